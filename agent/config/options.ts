@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the one table of options: name, kernel parameter, type, default, meaning. Everything that reads,
+// prints or documents a setting walks this table. Does not read any source; config/load.ts does.
+
+/** `bool` accepts oslo's words, `list` splits at commas, `bytes` takes binary suffixes, `seconds` is a number. */
+export type OptionType = 'string' | 'int' | 'seconds' | 'bool' | 'list' | 'bytes' | 'enum'
+
+export interface OptionRow {
+  readonly type: OptionType
+  readonly default: string | number | boolean | readonly string[] | null
+  readonly doc: string
+  /** Kernel parameter; absent where IPA has none (contract 1.3). */
+  readonly karg?: string
+  /** INI section of IPA's files; `DEFAULT` unless given. */
+  readonly section?: string
+  readonly values?: readonly string[]
+  readonly min?: number
+  readonly max?: number
+  /** The value is struck out in `ironswarm config` and in logs. */
+  readonly secret?: true
+  /** Only ironswarm knows it. */
+  readonly own?: true
+}
+
+const string = (doc: string, row: Partial<OptionRow> = {}) =>
+  ({ type: 'string', default: null, doc, ...row }) as const
+const int = (fallback: number, doc: string, row: Partial<OptionRow> = {}) =>
+  ({ type: 'int', default: fallback, doc, ...row }) as const
+const seconds = (fallback: number, doc: string, row: Partial<OptionRow> = {}) =>
+  ({ type: 'seconds', default: fallback, min: 0, doc, ...row }) as const
+const bool = (fallback: boolean, doc: string, row: Partial<OptionRow> = {}) =>
+  ({ type: 'bool', default: fallback, doc, ...row }) as const
+const list = (fallback: readonly string[], doc: string, row: Partial<OptionRow> = {}) =>
+  ({ type: 'list', default: fallback, doc, ...row }) as const
+const bytes = (fallback: number, doc: string, row: Partial<OptionRow> = {}) =>
+  ({ type: 'bytes', default: fallback, min: 0, doc, ...row }) as const
+
+/** The option table. Keys are IPA's option names (contract 1.2, 1.3); ours begin with `swarm_` or say `own`. */
+export const OPTIONS = {
+  // conversation with Ironic
+  api_url: list([], 'URLs of the Ironic API, tried in order; without /v1', { karg: 'ipa-api-url' }),
+  global_request_id: string('Sent as X-OpenStack-Request-ID on every call to Ironic', {
+    karg: 'ipa-global-request-id',
+  }),
+  ironic_api_version: string('x.y; switches version detection off', {
+    karg: 'ipa-ironic-api-version',
+  }),
+  agent_token: string('Pre-generated agent token (virtual media)', {
+    karg: 'ipa-agent-token',
+    secret: true,
+  }),
+  lookup_timeout: seconds(600, 'Give up looking the node up after this long', {
+    karg: 'ipa-lookup-timeout',
+  }),
+  lookup_interval: seconds(1, 'Shortest wait between two lookups', { karg: 'ipa-lookup-interval' }),
+  http_request_timeout: seconds(30, 'Deadline of one call to Ironic', {
+    karg: 'ipa-http-request-timeout',
+  }),
+  // the agent's own API
+  listen_host: string('Address to listen on; :: if IPv6 is enabled, else 0.0.0.0', {
+    karg: 'ipa-listen-host',
+  }),
+  listen_port: int(9999, 'Port to listen on', { karg: 'ipa-listen-port', min: 0, max: 65535 }),
+  advertise_host: string('Address the conductor should call; found by source route if unset', {
+    karg: 'ipa-advertise-host',
+  }),
+  advertise_port: int(9999, 'Port the conductor should call', {
+    karg: 'ipa-advertise-port',
+    min: 0,
+    max: 65535,
+  }),
+  advertise_protocol: {
+    type: 'enum',
+    default: 'http',
+    values: ['http', 'https'],
+    doc: 'Scheme of callback_url; auto TLS forces https',
+    karg: 'ipa-advertise-protocol',
+  } as const,
+  network_interface: string("Advertise this interface's IPv4 address", {
+    karg: 'ipa-network-interface',
+  }),
+  ip_lookup_attempts: int(6, 'Rounds of source-route lookup', {
+    karg: 'ipa-ip-lookup-attempts',
+    min: 1,
+  }),
+  ip_lookup_sleep: seconds(10, 'Wait between these rounds', { karg: 'ipa-ip-lookup-timeout' }),
+  listen_tls: bool(false, 'Serve with tls_cert_file and tls_key_file'),
+  tls_cert_file: string('Certificate of the API server (PEM)'),
+  tls_key_file: string('Key of the API server (PEM)'),
+  enable_auto_tls: bool(true, 'Make a self-signed certificate and send it with heartbeats'),
+  auto_tls_allowed_clock_skew: seconds(3600, 'not-before of that certificate lies this far back'),
+  tls_min_version: {
+    type: 'enum',
+    default: '1.2',
+    values: ['1.2', '1.3'],
+    doc: 'Lowest TLS version of server and clients',
+    karg: 'ipa-tls-min-version',
+  } as const,
+  tls_certificate_curve: {
+    type: 'enum',
+    default: 'p384',
+    values: ['p256', 'p384', 'p521'],
+    doc: 'Curve of the self-signed certificate',
+    karg: 'ipa-tls-certificate-curve',
+  } as const,
+  // TLS and credentials as a client
+  insecure: bool(false, 'Do not verify TLS servers', { karg: 'ipa-insecure' }),
+  cafile: string('CA bundle for Ironic, images and config drives (PEM)'),
+  certfile: string('Client certificate (PEM); only with keyfile'),
+  keyfile: string('Client key (PEM); only with certfile'),
+  image_server_auth_strategy: {
+    type: 'enum',
+    default: 'noauth',
+    values: ['noauth', 'http_basic'],
+    doc: 'How to authenticate to the image server when image_info says nothing',
+  } as const,
+  image_server_user: string('User for http_basic'),
+  image_server_password: string('Password for http_basic', { secret: true }),
+  // images
+  image_download_connection_timeout: seconds(60, 'Deadline for connecting and for each read', {
+    karg: 'ipa-image-download-connection-timeout',
+  }),
+  image_download_connection_retries: int(9, 'Retries of one url', {
+    karg: 'ipa-image-download-connection-retries',
+    min: 0,
+  }),
+  image_download_connection_retry_interval: seconds(10, 'Longest wait between these retries', {
+    karg: 'ipa-image-download-connection-retry-interval',
+  }),
+  image_download_max_duration: seconds(0, 'Longest time for one image; 0 = no limit', {
+    karg: 'ipa-image-download-max-duration',
+  }),
+  md5_enabled: bool(true, 'Accept MD5 checksums'),
+  permitted_image_formats: list(['raw', 'gpt', 'qcow2'], 'Formats that may be written'),
+  disable_deep_image_inspection: bool(false, 'Trust disk_format without looking'),
+  ignore_bootloader_failure: bool(false, 'A failing bootloader set-up does not fail the deploy', {
+    karg: 'ipa-ignore-bootloader-failure',
+  }),
+  enable_bios_bootloader_install: bool(false, 'Run grub-install from the image (CVE-2026-43003)'),
+  config_drive_rebuild: bool(false, 'Always rebuild the config drive as vfat'),
+  // hardware
+  disk_wait_attempts: int(10, 'How often to look for a root disk; 0 = do not wait', {
+    karg: 'ipa-disk-wait-attempts',
+    min: 0,
+  }),
+  disk_wait_delay: seconds(3, 'Wait between these looks', { karg: 'ipa-disk-wait-delay' }),
+  hardware_initialization_delay: seconds(0, 'Wait before looking at the hardware', {
+    karg: 'ipa-hardware-initialization-delay',
+  }),
+  guard_special_filesystems: bool(true, 'Never touch disks with special file systems', {
+    karg: 'ipa-guard-special-filesystems',
+  }),
+  debug: bool(false, 'Log at debug level', { karg: 'ipa-debug' }),
+  // the swarm
+  swarm_mode: {
+    type: 'enum',
+    default: 'auto',
+    values: ['auto', 'off', 'require'],
+    doc: 'auto: swarm when a torrent is known, HTTP for what it does not bring; off: HTTP; require: no HTTP fall-back',
+    karg: 'ipa-swarm-mode',
+    own: true,
+  } as const,
+  swarm_torrent_url: string('URL of the .torrent; {id} stands for the image id', {
+    karg: 'ipa-swarm-torrent-url',
+    own: true,
+  }),
+  swarm_trackers: list([], 'Announce URLs besides those of payload and metainfo', {
+    karg: 'ipa-swarm-trackers',
+    own: true,
+  }),
+  swarm_listen_port: int(0, 'TCP port for peers; 0 = any', {
+    karg: 'ipa-swarm-listen-port',
+    min: 0,
+    max: 65535,
+    own: true,
+  }),
+  swarm_seed_time: seconds(0, 'Stop seeding this long after completion; 0 = at power-off', {
+    karg: 'ipa-swarm-seed-time',
+    own: true,
+  }),
+  swarm_upload_limit: bytes(0, 'Upload limit, bytes per second; 0 = none', {
+    karg: 'ipa-swarm-upload-limit',
+    own: true,
+  }),
+  swarm_download_limit: bytes(0, 'Download limit, bytes per second; 0 = none', {
+    karg: 'ipa-swarm-download-limit',
+    own: true,
+  }),
+  swarm_stall_timeout: seconds(30, 'auto falls back to HTTP after this long without a new piece', {
+    karg: 'ipa-swarm-stall-timeout',
+    own: true,
+  }),
+  glance_url: string('Endpoint that glance:// and bare Glance ids of torrent files resolve to', {
+    karg: 'ipa-swarm-glance-url',
+    own: true,
+  }),
+  // where the agent lives; for laboratories and stand-alone use
+  run_dir: string('Root-only directory for token, key and command results', {
+    default: '/run/ironswarm',
+    own: true,
+  }),
+  os_root: string('Root under which /proc, /sys and /etc are read', { default: '/', own: true }),
+  block_devices: list([], 'Only these devices or files are candidates for the root disk', {
+    own: true,
+  }),
+  machine_control: {
+    type: 'enum',
+    default: 'real',
+    values: ['real', 'log'],
+    doc: 'log: power_off, reboot and efibootmgr are logged, not run (laboratories)',
+    own: true,
+  } as const,
+} as const satisfies Record<string, OptionRow>
+
+export type OptionName = keyof typeof OPTIONS
+
+type ValueOf<R extends OptionRow> = R['type'] extends 'bool'
+  ? boolean
+  : R['type'] extends 'int' | 'seconds' | 'bytes'
+    ? number
+    : R['type'] extends 'list'
+      ? readonly string[]
+      : R['type'] extends 'enum'
+        ? R extends { values: readonly (infer V)[] }
+          ? V
+          : never
+        : R['default'] extends string
+          ? string
+          : string | null
+
+/** The frozen result of config/load.ts; durations in seconds as IPA has them, sizes in bytes. */
+export type Config = { readonly [K in OptionName]: ValueOf<(typeof OPTIONS)[K]> }

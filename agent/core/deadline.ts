@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns waiting: sleeps, deadlines and the composition of AbortSignals. Every wait of the agent has one.
+import { AgentError } from './errors.ts'
+
+/** Sleeps `ms`; rejects with the signal's reason when it aborts first. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, ms)
+    const onAbort = () => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+/** A signal that aborts with the first of those given; undefined ones are skipped. */
+export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
+  return AbortSignal.any(signals.filter((signal) => signal !== undefined))
+}
+
+/** `work`, or a rejection with `onTimeout()` after `ms`. The work itself must watch its own signal. */
+export async function withDeadline<T>(
+  work: Promise<T>,
+  ms: number,
+  onTimeout: () => Error,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(onTimeout()), ms)
+  })
+  try {
+    return await Promise.race([work, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Throws CancelledError (or the AgentError the signal carries) if the signal has aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return
+  if (signal.reason instanceof AgentError) throw signal.reason
+  throw new AgentError('CancelledError', 'the operation was cancelled', { cause: signal.reason })
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the narrowing of values that came from outside as JSON. Does not validate any one message.
+
+export type JsonObject = { [key: string]: unknown }
+
+/** True for a plain JSON object: not null, not an array. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The object at `key`, or an empty one: `node.instance_info` may be null or absent. */
+export function objectAt(value: unknown, key: string): JsonObject {
+  const inner = isObject(value) ? value[key] : undefined
+  return isObject(inner) ? inner : {}
+}
+
+/** The non-empty string at `key`, else undefined. */
+export function stringAt(value: unknown, key: string): string | undefined {
+  const inner = isObject(value) ? value[key] : undefined
+  return typeof inner === 'string' && inner !== '' ? inner : undefined
+}
+
+/** Python's and oslo's idea of true, as used for kernel parameters and capabilities (contract 1.1). */
+export function isTruthyWord(text: string): boolean {
+  return ['1', 'true', 'yes', 'on', 't', 'y'].includes(text.trim().toLowerCase())
+}

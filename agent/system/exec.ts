@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns running external commands: the only import of execa. Argument vectors only, never a shell;
+// every run has a deadline, bounded output and dies with its signal.
+import { execa } from 'execa'
+import { AgentError } from '../core/errors.ts'
+import { MiB } from '../core/units.ts'
+
+export interface ExecResult {
+  readonly stdout: string
+  readonly stderr: string
+  readonly exitCode: number
+}
+
+export interface ExecOptions {
+  /** Deadline, ms; 60 s unless given. */
+  readonly timeoutMs?: number
+  /** Exit codes that are answers, not failures; [0] unless given. */
+  readonly okExitCodes?: readonly number[]
+  /** Written to stdin. Secrets go here, never into argv: the process list is public. */
+  readonly input?: string | Uint8Array
+  readonly env?: Readonly<Record<string, string>>
+  /** Bound on each of stdout and stderr, bytes. */
+  readonly maxBytes?: number
+  readonly signal?: AbortSignal
+}
+
+/** Runs `argv[0]` with the rest as arguments. Throws ProcessError for any other exit code, a signal, a timeout. */
+export type Exec = (
+  argv: readonly [string, ...string[]],
+  options?: ExecOptions,
+) => Promise<ExecResult>
+
+/** The Exec of the real machine, with LC_ALL=C so that output can be parsed. */
+export const exec: Exec = async (argv, options = {}) => {
+  const [command, ...args] = argv
+  const timeoutMs = options.timeoutMs ?? 60_000
+  const result = await execa(command, args, {
+    reject: false,
+    stripFinalNewline: false,
+    timeout: timeoutMs,
+    forceKillAfterDelay: 2000,
+    maxBuffer: options.maxBytes ?? 16 * MiB,
+    env: { LC_ALL: 'C', ...options.env },
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.signal ? { cancelSignal: options.signal } : {}),
+  })
+  const exitCode = result.exitCode
+  if (exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
+    return { stdout: String(result.stdout), stderr: String(result.stderr), exitCode }
+  }
+  throw new AgentError('ProcessError', `${command}: ${reasonOf(result, timeoutMs)}`, {
+    cause: result.cause,
+  })
+}
+
+interface Outcome {
+  readonly exitCode?: number | undefined
+  readonly timedOut: boolean
+  readonly isCanceled: boolean
+  readonly signal?: string | undefined
+  readonly stderr?: unknown
+  readonly code?: string | undefined
+}
+
+function reasonOf(result: Outcome, timeoutMs: number): string {
+  if (result.timedOut) return `no end after ${timeoutMs / 1000} s; killed`
+  if (result.isCanceled) return 'cancelled'
+  if (result.code === 'ENOENT') return 'command not found; install it in the ramdisk'
+  const tail = String(result.stderr ?? '')
+    .trim()
+    .slice(-500)
+  const end = result.signal ? `killed by ${result.signal}` : `exit code ${result.exitCode ?? '?'}`
+  return tail ? `${end}: ${tail}` : end
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns paths of the operating system: every read of /proc, /sys and /etc goes through a Root, so that
+// tests and laboratories can show the agent another machine's tree.
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemErrorCode } from '../core/errors.ts'
+
+/** A file tree that looks like `/`. Missing things are undefined or empty, never an exception. */
+export interface Root {
+  /** The real path of an absolute path of that tree. */
+  path(absolute: string): string
+  /** Text without trailing white space; undefined if it cannot be read. */
+  readText(absolute: string): Promise<string | undefined>
+  /** Names in a directory, sorted; empty if there is none. */
+  list(absolute: string): Promise<string[]>
+  /** Last component of the symlink's target: how sysfs names drivers. */
+  linkName(absolute: string): Promise<string | undefined>
+  /** The path behind all symlinks, inside of the tree where that is possible. */
+  resolve(absolute: string): Promise<string | undefined>
+}
+
+/** @param prefix `/` for the machine itself, else the directory that stands for it */
+export function createRoot(prefix: string): Root {
+  const path = (absolute: string) => join(prefix, absolute)
+  return {
+    path,
+    readText: async (absolute) => {
+      const text = await orUndefined(readFile(path(absolute), 'utf8'))
+      return text?.trimEnd()
+    },
+    list: async (absolute) => ((await orUndefined(readdir(path(absolute)))) ?? []).sort(),
+    linkName: async (absolute) => (await orUndefined(readlink(path(absolute))))?.split('/').at(-1),
+    resolve: (absolute) => orUndefined(realpath(path(absolute))),
+  }
+}
+
+/** sysfs answers EINVAL, EIO or ENODEV for attributes a driver does not fill: the same as absent. */
+async function orUndefined<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (systemErrorCode(error) !== undefined) return undefined
+    throw error
+  }
+}
