@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns an image server for tests and laboratories: Range, ETag, TLS, auth, and every fault as an option
+// that may be changed while it runs. Does not know the agent.
+import { createHash } from 'node:crypto'
+import { type FileHandle, open } from 'node:fs/promises'
+import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import https from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** What goes wrong. Change `origin.faults` at any time; each request reads it when it begins. */
+export interface HttpOriginFaults {
+  /** Answer every Range with 200 and the whole body. */
+  ignoreRange?: boolean
+  /** Answer these statuses, one per request, before behaving again. */
+  statuses?: number[]
+  /** Answer this status always. */
+  status?: number
+  /** Sent with a 429 or 503. */
+  retryAfter?: string
+  /** Reset the connection (RST) after this many body bytes: one number per response, then none. */
+  resetAfterBytes?: number[]
+  /** Close the connection in good order (FIN) after this many body bytes, one per response. */
+  truncateAfterBytes?: number[]
+  /** Stop sending, but stay connected, after this many body bytes, one per response. */
+  stallAfterBytes?: number[]
+  /** The object ends here although it should be longer: every answer is consistent with this size. */
+  objectBytes?: number
+  /** Claim this total in Content-Range and HEAD, whatever the object is. */
+  claimTotalBytes?: number
+  /** Claim this Content-Length for a whole body. */
+  claimLengthBytes?: number
+  /** Shift the first byte named in Content-Range (and sent) by this much. */
+  contentRangeShift?: number
+  /** Send no Content-Length (chunked). */
+  chunked?: boolean
+  /** Invert one byte at this image offset. */
+  corruptAt?: number
+  /** Wait before each answer. */
+  delayMs?: number
+  /** Entity tag with quotes; null: none. `W/"…"` is weak. Default: strong tag of the content. */
+  etag?: string | null
+  /** Last-Modified; null: none. */
+  lastModified?: string | null
+  /** Answer 206 to If-Range although the entity changed. */
+  ignoreIfRange?: boolean
+  /** Answer 416 to any Range. */
+  rangeNotSatisfiable?: boolean
+  /** Redirect every request to this url (relative allowed). */
+  redirectTo?: string
+  /** Send slower than this, over all connections together. */
+  rateBytesPerSecond?: number
+  /** Add this header to every answer. */
+  headers?: Record<string, string>
+}
+
+export interface HttpOriginOptions {
+  /** The image: a file or bytes. */
+  path?: string
+  bytes?: Uint8Array
+  /** Further small files by url path: `/image.sha256`. */
+  files?: Record<string, string | Uint8Array>
+  faults?: HttpOriginFaults
+  /** PEM; with `clientCa` a client certificate of that CA is required. */
+  tls?: { key: string; cert: string; clientCa?: string; maxVersion?: 'TLSv1.2' | 'TLSv1.3' }
+  /** Ask for basic credentials, or for one Authorization value verbatim. */
+  auth?: { user: string; password: string } | { authorization: string }
+  host?: string
+  port?: number
+  /** Last component of `url`. */
+  name?: string
+}
+
+/** One request as it came in. */
+export interface OriginRequest {
+  readonly method: string
+  readonly path: string
+  readonly headers: http.IncomingHttpHeaders
+  readonly range: string | undefined
+  status: number
+  bytesSent: number
+}
+
+export interface HttpOrigin extends AsyncDisposable {
+  /** Of the image. */
+  readonly url: string
+  readonly baseUrl: string
+  readonly port: number
+  faults: HttpOriginFaults
+  /** Body bytes given to sockets so far. */
+  readonly bytesSent: number
+  readonly requests: readonly OriginRequest[]
+  /** Open connections now, and the most there were. */
+  readonly connections: { now: number; peak: number; total: number }
+  /** Replaces the image from the next request on. */
+  replace(bytes: Uint8Array): void
+  /** Resets all connections and refuses new ones. */
+  goDown(): Promise<void>
+  /** Listens again on the same port. */
+  comeBack(): Promise<void>
+}
+
+interface Body {
+  readonly sizeBytes: number
+  readonly etag: string
+  read(offset: number, length: number): Promise<Uint8Array>
+}
+
+const SLICE_BYTES = 256 * 1024
+
+/** Starts the origin on loopback. */
+export async function createHttpOrigin(options: HttpOriginOptions): Promise<HttpOrigin> {
+  const file = options.path === undefined ? undefined : await open(options.path, 'r')
+  let image = file ? await fileBody(file) : memoryBody(options.bytes ?? new Uint8Array(0))
+  const requests: OriginRequest[] = []
+  const sockets = new Set<Socket>()
+  const connections = { now: 0, peak: 0, total: 0 }
+  const pace = createPace()
+  let bytesSent = 0
+  let port = options.port ?? 0
+  const name = options.name ?? 'image.raw'
+  const host = options.host ?? '127.0.0.1'
+
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const { faults } = origin
+    const path = new URL(request.url ?? '/', 'http://x').pathname
+    const record: OriginRequest = {
+      method: request.method ?? '',
+      path: request.url ?? '',
+      headers: request.headers,
+      range: request.headers.range,
+      status: 0,
+      bytesSent: 0,
+    }
+    requests.push(record)
+    await delay(faults.delayMs ?? 0)
+    const head = (status: number, headers: Record<string, string | number> = {}) => {
+      record.status = status
+      response.writeHead(status, { ...faults.headers, ...headers })
+    }
+    const refusal = refusalOf(faults, options.auth, request)
+    if (refusal) {
+      head(refusal.status, refusal.headers)
+      response.end(refusal.body)
+      return
+    }
+    const small = options.files?.[path]
+    const body = small === undefined ? image : memoryBody(toBytes(small))
+    const plan = planAnswer(body, small === undefined ? faults : {}, request)
+    head(plan.status, plan.headers)
+    if (request.method === 'HEAD' || plan.status === 416 || plan.status === 304) {
+      response.end()
+      return
+    }
+    const cut = small === undefined ? takeCut(faults) : undefined
+    await send(plan, cut, faults, body, response, (count) => {
+      bytesSent += count
+      record.bytesSent += count
+      return pace(count, faults.rateBytesPerSecond)
+    })
+  }
+
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    answer(request, response).catch(() => response.destroy())
+  }
+  const server = options.tls
+    ? https.createServer(
+        {
+          key: options.tls.key,
+          cert: options.tls.cert,
+          ...(options.tls.maxVersion ? { maxVersion: options.tls.maxVersion } : {}),
+          ...(options.tls.clientCa
+            ? { ca: options.tls.clientCa, requestCert: true, rejectUnauthorized: true }
+            : {}),
+        },
+        listener,
+      )
+    : http.createServer(listener)
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    connections.total++
+    connections.now++
+    connections.peak = Math.max(connections.peak, connections.now)
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      sockets.delete(socket)
+      connections.now--
+    })
+  })
+  const listen = () =>
+    new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(port, host, () => {
+        server.off('error', reject)
+        port = (server.address() as AddressInfo).port
+        resolve()
+      })
+    })
+  const goDown = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve())
+      for (const socket of sockets) socket.resetAndDestroy()
+    })
+  await listen()
+  const base = `${options.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+
+  const origin: HttpOrigin = {
+    url: `${base}/${name}`,
+    baseUrl: base,
+    port,
+    faults: options.faults ?? {},
+    get bytesSent() {
+      return bytesSent
+    },
+    requests,
+    connections,
+    replace: (bytes) => {
+      image = memoryBody(bytes)
+    },
+    goDown,
+    comeBack: listen,
+    [Symbol.asyncDispose]: async () => {
+      await goDown()
+      await file?.close()
+    },
+  }
+  return origin
+}
+
+function toBytes(content: string | Uint8Array): Uint8Array {
+  return typeof content === 'string' ? new TextEncoder().encode(content) : content
+}
+
+function memoryBody(bytes: Uint8Array): Body {
+  return {
+    sizeBytes: bytes.length,
+    etag: `"${createHash('sha1').update(bytes).digest('hex').slice(0, 16)}"`,
+    read: async (offset, length) => bytes.subarray(offset, offset + length),
+  }
+}
+
+async function fileBody(file: FileHandle): Promise<Body> {
+  const { size, mtimeMs } = await file.stat()
+  return {
+    sizeBytes: size,
+    etag: `"${Math.round(mtimeMs).toString(16)}-${size.toString(16)}"`,
+    read: async (offset, length) => {
+      const target = new Uint8Array(length)
+      const { bytesRead } = await file.read(target, 0, length, offset)
+      return target.subarray(0, bytesRead)
+    },
+  }
+}
+
+interface Refusal {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+function refusalOf(
+  faults: HttpOriginFaults,
+  auth: HttpOriginOptions['auth'],
+  request: IncomingMessage,
+): Refusal | undefined {
+  const status = faults.statuses?.shift() ?? faults.status
+  if (status !== undefined) {
+    const headers: Record<string, string> = faults.retryAfter
+      ? { 'retry-after': faults.retryAfter }
+      : {}
+    return { status, headers, body: `status ${status}\n` }
+  }
+  if (auth && request.headers.authorization !== expectedAuthorization(auth)) {
+    return { status: 401, headers: { 'www-authenticate': 'Basic realm="images"' }, body: 'no\n' }
+  }
+  if (faults.redirectTo !== undefined) {
+    return { status: 302, headers: { location: faults.redirectTo }, body: '' }
+  }
+  return undefined
+}
+
+function expectedAuthorization(auth: NonNullable<HttpOriginOptions['auth']>): string {
+  if ('authorization' in auth) return auth.authorization
+  return `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString('base64')}`
+}
+
+interface AnswerPlan {
+  readonly status: number
+  readonly headers: Record<string, string | number>
+  readonly start: number
+  readonly end: number
+}
+
+function planAnswer(body: Body, faults: HttpOriginFaults, request: IncomingMessage): AnswerPlan {
+  const size = Math.min(faults.objectBytes ?? body.sizeBytes, body.sizeBytes)
+  const headers = entityHeaders(body, faults)
+  const total = faults.claimTotalBytes ?? size
+  const range = faults.ignoreRange ? undefined : rangeOf(request, size)
+  if (!range || !isCurrent(request, headers, faults)) {
+    if (!faults.chunked) headers['content-length'] = faults.claimLengthBytes ?? total
+    return { status: 200, headers, start: 0, end: size }
+  }
+  if (range.start >= size || faults.rangeNotSatisfiable) {
+    headers['content-range'] = `bytes */${total}`
+    return { status: 416, headers, start: 0, end: 0 }
+  }
+  const shift = faults.contentRangeShift ?? 0
+  const [start, end] = [range.start + shift, range.end + shift]
+  if (!faults.chunked) headers['content-length'] = end - start
+  headers['content-range'] = `bytes ${start}-${end - 1}/${total}`
+  return { status: 206, headers, start, end }
+}
+
+function entityHeaders(body: Body, faults: HttpOriginFaults): Record<string, string | number> {
+  const etag = faults.etag === undefined ? body.etag : faults.etag
+  const modified =
+    faults.lastModified === undefined ? 'Sat, 01 Nov 2025 00:00:00 GMT' : faults.lastModified
+  return {
+    'content-type': 'application/octet-stream',
+    ...(etag === null ? {} : { etag }),
+    ...(modified === null ? {} : { 'last-modified': modified }),
+    ...(faults.ignoreRange ? {} : { 'accept-ranges': 'bytes' }),
+  }
+}
+
+/** RFC 9110 13.1.5: If-Range compares strongly. */
+function isCurrent(
+  request: IncomingMessage,
+  headers: Record<string, string | number>,
+  faults: HttpOriginFaults,
+): boolean {
+  const condition = request.headers['if-range']
+  if (typeof condition !== 'string' || faults.ignoreIfRange) return true
+  if (condition.startsWith('W/')) return false
+  return condition === headers['etag'] || condition === headers['last-modified']
+}
+
+function rangeOf(
+  request: IncomingMessage,
+  size: number,
+): { start: number; end: number } | undefined {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
+  if (!match) return undefined
+  const start = Number(match[1])
+  return { start, end: Math.min(match[2] ? Number(match[2]) + 1 : size, size) }
+}
+
+interface Cut {
+  readonly after: number
+  readonly how: 'reset' | 'truncate' | 'stall'
+}
+
+function takeCut(faults: HttpOriginFaults): Cut | undefined {
+  const reset = faults.resetAfterBytes?.shift()
+  if (reset !== undefined) return { after: reset, how: 'reset' }
+  const truncate = faults.truncateAfterBytes?.shift()
+  if (truncate !== undefined) return { after: truncate, how: 'truncate' }
+  const stall = faults.stallAfterBytes?.shift()
+  return stall === undefined ? undefined : { after: stall, how: 'stall' }
+}
+
+async function send(
+  plan: AnswerPlan,
+  cut: Cut | undefined,
+  faults: HttpOriginFaults,
+  body: Body,
+  response: ServerResponse,
+  onSent: (count: number) => Promise<void>,
+): Promise<void> {
+  response.flushHeaders()
+  const end = cut ? Math.min(plan.end, plan.start + cut.after) : plan.end
+  for (let at = plan.start; at < end; ) {
+    if (response.destroyed) return
+    let bytes = await body.read(at, Math.min(SLICE_BYTES, end - at))
+    if (bytes.length === 0) break
+    const { corruptAt } = faults
+    if (corruptAt !== undefined && corruptAt >= at && corruptAt < at + bytes.length) {
+      bytes = Uint8Array.from(bytes)
+      bytes[corruptAt - at] = (bytes[corruptAt - at] as number) ^ 0xff
+    }
+    const isFlushed = response.write(bytes)
+    await onSent(bytes.length)
+    if (!isFlushed) await drained(response)
+    at += bytes.length
+  }
+  if (!cut) return void response.end()
+  if (cut.how === 'stall') return
+  // what was written must have left this process before the connection ends
+  await new Promise<void>((resolve) => response.write('', () => resolve()))
+  if (cut.how === 'reset') response.socket?.resetAndDestroy()
+  else response.socket?.end()
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done)
+      response.off('close', done)
+      resolve()
+    }
+    response.on('drain', done)
+    response.on('close', done)
+  })
+}
+
+/** Waits so that all connections together keep to the rate. */
+function createPace(): (count: number, rate: number | undefined) => Promise<void> {
+  let freeAt = 0
+  return async (count, rate) => {
+    if (!rate) return
+    const now = performance.now()
+    freeAt = Math.max(freeAt, now) + (count * 1000) / rate
+    if (freeAt - now > 5) await delay(freeAt - now)
+  }
+}
