@@ -16,8 +16,8 @@ export interface DiskImage {
 }
 
 /**
- * Writes an image of `sizeBytes` (a multiple of 1 MiB, at least 4) with a GPT that holds an ESP-typed and a
- * Linux partition, or an MBR with one Linux partition. Content is a fixed keystream of `seed`.
+ * Writes an image of `sizeBytes` (a multiple of 1 MiB, at least 8) with a GPT that holds an ESP with a
+ * (fake) EFI/BOOT/BOOTX64.EFI and a Linux partition, or an MBR with one Linux partition. Content is a fixed keystream of `seed`.
  */
 export async function makeDiskImage(
   path: string,
@@ -38,12 +38,24 @@ export async function makeDiskImage(
   }
   const script =
     table === 'gpt'
-      ? 'label: gpt\nlabel-id: 6E1B2A4C-0000-4000-8000-000000000001\nstart=2048,size=2048,type=U\nstart=4096,type=L\n'
+      ? 'label: gpt\nlabel-id: 6E1B2A4C-0000-4000-8000-000000000001\nstart=2048,size=8192,type=U\nstart=10240,type=L\n'
       : 'label: dos\nlabel-id: 0x1a2b3c4d\nstart=2048,type=83,bootable\n'
   const sfdisk = run('sfdisk', ['--quiet', '--no-reread', '--no-tell-kernel', path])
   sfdisk.child.stdin?.end(script)
   await sfdisk
+  if (table === 'gpt') await makeEsp(path)
   return describeImage(path)
+}
+
+/** FAT at 1 MiB, 4 MiB long, written at its offset: nothing is mounted. */
+async function makeEsp(path: string): Promise<void> {
+  await run('mkfs.vfat', ['--offset', '2048', '-i', '1a2b3c4d', '-n', 'ESP', path, '4096'])
+  const esp = `${path}@@${MiB}`
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', MTOOLS_SKIP_CHECK: '1' }
+  await run('mmd', ['-i', esp, '::/EFI', '::/EFI/BOOT'], { env })
+  const loader = run('mcopy', ['-i', esp, '-', '::/EFI/BOOT/BOOTX64.EFI'], { env })
+  loader.child.stdin?.end('MZ: no loader, only its name')
+  await loader
 }
 
 /** Size and hashes of a file. */
