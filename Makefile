@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target does its own set-up: a Debian machine with Node >= 20, npm, git and make is enough.
+# Node itself is pinned: npm installs the one that runs everything (node_modules/.bin/node).
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# demo: how many agents, which image, and whether they share it
+export NODES IMAGE SWARM
+
+MODULES := node_modules/.package-lock.json
+BIOME := node_modules/@biomejs/cli-linux-x64/biome
+PACKAGES := node test/support/packages.ts install
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test test-ironic demo instance-image bench docs clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@echo 'usage: make TARGET'
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | \
+	  while IFS='	' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
+
+# npm writes this file last; it is as new as the installation
+$(MODULES): package.json package-lock.json
+	@echo 'npm: installing the packages of package-lock.json into node_modules'
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+setup: $(MODULES) ## npm packages, and as root the Debian packages that tests and demo use
+	@$(PACKAGES) agent interop instance-image
+
+check: $(MODULES) ## types and lint
+	@tsc --noEmit
+	@$(BIOME) check .
+
+test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
+	@$(PACKAGES) agent interop ironic
+	@vitest run
+
+test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root and apt)
+	@$(PACKAGES) agent ironic
+	@vitest run test/integration/ironic
+
+demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off] [IMAGE=file.raw]
+	@$(PACKAGES) agent
+	@node test/e2e/demo/main.ts
+
+instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made from Debian packages
+	@$(PACKAGES) instance-image
+	@node image-build/instance-image.ts
+
+bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
+	@$(PACKAGES) agent bench
+	@node test/bench/write-bench.ts
+
+docs: $(MODULES) ## write the generated pages of docs/ anew
+	@node docs/generate.ts
+
+clean: ## remove build/ (node_modules stays)
+	rm -rf build
