@@ -22,17 +22,22 @@ export interface OptionRow {
   readonly own?: true
 }
 
-const string = (doc: string, row: Partial<OptionRow> = {}) =>
+/** What a row may say besides; the spread of a wider type would widen `type` and `default`. */
+type Extra = Omit<OptionRow, 'type' | 'default' | 'doc' | 'values'>
+
+const string = (doc: string, row: Extra = {}) =>
   ({ type: 'string', default: null, doc, ...row }) as const
-const int = (fallback: number, doc: string, row: Partial<OptionRow> = {}) =>
+const path = (fallback: string, doc: string, row: Extra = {}) =>
+  ({ type: 'string', default: fallback, doc, ...row }) as const
+const int = (fallback: number, doc: string, row: Extra = {}) =>
   ({ type: 'int', default: fallback, doc, ...row }) as const
-const seconds = (fallback: number, doc: string, row: Partial<OptionRow> = {}) =>
+const seconds = (fallback: number, doc: string, row: Extra = {}) =>
   ({ type: 'seconds', default: fallback, min: 0, doc, ...row }) as const
-const bool = (fallback: boolean, doc: string, row: Partial<OptionRow> = {}) =>
+const bool = (fallback: boolean, doc: string, row: Extra = {}) =>
   ({ type: 'bool', default: fallback, doc, ...row }) as const
-const list = (fallback: readonly string[], doc: string, row: Partial<OptionRow> = {}) =>
+const list = (fallback: readonly string[], doc: string, row: Extra = {}) =>
   ({ type: 'list', default: fallback, doc, ...row }) as const
-const bytes = (fallback: number, doc: string, row: Partial<OptionRow> = {}) =>
+const bytes = (fallback: number, doc: string, row: Extra = {}) =>
   ({ type: 'bytes', default: fallback, min: 0, doc, ...row }) as const
 
 /** The option table. Keys are IPA's option names (contract 1.2, 1.3); ours begin with `swarm_` or say `own`. */
@@ -195,11 +200,10 @@ export const OPTIONS = {
     own: true,
   }),
   // where the agent lives; for laboratories and stand-alone use
-  run_dir: string('Root-only directory for token, key and command results', {
-    default: '/run/ironswarm',
+  run_dir: path('/run/ironswarm', 'Root-only directory for token, key and command results', {
     own: true,
   }),
-  os_root: string('Root under which /proc, /sys and /etc are read', { default: '/', own: true }),
+  os_root: path('/', 'Root under which /proc, /sys and /etc are read', { own: true }),
   block_devices: list([], 'Only these devices or files are candidates for the root disk', {
     own: true,
   }),
