@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the progress line a person sees: one self-overwriting line on a terminal, a plain line now and
+// then elsewhere. Does not log and does not measure.
+import type { Progress } from '../core/events.ts'
+import { formatBytes, formatDuration, formatRate } from '../core/units.ts'
+
+/** What a console needs of a stream. */
+export interface ConsoleStream {
+  write(text: string): unknown
+}
+
+export interface ConsoleOptions {
+  readonly stream: ConsoleStream
+  /** True: escape codes and one line that is written over. Serial lines and files say false. */
+  readonly isTty: boolean
+  readonly now: () => number
+  /** Width of the terminal, characters; 80 unless given. */
+  readonly columns?: number
+  /** Time between plain lines, ms; 10 000 unless given. */
+  readonly plainIntervalMs?: number
+}
+
+export interface ConsoleProgress {
+  show(progress: Progress): void
+  /** Leaves the cursor on a fresh line. */
+  close(): void
+}
+
+const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
+  prepare: 'preparing the disk',
+  fetch: 'writing the image',
+  'read-back': 'reading back',
+  commit: 'making the disk bootable',
+  configdrive: 'writing the config drive',
+  done: 'done',
+}
+
+const ERASE_TO_END_OF_LINE = '\u001B[K'
+
+/** A printer of progress for one stream. */
+export function createConsoleProgress(options: ConsoleOptions): ConsoleProgress {
+  return options.isTty ? createLiveLine(options) : createPlainLines(options)
+}
+
+function createLiveLine({ stream, columns = 80 }: ConsoleOptions): ConsoleProgress {
+  let isOpen = false
+  return {
+    show: (progress) => {
+      // the last column stays free: a full line would wrap and \r would come back one line too low
+      stream.write(`\r${describe(progress).slice(0, columns - 1)}${ERASE_TO_END_OF_LINE}`)
+      isOpen = true
+    },
+    close: () => {
+      if (isOpen) stream.write('\n')
+      isOpen = false
+    },
+  }
+}
+
+function createPlainLines(options: ConsoleOptions): ConsoleProgress {
+  const { stream, now, plainIntervalMs = 10_000 } = options
+  let shownAtMs = Number.NEGATIVE_INFINITY
+  let shownStep: Progress['step'] | undefined
+  return {
+    show: (progress) => {
+      if (progress.step === shownStep && now() - shownAtMs < plainIntervalMs) return
+      shownStep = progress.step
+      shownAtMs = now()
+      stream.write(`${describe(progress)}\n`)
+    },
+    close: () => undefined,
+  }
+}
+
+/** `writing the image 48.8% 125.0 MiB/256.0 MiB 50.1 MiB/s ETA 0:02 origin 10.0 MiB peers 115.0 MiB (4 peers) swarm` */
+export function describe(progress: Progress): string {
+  const words = [STEP_WORDS[progress.step]]
+  if (progress.totalBytes > 0) {
+    words.push(
+      `${progress.percent.toFixed(1)}%`,
+      `${formatBytes(progress.doneBytes)}/${formatBytes(progress.totalBytes)}`,
+    )
+    if (progress.percent < 100) {
+      words.push(
+        formatRate(progress.rateBytesPerSecond),
+        `ETA ${formatDuration(progress.etaSeconds ?? undefined)}`,
+      )
+    }
+  }
+  if (progress.step === 'fetch') words.push(...sourceWords(progress))
+  return words.join(' ')
+}
+
+function sourceWords({ bytes, peers, source }: Progress): string[] {
+  return [
+    ...(bytes.origin > 0 ? [`origin ${formatBytes(bytes.origin)}`] : []),
+    ...(bytes.peers > 0 ? [`peers ${formatBytes(bytes.peers)}`] : []),
+    ...(bytes.file > 0 ? [`file ${formatBytes(bytes.file)}`] : []),
+    ...(peers > 0 ? [`(${peers} peers)`] : []),
+    ...(source === null ? [] : [source]),
+  ]
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the JSON log on stdout: the only import of pino. Every line passes the redaction of
+// core/redact.ts on its way out, whoever wrote it. Does not decide what is worth a line.
+import { pino } from 'pino'
+import { isAgentError } from '../core/errors.ts'
+import { redact, redactText } from '../core/redact.ts'
+
+export type Logger = pino.Logger
+
+export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
+
+/** Where lines go when it is not a file descriptor: a buffer in tests. */
+export interface LogStream {
+  write(line: string): void
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel
+  /** File descriptor or stream; 1 (stdout) unless given. */
+  readonly destination?: number | LogStream
+}
+
+/**
+ * A logger that writes each line synchronously, so that the last one survives a crash (pino's worker
+ * transports lose it). Secrets of fields, child bindings, messages and errors are struck out.
+ */
+export function createLogger(options: LoggerOptions): Logger {
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      messageKey: 'msg',
+      // errors keep their text, byte arrays become their length before pino spells each byte out
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: (fields) => redact(withPlainErrors(fields)) as Record<string, unknown>,
+      },
+      // formatters.log does not see the bindings of children nor the message: the gate does
+      hooks: { streamWrite: redactLine },
+      serializers: {
+        err: (error: unknown) => (error instanceof Error ? plainError(error) : error),
+      },
+    },
+    openStream(options.destination ?? 1),
+  )
+}
+
+function openStream(target: number | LogStream): LogStream {
+  if (typeof target !== 'number') return target
+  const stream = pino.destination({ dest: target, sync: true })
+  // a log nobody can take (full disk, closed pipe) is no reason to stop a deploy
+  stream.on('error', () => undefined)
+  return stream
+}
+
+/** One line of JSON without secrets; a line that is no JSON is at least freed of urls and tokens. */
+function redactLine(line: string): string {
+  try {
+    return `${JSON.stringify(redact(JSON.parse(line)))}\n`
+  } catch {
+    return redactText(line)
+  }
+}
+
+function withPlainErrors(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      key,
+      value instanceof Error ? plainError(value) : value,
+    ]),
+  )
+}
+
+/**
+ * An error as log fields, with its chain of causes (at most five deep). The stack only where the type
+ * is not ours: an AgentError says by itself what happened.
+ */
+export function plainError(error: unknown, depth = 0): Record<string, unknown> {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const code = (error as NodeJS.ErrnoException).code
+  return {
+    type: error.name,
+    message: error.message,
+    ...(isAgentError(error) ? { kind: error.kind } : { stack: error.stack }),
+    ...(code === undefined ? {} : { code }),
+    ...(error.cause === undefined || depth >= 4
+      ? {}
+      : { cause: plainError(error.cause, depth + 1) }),
+  }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the figures of a running image write: bytes by source, rate over the last seconds, ETA. Emits
+// Progress at a bounded pace. Does not print (console.ts) and does not know sources or disks.
+import type { BytesBySource, Progress } from '../core/events.ts'
+
+export interface ProgressMeterOptions {
+  /** Milliseconds that only go forward. */
+  readonly now: () => number
+  readonly onProgress: (progress: Progress) => void
+  /** Live figures of the source at work; asked for each snapshot. */
+  readonly stats?: () => { readonly peers: number; readonly uploadedBytes: number }
+  /** The rate is the mean over this long, ms; 5000 unless given. */
+  readonly windowMs?: number
+  /** Shortest time between two events of one step, ms; 500 unless given. */
+  readonly intervalMs?: number
+}
+
+export interface ProgressMeter extends Disposable {
+  /** Begins a step; always emits. `doneBytes` are there already and do not count for the rate. */
+  begin(
+    step: Progress['step'],
+    totalBytes: number,
+    from?: { readonly source?: string | null; readonly doneBytes?: number },
+  ): void
+  /** The next source takes over within a step; always emits. */
+  useSource(source: string | null): void
+  /** Bytes done in this step; `from` counts them for their source too. Emits at most every intervalMs. */
+  add(bytes: number, from?: keyof BytesBySource): void
+  /** Takes bytes of this step back: a piece that failed its hash must come again. */
+  takeBack(bytes: number): void
+  snapshot(): Progress
+}
+
+interface Sample {
+  readonly atMs: number
+  readonly doneBytes: number
+}
+
+/**
+ * The meter of one image write. A second timer keeps the rate honest while nothing arrives; dispose of
+ * the meter to stop it.
+ */
+export function createProgressMeter(options: ProgressMeterOptions): ProgressMeter {
+  const { now, onProgress, windowMs = 5000, intervalMs = 500 } = options
+  const bytes: BytesBySource = { origin: 0, peers: 0, file: 0 }
+  let step: Progress['step'] = 'prepare'
+  let source: string | null = null
+  let [totalBytes, doneBytes] = [0, 0]
+  let emittedAtMs = Number.NEGATIVE_INFINITY
+  let samples: Sample[] = [{ atMs: now(), doneBytes: 0 }]
+
+  /** Bounded whatever the number of extents: samples closer than a tenth of the window are merged. */
+  const sample = () => {
+    const atMs = now()
+    if (atMs - (samples.at(-1)?.atMs ?? 0) >= windowMs / 10) samples.push({ atMs, doneBytes })
+    // one sample older than the window stays: the window begins there
+    while ((samples[1]?.atMs ?? Number.POSITIVE_INFINITY) <= atMs - windowMs) samples.shift()
+  }
+  const rate = (): number => {
+    const first = samples[0] as Sample
+    const elapsedMs = now() - first.atMs
+    return elapsedMs <= 0 ? 0 : Math.max(0, ((doneBytes - first.doneBytes) / elapsedMs) * 1000)
+  }
+  const snapshot = (): Progress => {
+    const rateBytesPerSecond = Math.round(rate())
+    const leftBytes = totalBytes - doneBytes
+    return {
+      step,
+      doneBytes,
+      totalBytes,
+      percent: percentOf(doneBytes, totalBytes),
+      rateBytesPerSecond,
+      etaSeconds: etaOf(leftBytes, rateBytesPerSecond),
+      source,
+      bytes: { ...bytes },
+      uploadedBytes: options.stats?.().uploadedBytes ?? 0,
+      peers: options.stats?.().peers ?? 0,
+    }
+  }
+  const emit = () => {
+    emittedAtMs = now()
+    onProgress(snapshot())
+  }
+  const emitIfDue = () => {
+    if (now() - emittedAtMs >= intervalMs) emit()
+  }
+  const timer = setInterval(() => {
+    sample()
+    emitIfDue()
+  }, 1000)
+  timer.unref()
+
+  return {
+    begin: (nextStep, total, from = {}) => {
+      step = nextStep
+      totalBytes = total
+      doneBytes = from.doneBytes ?? 0
+      if (from.source !== undefined) source = from.source
+      samples = [{ atMs: now(), doneBytes }]
+      emit()
+    },
+    useSource: (next) => {
+      source = next
+      emit()
+    },
+    add: (count, from) => {
+      doneBytes += count
+      if (from) bytes[from] += count
+      sample()
+      emitIfDue()
+    },
+    takeBack: (count) => {
+      doneBytes = Math.max(0, doneBytes - count)
+    },
+    snapshot,
+    [Symbol.dispose]: () => clearInterval(timer),
+  }
+}
+
+/** One decimal; 100 only when every byte is there. */
+function percentOf(doneBytes: number, totalBytes: number): number {
+  if (totalBytes <= 0) return 0
+  return Math.min(100, Math.floor((doneBytes / totalBytes) * 1000) / 10)
+}
+
+function etaOf(leftBytes: number, rateBytesPerSecond: number): number | null {
+  if (leftBytes <= 0) return 0
+  return rateBytesPerSecond > 0 ? Math.round(leftBytes / rateBytesPerSecond) : null
+}
