@@ -20,6 +20,13 @@ export interface OptionRow {
   readonly secret?: true
   /** Only ironswarm knows it. */
   readonly own?: true
+  /** IPA's and accepted, but nothing here acts on it: setting it gives a warning. */
+  readonly noEffect?: true
+  /** What a string or each item of a list must look like, and the words that say so. */
+  readonly pattern?: RegExp
+  readonly patternDoc?: string
+  /** `section.key` this option had in older files. */
+  readonly formerly?: string
 }
 
 /** What a row may say besides; the spread of a wider type would widen `type` and `default`. */
@@ -43,12 +50,18 @@ const bytes = (fallback: number, doc: string, row: Extra = {}) =>
 /** The option table. Keys are IPA's option names (contract 1.2, 1.3); ours begin with `swarm_` or say `own`. */
 export const OPTIONS = {
   // conversation with Ironic
-  api_url: list([], 'URLs of the Ironic API, tried in order; without /v1', { karg: 'ipa-api-url' }),
+  api_url: list([], 'URLs of the Ironic API, tried in order; without /v1', {
+    karg: 'ipa-api-url',
+    pattern: /^(https?:\/\/[^\s/]+.*|mdns)$/,
+    patternDoc: 'http(s)://host[:port] or mdns',
+  }),
   global_request_id: string('Sent as X-OpenStack-Request-ID on every call to Ironic', {
     karg: 'ipa-global-request-id',
   }),
   ironic_api_version: string('x.y; switches version detection off', {
     karg: 'ipa-ironic-api-version',
+    pattern: /^\d+\.\d+$/,
+    patternDoc: 'x.y, for example 1.68',
   }),
   agent_token: string('Pre-generated agent token (virtual media)', {
     karg: 'ipa-agent-token',
@@ -90,8 +103,8 @@ export const OPTIONS = {
   }),
   ip_lookup_sleep: seconds(10, 'Wait between these rounds', { karg: 'ipa-ip-lookup-timeout' }),
   listen_tls: bool(false, 'Serve with tls_cert_file and tls_key_file'),
-  tls_cert_file: string('Certificate of the API server (PEM)'),
-  tls_key_file: string('Key of the API server (PEM)'),
+  tls_cert_file: string('Certificate of the API server (PEM)', { formerly: 'ssl.cert_file' }),
+  tls_key_file: string('Key of the API server (PEM)', { formerly: 'ssl.key_file' }),
   enable_auto_tls: bool(true, 'Make a self-signed certificate and send it with heartbeats'),
   auto_tls_allowed_clock_skew: seconds(3600, 'not-before of that certificate lies this far back'),
   tls_min_version: {
@@ -155,7 +168,15 @@ export const OPTIONS = {
   guard_special_filesystems: bool(true, 'Never touch disks with special file systems', {
     karg: 'ipa-guard-special-filesystems',
   }),
+  bootif: string('MAC of the interface the machine booted from, as PXE or iPXE write it', {
+    karg: 'BOOTIF',
+  }),
+  boot_method: string('vmedia: look for parameters.txt on virtual media', { karg: 'boot_method' }),
   debug: bool(false, 'Log at debug level', { karg: 'ipa-debug' }),
+  consoles: list([], 'Devices that show the progress line, for example /dev/tty0,/dev/ttyS0', {
+    karg: 'ipa-consoles',
+    own: true,
+  }),
   // the swarm
   swarm_mode: {
     type: 'enum',
@@ -214,6 +235,63 @@ export const OPTIONS = {
     doc: 'log: power_off, reboot and efibootmgr are logged, not run (laboratories)',
     own: true,
   } as const,
+  // IPA's, accepted so that its files and kernel lines are read as they are; nothing acts on them yet
+  ntp_server: string('NTP server the clock is set from', {
+    karg: 'ipa-ntp-server',
+    noEffect: true,
+  }),
+  fail_if_clock_not_set: bool(false, 'Stop if the clock cannot be set', { noEffect: true }),
+  collect_lldp: bool(false, 'Listen for LLDP', { karg: 'ipa-collect-lldp', noEffect: true }),
+  lldp_timeout: seconds(30, 'Listen for LLDP this long', {
+    karg: 'ipa-lldp-timeout',
+    noEffect: true,
+  }),
+  inspection_callback_url: list([], 'Where inspection results are posted', {
+    karg: 'ipa-inspection-callback-url',
+    noEffect: true,
+  }),
+  inspection_collectors: list([], 'Collectors to run at inspection', {
+    karg: 'ipa-inspection-collectors',
+    noEffect: true,
+  }),
+  inspection_dhcp_wait_timeout: seconds(60, 'Wait for addresses before inspection', {
+    karg: 'ipa-inspection-dhcp-wait-timeout',
+    noEffect: true,
+  }),
+  inspection_dhcp_all_interfaces: bool(false, 'Wait for an address on every interface', {
+    karg: 'ipa-inspection-dhcp-all-interfaces',
+    noEffect: true,
+  }),
+  inspection_benchmarks: list([], 'Benchmarks of extra-hardware: cpu, disk, mem', {
+    karg: 'ipa-inspection-benchmarks',
+    noEffect: true,
+  }),
+  introspection_daemon: bool(false, 'Post inspection results again and again', { noEffect: true }),
+  introspection_daemon_post_interval: seconds(300, 'Time between these posts', { noEffect: true }),
+  enable_vlan_interfaces: list([], 'VLAN interfaces to create: iface.vlan, iface or all', {
+    karg: 'ipa-enable-vlan-interfaces',
+    noEffect: true,
+  }),
+  inject_files_priority: int(0, 'Priority of the inject_files deploy step', {
+    karg: 'ipa-inject-files-priority',
+    min: 0,
+    max: 99,
+    noEffect: true,
+  }),
+  tls_cipher_suites: string('Cipher suites for TLS 1.2, separated by colons', {
+    karg: 'ipa-tls-cipher-suites',
+    noEffect: true,
+  }),
+  agent_token_required: bool(false, 'Of IPA 2023.1; a token is always required', {
+    karg: 'ipa-agent-token-required',
+    noEffect: true,
+  }),
+  use_mdns: bool(false, 'Find Ironic by mDNS when no URL is given', {
+    karg: 'ipa-use-mdns',
+    section: 'mdns',
+    noEffect: true,
+  }),
+  disable_bootc_deploy: bool(false, 'Refuse bootc images', { noEffect: true }),
 } as const satisfies Record<string, OptionRow>
 
 export type OptionName = keyof typeof OPTIONS

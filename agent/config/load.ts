@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the order in which settings win (contract 1.1) and the one frozen Config. Reads files only
+// through the trees it is given; does not know what options do.
+import { AgentError } from '../core/errors.ts'
+import { type IniEntry, parseIni } from './ini.ts'
+import { parseBootif, parseKernelCmdline } from './kernel-cmdline.ts'
+import { type OptionValue, parseOption, rowOf, type Setting } from './option-value.ts'
+import { type Config, OPTIONS, type OptionName } from './options.ts'
+import { readVirtualMediaParameters, type VirtualMediaReader } from './virtual-media.ts'
+
+/** A file tree: system/root.ts has one. */
+export interface ConfigTree {
+  readText(absolute: string): Promise<string | undefined>
+  list(absolute: string): Promise<string[]>
+}
+
+export interface LoadRequest {
+  /** Flags as typed, by option name. */
+  readonly argvFlags?: Partial<Readonly<Record<OptionName, string>>>
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The tree with /proc/cmdline and /etc. */
+  readonly root: ConfigTree
+  /** The tree of paths a person typed; `root` unless given. */
+  readonly host?: ConfigTree
+  /** Absolute paths of --config-file; they replace the default search for files. */
+  readonly configFiles?: readonly string[]
+  /** Absolute paths of --config-dir; they replace the default directory. */
+  readonly configDirs?: readonly string[]
+  readonly virtualMedia?: VirtualMediaReader
+}
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** Where each value comes from: `default`, or a place as in messages. */
+  readonly origins: Readonly<Record<OptionName, string>>
+  /** Sentences for the log; a wrong file is an error, an unknown word is not. */
+  readonly warnings: readonly string[]
+}
+
+const DEFAULT_FILES = [
+  '/etc/ironic-python-agent.conf',
+  '/etc/ironic-python-agent/ironic-python-agent.conf',
+]
+const DEFAULT_DIR = '/etc/ironic-python-agent.d'
+const ENV_PREFIX = 'IRONSWARM_'
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[]
+
+/** What one place sets, by option. */
+type Layer = Map<OptionName, Setting>
+
+/**
+ * All settings, merged. Lowest to highest: default, kernel command line, virtual media (only with
+ * `boot_method=vmedia`), INI files, environment (IRONSWARM_*), flags, `ipa-debug` of the kernel line.
+ * @throws InvalidConfigError for a value that is none, or a config file that was named and is missing
+ */
+export async function loadConfig(request: LoadRequest): Promise<LoadedConfig> {
+  const warnings: string[] = []
+  const kernel = await readKernel(request)
+  const layers: Layer[] = [
+    kernelLayer(kernel, warnings),
+    ...(await fileLayers(request, warnings)),
+    environmentLayer(request.env, warnings),
+    flagLayer(request.argvFlags ?? {}),
+    new Map([...kernelLayer(kernel, [])].filter(([name]) => name === 'debug')),
+  ]
+  const settings: Layer = new Map(layers.flatMap((layer) => [...layer]))
+  const values: Record<string, OptionValue> = {}
+  const origins: Record<string, string> = {}
+  for (const name of OPTION_NAMES) {
+    const setting = settings.get(name)
+    values[name] = setting ? parseOption(name, setting) : rowOf(name).default
+    origins[name] = setting?.origin ?? 'default'
+    if (setting && rowOf(name).noEffect) {
+      warnings.push(`option ${name} (${setting.origin}) has no effect in this version`)
+    }
+  }
+  if (typeof values['bootif'] === 'string') values['bootif'] = parseBootif(values['bootif']) ?? null
+  return {
+    config: Object.freeze(values) as unknown as Config,
+    origins: Object.freeze(origins) as Record<OptionName, string>,
+    warnings,
+  }
+}
+
+interface KernelParameter {
+  readonly value: string
+  readonly from: 'kernel command line' | 'virtual media'
+}
+
+async function readKernel(request: LoadRequest): Promise<Map<string, KernelParameter>> {
+  const cmdline = parseKernelCmdline((await request.root.readText('/proc/cmdline')) ?? '')
+  const isVirtualMedia = cmdline.get('boot_method') === 'vmedia' && request.virtualMedia
+  const parameters = isVirtualMedia
+    ? await readVirtualMediaParameters(request.virtualMedia as VirtualMediaReader)
+    : new Map<string, string>()
+  const label =
+    (from: KernelParameter['from']) =>
+    ([key, value]: [string, string]): [string, KernelParameter] => [key, { value, from }]
+  return new Map([
+    ...[...cmdline].map(label('kernel command line')),
+    ...[...parameters].map(label('virtual media')),
+  ])
+}
+
+function kernelLayer(kernel: Map<string, KernelParameter>, warnings: string[]): Layer {
+  const layer: Layer = new Map()
+  const known = new Map(OPTION_NAMES.map((name) => [rowOf(name).karg, name]))
+  const unknown: string[] = []
+  for (const [karg, { value, from }] of kernel) {
+    const name = known.get(karg)
+    // an empty value is what a template leaves of an unset variable: the same as not there
+    if (name !== undefined && value !== '') {
+      layer.set(name, { text: value, origin: `${from} (${karg})`, isLenient: true })
+    } else if (name === undefined && karg.startsWith('ipa-')) unknown.push(karg)
+  }
+  if (unknown.length > 0) {
+    warnings.push(`kernel parameters that ironswarm does not know: ${unknown.join(', ')}`)
+  }
+  return layer
+}
+
+async function fileLayers(request: LoadRequest, warnings: string[]): Promise<Layer[]> {
+  const texts: [path: string, text: string][] = []
+  const { root, host = root, configFiles = [], configDirs = [] } = request
+  const add = async (tree: ConfigTree, path: string, isRequired: boolean) => {
+    const text = await tree.readText(path)
+    if (text !== undefined) texts.push([path, text])
+    else if (isRequired) {
+      throw new AgentError(
+        'InvalidConfigError',
+        `cannot read ${path}; name a readable file or leave the flag out`,
+      )
+    }
+  }
+  if (configFiles.length === 0) for (const path of DEFAULT_FILES) await add(root, path, false)
+  for (const path of configFiles) await add(host, path, true)
+  const dirs = configDirs.length > 0 ? configDirs : [DEFAULT_DIR]
+  const dirTree = configDirs.length > 0 ? host : root
+  for (const dir of dirs) {
+    const names = (await dirTree.list(dir)).filter((name) => name.endsWith('.conf')).sort()
+    for (const name of names) await add(dirTree, `${dir}/${name}`, true)
+  }
+  return texts.map(([path, text]) => fileLayer(path, text, warnings))
+}
+
+function fileLayer(path: string, text: string, warnings: string[]): Layer {
+  const layer: Layer = new Map()
+  const { entries, problems } = parseIni(text)
+  for (const { line, text: words } of problems) {
+    throw new AgentError(
+      'InvalidConfigError',
+      `${path} line ${line} is neither [section], key = value nor # comment: ${wordOnly(words)}`,
+    )
+  }
+  const unknown: string[] = []
+  for (const entry of entries) {
+    const name = optionOfEntry(entry)
+    if (name === undefined) unknown.push(`[${entry.section}] ${entry.key}`)
+    else layer.set(name, { text: entry.value, origin: `${path} [${entry.section}]` })
+  }
+  if (unknown.length > 0) warnings.push(`options without effect in ${path}: ${unknown.join(', ')}`)
+  return layer
+}
+
+/** The first word alone: the rest of a broken line may be a secret. */
+function wordOnly(text: string): string {
+  return JSON.stringify(text.split(/\s/)[0])
+}
+
+function optionOfEntry({ section, key }: IniEntry): OptionName | undefined {
+  // oslo accepts a name and its `dest`: guard-special-filesystems is guard_special_filesystems
+  const name = key.replaceAll('-', '_')
+  const old = `${section}.${name}`
+  return OPTION_NAMES.find((option) => {
+    const row = rowOf(option)
+    return row.formerly === old || (option === name && (row.section ?? 'DEFAULT') === section)
+  })
+}
+
+function environmentLayer(
+  env: Readonly<Record<string, string | undefined>>,
+  warnings: string[],
+): Layer {
+  const layer: Layer = new Map()
+  const unknown: string[] = []
+  for (const [key, text] of Object.entries(env)) {
+    if (!key.startsWith(ENV_PREFIX) || text === undefined || text === '') continue
+    const name = key.slice(ENV_PREFIX.length).toLowerCase()
+    if (Object.hasOwn(OPTIONS, name)) {
+      layer.set(name as OptionName, { text, origin: `environment ${key}` })
+    } else unknown.push(key)
+  }
+  if (unknown.length > 0) {
+    warnings.push(`environment variables that ironswarm does not know: ${unknown.join(', ')}`)
+  }
+  return layer
+}
+
+function flagLayer(flags: Partial<Readonly<Record<OptionName, string>>>): Layer {
+  return new Map(
+    Object.entries(flags).map(([name, text]) => [
+      name as OptionName,
+      { text, origin: `--${name.replaceAll('_', '-')}` },
+    ]),
+  )
+}
