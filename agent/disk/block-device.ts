@@ -1,25 +1,265 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the interface of an open disk. (Implementation to follow in this file.)
+// Owns an open disk: O_DIRECT|O_EXCL, any alignment in, whole sectors out, everything or an error.
+// Does not know partitions or images.
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { AgentError, messageOf, systemErrorCode } from '../core/errors.ts'
+import type { BufferPool } from '../core/extent.ts'
+import { MiB, roundDown, roundUp } from '../core/units.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { allocateAligned, createAlignedPool, isAligned } from './aligned-pool.ts'
+import { type DeviceGeometry, isReadOnly, readGeometry } from './geometry.ts'
+import { inUseError, listUses } from './in-use.ts'
+import { preadFully, pwriteFully, type TransferTarget, transferError } from './transfer.ts'
 
-/** What the kernel says of a device; all in bytes. */
-export interface DeviceGeometry {
-  readonly path: string
-  readonly sizeBytes: number
-  readonly logicalSectorBytes: number
-  readonly physicalSectorBytes: number
-  /** False for a regular file that stands in for a disk. */
-  readonly isBlockDevice: boolean
-}
+export type { DeviceGeometry } from './geometry.ts'
 
 /** An open disk. Reads and writes transfer everything or throw BlockDeviceError / ImageWriteError. */
 export interface BlockDevice extends AsyncDisposable {
   readonly geometry: DeviceGeometry
-  /** For a reader in another thread; valid until disposal. */
+  /** For a reader in another thread; valid until disposal. Opened with O_DIRECT if `isDirect`. */
   readonly fd: number
+  /** False where O_DIRECT was refused: reads may then come from the page cache. */
+  readonly isDirect: boolean
   /** Fills `target` from `offset` on. Any alignment; aligned pool buffers go straight to O_DIRECT. */
   read(offset: number, target: Uint8Array): Promise<void>
   /** Writes all of `data` at `offset`. Any alignment; unaligned edges are read, merged and written. */
   write(offset: number, data: Uint8Array): Promise<void>
   /** fsync: everything written is on the medium. */
   sync(): Promise<void>
+}
+
+export interface OpenOptions {
+  /** `write` opens read-write and exclusively: a mounted or otherwise claimed device is refused. */
+  readonly mode: 'read' | 'write'
+  readonly log?: Pick<Logger, 'warn'>
+}
+
+/** What passes through a bounce buffer at once, bytes. */
+const BOUNCE_BYTES = MiB
+/** Without O_DIRECT: written bytes after which the page cache is flushed, so that it stays small. */
+const FLUSH_EVERY_BYTES = 64 * MiB
+
+/**
+ * Opens a block device, or a regular file that stands in for one.
+ * Throws DeviceNotFound, TargetInUseError (mode `write`, says what uses it), BlockDeviceError.
+ */
+export async function openBlockDevice(path: string, options: OpenOptions): Promise<BlockDevice> {
+  const known = await readGeometry(path)
+  // O_RDWR succeeds on some write-protected devices; the first write would then fail with EPERM
+  if (options.mode === 'write' && (await isReadOnly(path))) {
+    throw new AgentError('BlockDeviceError', `${path} is write-protected; see blockdev --getro`)
+  }
+  // a partial last sector of a regular file cannot be written with O_DIRECT without growing the file
+  const geometry =
+    options.mode === 'write'
+      ? { ...known, sizeBytes: roundDown(known.sizeBytes, known.logicalSectorBytes) }
+      : known
+  const { handle, isDirect } = await openDirect(geometry, options)
+  return createBlockDevice(handle, geometry, isDirect)
+}
+
+async function openDirect(
+  geometry: DeviceGeometry,
+  options: OpenOptions,
+): Promise<{ handle: FileHandle; isDirect: boolean }> {
+  const { path } = geometry
+  // O_EXCL without O_CREAT: the kernel claims the block device for this open file (open(2))
+  const access = options.mode === 'write' ? constants.O_RDWR | constants.O_EXCL : constants.O_RDONLY
+  let reason: unknown
+  try {
+    const handle = await open(path, access | constants.O_DIRECT)
+    reason = await trialRead(handle, geometry)
+    if (reason === undefined) return { handle, isDirect: true }
+    await handle.close()
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EINVAL') throw await openError(path, error)
+    reason = error
+  }
+  options.log?.warn(
+    { device: path, err: reason },
+    'O_DIRECT refused; going on through the page cache with fdatasync',
+  )
+  try {
+    return { handle: await open(path, access), isDirect: false }
+  } catch (error) {
+    throw await openError(path, error)
+  }
+}
+
+/** Proves that this file takes O_DIRECT from our memory in units of its sector; EINVAL if not. */
+async function trialRead(handle: FileHandle, geometry: DeviceGeometry): Promise<unknown> {
+  const sectorBytes = geometry.logicalSectorBytes
+  if (geometry.sizeBytes < 2 * sectorBytes) return undefined
+  try {
+    await handle.read(allocateAligned(sectorBytes), 0, sectorBytes, sectorBytes)
+    return undefined
+  } catch (error) {
+    // EIO is an answer of the medium, not of O_DIRECT: the first real transfer reports it
+    return systemErrorCode(error) === 'EINVAL' ? error : undefined
+  }
+}
+
+async function openError(path: string, error: unknown): Promise<AgentError> {
+  const errno = systemErrorCode(error)
+  if (errno === 'EBUSY') return inUseError(path, await listUses(path), error)
+  const type = errno === 'ENOENT' || errno === 'ENXIO' ? 'DeviceNotFound' : 'BlockDeviceError'
+  return new AgentError(type, `cannot open ${path}: ${messageOf(error)}`, { cause: error })
+}
+
+function createBlockDevice(
+  handle: FileHandle,
+  geometry: DeviceGeometry,
+  isDirect: boolean,
+): BlockDevice {
+  const { path, sizeBytes, logicalSectorBytes } = geometry
+  const unitBytes = isDirect ? logicalSectorBytes : 1
+  const target: TransferTarget = { handle, path, unitBytes }
+  const sync = async () => {
+    try {
+      await handle.sync()
+    } catch (error) {
+      throw transferError('ImageWriteError', 'fsync', path, 0, sizeBytes, error)
+    }
+  }
+  const io = isDirect ? createSectorIo(target, sizeBytes) : createCachedIo(target, sync)
+  const check = (verb: string, offset: number, length: number) => {
+    if (offset >= 0 && Number.isSafeInteger(offset) && offset + length <= sizeBytes) return
+    throw new AgentError(
+      verb === 'read' ? 'BlockDeviceError' : 'ImageWriteError',
+      `${verb} of ${length} bytes at offset ${offset} lies outside of ${path} (${sizeBytes} bytes)`,
+    )
+  }
+  return {
+    geometry,
+    fd: handle.fd,
+    isDirect,
+    read: async (offset, into) => {
+      check('read', offset, into.length)
+      await io.read(offset, into)
+    },
+    write: async (offset, data) => {
+      check('write', offset, data.length)
+      await io.write(offset, data)
+    },
+    sync,
+    [Symbol.asyncDispose]: () => handle.close(),
+  }
+}
+
+type Io = Pick<BlockDevice, 'read' | 'write'>
+
+/** The page cache takes any alignment; it is flushed now and then to keep it small and errors early. */
+function createCachedIo(target: TransferTarget, sync: () => Promise<void>): Io {
+  let unflushedBytes = 0
+  return {
+    read: (offset, into) => readOrThrow(target, offset, into, into.length),
+    write: async (offset, data) => {
+      await pwriteFully(target, offset, data)
+      unflushedBytes += data.length
+      if (unflushedBytes < FLUSH_EVERY_BYTES) return
+      unflushedBytes = 0
+      await sync()
+    },
+  }
+}
+
+/** Whole, aligned sectors for O_DIRECT: straight where the caller's memory allows, else by a bounce buffer. */
+function createSectorIo(target: TransferTarget, sizeBytes: number): Io {
+  const { unitBytes } = target
+  const bounce = createAlignedPool({ bufferBytes: BOUNCE_BYTES, count: 2 })
+  const edges = createAlignedPool({ bufferBytes: unitBytes, count: 4 })
+  const withSector = createKeyedLock()
+  const isWhole = (offset: number, data: Uint8Array) =>
+    offset % unitBytes === 0 && data.length % unitBytes === 0
+
+  const mergeSector = (offset: number, data: Uint8Array) => {
+    const start = roundDown(offset, unitBytes)
+    return withSector(start, () =>
+      withBuffer(edges, async (sector) => {
+        await readOrThrow(target, start, sector, unitBytes)
+        sector.set(data, offset - start)
+        await pwriteFully(target, start, sector)
+      }),
+    )
+  }
+  const writeSectors = async (offset: number, data: Uint8Array) => {
+    if (isAligned(data, unitBytes)) return await pwriteFully(target, offset, data)
+    for (let at = 0; at < data.length; at += BOUNCE_BYTES) {
+      const part = data.subarray(at, at + BOUNCE_BYTES)
+      await withBuffer(bounce, async (buffer) => {
+        buffer.set(part)
+        await pwriteFully(target, offset + at, buffer.subarray(0, part.length))
+      })
+    }
+  }
+  return {
+    read: async (offset, into) => {
+      if (isWhole(offset, into) && isAligned(into, unitBytes)) {
+        return await readOrThrow(target, offset, into, into.length)
+      }
+      let at = 0
+      while (at < into.length) {
+        const start = roundDown(offset + at, unitBytes)
+        const skip = offset + at - start
+        const length = Math.min(into.length - at, BOUNCE_BYTES - skip)
+        await withBuffer(bounce, async (buffer) => {
+          const whole = buffer.subarray(0, roundUp(skip + length, unitBytes))
+          // the last sector of a regular file may be short
+          await readOrThrow(target, start, whole, Math.min(skip + length, sizeBytes - start))
+          into.set(whole.subarray(skip, skip + length), at)
+        })
+        at += length
+      }
+    },
+    write: async (offset, data) => {
+      const headBytes = Math.min(data.length, roundUp(offset, unitBytes) - offset)
+      const bodyBytes = roundDown(data.length - headBytes, unitBytes)
+      const bodyEnd = headBytes + bodyBytes
+      if (headBytes > 0) await mergeSector(offset, data.subarray(0, headBytes))
+      if (bodyBytes > 0) await writeSectors(offset + headBytes, data.subarray(headBytes, bodyEnd))
+      if (bodyEnd < data.length) await mergeSector(offset + bodyEnd, data.subarray(bodyEnd))
+    },
+  }
+}
+
+/** Reads into all of `into`; at least `neededBytes` of it must exist. */
+async function readOrThrow(
+  target: TransferTarget,
+  offset: number,
+  into: Uint8Array,
+  neededBytes: number,
+): Promise<void> {
+  const got = await preadFully(target, offset, into)
+  if (got >= neededBytes) return
+  const cause = new Error(`the device ends after ${got} bytes`)
+  throw transferError('BlockDeviceError', 'read', target.path, offset, into.length, cause)
+}
+
+async function withBuffer(
+  pool: BufferPool,
+  work: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const buffer = await pool.acquire()
+  try {
+    await work(buffer.bytes)
+  } finally {
+    buffer.release()
+  }
+}
+
+/** Runs work on the same key one after the other: two merges of a sector must not lose bytes. */
+function createKeyedLock(): (key: number, work: () => Promise<void>) => Promise<void> {
+  const tails = new Map<number, Promise<void>>()
+  return async (key, work) => {
+    const before = tails.get(key) ?? Promise.resolve()
+    const mine = before.then(work)
+    const tail = mine.catch(() => undefined)
+    tails.set(key, tail)
+    try {
+      await mine
+    } finally {
+      if (tails.get(key) === tail) tails.delete(key)
+    }
+  }
 }

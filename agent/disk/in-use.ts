@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the question whether something uses a disk: mounts, swap, devices stacked on it, loop devices
+// backed by it. O_EXCL is the kernel's own answer; this one says who it is.
+import { realpath } from 'node:fs/promises'
+import { AgentError } from '../core/errors.ts'
+import type { Exec } from '../system/exec.ts'
+import { listMounts, listSwaps, type Mount } from '../system/mounts.ts'
+import { createRoot, type Root } from '../system/root.ts'
+import {
+  deviceNumberOf,
+  findBlockDevice,
+  listHolders,
+  listKernelPartitions,
+  listLoopBackings,
+  type SysfsBlockDevice,
+} from '../system/sysfs.ts'
+
+export interface InUseOptions {
+  readonly root?: Root
+  readonly exec?: Exec
+}
+
+/** Throws TargetInUseError if `path` or a partition on it is mounted, swapped on, or held. */
+export async function assertNotInUse(path: string, options: InUseOptions = {}): Promise<void> {
+  const uses = await listUses(path, options)
+  if (uses.length > 0) throw inUseError(path, uses)
+}
+
+/** The error for a device that is in use; `uses` may be empty when only the kernel knows. */
+export function inUseError(path: string, uses: readonly string[], cause?: unknown): AgentError {
+  const who =
+    uses.length > 0
+      ? uses.join('; ')
+      : 'the kernel refuses exclusive access (another program has it open exclusively)'
+  return new AgentError(
+    'TargetInUseError',
+    `${path} is in use: ${who}. Release it, or exclude the device with skip_block_devices`,
+    { cause },
+  )
+}
+
+/**
+ * What uses a block device or the regular file that stands in for one, one phrase per use.
+ * A root without a mount table is a fixture of something else (interfaces, say): then the machine's own
+ * tables are asked, because `path` lies on this machine.
+ */
+export async function listUses(path: string, options: InUseOptions = {}): Promise<string[]> {
+  const root = await rootWithMounts(options.root)
+  const uses = await listLoopUses(root, path)
+  const deviceNumber = await deviceNumberOf(path)
+  const device = deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+  if (device === undefined) return uses
+  const mounts = await listMounts(root)
+  const swaps = await numberedSwaps(root)
+  for (const part of [device, ...(await listKernelPartitions(root, device))]) {
+    const node = `/dev/${part.name}`
+    for (const mount of mounts) {
+      if (await isMountOf(mount, part)) uses.push(`${node} is mounted at ${mount.mountPoint}`)
+    }
+    if (swaps.has(part.deviceNumber)) uses.push(`${node} is swap space`)
+    const holders = await listHolders(root, part)
+    if (holders.length > 0) uses.push(`${node} is part of ${holders.join(', ')}`)
+  }
+  return uses
+}
+
+async function rootWithMounts(root: Root | undefined): Promise<Root> {
+  const hasTable = root && (await root.readText('/proc/self/mountinfo')) !== undefined
+  return hasTable ? root : createRoot('/')
+}
+
+/** btrfs and the like have an anonymous device number; their source names the node. */
+async function isMountOf(mount: Mount, device: SysfsBlockDevice): Promise<boolean> {
+  if (mount.deviceNumber === device.deviceNumber) return true
+  if (!mount.source.startsWith('/dev/')) return false
+  return (await deviceNumberOf(mount.source)) === device.deviceNumber
+}
+
+async function numberedSwaps(root: Root): Promise<Set<string>> {
+  const numbers = await Promise.all((await listSwaps(root)).map((path) => deviceNumberOf(path)))
+  return new Set(numbers.filter((number) => number !== undefined))
+}
+
+/** A loop device backed by the target writes to it behind our back; O_EXCL does not see that. */
+async function listLoopUses(root: Root, path: string): Promise<string[]> {
+  let real: string
+  try {
+    real = await realpath(path)
+  } catch {
+    return []
+  }
+  const loops = (await listLoopBackings(root)).filter(({ file }) => file === real)
+  return loops.map(({ name }) => `${real} is the backing file of /dev/${name}`)
+}

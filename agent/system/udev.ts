@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the conversation with udev and the kernel's view of partitions. Nothing of the byte path waits
+// for either: partitions are reached by offset on the whole disk.
+import type { Exec } from './exec.ts'
+
+/** Longest wait for the event queue to drain, s. */
+const SETTLE_SECONDS = 10
+
+/** Waits until udev has worked off its queue. A ramdisk without udevd is settled. */
+export async function settle(exec: Exec): Promise<void> {
+  await succeeds(exec, ['udevadm', 'settle', `--timeout=${SETTLE_SECONDS}`])
+}
+
+/** udev's properties of a device node: ID_SERIAL, ID_WWN, DM_…; empty without udev. */
+export async function readUdevProperties(
+  exec: Exec,
+  path: string,
+): Promise<ReadonlyMap<string, string>> {
+  try {
+    const { stdout } = await exec(['udevadm', 'info', '--query=property', `--name=${path}`], {
+      timeoutMs: 10_000,
+    })
+    return parseProperties(stdout)
+  } catch {
+    return new Map()
+  }
+}
+
+/** Lines `KEY=value`; the value may hold further equal signs. */
+export function parseProperties(text: string): Map<string, string> {
+  const properties = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const at = line.indexOf('=')
+    if (at > 0) properties.set(line.slice(0, at), line.slice(at + 1))
+  }
+  return properties
+}
+
+/**
+ * Tells the kernel of the partition table now on the disk, so that /dev/…p1 and /dev/disk/by-* appear.
+ * partx asks for each partition by BLKPG, which works beside an open device; BLKRRPART would not.
+ * True if the kernel took it; false is no failure for a deploy.
+ */
+export async function rereadPartitions(exec: Exec, path: string): Promise<boolean> {
+  const isUpdated =
+    (await succeeds(exec, ['partx', '--update', path])) ||
+    (await succeeds(exec, ['blockdev', '--rereadpt', path]))
+  await settle(exec)
+  return isUpdated
+}
+
+async function succeeds(exec: Exec, argv: readonly [string, ...string[]]): Promise<boolean> {
+  try {
+    await exec(argv, { timeoutMs: (SETTLE_SECONDS + 5) * 1000 })
+    return true
+  } catch {
+    return false
+  }
+}
