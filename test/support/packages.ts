@@ -88,6 +88,14 @@ export function hasPackages(set: PackageSetName): boolean {
   return false
 }
 
+/** Why no real Ironic can drive agents on loop devices here; undefined where it can. */
+export function missingForRealIronic(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root, for loop devices'
+  const missing = missingPackages('agent', 'ironic')
+  if (missing.length === 0) return undefined
+  return `not installed: ${missing.join(' ')}; as root: node test/support/packages.ts install agent ironic`
+}
+
 /** True where `install` can do something: root and apt-get. */
 export function canInstall(): boolean {
   return process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
