@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the choice between hardware managers (contract 7.1): evaluated once, sorted, asked in order.
+// Does not know what any method or step does.
+import { AgentError, isAgentError } from '../core/errors.ts'
+import type {
+  HardwareManager,
+  HardwareMethod,
+  HardwareMethods,
+  StepCall,
+  StepKind,
+} from './manager.ts'
+
+type Answer<M extends HardwareMethod> = Awaited<ReturnType<HardwareMethods[M]>>
+
+/** The managers of this machine, as one. */
+export interface Hardware {
+  /** Managers that support this machine, best first, each with its level of support. */
+  readonly managers: readonly { readonly manager: HardwareManager; readonly support: number }[]
+  /** The answer of the first manager that has the method and does not decline. */
+  dispatch<M extends HardwareMethod>(
+    method: M,
+    ...args: Parameters<HardwareMethods[M]>
+  ): Promise<Answer<M>>
+  /** The answers of all managers that have the method, by label. */
+  dispatchAll<M extends HardwareMethod>(
+    method: M,
+    ...args: Parameters<HardwareMethods[M]>
+  ): Promise<Map<string, Answer<M>>>
+  /** Runs the step of that name on the first manager that has it and does not decline. */
+  runStep(kind: StepKind, name: string, call: StepCall): Promise<unknown>
+  /** Manager name to version: what `hardware_manager_version` and `deploy_version` compare. */
+  versions(): Record<string, string>
+}
+
+/**
+ * Evaluates every manager once, drops those that answer NONE, sorts by support (stable) and initializes
+ * them in that order. Throws HardwareManagerNotFound when none is left.
+ */
+export async function loadHardware(managers: readonly HardwareManager[]): Promise<Hardware> {
+  const evaluated = await Promise.all(
+    managers.map(async (manager) => ({
+      manager,
+      support: await manager.evaluateHardwareSupport(),
+    })),
+  )
+  const usable = evaluated.filter(({ support }) => support > 0)
+  usable.sort((a, b) => b.support - a.support)
+  if (usable.length === 0) {
+    const names = managers.map(({ name }) => name).join(', ') || 'none'
+    throw new AgentError('HardwareManagerNotFound', `of ${names} no manager supports this machine`)
+  }
+  for (const { manager } of usable) await manager.initialize?.()
+  return createDispatcher(usable)
+}
+
+function createDispatcher(managers: Hardware['managers']): Hardware {
+  return {
+    managers,
+    dispatch: (method, ...args) =>
+      firstAnswer(
+        method,
+        managers.flatMap(({ manager }) => {
+          const call = boundMethod(manager, method)
+          return call ? [() => call(...args)] : []
+        }),
+      ),
+    dispatchAll: async (method, ...args) => {
+      const answers = new Map()
+      for (const { manager } of managers) {
+        const call = boundMethod(manager, method)
+        if (!call) continue
+        const answer = await orDeclined(() => call(...args))
+        if (answer !== DECLINED) answers.set(manager.label, answer)
+      }
+      return answers
+    },
+    runStep: (kind, name, call) =>
+      firstAnswer(
+        name,
+        managers.flatMap(({ manager }) =>
+          manager.steps
+            .filter((step) => step.announce.step === name && step.kinds.includes(kind))
+            .map((step) => () => {
+              assertArgumentsKnown(name, step.accepts, call)
+              return step.run(call)
+            }),
+        ),
+      ),
+    versions: () =>
+      Object.fromEntries(managers.map(({ manager }) => [manager.name, manager.version])),
+  }
+}
+
+/** The method with its manager as `this`; typed loosely because M is only known to the caller. */
+function boundMethod<M extends HardwareMethod>(manager: HardwareManager, method: M) {
+  const found = manager[method] as ((...args: unknown[]) => Promise<Answer<M>>) | undefined
+  return found?.bind(manager)
+}
+
+const DECLINED = Symbol('declined')
+
+/** A manager declines by IncompatibleHardwareMethodError; any other error is the answer. */
+async function orDeclined<T>(call: () => Promise<T>): Promise<T | typeof DECLINED> {
+  try {
+    return await call()
+  } catch (error) {
+    if (isAgentError(error, 'IncompatibleHardwareMethodError')) return DECLINED
+    throw error
+  }
+}
+
+async function firstAnswer<T>(name: string, calls: readonly (() => Promise<T>)[]): Promise<T> {
+  for (const call of calls) {
+    const answer = await orDeclined(call)
+    if (answer !== DECLINED) return answer as T
+  }
+  throw new AgentError(
+    'HardwareManagerMethodNotFound',
+    `no hardware manager of this machine offers ${name}`,
+  )
+}
+
+function assertArgumentsKnown(name: string, accepts: readonly string[], call: StepCall): void {
+  const unknown = Object.keys(call.args).filter((key) => !accepts.includes(key))
+  if (unknown.length === 0) return
+  const known = accepts.length > 0 ? accepts.join(', ') : 'none'
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `step ${name} does not take ${unknown.join(', ')}; it takes ${known}`,
+  )
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the shapes of what the agent knows of its machine. Does not find anything out; generic/ does.
+
+/** A disk that may become the root disk. Sizes in bytes; unknown values are null. */
+export interface Disk {
+  /** Path of the device node by its kernel name, `/dev/nvme0n1`; the path as given for a regular file. */
+  readonly name: string
+  readonly model: string | null
+  readonly sizeBytes: number
+  readonly rotational: boolean
+  readonly wwn: string | null
+  readonly wwnWithExtension: string | null
+  readonly wwnVendorExtension: string | null
+  readonly serial: string | null
+  readonly vendor: string | null
+  readonly hctl: string | null
+  readonly byPath: string | null
+  readonly logicalSectorBytes: number | null
+  readonly physicalSectorBytes: number | null
+  readonly transport: string | null
+  /** Every spelling of the serial number (lsblk, udev short and long): a hint may match any. */
+  readonly serials: readonly string[]
+  /** The same of the WWN. */
+  readonly wwns: readonly string[]
+  /** Named by the option `block_devices`: the operator chose it, so no smallest size applies. */
+  readonly isListed: boolean
+}
+
+/** The inventory exactly as it goes over the wire (contract 6.1): keys in snake_case, all present. */
+export interface Inventory {
+  readonly interfaces: readonly WireInterface[]
+  readonly cpu: WireCpu
+  readonly disks: readonly WireDisk[]
+  readonly memory: { readonly total: number | null; readonly physical_mb: number | null }
+  readonly bmc_address: string | null
+  readonly bmc_v6address: string | null
+  /** The one key that is left out when unknown. */
+  readonly bmc_mac?: string
+  readonly system_vendor: WireSystemVendor
+  readonly boot: {
+    readonly current_boot_mode: 'uefi' | 'bios'
+    readonly pxe_interface: string | null
+  }
+  readonly hostname: string | null
+}
+
+export interface WireInterface {
+  readonly name: string
+  readonly mac_address: string | null
+  readonly ipv4_address: string | null
+  readonly ipv6_address: string | null
+  readonly has_carrier: boolean
+  readonly lldp: null
+  readonly vendor: string | null
+  readonly product: string | null
+  readonly client_id: string | null
+  readonly biosdevname: string | null
+  readonly speed_mbps: number | null
+  readonly pci_address: string | null
+  readonly driver: string | null
+}
+
+export interface WireCpu {
+  readonly model_name: string | null
+  /** MHz, as text. */
+  readonly frequency: string | null
+  readonly count: number | null
+  readonly architecture: string | null
+  readonly flags: readonly string[]
+  readonly socket_count: number | null
+}
+
+export interface WireDisk {
+  readonly name: string
+  readonly model: string | null
+  readonly size: number
+  readonly rotational: boolean
+  readonly wwn: string | null
+  readonly serial: string | null
+  readonly vendor: string | null
+  readonly wwn_with_extension: string | null
+  readonly wwn_vendor_extension: string | null
+  readonly hctl: string | null
+  readonly by_path: string | null
+  readonly logical_sectors: number | null
+  readonly physical_sectors: number | null
+  readonly tran: string | null
+}
+
+export interface WireSystemVendor {
+  readonly product_name: string | null
+  readonly serial_number: string | null
+  readonly manufacturer: string | null
+  readonly firmware: {
+    readonly vendor: string | null
+    readonly version: string | null
+    readonly build_date: string | null
+  }
+}
