@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the `image` extension: what makes a written disk boot (contract 5.5). Does not touch firmware or
+// disks; agent/disk/bootloader.ts does.
+import type { Command, CommandContext, Extension } from '../agent/commands/command.ts'
+import { AgentError } from '../agent/core/errors.ts'
+import type { JsonObject } from '../agent/core/json.ts'
+import type { ExtensionDeps } from './deps.ts'
+import type { ImageWriter } from './image-writer.ts'
+import { assertOnly, optionalBoolean, optionalString } from './params.ts'
+
+const NAME = 'image.install_bootloader'
+
+interface BootloaderParams {
+  readonly rootUuid: string | null
+  readonly efiSystemPartUuid: string | null
+  readonly targetBootMode: string
+  readonly ignoresFailure: boolean
+}
+
+/** image.install_bootloader. */
+export function createImageExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
+  const command: Command = {
+    kind: 'async',
+    validate: (params) => {
+      parseParams(params, false)
+    },
+    run: async (raw, context) => {
+      const params = parseParams(raw, deps.config.ignore_bootloader_failure)
+      try {
+        await installBootloader(deps, writer, params, context)
+      } catch (err) {
+        if (!params.ignoresFailure) throw err
+        deps.log.warn({ err }, 'boot loader failure ignored')
+      }
+      return null
+    },
+  }
+  return { name: 'image', commands: { install_bootloader: command } }
+}
+
+function parseParams(params: JsonObject, ignoresByOption: boolean): BootloaderParams {
+  assertOnly(NAME, params, [
+    'root_uuid',
+    'efi_system_part_uuid',
+    'prep_boot_part_uuid',
+    'target_boot_mode',
+    'ignore_bootloader_failure',
+  ])
+  optionalString(NAME, params, 'prep_boot_part_uuid')
+  return {
+    rootUuid: optionalString(NAME, params, 'root_uuid'),
+    efiSystemPartUuid: optionalString(NAME, params, 'efi_system_part_uuid'),
+    targetBootMode: optionalString(NAME, params, 'target_boot_mode') ?? 'bios',
+    ignoresFailure: optionalBoolean(NAME, params, 'ignore_bootloader_failure') ?? ignoresByOption,
+  }
+}
+
+async function installBootloader(
+  deps: ExtensionDeps,
+  writer: ImageWriter,
+  params: BootloaderParams,
+  context: CommandContext,
+): Promise<void> {
+  if (await canSetUpUefi(deps, params.targetBootMode)) {
+    const disk = await deps.hardware.dispatch('getOsInstallDevice', deps.nodeCache.current())
+    const done = await deps.installUefiBootloader({
+      devicePath: disk.name,
+      efiSystemPartUuid: params.efiSystemPartUuid,
+      signal: context.signal,
+    })
+    if (done) return
+  }
+  if (isWholeDisk(params.rootUuid) || writer.lastWritten()) {
+    deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
+    return
+  }
+  throw new AgentError(
+    'InvalidImage',
+    `the image with root file system ${params.rootUuid} would need grub-install run from inside of it, ` +
+      'which lets an image run programs as root (CVE-2026-43003) and which this agent does not do; ' +
+      'deploy a whole-disk image',
+  )
+}
+
+/** True if this ramdisk was booted by UEFI and can write boot entries; with a warning where that surprises. */
+async function canSetUpUefi(deps: ExtensionDeps, targetBootMode: string): Promise<boolean> {
+  const isUefi = (await deps.root.list('/sys/firmware/efi')).length > 0
+  const mode = isUefi ? 'uefi' : 'bios'
+  if (mode !== targetBootMode) {
+    deps.log.warn({ boot_mode: mode, target_boot_mode: targetBootMode }, 'boot modes differ')
+  }
+  if (!isUefi || deps.config.machine_control === 'log') return isUefi
+  try {
+    await deps.exec(['efibootmgr', '--version'], { timeoutMs: 10_000 })
+    return true
+  } catch (err) {
+    deps.log.warn({ err }, 'no efibootmgr; boot entries are left as they are')
+    return false
+  }
+}
+
+/** No root file system, or an MBR disk identifier in its place: an image with a boot loader of its own. */
+function isWholeDisk(rootUuid: string | null): boolean {
+  return rootUuid === null || rootUuid === '' || /^0x[0-9a-f]{8}$/i.test(rootUuid)
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the `log` extension: the bundle the conductor keeps of a failed deployment (contract 5.8). Does
+// not gather the machine's logs (hardware managers do); adds the agent's own.
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import type { Extension } from '../agent/commands/command.ts'
+import { redact, redactText } from '../agent/core/redact.ts'
+import type { LogMember } from '../agent/hardware/manager.ts'
+import type { ExtensionDeps } from './deps.ts'
+import type { ImageWriter } from './image-writer.ts'
+import { answerInTime, assertOnly } from './params.ts'
+import { createTar } from './tar.ts'
+
+const compress = promisify(gzip)
+
+/** What is not there by then is left out of the bundle, which must be packed and sent within 60 s, ms. */
+const COLLECT_DEADLINE_MS = 35_000
+
+/** log.collect_system_logs: `{system_logs: <base64 of a tar.gz>}`. */
+export function createLogExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
+  return {
+    name: 'log',
+    commands: {
+      collect_system_logs: {
+        kind: 'sync',
+        validate: (params) => assertOnly('log.collect_system_logs', params),
+        run: (_params, context) =>
+          answerInTime('log.collect_system_logs', context.signal, async (signal) => {
+            const patience = AbortSignal.any([signal, AbortSignal.timeout(COLLECT_DEADLINE_MS)])
+            const members = [...ownMembers(deps, writer), ...(await machineMembers(deps, patience))]
+            const archive = await compress(createTar(members, deps.now() / 1000))
+            return { system_logs: archive.toString('base64') }
+          }),
+      },
+    },
+  }
+}
+
+async function machineMembers(deps: ExtensionDeps, signal: AbortSignal): Promise<LogMember[]> {
+  try {
+    const byManager = await deps.hardware.dispatchAll('collectSystemLogs', signal)
+    return [...byManager.values()].flat()
+  } catch (err) {
+    deps.log.warn({ err }, 'system logs incomplete')
+    return []
+  }
+}
+
+/** The agent's own log and the state of the image write. */
+function ownMembers(deps: ExtensionDeps, writer: ImageWriter): LogMember[] {
+  const written = writer.lastWritten()
+  const state = {
+    progress: writer.lastProgress() ?? null,
+    written: written ? { ...written, seeding: deps.seeding.isSeeding() } : null,
+    hardware_manager_version: deps.hardware.versions(),
+  }
+  return [
+    { name: 'ironswarm/agent.log', content: redactText(deps.recentLog?.() ?? '') },
+    { name: 'ironswarm/state.json', content: `${JSON.stringify(redact(state), null, 1)}\n` },
+  ]
+}

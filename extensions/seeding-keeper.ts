@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the seeding that outlives a deploy: at most one, ended by power_off, by the next deploy and by the
+// agent's end, whichever comes first. Does not seed; sources/swarm does.
+import { withDeadline } from '../agent/core/deadline.ts'
+import { AgentError } from '../agent/core/errors.ts'
+import type { Logger } from '../agent/telemetry/logger.ts'
+
+/** A peer that does not let go must not keep the machine up: after this long it is left behind, ms. */
+export const RELEASE_DEADLINE_MS = 5_000
+
+export interface SeedingKeeper extends AsyncDisposable {
+  /** Takes over `seeding`; an earlier one is released first. */
+  hold(seeding: AsyncDisposable): Promise<void>
+  /** Ends the seeding, within {@link RELEASE_DEADLINE_MS}; never throws, for the machine goes on. */
+  release(reason: string): Promise<void>
+  isSeeding(): boolean
+}
+
+/** A keeper with nothing to keep yet. `deadlineMs` is there for tests. */
+export function createSeedingKeeper(deps: {
+  readonly log: Logger
+  readonly deadlineMs?: number
+}): SeedingKeeper {
+  const deadlineMs = deps.deadlineMs ?? RELEASE_DEADLINE_MS
+  let held: AsyncDisposable | undefined
+
+  const release = async (reason: string) => {
+    const seeding = held
+    held = undefined
+    if (!seeding) return
+    try {
+      await withDeadline(
+        Promise.resolve(seeding[Symbol.asyncDispose]()),
+        deadlineMs,
+        () => new AgentError('SwarmError', `seeding did not end within ${deadlineMs} ms`),
+      )
+      deps.log.info({ reason }, 'seeding ended')
+    } catch (err) {
+      deps.log.warn({ reason, err }, 'seeding left behind')
+    }
+  }
+
+  return {
+    hold: async (seeding) => {
+      await release('next deploy')
+      held = seeding
+    },
+    release,
+    isSeeding: () => held !== undefined,
+    [Symbol.asyncDispose]: () => release('agent ends'),
+  }
+}

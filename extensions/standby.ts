@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the `standby` extension: writing an image on request, its partition UUIDs, and the machine's end
+// (contract 5.2, 5.6). Does not write, sync or switch off by itself.
+import type { Command, Extension } from '../agent/commands/command.ts'
+import { messageOf } from '../agent/core/errors.ts'
+import { isObject } from '../agent/core/json.ts'
+import type { ExtensionDeps } from './deps.ts'
+import type { ImageWriter } from './image-writer.ts'
+import { answerInTime, assertOnly } from './params.ts'
+
+/**
+ * The conductor polls the power state 7 times 5 s and then switches off hard (contract 5.6): the flush
+ * before it must end early enough for an orderly power-off, ms.
+ */
+const FLUSH_DEADLINE_MS = 20_000
+
+/** standby.prepare_image, get_partition_uuids, power_off, run_image and sync. */
+export function createStandbyExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
+  return {
+    name: 'standby',
+    commands: {
+      prepare_image: createPrepareImage(deps, writer),
+      get_partition_uuids: createPartitionUuids(writer),
+      power_off: createMachineEnd(deps, 'standby.power_off', () => deps.power.powerOff()),
+      run_image: createMachineEnd(deps, 'standby.run_image', () => deps.power.reboot()),
+      sync: createSync(deps),
+    },
+  }
+}
+
+function createPrepareImage(deps: ExtensionDeps, writer: ImageWriter): Command {
+  return {
+    kind: 'async',
+    validate: (params) => {
+      assertOnly('standby.prepare_image', params, ['image_info', 'configdrive'])
+      writer.check(params['image_info'], params['configdrive'])
+    },
+    run: async (params, context) => {
+      const node = await nodeWithHints(deps, context.signal)
+      return await writer.write(params['image_info'], params['configdrive'], node, context)
+    },
+  }
+}
+
+/** The cached node, looked up again if it names no root device (contract 5.4, permit_refresh). */
+async function nodeWithHints(deps: ExtensionDeps, signal: AbortSignal) {
+  const node = deps.nodeCache.current()
+  const hasHints = [node?.['instance_info'], node?.['properties']].some(
+    (holder) => isObject(holder) && holder['root_device'],
+  )
+  if (hasHints || !deps.refreshNode) return node
+  try {
+    const fresh = await deps.refreshNode(signal)
+    if (fresh) deps.nodeCache.set(fresh)
+    return fresh ?? node
+  } catch (err) {
+    deps.log.warn({ err }, 'node not refreshed')
+    return node
+  }
+}
+
+/** The key has a space, and `{}` says that nothing was written (contract 5.2). */
+function createPartitionUuids(writer: ImageWriter): Command {
+  return {
+    kind: 'sync',
+    validate: (params) => assertOnly('standby.get_partition_uuids', params),
+    run: async () => {
+      const rootUuid = writer.lastWritten()?.rootUuid
+      return rootUuid === undefined || rootUuid === null ? {} : { 'root uuid': rootUuid }
+    },
+  }
+}
+
+/** Flushes and ends the machine: peers first, because they hold the disk open. */
+function createMachineEnd(deps: ExtensionDeps, name: string, end: () => Promise<void>): Command {
+  return {
+    kind: 'async',
+    validate: (params) => assertOnly(name, params),
+    run: async (_params, context) => {
+      await deps.seeding.release(name)
+      try {
+        const patience = AbortSignal.any([context.signal, AbortSignal.timeout(FLUSH_DEADLINE_MS)])
+        await deps.hardware.dispatchAll('fullSync', patience)
+      } catch (error) {
+        // The power-off itself syncs too; a disk that hangs must not keep the node on.
+        deps.log.warn({ err: error, reason: messageOf(error) }, 'disks not flushed')
+      }
+      await end()
+      return null
+    },
+  }
+}
+
+function createSync(deps: ExtensionDeps): Command {
+  return {
+    kind: 'sync',
+    validate: (params) => assertOnly('standby.sync', params),
+    run: (_params, context) =>
+      answerInTime('standby.sync', context.signal, async (signal) => {
+        await deps.hardware.dispatchAll('fullSync', signal)
+        return null
+      }),
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the two commands every step extension has: get_*_steps and execute_*_step (contract 5.1).
+// Does not know what any step does; hardware managers do.
+import type { Command } from '../agent/commands/command.ts'
+import { AgentError, type ErrorType } from '../agent/core/errors.ts'
+import { isObject, type JsonObject, stringAt } from '../agent/core/json.ts'
+import type { StepKind } from '../agent/hardware/manager.ts'
+import { announcedSteps, assertVersionsMatch } from '../agent/hardware/steps.ts'
+import type { ExtensionDeps } from './deps.ts'
+import type { ImageWriter } from './image-writer.ts'
+import { answerInTime, assertOnly, invalidParams, objectList, requireObject } from './params.ts'
+
+/** What a foreign exception inside of a step is reported as. */
+const STEP_ERROR: Readonly<Record<StepKind, ErrorType>> = {
+  clean: 'CleaningError',
+  deploy: 'DeploymentError',
+  service: 'ServicingError',
+}
+
+/**
+ * How much of a synchronous command may go into waiting for the root disk, ms. The step itself waits on:
+ * the list of steps does not depend on disks, and an unanswered conductor fails the deployment.
+ */
+const DISK_WAIT_MS = 35_000
+
+/** `get_<kind>_steps`: sync, answers the lists by manager and the version map. */
+export function createGetSteps(deps: ExtensionDeps, kind: StepKind): Command {
+  const name = `${kind}.get_${kind}_steps`
+  return {
+    kind: 'sync',
+    validate: (params) => {
+      assertOnly(name, params, ['node', 'ports'])
+      requireObject(name, params, 'node')
+      objectList(name, params, 'ports')
+    },
+    run: (params, context) =>
+      answerInTime(name, context.signal, async (signal) => {
+        const patience = AbortSignal.any([signal, AbortSignal.timeout(DISK_WAIT_MS)])
+        await adoptNode(deps, requireObject(name, params, 'node'), patience)
+        return {
+          [`${kind}_steps`]: announcedSteps(deps.hardware, kind),
+          hardware_manager_version: deps.hardware.versions(),
+        }
+      }),
+  }
+}
+
+/**
+ * `execute_<kind>_step`: async. The step is echoed exactly as received: the conductor compares it with the
+ * step it waits for and else waits for ever (contract 5.1).
+ */
+export function createExecuteStep(
+  deps: ExtensionDeps,
+  writer: ImageWriter,
+  kind: StepKind,
+): Command {
+  const name = `${kind}.execute_${kind}_step`
+  const versionKey = `${kind}_version`
+  return {
+    kind: 'async',
+    validate: (params) => {
+      requireObject(name, params, 'node')
+      objectList(name, params, 'ports')
+      const step = requireObject(name, params, 'step')
+      if (!stringAt(step, 'step')) throw invalidParams(`${name} needs step.step, a step's name`)
+    },
+    run: async (params, context) => {
+      const step = requireObject(name, params, 'step')
+      const node = requireObject(name, params, 'node')
+      const stepName = stringAt(step, 'step') ?? ''
+      await adoptNode(deps, node, context.signal)
+      assertVersionsMatch(params[versionKey], deps.hardware.versions())
+      const call = {
+        node,
+        ports: objectList(name, params, 'ports'),
+        args: stepArguments(params, step, versionKey),
+        context: {
+          signal: context.signal,
+          progress: context.progress,
+          prepareImage: async (imageInfo: unknown, configdrive: unknown) =>
+            `prepare_image: ${await writer.write(imageInfo, configdrive, node, context)}`,
+        },
+      }
+      try {
+        const result = (await deps.hardware.runStep(kind, stepName, call)) ?? null
+        return { [`${kind}_result`]: result, [`${kind}_step`]: step }
+      } catch (error) {
+        throw asStepError(error, kind, stepName)
+      }
+    },
+  }
+}
+
+/** Keeps the node for later commands. A node not seen before may have another root disk to wait for. */
+async function adoptNode(
+  deps: ExtensionDeps,
+  node: JsonObject,
+  signal: AbortSignal,
+): Promise<void> {
+  deps.nodeCache.set(node)
+  await deps.hardware.dispatch('waitForDisks', node, signal)
+}
+
+/** Extra parameters of the command, overridden by `step.args` (contract 5.1). */
+function stepArguments(params: JsonObject, step: JsonObject, versionKey: string): JsonObject {
+  const { step: _step, node: _node, ports: _ports, [versionKey]: _version, ...extra } = params
+  const args = step['args'] ?? {}
+  if (!isObject(args)) throw invalidParams('step.args must be an object')
+  return { ...extra, ...args }
+}
+
+function asStepError(error: unknown, kind: StepKind, stepName: string): AgentError {
+  if (error instanceof AgentError) return error
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return new AgentError(
+    STEP_ERROR[kind],
+    `Unexpected exception performing ${kind} step ${stepName}. ${text}`,
+    { cause: error },
+  )
+}
