@@ -18,15 +18,13 @@ export interface LoadRequest {
   /** Flags as typed, by option name. */
   readonly argvFlags?: Partial<Readonly<Record<OptionName, string>>>
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The tree with /proc/cmdline and /etc. */
-  readonly root: ConfigTree
-  /** The tree of paths a person typed; `root` unless given. */
-  readonly host?: ConfigTree
+  /** The file tree below a directory; `/` is the machine's own, where paths a person typed are read. */
+  readonly openTree: (prefix: string) => ConfigTree
   /** Absolute paths of --config-file; they replace the default search for files. */
   readonly configFiles?: readonly string[]
   /** Absolute paths of --config-dir; they replace the default directory. */
   readonly configDirs?: readonly string[]
-  readonly virtualMedia?: VirtualMediaReader
+  readonly virtualMedia?: (tree: ConfigTree) => VirtualMediaReader
 }
 
 export interface LoadedConfig {
@@ -56,15 +54,22 @@ type Layer = Map<OptionName, Setting>
  */
 export async function loadConfig(request: LoadRequest): Promise<LoadedConfig> {
   const warnings: string[] = []
-  const kernel = await readKernel(request)
-  const layers: Layer[] = [
-    kernelLayer(kernel, warnings),
-    ...(await fileLayers(request, warnings)),
+  const typed = [
+    ...(await typedFileLayers(request, warnings)),
     environmentLayer(request.env, warnings),
     flagLayer(request.argvFlags ?? {}),
+  ]
+  // it decides where the kernel line and the default files are, so these cannot set it
+  const osRoot = merge(typed).get('os_root')?.text ?? rowOf('os_root').default
+  const tree = request.openTree(String(osRoot))
+  const kernel = await readKernel(request, tree)
+  const layers: Layer[] = [
+    kernelLayer(kernel, warnings),
+    ...(await defaultFileLayers(request, tree, warnings)).map(withoutOsRoot),
+    ...typed,
     new Map([...kernelLayer(kernel, [])].filter(([name]) => name === 'debug')),
   ]
-  const settings: Layer = new Map(layers.flatMap((layer) => [...layer]))
+  const settings = merge(layers)
   const values: Record<string, OptionValue> = {}
   const origins: Record<string, string> = {}
   for (const name of OPTION_NAMES) {
@@ -88,12 +93,15 @@ interface KernelParameter {
   readonly from: 'kernel command line' | 'virtual media'
 }
 
-async function readKernel(request: LoadRequest): Promise<Map<string, KernelParameter>> {
-  const cmdline = parseKernelCmdline((await request.root.readText('/proc/cmdline')) ?? '')
-  const isVirtualMedia = cmdline.get('boot_method') === 'vmedia' && request.virtualMedia
-  const parameters = isVirtualMedia
-    ? await readVirtualMediaParameters(request.virtualMedia as VirtualMediaReader)
-    : new Map<string, string>()
+async function readKernel(
+  { virtualMedia }: LoadRequest,
+  tree: ConfigTree,
+): Promise<Map<string, KernelParameter>> {
+  const cmdline = parseKernelCmdline((await tree.readText('/proc/cmdline')) ?? '')
+  const parameters =
+    cmdline.get('boot_method') === 'vmedia' && virtualMedia
+      ? await readVirtualMediaParameters(virtualMedia(tree))
+      : new Map<string, string>()
   const label =
     (from: KernelParameter['from']) =>
     ([key, value]: [string, string]): [string, KernelParameter] => [key, { value, from }]
@@ -120,28 +128,54 @@ function kernelLayer(kernel: Map<string, KernelParameter>, warnings: string[]): 
   return layer
 }
 
-async function fileLayers(request: LoadRequest, warnings: string[]): Promise<Layer[]> {
-  const texts: [path: string, text: string][] = []
-  const { root, host = root, configFiles = [], configDirs = [] } = request
-  const add = async (tree: ConfigTree, path: string, isRequired: boolean) => {
-    const text = await tree.readText(path)
-    if (text !== undefined) texts.push([path, text])
-    else if (isRequired) {
+/** The files a person named; each must be there. */
+async function typedFileLayers(request: LoadRequest, warnings: string[]): Promise<Layer[]> {
+  const host = request.openTree('/')
+  const layers: Layer[] = []
+  const paths = [...(request.configFiles ?? [])]
+  for (const dir of request.configDirs ?? []) paths.push(...(await confFiles(host, dir)))
+  for (const path of paths) {
+    const text = await host.readText(path)
+    if (text === undefined) {
       throw new AgentError(
         'InvalidConfigError',
         `cannot read ${path}; name a readable file or leave the flag out`,
       )
     }
+    layers.push(fileLayer(path, text, warnings))
   }
-  if (configFiles.length === 0) for (const path of DEFAULT_FILES) await add(root, path, false)
-  for (const path of configFiles) await add(host, path, true)
-  const dirs = configDirs.length > 0 ? configDirs : [DEFAULT_DIR]
-  const dirTree = configDirs.length > 0 ? host : root
-  for (const dir of dirs) {
-    const names = (await dirTree.list(dir)).filter((name) => name.endsWith('.conf')).sort()
-    for (const name of names) await add(dirTree, `${dir}/${name}`, true)
+  return layers
+}
+
+/** The files that are read unless a person named others of their kind. */
+async function defaultFileLayers(
+  request: LoadRequest,
+  tree: ConfigTree,
+  warnings: string[],
+): Promise<Layer[]> {
+  const layers: Layer[] = []
+  const paths = [
+    ...(request.configFiles?.length ? [] : DEFAULT_FILES),
+    ...(request.configDirs?.length ? [] : await confFiles(tree, DEFAULT_DIR)),
+  ]
+  for (const path of paths) {
+    const text = await tree.readText(path)
+    if (text !== undefined) layers.push(fileLayer(path, text, warnings))
   }
-  return texts.map(([path, text]) => fileLayer(path, text, warnings))
+  return layers
+}
+
+async function confFiles(tree: ConfigTree, dir: string): Promise<string[]> {
+  const names = (await tree.list(dir)).filter((name) => name.endsWith('.conf'))
+  return names.sort().map((name) => `${dir}/${name}`)
+}
+
+function merge(layers: readonly Layer[]): Layer {
+  return new Map(layers.flatMap((layer) => [...layer]))
+}
+
+function withoutOsRoot(layer: Layer): Layer {
+  return new Map([...layer].filter(([name]) => name !== 'os_root'))
 }
 
 function fileLayer(path: string, text: string, warnings: string[]): Layer {

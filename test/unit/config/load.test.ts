@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest'
+import { type ConfigTree, type LoadRequest, loadConfig } from '../../../agent/config/load.ts'
+
+type Files = Readonly<Record<string, string>>
+
+/** A file tree in memory at any prefix: the injected edge to the operating system. */
+function treeOf(files: Files) {
+  return (prefix: string): ConfigTree => {
+    const full = (path: string) => (prefix === '/' ? path : `${prefix}${path}`)
+    return {
+      readText: async (path) => files[full(path)],
+      list: async (path) =>
+        Object.keys(files)
+          .filter((file) => file.startsWith(`${full(path)}/`))
+          .map((file) => file.slice(full(path).length + 1)),
+    }
+  }
+}
+
+const load = (files: Files, request: Partial<LoadRequest> = {}) =>
+  loadConfig({ env: {}, openTree: treeOf(files), ...request })
+
+const MAIN_FILE = '/etc/ironic-python-agent/ironic-python-agent.conf'
+
+describe('loadConfig', () => {
+  test('without anything every option has its default, and the result is frozen', async () => {
+    const { config, origins, warnings } = await load({})
+    expect(config.listen_port).toBe(9999)
+    expect(config.api_url).toEqual([])
+    expect(origins.listen_port).toBe('default')
+    expect(warnings).toEqual([])
+    expect(Object.isFrozen(config)).toBe(true)
+  })
+
+  test('each place beats the one before it, and the origin names the winner', async () => {
+    const places: [origin: string, files: Files, request: Partial<LoadRequest>][] = [
+      ['kernel command line (ipa-lookup-timeout)', { '/proc/cmdline': 'ipa-lookup-timeout=1' }, {}],
+      [
+        'virtual media (ipa-lookup-timeout)',
+        { '/proc/cmdline': 'ipa-lookup-timeout=1 boot_method=vmedia' },
+        { virtualMedia: () => floppyWith('ipa-lookup-timeout=2') },
+      ],
+      [`${MAIN_FILE} [DEFAULT]`, { [MAIN_FILE]: 'lookup_timeout = 3' }, {}],
+      [
+        '/etc/ironic-python-agent.d/b.conf [DEFAULT]',
+        {
+          '/etc/ironic-python-agent.d/b.conf': 'lookup_timeout = 4',
+          '/etc/ironic-python-agent.d/a.conf': 'lookup_timeout = 99',
+          '/etc/ironic-python-agent.d/c.txt': 'lookup_timeout = 99',
+        },
+        {},
+      ],
+      ['environment IRONSWARM_LOOKUP_TIMEOUT', {}, { env: { IRONSWARM_LOOKUP_TIMEOUT: '5' } }],
+      ['--lookup-timeout', {}, { argvFlags: { lookup_timeout: '6' } }],
+    ]
+    let files: Files = {}
+    let request: Partial<LoadRequest> = {}
+    for (const [index, [origin, moreFiles, more]] of places.entries()) {
+      files = { ...files, ...moreFiles }
+      request = { ...request, ...more }
+      const { config, origins } = await load(files, request)
+      expect(config.lookup_timeout).toBe(index + 1)
+      expect(origins.lookup_timeout).toBe(origin)
+    }
+  })
+
+  test('ipa-debug on the kernel line beats even flags', async () => {
+    const { config, origins } = await load(
+      { '/proc/cmdline': 'ipa-debug=1', [MAIN_FILE]: 'debug = false' },
+      { argvFlags: { debug: 'false' } },
+    )
+    expect(config.debug).toBe(true)
+    expect(origins.debug).toBe('kernel command line (ipa-debug)')
+  })
+
+  test('a file that is named replaces the default files, not the default directory', async () => {
+    const { config } = await load(
+      {
+        [MAIN_FILE]: 'lookup_timeout = 1',
+        '/etc/ironic-python-agent.d/a.conf': 'lookup_interval = 2',
+        '/tmp/own.conf': 'http_request_timeout = 3',
+      },
+      { configFiles: ['/tmp/own.conf'] },
+    )
+    expect([config.lookup_timeout, config.lookup_interval, config.http_request_timeout]).toEqual([
+      600, 2, 3,
+    ])
+  })
+
+  test('os_root moves kernel line and default files, not the files a person named', async () => {
+    const { config } = await load(
+      {
+        '/proc/cmdline': 'ipa-lookup-timeout=1',
+        '/lab/proc/cmdline': 'ipa-lookup-timeout=2',
+        '/lab/etc/ironic-python-agent.d/a.conf': 'lookup_interval = 3',
+        '/tmp/own.conf': 'os_root = /lab',
+      },
+      { configFiles: ['/tmp/own.conf'] },
+    )
+    expect([config.os_root, config.lookup_timeout, config.lookup_interval]).toEqual(['/lab', 2, 3])
+  })
+
+  test('a named file that is not there is an error', async () => {
+    await expect(load({}, { configFiles: ['/nowhere'] })).rejects.toThrow('cannot read /nowhere')
+  })
+
+  test('unknown ipa-* parameters give one warning and nothing fails', async () => {
+    const { warnings } = await load({ '/proc/cmdline': 'ipa-a=1 ipa-b=2 other=3' })
+    expect(warnings).toEqual(['kernel parameters that ironswarm does not know: ipa-a, ipa-b'])
+  })
+
+  test('an option of IPA that nothing acts on gives a warning', async () => {
+    const { warnings } = await load({ '/proc/cmdline': 'ipa-ntp-server=time' })
+    expect(warnings).toEqual([
+      'option ntp_server (kernel command line (ipa-ntp-server)) has no effect in this version',
+    ])
+  })
+
+  test('unknown keys of a file and unknown IRONSWARM_ variables give a warning each', async () => {
+    const { warnings } = await load(
+      { [MAIN_FILE]: '[metrics]\nbackend = statsd\n[DEFAULT]\nwibble = 1' },
+      { env: { IRONSWARM_WIBBLE: '1', HOME: '/root' } },
+    )
+    expect(warnings).toEqual([
+      'environment variables that ironswarm does not know: IRONSWARM_WIBBLE',
+      `options without effect in ${MAIN_FILE}: [metrics] backend, [DEFAULT] wibble`,
+    ])
+  })
+
+  test('an invalid value names option, place and value', async () => {
+    await expect(load({ [MAIN_FILE]: 'listen_port = many' })).rejects.toThrow(
+      `option listen_port is "many" in ${MAIN_FILE} [DEFAULT]; allowed: a whole number 0–65535`,
+    )
+  })
+
+  test('an invalid value that a higher place overrides stops nothing', async () => {
+    const { config } = await load(
+      { '/proc/cmdline': 'ipa-listen-port=many' },
+      { argvFlags: { listen_port: '1' } },
+    )
+    expect(config.listen_port).toBe(1)
+  })
+
+  test('a broken line is named without the rest of it, which may be a secret', async () => {
+    const attempt = load({ [MAIN_FILE]: '\nimage_server_password s3cret\n' })
+    await expect(attempt).rejects.toThrow(`${MAIN_FILE} line 2`)
+    await expect(attempt).rejects.not.toThrow('s3cret')
+  })
+
+  test('an empty kernel parameter is none: a template left it', async () => {
+    const { config } = await load({ '/proc/cmdline': 'ipa-lookup-timeout= BOOTIF=' })
+    expect([config.lookup_timeout, config.bootif]).toEqual([600, null])
+  })
+
+  test('BOOTIF in either spelling becomes a MAC', async () => {
+    const { config } = await load({ '/proc/cmdline': 'BOOTIF=01-52-54-00-00-00-01' })
+    expect(config.bootif).toBe('52:54:00:00:00:01')
+  })
+
+  test('names with dashes and names of old sections are taken', async () => {
+    const { config } = await load({
+      [MAIN_FILE]:
+        'guard-special-filesystems = no\n[ssl]\ncert_file = /a.pem\n[mdns]\nuse_mdns = 1',
+    })
+    expect(config.guard_special_filesystems).toBe(false)
+    expect(config.tls_cert_file).toBe('/a.pem')
+    expect(config.use_mdns).toBe(true)
+  })
+})
+
+function floppyWith(text: string) {
+  return {
+    devices: async () => [{ path: '/dev/sdf', label: 'IR-VFD-DEV', model: null }],
+    chain: async () => [{ type: 'disk', transport: 'usb', sizeBytes: 102_400 }],
+    readFile: async () => text,
+  }
+}
