@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the bytes of a master boot record (UEFI 2.10 §5.2): parse, add a primary partition, keep a
+// protective record in step with the disk. Pure. Logical partitions are not followed.
+import { AgentError } from '../../core/errors.ts'
+
+const DISK_SIGNATURE_OFFSET = 440
+const ENTRIES_OFFSET = 446
+const ENTRY_BYTES = 16
+const ENTRY_COUNT = 4
+const BOOT_SIGNATURE_OFFSET = 510
+const MAX_LBA_COUNT = 0xffff_ffff
+
+/** Type of the entry that covers a GPT disk. */
+export const PROTECTIVE_TYPE = 0xee
+/** EFI System Partition on an MBR disk. */
+export const MBR_ESP_TYPE = 0xef
+/** FAT32 with LBA addressing: what parted writes for `mkpart primary fat32`. */
+export const FAT32_LBA_TYPE = 0x0c
+
+export interface MbrPartition {
+  /** 1–4, as in /dev/sda1. */
+  readonly number: number
+  readonly isActive: boolean
+  readonly type: number
+  readonly firstLba: number
+  readonly sectorCount: number
+}
+
+export interface Mbr {
+  readonly diskSignature: number
+  readonly partitions: readonly MbrPartition[]
+  /** The only entry covers a GPT: hybrid tables are not protective. */
+  readonly isProtective: boolean
+}
+
+/** Parses the first sector; undefined if it has no boot signature or boot flags that no MBR has. */
+export function parseMbr(sector: Uint8Array): Mbr | undefined {
+  if (sector.length < 512) return undefined
+  const view = viewOf(sector)
+  if (view.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== 0xaa55) return undefined
+  const partitions: MbrPartition[] = []
+  for (let i = 0; i < ENTRY_COUNT; i++) {
+    const at = ENTRIES_OFFSET + i * ENTRY_BYTES
+    const flag = view.readUInt8(at)
+    // the boot sector of a bare FAT file system carries the same signature, and code at this place
+    if (flag !== 0x00 && flag !== 0x80) return undefined
+    const type = view.readUInt8(at + 4)
+    const sectorCount = view.readUInt32LE(at + 12)
+    if (type === 0 || sectorCount === 0) continue
+    const firstLba = view.readUInt32LE(at + 8)
+    partitions.push({ number: i + 1, isActive: flag === 0x80, type, firstLba, sectorCount })
+  }
+  const isProtective = partitions.length === 1 && partitions[0]?.type === PROTECTIVE_TYPE
+  return { diskSignature: view.readUInt32LE(DISK_SIGNATURE_OFFSET), partitions, isProtective }
+}
+
+/** `0x1a2b3c4d`: the disk identifier Ironic records as "root uuid" of whole-disk images (contract 5.2). */
+export function diskIdentifier(sector: Uint8Array): string {
+  const signature = viewOf(sector).readUInt32LE(DISK_SIGNATURE_OFFSET)
+  return `0x${signature.toString(16).padStart(8, '0')}`
+}
+
+/**
+ * The sector with one more primary partition in the first free entry.
+ * Throws DeploymentError if there are four already (contract 5.3.8).
+ */
+export function addMbrPartition(
+  sector: Uint8Array,
+  added: Omit<MbrPartition, 'number'>,
+): { sector: Uint8Array; number: number } {
+  const used = new Set(parseMbr(sector)?.partitions.map(({ number }) => number))
+  const number = [1, 2, 3, 4].find((candidate) => !used.has(candidate))
+  if (number === undefined) {
+    throw new AgentError(
+      'DeploymentError',
+      'the image has 4 primary MBR partitions, so none can be added for the config drive; ' +
+        'use a GPT image or leave one primary partition free',
+    )
+  }
+  const changed = viewOf(sector.slice())
+  const at = ENTRIES_OFFSET + (number - 1) * ENTRY_BYTES
+  // CHS addresses say "beyond": LBA is used
+  changed.set([added.isActive ? 0x80 : 0, 0xfe, 0xff, 0xff, added.type, 0xfe, 0xff, 0xff], at)
+  changed.writeUInt32LE(added.firstLba, at + 8)
+  changed.writeUInt32LE(added.sectorCount, at + 12)
+  return { sector: changed, number }
+}
+
+/** The protective record for a disk of `totalSectors`; any other sector is returned as it is. */
+export function fitProtectiveMbr(sector: Uint8Array, totalSectors: number): Uint8Array {
+  const mbr = parseMbr(sector)
+  const [entry] = mbr?.partitions ?? []
+  if (!mbr?.isProtective || entry === undefined) return sector
+  const changed = viewOf(sector.slice())
+  const at = ENTRIES_OFFSET + (entry.number - 1) * ENTRY_BYTES
+  changed.writeUInt32LE(Math.min(totalSectors - entry.firstLba, MAX_LBA_COUNT), at + 12)
+  return changed
+}
+
+function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}
