@@ -10,28 +10,18 @@ import { IMAGE_EPOCH_SECONDS } from './run.ts'
 
 const RECIPES = join(import.meta.dirname, 'instance')
 
-/** In loading order: each after what it needs. Absent ones are built into the kernel. */
+/** Disks of virtual machines and the file systems of config drives. Absent ones are built into the kernel. */
 const MODULES = [
-  'virtio',
-  'virtio_ring',
-  'virtio_pci_legacy_dev',
-  'virtio_pci_modern_dev',
   'virtio_pci',
   'virtio_blk',
-  'scsi_common',
-  'scsi_mod',
-  'sd_mod',
   'virtio_scsi',
-  'libata',
-  'libahci',
+  'sd_mod',
   'ahci',
   'ata_piix',
-  'cdrom',
   'isofs',
   'nls_cp437',
   'nls_ascii',
   'nls_iso8859-1',
-  'fat',
   'vfat',
 ]
 
@@ -86,11 +76,23 @@ async function readModules(folder: string): Promise<{ name: string; content: Buf
     if (path.endsWith('.ko')) paths.set(basename(path, '.ko'), join(folder, path))
   }
   if (paths.size === 0) throw new Error(`no uncompressed kernel modules under ${folder}`)
-  const found = MODULES.flatMap((name) => {
+  // each module after those it depends on: the order in which insmod succeeds
+  const ordered = new Map<string, Buffer>()
+  const visit = async (name: string): Promise<void> => {
     const path = paths.get(name)
-    return path === undefined ? [] : [{ name, path }]
-  })
-  return Promise.all(found.map(async ({ name, path }) => ({ name, content: await readFile(path) })))
+    if (path === undefined || ordered.has(name)) return
+    const content = await readFile(path)
+    for (const needed of dependenciesOf(content)) await visit(needed)
+    ordered.set(name, content)
+  }
+  for (const name of MODULES) await visit(name)
+  return [...ordered].map(([name, content]) => ({ name, content }))
+}
+
+/** The `depends=` of a module's .modinfo section. */
+function dependenciesOf(module: Buffer): string[] {
+  const list = /\0depends=([^\0]*)\0/.exec(module.toString('latin1'))?.[1] ?? ''
+  return list.split(',').filter((name) => name !== '')
 }
 
 /** Everything in the root file system: the packages' files, the package files themselves, and ours. */
