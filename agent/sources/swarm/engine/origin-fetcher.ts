@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the traffic with the origin: which pieces this node fetches there, how many at a time, when to
+// take over others' shares, when to give the origin up. Does not verify pieces.
+import { isAgentError, messageOf } from '../../../core/errors.ts'
+import type { OriginShares } from './origin-shares.ts'
+import type { PartialPiece } from './partial-piece.ts'
+import type { Peer } from './peer.ts'
+import { type Geometry, type Origin, pieceRange } from './peer-wire.ts'
+
+/** Ranges in flight: alone a node wants the full speed, in a swarm everybody has a few. */
+const RANGES_ALONE = 4
+const RANGES_IN_SWARM = 2
+/** Own share done for this long: help with pieces that nobody announced. */
+const HELP_AFTER_MS = 400
+const MIN_BACKOFF_MS = 250
+const MAX_BACKOFF_MS = 2000
+const MAX_STRIKES = 3
+/** A piece that peers have too is not waited for longer than this, or some average fetches. */
+const SLOW_FETCH_MS = 3000
+const SLOW_FETCH_AVERAGES = 4
+
+export interface OriginFetcherDeps {
+  readonly origin: Origin
+  readonly geometry: Geometry
+  readonly shares: OriginShares
+  readonly now: () => number
+  /** Most pieces in progress at the origin whatever else. */
+  readonly maxRanges: number
+  hasPeers(): boolean
+  /** Missing, not started, and no peer has it. */
+  isOnlyAtOrigin(piece: number): boolean
+  peersHave(piece: number): boolean
+  /** A missing piece to fetch although peers have it, when nothing comes in; -1 if there is none. */
+  pickRescue(): number
+  isStarving(): boolean
+  /** Reserves memory for the piece; undefined if there is none now. */
+  open(piece: number): PartialPiece<Peer> | undefined
+  /** Takes the filled piece; false if its hash is wrong. */
+  finish(partial: PartialPiece<Peer>): boolean
+  abandon(partial: PartialPiece<Peer>): void
+  mayDownload(bytes: number): boolean
+  onTrouble(reason: string, isFinal: boolean): void
+}
+
+interface Fetch {
+  readonly startedAt: number
+  readonly controller: AbortController
+}
+
+export class OriginFetcher {
+  readonly #deps: OriginFetcherDeps
+  readonly #inFlight = new Map<number, Fetch>()
+  #idleSince: number | undefined
+  #notBefore = 0
+  #backoffMs = 0
+  #averageMs = 0
+  #strikes = 0
+  #isDisabled = false
+
+  constructor(deps: OriginFetcherDeps) {
+    this.#deps = deps
+  }
+
+  get isDisabled(): boolean {
+    return this.#isDisabled
+  }
+
+  /** Starts as many fetches as there is reason for. Cheap to call. */
+  pump(): void {
+    while (this.#mayFetch()) {
+      const piece = this.#choose()
+      if (piece < 0 || !this.#deps.mayDownload(this.#rangeOf(piece).length)) return
+      const partial = this.#deps.open(piece)
+      if (partial === undefined) return
+      this.#fetch(partial).catch((error: unknown) => this.#disable(messageOf(error)))
+    }
+  }
+
+  /** Gives pieces back that the origin is slow with and peers have. */
+  abortSlow(): void {
+    const patience = Math.max(SLOW_FETCH_MS, SLOW_FETCH_AVERAGES * this.#averageMs)
+    for (const [piece, fetch] of this.#inFlight) {
+      const age = this.#deps.now() - fetch.startedAt
+      if (age > patience && this.#deps.peersHave(piece)) fetch.controller.abort()
+    }
+  }
+
+  stop(): void {
+    this.#isDisabled = true
+    for (const fetch of this.#inFlight.values()) fetch.controller.abort()
+  }
+
+  #mayFetch(): boolean {
+    if (this.#isDisabled || this.#deps.now() < this.#notBefore) return false
+    const ranges = this.#deps.hasPeers() ? RANGES_IN_SWARM : RANGES_ALONE
+    return this.#inFlight.size < Math.min(ranges, this.#deps.maxRanges)
+  }
+
+  /** Own share first; then what nobody has; then, starving, anything. -1: nothing to do now. */
+  #choose(): number {
+    const { shares } = this.#deps
+    const isOpen = (piece: number) => this.#deps.isOnlyAtOrigin(piece)
+    const own = shares.nextOwn(isOpen)
+    if (own >= 0 || this.#inFlight.size > 0) {
+      this.#idleSince = undefined
+      return own
+    }
+    this.#idleSince ??= this.#deps.now()
+    if (this.#deps.now() - this.#idleSince < HELP_AFTER_MS) return -1
+    const other = shares.nextAny(isOpen)
+    if (other >= 0) return other
+    return this.#deps.isStarving() ? this.#deps.pickRescue() : -1
+  }
+
+  async #fetch(partial: PartialPiece<Peer>): Promise<void> {
+    const { piece } = partial
+    const fetch: Fetch = { startedAt: this.#deps.now(), controller: new AbortController() }
+    this.#inFlight.set(piece, fetch)
+    try {
+      const { signal } = fetch.controller
+      await this.#deps.origin.readRange(this.#rangeOf(piece), partial.bytes, signal)
+      this.#backoffMs = 0
+      const tookMs = this.#deps.now() - fetch.startedAt
+      this.#averageMs += (tookMs - this.#averageMs) / (this.#averageMs === 0 ? 1 : 4)
+      if (!this.#deps.finish(partial)) this.#strike(piece)
+    } catch (error) {
+      this.#deps.abandon(partial)
+      if (!this.#isDisabled) this.#noteFailure(fetch.controller.signal.aborted ? 'slow' : error)
+    } finally {
+      this.#inFlight.delete(piece)
+    }
+    this.pump()
+  }
+
+  #noteFailure(error: unknown): void {
+    // only a server that will never do (no ranges, 404, another image) is given up at once
+    if (isAgentError(error) && error.kind !== 'transient') {
+      this.#disable(messageOf(error))
+      return
+    }
+    this.#backoffMs = Math.min(MAX_BACKOFF_MS, Math.max(MIN_BACKOFF_MS, this.#backoffMs * 2))
+    this.#notBefore = this.#deps.now() + this.#backoffMs
+    if (error !== 'slow') this.#deps.onTrouble(messageOf(error), false)
+  }
+
+  #strike(piece: number): void {
+    this.#strikes += 1
+    const reason = `piece ${piece} from the origin has a wrong SHA-1 (${this.#strikes} of ${MAX_STRIKES})`
+    if (this.#strikes >= MAX_STRIKES) this.#disable(reason)
+    else this.#deps.onTrouble(reason, false)
+  }
+
+  #disable(reason: string): void {
+    if (this.#isDisabled) return
+    this.stop()
+    this.#deps.onTrouble(reason, true)
+  }
+
+  #rangeOf(piece: number): { offset: number; length: number } {
+    return pieceRange(this.#deps.geometry, piece)
+  }
+}

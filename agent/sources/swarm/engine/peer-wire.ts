@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the interface between the engine and whatever carries its messages: a library's wire, or a
+// simulated one. Does not know sockets.
+
+/** What a wire tells the engine. */
+export interface WireListener {
+  onHave(piece: number): void
+  /** Everything the peer has, replacing what was known: BITFIELD, HAVE ALL, HAVE NONE. */
+  onBitfield(has: (piece: number) => boolean): void
+  onChoke(): void
+  onUnchoke(): void
+  onInterested(): void
+  onUninterested(): void
+  onClose(): void
+}
+
+/** Called once per request: with the block, or with null if it will not come over this wire. */
+export type BlockCallback = (block: Uint8Array | null) => void
+
+/** One connection to a peer after the handshake (BEP 3 messages). */
+export interface PeerWire {
+  /** 20 bytes as lower-case hex. */
+  readonly peerId: string
+  /** `host:port`, for logs. */
+  readonly address: string
+  /** How many requests the peer is willing to queue (BEP 10 `reqq`). */
+  readonly maxRequests: number
+  readonly isPeerChoking: boolean
+  readonly isPeerInterested: boolean
+  readonly isChoking: boolean
+  /** Starts the flow of news; what was said before is repeated first. */
+  listen(listener: WireListener): void
+  request(piece: number, offset: number, length: number, callback: BlockCallback): void
+  cancel(piece: number, offset: number, length: number): void
+  have(piece: number): void
+  choke(): void
+  unchoke(): void
+  setInterested(isInterested: boolean): void
+  /** Drops the connection; `isBanned` also refuses to connect to this address again. */
+  close(reason: string, isBanned: boolean): void
+}
+
+/** Reads image bytes from the object store; the production one is sources/http's range reader. */
+export interface Origin {
+  readRange(
+    range: { readonly offset: number; readonly length: number },
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void>
+}
+
+/** Memory for one piece. */
+export interface Slot {
+  readonly index: number
+  readonly bytes: Uint8Array
+}
+
+/** A bounded set of slots. */
+export interface SlotSource {
+  /** A free slot, or undefined if all are taken. */
+  acquire(): Slot | undefined
+  release(slot: Slot): void
+}
+
+export interface Geometry {
+  readonly pieceCount: number
+  readonly pieceLength: number
+  readonly lengthBytes: number
+}
+
+/** Where the piece lies in the image. */
+export function pieceRange(geometry: Geometry, piece: number): { offset: number; length: number } {
+  const offset = piece * geometry.pieceLength
+  return { offset, length: Math.min(geometry.pieceLength, geometry.lengthBytes - offset) }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what the engine knows of one peer: its pieces, our requests to it, its speed. Does not decide.
+import type { PartialPiece } from './partial-piece.ts'
+import type { PeerWire } from './peer-wire.ts'
+
+export interface PendingBlock {
+  readonly partial: PartialPiece<Peer>
+  readonly block: number
+}
+
+const START_REQUESTS = 16
+const MAX_REQUESTS = 256
+/** The pipeline holds what arrives in this time: more than any round trip of a data centre. */
+const PIPELINE_SECONDS = 0.8
+const BLOCK_BYTES = 16 * 1024
+/** Share of the newest interval in the speed: a time constant of about a second. */
+const SMOOTHING = 0.25
+
+export class Peer {
+  readonly wire: PeerWire
+  readonly has: Uint8Array
+  /** Pieces it has that nobody has started. */
+  startable = 0
+  /** Pieces it has that are not on our disk. */
+  wanted = 0
+  /** Our outstanding requests by block number within the image. */
+  readonly pending = new Map<number, PendingBlock>()
+  /** Time of the last block, or of the first request since: how long it owes us. */
+  owesSince = 0
+  isSnubbed = false
+  /** Bytes per second, smoothed. */
+  rate = 0
+  #fresh = 0
+
+  constructor(wire: PeerWire, pieceCount: number) {
+    this.wire = wire
+    this.has = new Uint8Array(pieceCount)
+  }
+
+  noteBlock(bytes: number, now: number): void {
+    this.#fresh += bytes
+    this.owesSince = now
+    this.isSnubbed = false
+  }
+
+  /** Call at even intervals. */
+  updateRate(elapsedMs: number): void {
+    if (elapsedMs <= 0) return
+    const latest = (this.#fresh / elapsedMs) * 1000
+    this.rate += (latest - this.rate) * SMOOTHING
+    this.#fresh = 0
+  }
+
+  /** How many requests to keep outstanding: the bandwidth-delay product, within the peer's limit. */
+  get pipelineDepth(): number {
+    if (this.isSnubbed) return 1
+    const depth = START_REQUESTS + Math.ceil((PIPELINE_SECONDS * this.rate) / BLOCK_BYTES)
+    return Math.min(depth, MAX_REQUESTS, this.wire.maxRequests)
+  }
+}

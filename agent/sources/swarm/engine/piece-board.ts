@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the state of every piece and, per peer, how many pieces are worth asking for; kept up to date
+// piece by piece so that no decision needs a scan. Does not request or store.
+import type { Peer } from './peer.ts'
+import { RarityIndex } from './rarity-index.ts'
+
+/** Nobody is fetching it · in progress or being written · on the disk · on the disk, unverified. */
+export const PIECE_STATES = { missing: 0, started: 1, have: 2, suspect: 3 } as const
+export type PieceState = (typeof PIECE_STATES)[keyof typeof PIECE_STATES]
+const { missing, started, have } = PIECE_STATES
+
+export class PieceBoard {
+  readonly pieceCount: number
+  readonly rarity: RarityIndex
+  readonly peers = new Set<Peer>()
+  #haveCount = 0
+  readonly #states: Uint8Array
+
+  constructor(pieceCount: number) {
+    this.pieceCount = pieceCount
+    this.rarity = new RarityIndex(pieceCount)
+    this.#states = new Uint8Array(pieceCount)
+    for (let piece = 0; piece < pieceCount; piece++) this.rarity.add(piece)
+  }
+
+  get haveCount(): number {
+    return this.#haveCount
+  }
+
+  get isComplete(): boolean {
+    return this.#haveCount === this.pieceCount
+  }
+
+  state(piece: number): PieceState {
+    return this.#states[piece] as PieceState
+  }
+
+  /** True if nobody fetches the piece and no peer has it: the origin is the only place. */
+  isOnlyAtOrigin(piece: number): boolean {
+    return this.#states[piece] === missing && this.rarity.availability(piece) === 0
+  }
+
+  setState(piece: number, next: PieceState): void {
+    const previous = this.state(piece)
+    if (previous === next) return
+    this.#states[piece] = next
+    if (next === missing) this.rarity.add(piece)
+    if (previous === missing) this.rarity.remove(piece)
+    this.#haveCount += Number(next === have) - Number(previous === have)
+    const startable = Number(next === missing) - Number(previous === missing)
+    const wanted = Number(isWanted(next)) - Number(isWanted(previous))
+    for (const peer of this.peers) {
+      if (peer.has[piece] !== 1) continue
+      peer.startable += startable
+      peer.wanted += wanted
+    }
+  }
+
+  addPiece(peer: Peer, piece: number): void {
+    if (piece >= this.pieceCount || peer.has[piece] === 1) return
+    peer.has[piece] = 1
+    this.rarity.increment(piece)
+    const state = this.state(piece)
+    peer.startable += Number(state === missing)
+    peer.wanted += Number(isWanted(state))
+  }
+
+  removePiece(peer: Peer, piece: number): void {
+    if (peer.has[piece] !== 1) return
+    peer.has[piece] = 0
+    this.rarity.decrement(piece)
+    const state = this.state(piece)
+    peer.startable -= Number(state === missing)
+    peer.wanted -= Number(isWanted(state))
+  }
+
+  removePeer(peer: Peer): void {
+    if (!this.peers.delete(peer)) return
+    for (let piece = 0; piece < this.pieceCount; piece++) this.removePiece(peer, piece)
+  }
+}
+
+function isWanted(state: PieceState): boolean {
+  return state === missing || state === started
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns which trackers are announced to: payload, metainfo and configuration merged into BEP 12 tiers.
+// Does not announce; announcer.ts does.
+
+const TRACKER_SCHEMES = new Set(['http:', 'https:', 'udp:', 'ws:', 'wss:'])
+/** More than anybody runs; a hostile list must not become a flood of requests. */
+export const MAX_TRACKERS = 32
+const MAX_URL_LENGTH = 2048
+
+/** True for an absolute http, https, udp, ws or wss url with a host. */
+export function isTrackerUrl(text: string): boolean {
+  if (text.length > MAX_URL_LENGTH) return false
+  try {
+    const url = new URL(text)
+    return TRACKER_SCHEMES.has(url.protocol) && url.hostname !== ''
+  } catch {
+    return false
+  }
+}
+
+/** One list of trackers: tiers (BEP 12), or one url per entry. */
+export type TrackerList = readonly (string | readonly string[])[]
+
+/**
+ * Merges tracker lists, the most specific first; a url counts once, at its first place. An entry that
+ * is a plain url becomes a tier of its own.
+ */
+export function mergeTrackers(...lists: readonly (TrackerList | undefined)[]): string[][] {
+  const seen = new Set<string>()
+  const tiers: string[][] = []
+  for (const entry of lists.flatMap((list) => list ?? [])) {
+    const tier = (typeof entry === 'string' ? [entry] : entry)
+      .map((url) => url.trim())
+      .filter((url) => isTrackerUrl(url) && !seen.has(url) && seen.size < MAX_TRACKERS)
+    for (const url of tier) seen.add(url)
+    if (tier.length > 0) tiers.push([...new Set(tier)])
+  }
+  return tiers
+}
