@@ -18,6 +18,8 @@ export interface LoggerOptions {
   readonly level: LogLevel
   /** File descriptor or stream; 1 (stdout) unless given. */
   readonly destination?: number | LogStream
+  /** Gets every line too, after redaction: the memory that the log bundle is made of. */
+  readonly copyTo?: LogStream
 }
 
 /**
@@ -37,7 +39,13 @@ export function createLogger(options: LoggerOptions): Logger {
         log: (fields) => redact(withPlainErrors(fields)) as Record<string, unknown>,
       },
       // formatters.log does not see the bindings of children nor the message: the gate does
-      hooks: { streamWrite: redactLine },
+      hooks: {
+        streamWrite: (line) => {
+          const safe = redactLine(line)
+          options.copyTo?.write(safe)
+          return safe
+        },
+      },
       serializers: {
         err: (error: unknown) => (error instanceof Error ? plainError(error) : error),
       },
