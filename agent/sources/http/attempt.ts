@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one GET of image bytes: what is asked, whether the answer fits, its way into the sink. Does not
+// retry.
+import { anySignal } from '../../core/deadline.ts'
+import type { ByteRange } from '../../core/extent.ts'
+import { redactUrl } from '../../core/redact.ts'
+import type { HttpFlow, HttpHead } from '../../system/http-client.ts'
+import type { DeliverRequest } from '../source.ts'
+import {
+  type Answer,
+  BadAnswer,
+  ifRangeOf,
+  isOtherEntity,
+  judgeHead,
+  rangeHeader,
+  requireSize,
+} from './answer.ts'
+import { createExtentWriter, type ExtentWriter } from './extent-writer.ts'
+import { type HttpImageOptions, imageHeaders } from './image-options.ts'
+import type { Ledger } from './ledger.ts'
+import type { ImageUrl } from './url-rotation.ts'
+
+export interface Attempt {
+  readonly options: HttpImageOptions
+  readonly request: DeliverRequest
+  readonly ledger: Ledger
+  readonly url: ImageUrl
+  /** Not empty; the first range is asked for, the others are taken along if the whole image comes. */
+  readonly missing: readonly ByteRange[]
+  readonly signal: AbortSignal
+}
+
+/** The server has another version of the image than the one whose bytes were taken. */
+export class EntityChanged extends Error {
+  readonly before: string
+  readonly now: string
+
+  constructor(before: string, now: string) {
+    super(`the image changed from ${before} to ${now}`)
+    this.name = 'EntityChanged'
+    this.before = before
+    this.now = now
+  }
+}
+
+/** Carries the sink's error past the retries; `cause` is the error itself. */
+export class SinkFailure extends Error {
+  constructor(cause: unknown) {
+    super('the sink failed', { cause })
+    this.name = 'SinkFailure'
+  }
+}
+
+/**
+ * Asks once. Whatever was received is in the sink when this settles.
+ * @throws BadAnswer, HttpFailure, EntityChanged, SinkFailure, or the reason of the signal
+ */
+export async function fetchOnce(attempt: Attempt): Promise<void> {
+  const { options, request, ledger, url, missing } = attempt
+  const range = wholeOrRange(missing, request.totalBytes)
+  const stopped = new AbortController()
+  let flow: HttpFlow | undefined
+  const writer = createExtentWriter({
+    pool: request.pool,
+    sink: request.sink,
+    from: 'origin',
+    onWritten: (written) => ledger.took(written),
+    onDrain: () => flow?.resume(),
+    onFailure: () => stopped.abort(new Error('the sink failed')),
+  })
+  const body = createBody(attempt, writer, range)
+  try {
+    await options.client.stream(
+      url.url,
+      {
+        headers: {
+          ...imageHeaders(options),
+          ...(range ? { range: rangeHeader(range), ...ifRangeOf(url.entity) } : {}),
+        },
+        signal: anySignal(attempt.signal, stopped.signal),
+        readTimeoutMs: options.config.image_download_connection_timeout * 1000,
+      },
+      {
+        onHead: (head, given) => {
+          flow = given
+          body.begin(head)
+        },
+        onBytes: (bytes) => {
+          if (!body.take(bytes)) flow?.pause()
+        },
+      },
+    )
+    body.end()
+  } finally {
+    await writer.finish().catch((error) => {
+      throw new SinkFailure(error)
+    })
+  }
+}
+
+/** undefined if the whole image is missing: then a plain GET is the simplest question. */
+function wholeOrRange(missing: readonly ByteRange[], totalBytes: number): ByteRange | undefined {
+  const first = missing[0] as ByteRange
+  return first.offset === 0 && first.length === totalBytes ? undefined : first
+}
+
+interface Body {
+  begin(head: HttpHead): void
+  /** False: wait for the writer. */
+  take(bytes: Uint8Array): boolean
+  /** Throws if the body was too short. */
+  end(): void
+}
+
+function createBody(attempt: Attempt, writer: ExtentWriter, range: ByteRange | undefined): Body {
+  const { request, url, ledger } = attempt
+  const where = redactUrl(url.url)
+  let at = 0
+  let end = request.totalBytes
+  let status = 0
+  return {
+    begin: (head) => {
+      const answer = judgeHead(head, range)
+      status = head.status
+      requireSize(answer, request.totalBytes, url.url)
+      requireSameEntity(answer, url, ledger)
+      writer.want(answer.isPartial && range ? [range] : attempt.missing)
+      url.entity = answer.entity
+      at = answer.start
+      end = answer.end ?? request.totalBytes
+    },
+    take: (bytes) => {
+      const offset = at
+      at += bytes.length
+      if (at <= end) return writer.push(offset, bytes)
+      throw new BadAnswer(
+        `${where}: the body goes on after byte ${end}, the expected end; the image is expected to be ${request.totalBytes} bytes`,
+        'source',
+        status,
+      )
+    },
+    end: () => {
+      if (at === end) return
+      throw new BadAnswer(
+        `${where}: the body ended at byte ${at} of ${end}; the image is expected to be ${request.totalBytes} bytes`,
+        'transient',
+        status,
+      )
+    },
+  }
+}
+
+/**
+ * RFC 9110 13.1.5: If-Range brings the whole new image when it changed; a server that ignores the
+ * condition brings a part of it. Both show in the entity's tag or date.
+ */
+function requireSameEntity(answer: Answer, url: ImageUrl, ledger: Ledger): void {
+  if (!isOtherEntity(url.entity, answer.entity) || ledger.takenBytes === 0) return
+  throw new EntityChanged(describe(url.entity), describe(answer.entity))
+}
+
+function describe(entity: Answer['entity'] | undefined): string {
+  return entity?.etag ?? entity?.lastModified ?? 'an unmarked version'
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the delivery of missing image bytes over HTTP (contract 5.3.1): resume by Range from where it
+// broke, fail-over between urls, limits on time and retries. Does not verify the image: the read-back does.
+import { anySignal, throwIfAborted } from '../../core/deadline.ts'
+import { AgentError } from '../../core/errors.ts'
+import type { ByteRange } from '../../core/extent.ts'
+import { redactUrl } from '../../core/redact.ts'
+import { MiB } from '../../core/units.ts'
+import type { DeliverRequest, ImageSource } from '../source.ts'
+import { BadAnswer } from './answer.ts'
+import { type Attempt, EntityChanged, fetchOnce, SinkFailure } from './attempt.ts'
+import type { HttpImageOptions } from './image-options.ts'
+import { createLedger, type Ledger } from './ledger.ts'
+import { createUrlRotation, type ImageUrl, type UrlRotation } from './url-rotation.ts'
+
+/** How often a delivery begins anew because the image changed on the server. */
+const MAX_RESTARTS = 2
+
+/**
+ * A source that fetches from the image's urls, in order, what the coverage lacks. `deliver` rejects with
+ * ImageDownloadError (`source`: another source may go on), ImageDownloadFatalError (401),
+ * ImageDownloadTimeoutError (image_download_max_duration), the reason of the signal, or the sink's own
+ * error unchanged. The client stays its owner's: disposal closes nothing.
+ */
+export function createHttpSource(options: HttpImageOptions): ImageSource {
+  return {
+    name: 'http',
+    deliver: (request) => deliver(options, request),
+    stats: () => ({ peers: 0, uploadedBytes: 0 }),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+async function deliver(options: HttpImageOptions, request: DeliverRequest): Promise<void> {
+  const ledger = createLedger(request.totalBytes, request.coverage.missing())
+  const urls = createUrlRotation(options)
+  using limit = durationLimit(options, ledger, request.totalBytes)
+  const signal = anySignal(request.signal, limit.signal)
+  let restarts = 0
+  for (let missing = ledger.missing(); missing.length > 0; missing = ledger.missing()) {
+    throwIfAborted(signal)
+    const url = await urls.next(signal).catch((error) => {
+      throwIfAborted(signal)
+      throw error
+    })
+    try {
+      await fetchMissing({ options, request, ledger, url, missing, signal }, urls)
+    } catch (error) {
+      throwIfAborted(signal)
+      if (error instanceof SinkFailure) throw error.cause
+      if (!(error instanceof EntityChanged)) urls.failed(url, error)
+      else if (restarts++ < MAX_RESTARTS) startOver(options, url, error, ledger)
+      else urls.failed(url, changedTooOften(url, error))
+    }
+  }
+}
+
+/** One attempt, and what it says of the url. */
+async function fetchMissing(attempt: Attempt, urls: UrlRotation): Promise<void> {
+  const { ledger, request, url } = attempt
+  const before = ledger.takenBytes
+  // a url that brings a good part each time may break often; one that brings crumbs uses up its retries
+  const enough = Math.max(MiB, request.totalBytes / 256)
+  const wanted = attempt.missing[0] as ByteRange
+  try {
+    await fetchOnce(attempt)
+  } finally {
+    if (ledger.takenBytes - before >= Math.min(enough, wanted.length)) urls.progressed(url)
+  }
+  if (ledger.takenBytes - before < Math.min(enough, wanted.length)) {
+    throw new BadAnswer(
+      `${redactUrl(url.url)}: only ${ledger.takenBytes - before} bytes of the ${wanted.length} asked for`,
+      'transient',
+      206,
+    )
+  }
+}
+
+function startOver(
+  options: HttpImageOptions,
+  url: ImageUrl,
+  change: EntityChanged,
+  ledger: Ledger,
+): void {
+  options.log.warn(
+    { url: redactUrl(url.url), before: change.before, now: change.now, bytes: ledger.takenBytes },
+    'image changed on the server, starting over',
+  )
+  url.entity = undefined
+  ledger.restart()
+}
+
+function changedTooOften(url: ImageUrl, change: EntityChanged): BadAnswer {
+  return new BadAnswer(
+    `${redactUrl(url.url)}: the image changed ${MAX_RESTARTS + 1} times during the download, last from ${change.before} to ${change.now}; serve one version of it`,
+    'source',
+    200,
+  )
+}
+
+/** Aborts with ImageDownloadTimeoutError after image_download_max_duration; 0 means never. */
+function durationLimit(
+  options: HttpImageOptions,
+  ledger: Ledger,
+  totalBytes: number,
+): Disposable & { signal: AbortSignal } {
+  const seconds = options.config.image_download_max_duration
+  const controller = new AbortController()
+  const expire = () => {
+    controller.abort(
+      new AgentError(
+        'ImageDownloadTimeoutError',
+        `${ledger.takenBytes} bytes of an image of ${totalBytes} bytes came in ${seconds} s, the limit of image_download_max_duration`,
+      ),
+    )
+  }
+  const timer = seconds > 0 ? setTimeout(expire, seconds * 1000) : undefined
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what every HTTP room is told about an image: its urls, credentials, patience. Opens nothing.
+import type { Config } from '../../config/options.ts'
+import type { Random } from '../../core/backoff.ts'
+import type { HttpClient } from '../../system/http-client.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+
+/** The settings of contract 1.2 that govern a download; durations in seconds. */
+export type HttpImageSettings = Pick<
+  Config,
+  | 'image_download_connection_timeout'
+  | 'image_download_connection_retries'
+  | 'image_download_connection_retry_interval'
+  | 'image_download_max_duration'
+>
+
+export interface HttpImageOptions {
+  /** Where the image is; asked in this order (contract 5.3.1). */
+  readonly urls: readonly string[]
+  readonly client: HttpClient
+  /** The Authorization header, whole; see authorizationOf. */
+  readonly authorization?: string | undefined
+  readonly config: HttpImageSettings
+  readonly log: Logger
+  readonly random: Random
+}
+
+/** The headers every request for the image carries. */
+export function imageHeaders(
+  options: Pick<HttpImageOptions, 'authorization'>,
+): Record<string, string> {
+  return options.authorization === undefined ? {} : { authorization: options.authorization }
+}

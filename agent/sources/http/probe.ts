@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the question how large an image is and whether its server knows ranges. Fetches no image bytes
+// to speak of.
+import { AgentError } from '../../core/errors.ts'
+import type { HttpFlow } from '../../system/http-client.ts'
+import { judgeHead } from './answer.ts'
+import { type HttpImageOptions, imageHeaders } from './image-options.ts'
+import { createUrlRotation } from './url-rotation.ts'
+
+export interface ImageProbe {
+  /** Size of the image, bytes; null if the server does not tell. */
+  readonly sizeBytes: number | null
+  readonly acceptsRanges: boolean
+  /** Entity tag with its quotes. */
+  readonly etag: string | null
+  /** The url that answered; one of those asked, not where it redirected to. */
+  readonly url: string
+}
+
+/**
+ * Asks for one byte: a HEAD would be refused where the url is signed for GET. Fails over and retries as
+ * a delivery does.
+ * @throws AgentError ImageDownloadError, ImageDownloadFatalError (401), or the reason of `signal`
+ */
+export async function probeImage(
+  options: HttpImageOptions,
+  signal: AbortSignal,
+): Promise<ImageProbe> {
+  const urls = createUrlRotation(options)
+  for (;;) {
+    const url = await urls.next(signal)
+    try {
+      return await probeOnce(options, url.url, signal)
+    } catch (error) {
+      if (signal.aborted) throw error
+      urls.failed(url, error)
+    }
+  }
+}
+
+async function probeOnce(
+  options: HttpImageOptions,
+  url: string,
+  signal: AbortSignal,
+): Promise<ImageProbe> {
+  let probe: ImageProbe | undefined
+  const onHead = (answer: ReturnType<typeof judgeHead>, flow: HttpFlow) => {
+    probe = {
+      sizeBytes: answer.totalBytes,
+      acceptsRanges: answer.isPartial,
+      etag: answer.entity.etag,
+      url,
+    }
+    flow.stop()
+  }
+  await options.client.stream(
+    url,
+    {
+      headers: { ...imageHeaders(options), range: 'bytes=0-0' },
+      signal,
+      readTimeoutMs: options.config.image_download_connection_timeout * 1000,
+    },
+    {
+      onHead: (head, flow) => onHead(judgeHead(head, { offset: 0, length: 1 }), flow),
+      onBytes: () => {},
+    },
+  )
+  if (probe) return probe
+  throw new AgentError('ImageDownloadError', 'the server ended the exchange without an answer', {
+    kind: 'transient',
+  })
+}

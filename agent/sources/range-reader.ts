@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the interface of a web seed: any range of the image, read straight into memory the caller owns.
+// Does not know HTTP.
+import { AgentError } from '../core/errors.ts'
+import type { ByteRange } from '../core/extent.ts'
+
+export interface RangeReaderStats {
+  readonly requests: number
+  /** Body bytes received, also of answers that were thrown away. */
+  readonly receivedBytes: number
+  readonly failures: number
+  /** Urls that are still asked. */
+  readonly liveUrls: number
+}
+
+export interface RangeReader {
+  /**
+   * Fills the first `range.length` bytes of `target`. On rejection they may hold anything.
+   * @throws AgentError ImageDownloadError: `transient` may be asked again later; RangeUnsupportedError
+   *   when every url that is left ignores Range
+   */
+  readRange(range: ByteRange, target: Uint8Array, signal: AbortSignal): Promise<void>
+  /** The bytes of this range failed their hash: a strike against the url they came from. */
+  reportCorrupt(range: ByteRange): void
+  stats(): RangeReaderStats
+}
+
+/** The servers answer a Range with the whole image: read it in sequence (ImageSource) instead. */
+export class RangeUnsupportedError extends AgentError {
+  constructor(details: string) {
+    super('ImageDownloadError', details, { kind: 'source' })
+  }
+}
