@@ -6,6 +6,7 @@ import { AgentError } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
 import { listMounts, listSwaps, type Mount } from '../system/mounts.ts'
 import { createRoot, type Root } from '../system/root.ts'
+import { listFileSystems } from '../system/scratch.ts'
 import {
   deviceNumberOf,
   findBlockDevice,
@@ -24,6 +25,28 @@ export interface InUseOptions {
 export async function assertNotInUse(path: string, options: InUseOptions = {}): Promise<void> {
   const uses = await listUses(path, options)
   if (uses.length > 0) throw inUseError(path, uses)
+  const mounted = await listMountedByDf(path)
+  if (mounted.length > 0) throw inUseError(path, mounted)
+}
+
+/**
+ * The second opinion: df asks the file systems themselves, by another way than mountinfo. A df that is
+ * missing or does not answer says nothing about the disk; then O_EXCL decides alone.
+ */
+async function listMountedByDf(path: string): Promise<string[]> {
+  const root = createRoot('/')
+  const deviceNumber = await deviceNumberOf(path)
+  const device = deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+  if (device === undefined) return []
+  const parts = [device, ...(await listKernelPartitions(root, device))]
+  const numbers = new Set(parts.map((part) => part.deviceNumber))
+  const uses: string[] = []
+  for (const { source, mountPoint } of await listFileSystems().catch(() => [])) {
+    const number = source.startsWith('/dev/') ? await deviceNumberOf(source) : undefined
+    if (number !== undefined && numbers.has(number))
+      uses.push(`${source} is mounted at ${mountPoint}`)
+  }
+  return uses
 }
 
 /** The error for a device that is in use; `uses` may be empty when only the kernel knows. */

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the question which address packets to a host leave from. Does not resolve names and lists no
+// interfaces (hardware/generic/nics.ts does).
+import { isIP } from 'node:net'
+import { isObject, stringAt } from '../core/json.ts'
+import type { Exec } from './exec.ts'
+
+/**
+ * The source address the kernel's routes give for packets to `address` (contract 3.4).
+ * Undefined if there is no route, or only a link-local source: a conductor cannot call that back.
+ * Throws ProcessError if `ip` cannot be run.
+ * @param address IPv4 or IPv6 address, no brackets, no name
+ */
+export async function sourceAddress(exec: Exec, address: string): Promise<string | undefined> {
+  // anything else would be read as an option or resolved by ip itself
+  if (isIP(address) === 0 || isLinkLocal(address)) return undefined
+  // 2: the kernel refuses, "Network is unreachable"
+  const { stdout } = await exec(['ip', '-json', 'route', 'get', address], {
+    timeoutMs: 10_000,
+    okExitCodes: [0, 2],
+  })
+  const source = parseRouteSource(stdout)
+  return source === undefined || isLinkLocal(source) ? undefined : source
+}
+
+/** `prefsrc` of the first route of `ip -json route get`; undefined if the output holds none. */
+export function parseRouteSource(text: string): string | undefined {
+  let routes: unknown
+  try {
+    routes = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const route: unknown = Array.isArray(routes) ? routes.find(isObject) : undefined
+  const source = stringAt(route, 'prefsrc')
+  return source !== undefined && isIP(source) !== 0 ? source : undefined
+}
+
+/** RFC 3927 and RFC 4291 §2.5.6. */
+export function isLinkLocal(address: string): boolean {
+  return /^(169\.254\.|fe[89ab][0-9a-f]:)/i.test(address)
+}

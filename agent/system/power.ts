@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the end of the machine (contract 5.6): flush, clock, power off, reboot. Does not end the process.
+import { writeFile } from 'node:fs/promises'
+import { anySignal, withDeadline } from '../core/deadline.ts'
+import { AgentError, messageOf } from '../core/errors.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Exec, ExecResult } from './exec.ts'
+import type { Root } from './root.ts'
+import { deviceNumberOf } from './sysfs.ts'
+
+/** The conductor waits 60 s for standby.sync. */
+const FLUSH_DEADLINE_MS = 50_000
+const COMMAND_TIMEOUT_MS = 20_000
+
+export interface SyncRequest {
+  readonly exec: Exec
+  readonly root: Root
+  /** Disks whose buffers are flushed one by one; regular files that stand in for disks are skipped. */
+  readonly devices: readonly string[]
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Brings everything written to the media and empties the caches.
+ * Throws BlockDeviceError if that takes longer than 50 s, ProcessError if `sync` fails.
+ */
+export async function syncDisks(request: SyncRequest): Promise<void> {
+  const timeout = new AbortController()
+  // a sync that hangs in the kernel cannot be killed: the deadline leaves it behind
+  await withDeadline(
+    flush(request, anySignal(request.signal, timeout.signal)),
+    FLUSH_DEADLINE_MS,
+    () => {
+      timeout.abort()
+      return new AgentError(
+        'BlockDeviceError',
+        `disks not flushed after ${FLUSH_DEADLINE_MS / 1000} s; a disk is slow or fails, see dmesg`,
+      )
+    },
+  )
+}
+
+async function flush({ exec, root, devices }: SyncRequest, signal: AbortSignal): Promise<void> {
+  await exec(['sync'], { timeoutMs: FLUSH_DEADLINE_MS, signal })
+  await writeKernelFile(root, '/proc/sys/vm/drop_caches', '3').catch(() => undefined)
+  for (const device of devices) {
+    if ((await deviceNumberOf(device)) === undefined) continue
+    // a drive without medium refuses; what was written is on the disk by `sync` already
+    await exec(['blockdev', '--flushbufs', device], { signal }).catch(() => undefined)
+  }
+}
+
+export interface PowerDeps {
+  readonly exec: Exec
+  readonly root: Root
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  /** `log`: say what would be done, do nothing (laboratories). */
+  readonly machineControl: 'real' | 'log'
+}
+
+/**
+ * Sets the hardware clock and switches the machine off; the caller has flushed the disks.
+ * Throws SystemRebootError if neither init nor the kernel took the request.
+ */
+export function powerOff(deps: PowerDeps): Promise<void> {
+  return endMachine(deps, 'poweroff', 'o')
+}
+
+/** The same with a reboot. */
+export function reboot(deps: PowerDeps): Promise<void> {
+  return endMachine(deps, 'reboot', 'b')
+}
+
+/** @param sysrq the kernel's own key for it (sysrq.rst), where init does not listen */
+async function endMachine(deps: PowerDeps, command: string, sysrq: string): Promise<void> {
+  const { exec, root, log } = deps
+  if (deps.machineControl === 'log') {
+    log.info({ argv: [command] }, 'machine control is logged, not done')
+    return
+  }
+  await exec(['hwclock', '-v', '--systohc'], { timeoutMs: COMMAND_TIMEOUT_MS }).catch((err) => {
+    log.warn({ err }, 'hardware clock not set')
+  })
+  try {
+    const result = await exec([command], { timeoutMs: COMMAND_TIMEOUT_MS })
+    if (!isRefused(result)) return
+    log.warn(
+      { argv: [command], stderr: result.stderr },
+      'init ignores the request; asking the kernel',
+    )
+  } catch (err) {
+    log.warn({ argv: [command], err }, 'init refuses the request; asking the kernel')
+  }
+  try {
+    await writeKernelFile(root, '/proc/sysrq-trigger', sysrq)
+  } catch (error) {
+    throw new AgentError(
+      'SystemRebootError',
+      `${command} failed and so did sysrq ${sysrq}: ${messageOf(error)}; switch the machine by its BMC`,
+      { cause: error },
+    )
+  }
+}
+
+/** systemctl's way of saying no with exit code 0, in a chroot. */
+function isRefused({ stdout, stderr }: ExecResult): boolean {
+  return /ignoring request/i.test(stderr + stdout)
+}
+
+async function writeKernelFile(root: Root, absolute: string, text: string): Promise<void> {
+  await writeFile(root.path(absolute), text, { flag: 'r+' })
+}
