@@ -54,7 +54,10 @@ describe('a root device hint does not match', () => {
     ['a range that excludes its end', { size: '<range-in> [ 50 100 )' }],
     ['numbers that are not among the choices', { size: '<or> 50 <or> 101' }],
     ['a part of the text without <in>', { model: 'samsung' }],
-    ['a serial that s!= excludes, though its long spelling differs', { serial: 's!= S2NKNX0H123456' }],
+    [
+      'a serial that s!= excludes, though its long spelling differs',
+      { serial: 's!= S2NKNX0H123456' },
+    ],
     ['text that is no list, with <all-in>', { model: '<all-in> samsung mz7km480' }],
     ['text that is no number, with a numeric operator', { model: '== 5' }],
     ['when one of several hints fails', { size: 100, vendor: 'seagate' }],
@@ -134,14 +137,22 @@ describe('properties of hints', () => {
 
   test('a range holds exactly where its bounds as operators hold', () => {
     fc.assert(
-      fc.property(gib, gib, gib, fc.boolean(), fc.boolean(), (size, a, b, closedLow, closedHigh) => {
-        const [low, high] = [Math.min(a, b), Math.max(a, b)]
-        const target = diskWith({ sizeBytes: size * GiB })
-        const says = (size: string) => compileHints({ size })(target)
-        const range = `<range-in> ${closedLow ? '[' : '('} ${low} ${high} ${closedHigh ? ']' : ')'}`
-        const both = says(`${closedLow ? '>=' : '>'} ${low}`) && says(`${closedHigh ? '<=' : '<'} ${high}`)
-        expect(says(range)).toBe(both)
-      }),
+      fc.property(
+        gib,
+        gib,
+        gib,
+        fc.boolean(),
+        fc.boolean(),
+        (size, a, b, closedLow, closedHigh) => {
+          const [low, high] = [Math.min(a, b), Math.max(a, b)]
+          const target = diskWith({ sizeBytes: size * GiB })
+          const says = (size: string) => compileHints({ size })(target)
+          const range = `<range-in> ${closedLow ? '[' : '('} ${low} ${high} ${closedHigh ? ']' : ')'}`
+          const both =
+            says(`${closedLow ? '>=' : '>'} ${low}`) && says(`${closedHigh ? '<=' : '<'} ${high}`)
+          expect(says(range)).toBe(both)
+        },
+      ),
     )
   })
 
@@ -153,9 +164,9 @@ describe('properties of hints', () => {
         const target = diskWith({ model: text, serials: ['x', text] })
         expect(compileHints({ model: text.toUpperCase(), serial: text })(target)).toBe(true)
         expect(compileHints({ model: `s!= ${text}` })(target)).toBe(false)
-        expect(compileHints({ model: `<in> ${text.slice(0, 3)}x` })(diskWith({ model: text }))).toBe(
-          text.toLowerCase().includes(`${text.slice(0, 3)}x`.trim().toLowerCase()),
-        )
+        expect(
+          compileHints({ model: `<in> ${text.slice(0, 3)}x` })(diskWith({ model: text })),
+        ).toBe(text.toLowerCase().includes(`${text.slice(0, 3)}x`.trim().toLowerCase()))
       }),
     )
   })
@@ -212,7 +223,9 @@ describe('the root disk', () => {
     expect(() => chooseRootDisk(disks, { serial: 'nope' })).toThrow(
       expect.objectContaining({
         type: 'DeviceNotFound',
-        details: expect.stringMatching(/"serial":"nope".*\/dev\/sdc \(50\.0 GiB.*\/dev\/sda \(3\.0/),
+        details: expect.stringMatching(
+          /"serial":"nope".*\/dev\/sdc \(50\.0 GiB.*\/dev\/sda \(3\.0/,
+        ),
       }),
     )
     expect(() => chooseRootDisk([], undefined)).toThrow(/4\.0 GiB or more; .*: none/)
@@ -223,7 +236,9 @@ describe('skip_block_devices', () => {
   const disks = [diskWith({ name: '/dev/sda' }), diskWith({ name: '/dev/sdb', vendor: 'NVME' })]
 
   test('takes out every disk that one of its entries matches', () => {
-    expect(withoutSkipped(disks, [{ vendor: 'nvme' }]).map(({ name }) => name)).toEqual(['/dev/sda'])
+    expect(withoutSkipped(disks, [{ vendor: 'nvme' }]).map(({ name }) => name)).toEqual([
+      '/dev/sda',
+    ])
     expect(withoutSkipped(disks, [{ name: '/dev/sda' }, { name: '/dev/sdb' }])).toEqual([])
   })
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the generic hardware manager: what any Linux machine can do, put together from this folder, and
+// the steps of contract 7.2 that are built. Does not write images; a step is handed the function for it.
+import type { Config } from '../../config/options.ts'
+import type { Exec } from '../../system/exec.ts'
+import type { Root } from '../../system/root.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { Disk, Inventory, WireDisk } from '../inventory.ts'
+import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
+import { type Bmc, readBmc } from './bmc.ts'
+import { readBoot } from './boot.ts'
+import { readCpu } from './cpus.ts'
+import { listDisks } from './disks.ts'
+import { readMemory } from './memory.ts'
+import { listNetworkInterfaces } from './nics.ts'
+import { createRootDiskFinder } from './root-disk.ts'
+import { collectSystemLogs } from './system-logs.ts'
+import { readSystemVendor } from './system-vendor.ts'
+
+export interface GenericManagerDeps {
+  readonly config: Config
+  readonly exec: Exec
+  readonly root: Root
+  readonly log: Logger
+  /** agent/system/power.ts: flushes the caches of the machine and of these devices (contract 5.6). */
+  readonly syncDisks: (devicePaths: readonly string[], signal: AbortSignal) => Promise<void>
+}
+
+const WRITE_IMAGE: StepImplementation = {
+  kinds: ['deploy', 'service'],
+  announce: { step: 'write_image', priority: 0, interface: 'deploy', reboot_requested: false },
+  accepts: ['image_info', 'configdrive'],
+  run: async ({ args, context }) => ({
+    result: await context.prepareImage(args['image_info'], args['configdrive']),
+  }),
+}
+
+/** The manager that supports every machine, if no better one does. */
+export function createGenericManager(deps: GenericManagerDeps): HardwareManager {
+  const { config, exec, root, log } = deps
+  const finder = createRootDiskFinder({
+    listDisks: () => listDisks({ exec, root, listed: config.block_devices }),
+    log,
+    waitAttempts: config.disk_wait_attempts,
+    waitDelayMs: config.disk_wait_delay * 1000,
+  })
+  // BMCs answer slowly and do not move: asked once (contract 6.1)
+  let bmc: Promise<Bmc> | undefined
+  return {
+    name: 'generic_hardware_manager',
+    version: '1.2',
+    label: 'GenericHardwareManager',
+    evaluateHardwareSupport: async () => SUPPORT.GENERIC,
+    steps: [WRITE_IMAGE],
+    listBlockDevices: (node) => finder.list(node),
+    getOsInstallDevice: (node) => finder.find(node),
+    waitForDisks: (node, signal) => finder.wait(node, signal),
+    listHardwareInfo: async () => {
+      bmc ??= readBmc({ exec, root })
+      return await takeInventory(deps, await finder.list(undefined), await bmc)
+    },
+    collectSystemLogs: (signal) => collectSystemLogs({ exec, root }, signal),
+    fullSync: async (signal) => {
+      const disks = await finder.list(undefined)
+      await deps.syncDisks(
+        disks.map(({ name }) => name),
+        signal,
+      )
+    },
+  }
+}
+
+async function takeInventory(
+  { config, exec, root }: GenericManagerDeps,
+  disks: readonly Disk[],
+  bmc: Bmc,
+): Promise<Inventory> {
+  const [interfaces, cpu, memory, vendor, boot, hostname] = await Promise.all([
+    listNetworkInterfaces({ exec, root }),
+    readCpu({ exec, root }),
+    readMemory(root),
+    readSystemVendor(root),
+    readBoot(root, config.bootif),
+    root.readText('/proc/sys/kernel/hostname'),
+  ])
+  return {
+    interfaces,
+    cpu,
+    disks: disks.map(toWireDisk),
+    memory,
+    bmc_address: bmc.address,
+    bmc_v6address: bmc.v6Address,
+    ...(bmc.mac === null ? {} : { bmc_mac: bmc.mac }),
+    system_vendor: vendor,
+    boot,
+    hostname: hostname ?? null,
+  }
+}
+
+function toWireDisk(disk: Disk): WireDisk {
+  return {
+    name: disk.name,
+    model: disk.model,
+    size: disk.sizeBytes,
+    rotational: disk.rotational,
+    wwn: disk.wwn,
+    serial: disk.serial,
+    vendor: disk.vendor,
+    wwn_with_extension: disk.wwnWithExtension,
+    wwn_vendor_extension: disk.wwnVendorExtension,
+    hctl: disk.hctl,
+    by_path: disk.byPath,
+    logical_sectors: disk.logicalSectorBytes,
+    physical_sectors: disk.physicalSectorBytes,
+    tran: disk.transport,
+  }
+}

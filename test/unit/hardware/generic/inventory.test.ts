@@ -1,0 +1,263 @@
+import { describe, expect, test } from 'vitest'
+import type { Config } from '../../../../agent/config/options.ts'
+import { OPTIONS } from '../../../../agent/config/options.ts'
+import { parseLan, parseLan6, readBmc } from '../../../../agent/hardware/generic/bmc.ts'
+import { parseCpu } from '../../../../agent/hardware/generic/cpus.ts'
+import { createGenericManager } from '../../../../agent/hardware/generic/generic-manager.ts'
+import { readMemory } from '../../../../agent/hardware/generic/memory.ts'
+import { listNetworkInterfaces, parseAddresses } from '../../../../agent/hardware/generic/nics.ts'
+import { createLogger } from '../../../../agent/telemetry/logger.ts'
+import { lsblkOutput, machineWith } from '../machine-fixture.ts'
+
+const defaults = Object.fromEntries(
+  Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),
+) as unknown as Config
+
+const LSCPU = `Architecture:            x86_64
+CPU(s):                  16
+On-line CPU(s) list:     0-15
+Model name:              Intel(R) Xeon(R) E-2288G CPU @ 3.70GHz
+Socket(s):               1
+CPU max MHz:             5000.0000
+Flags:                   fpu vme de
+`
+
+const NIC_FILES = {
+  '/sys/class/net/eno1/address': '52:54:00:AA:BB:01\n',
+  '/sys/class/net/eno1/carrier': '1\n',
+  '/sys/class/net/eno1/speed': '1000\n',
+  '/sys/class/net/eno1/device': '-> ../../../devices/pci0000:00/0000:01:00.0',
+  '/sys/devices/pci0000:00/0000:01:00.0/vendor': '0x8086\n',
+  '/sys/devices/pci0000:00/0000:01:00.0/device': '0x1521\n',
+  '/sys/devices/pci0000:00/0000:01:00.0/driver': '-> ../../../bus/pci/drivers/igb',
+  '/sys/bus/pci/drivers/igb/x': '',
+  '/sys/class/net/lo/address': '00:00:00:00:00:00\n',
+  '/sys/class/net/br0/address': '52:54:00:aa:bb:02\n',
+  '/sys/class/net/eno1.100/address': '52:54:00:aa:bb:01\n',
+  '/sys/class/net/bond0/address': '52:54:00:aa:bb:03\n',
+  '/sys/class/net/bond0/bonding/mode': 'active-backup 1\n',
+  '/sys/class/net/bond0/speed': '-1\n',
+}
+
+const IP_OUTPUT = JSON.stringify([
+  {
+    ifname: 'eno1',
+    addr_info: [
+      { family: 'inet', local: '192.0.2.10', scope: 'global' },
+      { family: 'inet6', local: 'fe80::5054:ff:feaa:bb01', scope: 'link' },
+    ],
+  },
+])
+
+describe('network interfaces', () => {
+  test('are those with hardware, VLANs and bonds, each with all keys', async () => {
+    await using machine = await machineWith(NIC_FILES, { 'ip -json address': IP_OUTPUT })
+    const interfaces = await listNetworkInterfaces(machine)
+    expect(interfaces.map(({ name }) => name)).toEqual(['bond0', 'eno1', 'eno1.100'])
+    expect(interfaces[1]).toEqual({
+      name: 'eno1',
+      mac_address: '52:54:00:aa:bb:01',
+      ipv4_address: '192.0.2.10',
+      ipv6_address: 'fe80::5054:ff:feaa:bb01%eno1',
+      has_carrier: true,
+      lldp: null,
+      vendor: '0x8086',
+      product: '0x1521',
+      client_id: null,
+      biosdevname: null,
+      speed_mbps: 1000,
+      pci_address: '0000:01:00.0',
+      driver: 'igb',
+    })
+    expect(interfaces[0]).toMatchObject({ has_carrier: false, speed_mbps: null, driver: null })
+  })
+
+  test('prefer a global IPv6 address, which has no zone', () => {
+    const text = JSON.stringify([
+      {
+        ifname: 'a',
+        addr_info: [
+          { family: 'inet6', local: 'fe80::1', scope: 'link' },
+          { family: 'inet6', local: '2001:db8::1', scope: 'global' },
+        ],
+      },
+    ])
+    expect(parseAddresses(text).get('a')).toEqual({ ipv4: null, ipv6: '2001:db8::1' })
+  })
+})
+
+describe('the cpu', () => {
+  test('is what lscpu says', () => {
+    expect(parseCpu(LSCPU, '')).toEqual({
+      model_name: 'Intel(R) Xeon(R) E-2288G CPU @ 3.70GHz',
+      frequency: '5000.0000',
+      count: 16,
+      architecture: 'x86_64',
+      flags: ['fpu', 'vme', 'de'],
+      socket_count: 1,
+    })
+  })
+
+  test('without lscpu is what /proc/cpuinfo says', () => {
+    const one = 'model name\t: EPYC\ncpu MHz\t\t: 2445.4\nflags\t\t: fpu aes\n'
+    expect(parseCpu('', `processor\t: 0\n${one}\nprocessor\t: 1\n${one}`)).toEqual({
+      model_name: 'EPYC',
+      frequency: '2445.4',
+      count: 2,
+      architecture: null,
+      flags: ['fpu', 'aes'],
+      socket_count: null,
+    })
+  })
+})
+
+test('memory counts what the kernel has, and the blocks the firmware gave it', async () => {
+  await using machine = await machineWith({
+    '/proc/meminfo': 'MemTotal:       32780552 kB\nMemFree: 1 kB\n',
+    '/sys/devices/system/memory/block_size_bytes': '8000000\n',
+    '/sys/devices/system/memory/memory0/online': '1\n',
+    '/sys/devices/system/memory/memory7/online': '1\n',
+    '/sys/devices/system/memory/power/control': 'auto\n',
+  })
+  expect(await readMemory(machine.root)).toEqual({ total: 32780552 * 1024, physical_mb: 256 })
+})
+
+describe('the BMC', () => {
+  const LAN =
+    'IP Address Source       : Static Address\nIP Address              : 192.0.2.200\nMAC Address             : AA:BB:CC:00:00:01\n'
+
+  test('is not asked for where there is no IPMI device', async () => {
+    await using machine = await machineWith({}, { ipmitool: LAN })
+    expect(await readBmc(machine)).toEqual({ address: null, v6Address: null, mac: null })
+    expect(machine.ran).toEqual([])
+  })
+
+  test('is found on the first channel that has an address', async () => {
+    await using machine = await machineWith(
+      { '/dev/ipmi0': '' },
+      { 'ipmitool lan print 3': LAN, 'ipmitool lan print 1': 'IP Address : 0.0.0.0\n' },
+    )
+    expect(await readBmc(machine)).toEqual({
+      address: '192.0.2.200',
+      v6Address: '::/0',
+      mac: 'aa:bb:cc:00:00:01',
+    })
+    expect(machine.ran.at(-1)).toBe('ipmitool lan6 print 3')
+  })
+
+  test('without any address is 0.0.0.0 and ::/0', async () => {
+    await using machine = await machineWith({ '/dev/ipmi0': '' })
+    expect(await readBmc(machine)).toEqual({ address: '0.0.0.0', v6Address: '::/0', mac: null })
+  })
+
+  test('has the first active IPv6 address', () => {
+    const text = `IPv6 Static Address 0:
+    Enabled:        yes
+    Address:        2001:db8::1/64
+    Status:         disabled
+IPv6 Dynamic Address 0:
+    Source/Type:    SLAAC
+    Address:        2001:db8::2/64
+    Status:         active
+`
+    expect(parseLan6(text)).toBe('2001:db8::2')
+  })
+
+  test('has no MAC of zeros', () => {
+    expect(parseLan('MAC Address : 00:00:00:00:00:00\n')).toEqual({ address: null, mac: null })
+  })
+})
+
+describe('the inventory', () => {
+  const KEYS = [
+    'interfaces',
+    'cpu',
+    'disks',
+    'memory',
+    'bmc_address',
+    'bmc_v6address',
+    'system_vendor',
+    'boot',
+    'hostname',
+  ]
+
+  test('has every key of the contract on a machine that tells nothing', async () => {
+    await using machine = await machineWith({}, { lsblk: lsblkOutput([]) })
+    const inventory = await managerOf(machine, defaults).listHardwareInfo?.()
+    expect(Object.keys(inventory ?? {})).toEqual(KEYS)
+    expect(inventory).toMatchObject({
+      interfaces: [],
+      disks: [],
+      memory: { total: null, physical_mb: null },
+      system_vendor: { product_name: null, firmware: { version: null } },
+      boot: { current_boot_mode: 'bios', pxe_interface: null },
+      hostname: null,
+    })
+  })
+
+  test('tells vendor, firmware, boot mode, PXE interface, host name and disks', async () => {
+    await using machine = await machineWith(
+      {
+        '/sys/class/dmi/id/sys_vendor': 'Dell Inc.\n',
+        '/sys/class/dmi/id/product_name': 'PowerEdge R640\n',
+        '/sys/class/dmi/id/product_serial': 'ABC123\n',
+        '/sys/class/dmi/id/bios_vendor': 'Dell Inc.\n',
+        '/sys/class/dmi/id/bios_version': '2.12.2\n',
+        '/sys/class/dmi/id/bios_date': '07/09/2021\n',
+        '/sys/firmware/efi/fw_platform_size': '64\n',
+        '/proc/sys/kernel/hostname': 'ramdisk\n',
+        '/dev/ipmi0': '',
+      },
+      {
+        lsblk: lsblkOutput([{ kname: 'sda', model: 'M', tran: 'sata', 'phy-sec': 4096 }]),
+        'ipmitool lan print 1': 'IP Address : 192.0.2.9\nMAC Address : aa:bb:cc:00:00:09\n',
+      },
+    )
+    const config = { ...defaults, bootif: '52:54:00:aa:bb:01' }
+    expect(await managerOf(machine, config).listHardwareInfo?.()).toMatchObject({
+      system_vendor: {
+        product_name: 'PowerEdge R640',
+        serial_number: 'ABC123',
+        manufacturer: 'Dell Inc.',
+        firmware: { vendor: 'Dell Inc.', version: '2.12.2', build_date: '07/09/2021' },
+      },
+      boot: { current_boot_mode: 'uefi', pxe_interface: '52:54:00:aa:bb:01' },
+      hostname: 'ramdisk',
+      bmc_address: '192.0.2.9',
+      bmc_mac: 'aa:bb:cc:00:00:09',
+      disks: [
+        {
+          name: '/dev/sda',
+          model: 'M',
+          size: 107374182400,
+          rotational: false,
+          wwn: null,
+          serial: null,
+          vendor: null,
+          wwn_with_extension: null,
+          wwn_vendor_extension: null,
+          hctl: null,
+          by_path: null,
+          logical_sectors: 512,
+          physical_sectors: 4096,
+          tran: 'sata',
+        },
+      ],
+    })
+  })
+
+  test('asks the BMC once, however often it is taken', async () => {
+    await using machine = await machineWith({ '/dev/ipmi0': '' }, { lsblk: lsblkOutput([]) })
+    const manager = managerOf(machine, defaults)
+    await manager.listHardwareInfo?.()
+    const asked = machine.ran.filter((line) => line.startsWith('ipmitool')).length
+    await manager.listHardwareInfo?.()
+    expect(asked).toBeGreaterThan(0)
+    expect(machine.ran.filter((line) => line.startsWith('ipmitool'))).toHaveLength(asked)
+  })
+})
+
+function managerOf(machine: Awaited<ReturnType<typeof machineWith>>, config: Config) {
+  const log = createLogger({ level: 'silent' })
+  return createGenericManager({ ...machine, config, log, syncDisks: async () => undefined })
+}
