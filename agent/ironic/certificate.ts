@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the self-signed certificate of the agent's API (contract 3.5) and its files in the run directory:
+// the conductor refuses a certificate that changes within one boot. The only import of @peculiar/x509.
+import './reflect-metadata.ts'
+import { randomBytes, webcrypto, X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import { join } from 'node:path'
+import {
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509'
+import { openRunState } from './run-state.ts'
+
+export type CertificateCurve = 'p256' | 'p384' | 'p521'
+
+export interface CertificateRequest {
+  /** The advertised address: becomes the only SubjectAltName. */
+  readonly address: string
+  readonly hostname: string
+  readonly curve?: CertificateCurve
+  /** How far back not-before lies, seconds: the clock may be wrong by that much. */
+  readonly clockSkewSeconds?: number
+  readonly validDays?: number
+  /** Wall clock, ms. */
+  readonly now?: () => number
+}
+
+/** PEM texts. */
+export interface ServerCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+const CURVES = { p256: 'P-256', p384: 'P-384', p521: 'P-521' } as const
+const DAY_MS = 86_400_000
+const CERT_FILE = 'agent.crt'
+const KEY_FILE = 'agent.key'
+
+/** A fresh key and its certificate: one critical SubjectAltName, signed with SHA-512. */
+export async function createSelfSignedCertificate(
+  request: CertificateRequest,
+): Promise<ServerCertificate> {
+  const now = (request.now ?? Date.now)()
+  const namedCurve = CURVES[request.curve ?? 'p384']
+  const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve }, true, [
+    'sign',
+    'verify',
+  ])
+  const names = [
+    { type: isIP(request.address) ? ('ip' as const) : ('dns' as const), value: request.address },
+  ]
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [request.hostname] }],
+    serialNumber: serialNumber(),
+    notBefore: new Date(now - (request.clockSkewSeconds ?? 3600) * 1000),
+    notAfter: new Date(now + (request.validDays ?? 30) * DAY_MS),
+    keys,
+    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-512' },
+    extensions: [new SubjectAlternativeNameExtension(names, true)],
+  })
+  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
+  return {
+    cert: `${certificate.toString('pem').trim()}\n`,
+    key: `${PemConverter.encode(pkcs8, 'PRIVATE KEY').trim()}\n`,
+  }
+}
+
+/**
+ * The certificate of this boot: the one in `runDir` if it is for this address and still good for a day,
+ * else a fresh one that is kept there. Throws InvalidConfigError if the directory cannot be used.
+ */
+export async function keepCertificate(
+  request: CertificateRequest & { readonly runDir: string },
+): Promise<ServerCertificate & { readonly certPath: string }> {
+  const state = openRunState(request.runDir)
+  const certPath = join(request.runDir, CERT_FILE)
+  const kept = { cert: state.read(CERT_FILE), key: state.read(KEY_FILE) }
+  const now = (request.now ?? Date.now)()
+  if (kept.cert && kept.key && isUsable(kept.cert, request.address, now)) {
+    return { cert: kept.cert, key: kept.key, certPath }
+  }
+  const fresh = await createSelfSignedCertificate(request)
+  state.write(KEY_FILE, fresh.key)
+  state.write(CERT_FILE, fresh.cert)
+  return { ...fresh, certPath }
+}
+
+function isUsable(pem: string, address: string, nowMs: number): boolean {
+  try {
+    const certificate = new X509Certificate(pem)
+    const isFor = isIP(address) ? certificate.checkIP(address) : certificate.checkHost(address)
+    return (
+      isFor !== undefined &&
+      certificate.validFromDate.getTime() <= nowMs &&
+      certificate.validToDate.getTime() > nowMs + DAY_MS
+    )
+  } catch {
+    // no certificate at all: a fresh one takes its place
+    return false
+  }
+}
+
+/** 20 octets, positive and without leading zeros (RFC 5280 4.1.2.2). */
+function serialNumber(): string {
+  const bytes = randomBytes(20)
+  bytes[0] = ((bytes[0] as number) & 0x7f) | 0x40
+  return bytes.toString('hex')
+}

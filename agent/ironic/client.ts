@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns calls to the Ironic API: versions, headers, several URLs, deadlines, TLS (contract 2.1 to 2.4, 3.1,
+// 3.6). Does not retry over time and does not interpret bodies; lookup.ts and heartbeat.ts do.
+import type { Config } from '../config/options.ts'
+import { AgentError, messageOf } from '../core/errors.ts'
+import { objectAt, stringAt } from '../core/json.ts'
+import { redactUrl } from '../core/redact.ts'
+import { MiB } from '../core/units.ts'
+import { createHttpClient, type HttpClient } from '../system/http-client.ts'
+import type { Logger } from '../telemetry/logger.ts'
+
+/** Minor of API version 1.x at which something appeared (contract 2.1). */
+export const API_MINOR = {
+  assumed: 31,
+  agentVersion: 36,
+  agentToken: 62,
+  agentVerifyCa: 68,
+  /** The highest that is ever sent. */
+  highest: 68,
+} as const
+
+/** Largest answer that is read: a lookup is some KiB. */
+const MAX_ANSWER_BYTES = 8 * MiB
+
+export interface IronicReply {
+  readonly status: number
+  /** The parsed JSON, or undefined where the body is not JSON. */
+  readonly json: unknown
+  /** What the API says of an error, for logs (contract 2.4). */
+  readonly errorText: string
+}
+
+export interface LookupQuery {
+  readonly addresses: readonly string[]
+  readonly nodeUuid?: string | undefined
+}
+
+export interface IronicClient extends AsyncDisposable {
+  /**
+   * Minor of the server's API version; 31 where its answer names none. Kept after the first success.
+   * Throws IronicAPIError when nothing answers.
+   */
+  apiMinor(signal?: AbortSignal): Promise<number>
+  /** Throws IronicAPIError only when no URL answers. */
+  lookup(query: LookupQuery, signal?: AbortSignal): Promise<IronicReply>
+  heartbeat(nodeUuid: string, body: object, signal?: AbortSignal): Promise<IronicReply>
+  /** True if that URL answers at all, whatever its status and certificate (contract 3.4). */
+  answers(apiUrl: string, signal?: AbortSignal): Promise<boolean>
+  /** The URLs, the one that worked last first. */
+  urls(): readonly string[]
+}
+
+export type IronicClientConfig = Pick<
+  Config,
+  | 'api_url'
+  | 'ironic_api_version'
+  | 'global_request_id'
+  | 'http_request_timeout'
+  | 'insecure'
+  | 'cafile'
+  | 'certfile'
+  | 'keyfile'
+  | 'tls_min_version'
+>
+
+export interface IronicClientOptions {
+  readonly config: IronicClientConfig
+  readonly log: Logger
+}
+
+interface Call {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly minor?: number
+  readonly body?: object
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Throws InvalidConfigError for URLs, versions or certificate files that cannot be used. */
+export function createIronicClient(options: IronicClientOptions): IronicClient {
+  const { config, log } = options
+  let urls = config.api_url.map(checkUrl)
+  let minor = configuredMinor(config.ironic_api_version)
+  const http = createHttpClient({ config })
+  const careless = createHttpClient({ config: { ...config, insecure: true } })
+
+  const send = async (base: string, call: Call, through: HttpClient): Promise<IronicReply> => {
+    const response = await through.request(`${base}${call.path}`, {
+      method: call.method,
+      headers: headersOf(config, call.minor),
+      body: call.body === undefined ? undefined : JSON.stringify(call.body),
+      signal: call.signal,
+      timeoutMs: config.http_request_timeout * 1000,
+      maxBytes: MAX_ANSWER_BYTES,
+    })
+    return replyOf(response.status, response.text())
+  }
+
+  /** The first URL that answers; it becomes the first to be asked next time (contract 2.3). */
+  const ask = async (call: Call): Promise<IronicReply> => {
+    const reasons: string[] = []
+    for (const base of urls) {
+      call.signal?.throwIfAborted()
+      try {
+        const reply = await send(base, call, http)
+        urls = [base, ...urls.filter((url) => url !== base)]
+        return reply
+      } catch (error) {
+        call.signal?.throwIfAborted()
+        reasons.push(messageOf(error))
+      }
+    }
+    const what = `${call.method} ${call.path.split('?')[0]}`
+    throw new AgentError('IronicAPIError', `${what} got no answer: ${reasons.join('; ')}`)
+  }
+
+  const apiMinor = async (signal?: AbortSignal): Promise<number> => {
+    if (minor !== undefined) return minor
+    const reply = await ask({ method: 'GET', path: '/', signal })
+    // A gateway without its server says nothing of versions; below 1.62 no token would be handed out.
+    if (reply.status >= 500) {
+      throw new AgentError('IronicAPIError', `GET / got status ${reply.status}: ${reply.errorText}`)
+    }
+    minor = parseMinor(stringAt(objectAt(reply.json, 'default_version'), 'version'))
+    if (minor !== undefined) return minor
+    log.warn({ status: reply.status, assumed: API_MINOR.assumed }, 'api version not known')
+    return API_MINOR.assumed
+  }
+
+  return {
+    apiMinor,
+    urls: () => urls,
+    lookup: async (query, signal) =>
+      ask({
+        method: 'GET',
+        path: lookupPath(query),
+        minor: Math.min(await apiMinor(signal), API_MINOR.agentToken),
+        signal,
+      }),
+    heartbeat: async (nodeUuid, body, signal) =>
+      ask({
+        method: 'POST',
+        path: `/v1/heartbeat/${encodeURIComponent(nodeUuid)}`,
+        minor: Math.min(await apiMinor(signal), API_MINOR.highest),
+        body,
+        signal,
+      }),
+    answers: (apiUrl, signal) =>
+      send(apiUrl, { method: 'GET', path: '/', signal }, careless).then(
+        () => true,
+        () => false,
+      ),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([http, careless].map((client) => client[Symbol.asyncDispose]()))
+    },
+  }
+}
+
+function lookupPath({ addresses, nodeUuid }: LookupQuery): string {
+  const query = new URLSearchParams({ addresses: addresses.join(',') })
+  if (nodeUuid !== undefined) query.set('node_uuid', nodeUuid)
+  return `/v1/lookup?${query}`
+}
+
+function headersOf(config: IronicClientConfig, minor: number | undefined): Record<string, string> {
+  return {
+    accept: 'application/json',
+    'content-type': 'application/json',
+    ...(minor === undefined ? {} : { 'x-openstack-ironic-api-version': `1.${minor}` }),
+    ...(config.global_request_id === null
+      ? {}
+      : { 'x-openstack-request-id': config.global_request_id }),
+  }
+}
+
+/** No trailing slash, no `/v1`: the conductor sends it so, operators may not (contract 1.2). */
+function checkUrl(text: string): string {
+  if (!/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) {
+    throw new AgentError(
+      'InvalidConfigError',
+      `api_url ${redactUrl(text)} is not http(s)://host[:port]`,
+    )
+  }
+  return text.replace(/\/+$/, '').replace(/\/v1$/, '')
+}
+
+function parseMinor(version: string | undefined): number | undefined {
+  const match = /^1\.(\d{1,4})$/.exec(version ?? '')
+  return match === null ? undefined : Number(match[1])
+}
+
+function configuredMinor(version: string | null): number | undefined {
+  if (version === null) return undefined
+  const minor = parseMinor(version)
+  if (minor !== undefined) return minor
+  throw new AgentError(
+    'InvalidConfigError',
+    `ironic_api_version ${version} is not of the form 1.x; leave it out to have it detected`,
+  )
+}
+
+function replyOf(status: number, text: string): IronicReply {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    json = undefined
+  }
+  return { status, json, errorText: errorTextOf(json, text) }
+}
+
+/** `error_message` (an object, or JSON inside of a string) → faultstring or title, else the body (2.4). */
+function errorTextOf(json: unknown, text: string): string {
+  let message = (json as { error_message?: unknown } | null | undefined)?.error_message
+  if (typeof message === 'string') {
+    try {
+      message = JSON.parse(message)
+    } catch {
+      return (message as string).slice(0, 500)
+    }
+  }
+  return stringAt(message, 'faultstring') ?? stringAt(message, 'title') ?? text.trim().slice(0, 500)
+}
