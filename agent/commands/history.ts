@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the list of command results, oldest first, and its copy in the run directory, from which a
+// restarted process tells Ironic what became of its commands (contract 8.3). Does not run commands.
+import { isObject } from '../core/json.ts'
+import { redact } from '../core/redact.ts'
+import { MiB } from '../core/units.ts'
+import { openRunState } from '../ironic/run-state.ts'
+import type { CommandResult, CommandStatus } from './command.ts'
+
+export interface CommandHistory {
+  /** Commands that an earlier process left unfinished; they are FAILED in the list. */
+  readonly interrupted: readonly CommandResult[]
+  list(): readonly CommandResult[]
+  get(id: string): CommandResult | undefined
+  last(): CommandResult | undefined
+  /**
+   * Adds a result or replaces the one with its id, in the run directory first. Throws
+   * InvalidConfigError if that cannot be written; the list is then as before.
+   */
+  put(result: CommandResult): void
+  /** The same without the run directory: where there is nothing left to refuse. */
+  putInMemory(result: CommandResult): void
+}
+
+const COMMANDS_FILE = 'commands.json'
+const STATUSES: readonly string[] = [
+  'RUNNING',
+  'SUCCEEDED',
+  'FAILED',
+  'CLEAN_VERSION_MISMATCH',
+] satisfies CommandStatus[]
+
+/** Bounds on what is kept, whatever comes in: a deployment has about ten commands. */
+const MAX_RESULTS = 1000
+/** Config drive echoes and log bundles; beyond it the oldest large results are let go. */
+const MAX_RESULT_BYTES = 64 * MiB
+const LARGE_BYTES = 64 * 1024
+
+/** Why a RUNNING command of an earlier process is FAILED now. */
+const INTERRUPTED =
+  'the agent process ended while this command was running, and was started again: the command did ' +
+  'not finish. What it was writing is not complete; see the log of the agent for why it ended'
+
+/** Takes over what an earlier process of this boot left. Throws InvalidConfigError if it is unreadable. */
+export function openHistory(runDir: string): CommandHistory {
+  const state = openRunState(runDir)
+  const left = parseHistory(state.read(COMMANDS_FILE))
+  let results = left.map(asEnded)
+  const sizes = new Map<string, number>()
+
+  const withResult = (result: CommandResult): CommandResult[] => {
+    const isNew = !results.some(({ id }) => id === result.id)
+    const next = isNew
+      ? [...results, result]
+      : results.map((known) => (known.id === result.id ? result : known))
+    return next.slice(-MAX_RESULTS)
+  }
+
+  /** The newest result is never cut: the conductor compares its echo with what it sent. */
+  const bound = (list: CommandResult[]): CommandResult[] => {
+    let bytes = list.reduce((sum, { id }) => sum + (sizes.get(id) ?? 0), 0)
+    return list.map((result, i) => {
+      const size = sizes.get(result.id) ?? 0
+      if (bytes <= MAX_RESULT_BYTES || size < LARGE_BYTES || i === list.length - 1) return result
+      bytes -= size
+      sizes.delete(result.id)
+      return { ...result, command_result: { dropped: `${size} bytes, to bound memory` } }
+    })
+  }
+
+  const keep = (result: CommandResult, next: CommandResult[]) => {
+    if (result.command_status !== 'RUNNING') {
+      sizes.set(result.id, (JSON.stringify(result.command_result) ?? '').length)
+    }
+    results = bound(next)
+  }
+
+  return {
+    interrupted: left.filter(({ command_status }) => command_status === 'RUNNING'),
+    list: () => results,
+    get: (id) => results.find((result) => result.id === id),
+    last: () => results.at(-1),
+    put: (result) => {
+      const next = withResult(result)
+      state.write(COMMANDS_FILE, JSON.stringify(redact(next)))
+      keep(result, next)
+    },
+    putInMemory: (result) => keep(result, withResult(result)),
+  }
+}
+
+function asEnded(result: CommandResult): CommandResult {
+  if (result.command_status !== 'RUNNING') return result
+  const error = {
+    type: 'CommandExecutionError',
+    code: 500,
+    message: 'Command execution failed',
+    details: INTERRUPTED,
+  }
+  return { ...result, command_status: 'FAILED', command_error: error, command_result: null }
+}
+
+/**
+ * The results of a commands.json. A file that is not one of ours cannot be told from a lost one, and an
+ * empty list would make Ironic skip the step that ran: one entry says that something was lost.
+ */
+export function parseHistory(text: string | undefined): CommandResult[] {
+  if (text === undefined) return []
+  try {
+    const parsed: unknown = JSON.parse(text)
+    if (Array.isArray(parsed) && parsed.every(isResult)) return parsed
+  } catch {
+    // falls through: neither is it JSON
+  }
+  return [
+    {
+      id: '00000000-0000-4000-8000-000000000000',
+      command_name: 'execute_deploy_step',
+      command_status: 'RUNNING',
+      command_error: null,
+      command_result: null,
+    },
+  ]
+}
+
+function isResult(value: unknown): value is CommandResult {
+  return (
+    isObject(value) &&
+    typeof value['id'] === 'string' &&
+    typeof value['command_name'] === 'string' &&
+    STATUSES.includes(String(value['command_status'])) &&
+    (value['command_error'] === null || isObject(value['command_error']))
+  )
+}

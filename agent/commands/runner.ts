@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns running commands: which may start, one at a time, and what becomes of their ends (contract 4.2 to
+// 4.6). Does not know HTTP, and does not know what any command does.
+import { randomUUID } from 'node:crypto'
+import { sleep, withDeadline } from '../core/deadline.ts'
+import { AgentError, toAgentError, type WireError } from '../core/errors.ts'
+import type { Progress } from '../core/events.ts'
+import type { JsonObject } from '../core/json.ts'
+import { redactText } from '../core/redact.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Command, CommandContext, CommandResult, Extension } from './command.ts'
+import { openHistory } from './history.ts'
+
+export interface RunnerOptions {
+  readonly extensions: readonly Extension[]
+  readonly runDir: string
+  readonly log: Logger
+  /** An asynchronous command has ended: time for a forced heartbeat. */
+  readonly onFinished?: (result: CommandResult) => void
+  /** How long close() waits for the running command, ms. */
+  readonly closeDeadlineMs?: number
+}
+
+export interface CommandRunner {
+  /**
+   * Starts `<extension>.<command>`. A sync command is over when this resolves; an async one is RUNNING,
+   * unless `wait` is true. Throws InvalidCommandError, RequestedObjectNotFoundError, AgentIsBusy and
+   * InvalidCommandParamsError; any other failure is a result.
+   */
+  execute(name: string, params: JsonObject, options?: { wait?: boolean }): Promise<CommandResult>
+  /** Oldest first; the running command shows its progress. */
+  list(): readonly CommandResult[]
+  /** Throws RequestedObjectNotFoundError. */
+  get(id: string): CommandResult
+  /** Resolves when the command has ended, or the runner was closed. */
+  whenDone(id: string): Promise<CommandResult>
+  /** The running command's last progress, for `/v1/status` and the console. */
+  progress(): { readonly command_name: string; readonly progress: Progress | null } | undefined
+  /** Takes no more commands, aborts the running one and waits for its end; at most closeDeadlineMs. */
+  close(): Promise<void>
+}
+
+/**
+ * How long a request waits for a synchronous command before it: the conductor gives up after 60 s and
+ * would send its command again (contract 8.1).
+ */
+const LOCK_PATIENCE_MS = 50_000
+const CLOSE_DEADLINE_MS = 10_000
+
+interface Running {
+  readonly result: CommandResult
+  /** Settled at the command's end, or when the runner gives up waiting for it. */
+  readonly done: PromiseWithResolvers<CommandResult>
+  progress: Progress | null
+}
+
+/**
+ * A runner that goes on with the list an earlier process of this boot left. To be made after the lookup:
+ * a token that is handed out anew drops that list. Throws InvalidConfigError if it cannot be read.
+ */
+export function createRunner(options: RunnerOptions): CommandRunner {
+  const { log } = options
+  const history = openHistory(options.runDir)
+  const extensions = new Map(options.extensions.map((extension) => [extension.name, extension]))
+  const closing = new AbortController()
+  for (const { id, command_name } of history.interrupted) {
+    log.warn({ command_id: id, command_name }, 'command was interrupted by a restart')
+  }
+  let running: Running | undefined
+  let lock: Promise<void> = Promise.resolve()
+  let lockedBy = ''
+
+  /** Runs `work` after all that asked before. Throws AgentIsBusy when they take too long. */
+  const exclusively = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const before = lock
+    const turn = Promise.withResolvers<void>()
+    lock = before.then(() => turn.promise)
+    try {
+      await withDeadline(before, LOCK_PATIENCE_MS, () => busy(lockedBy))
+      lockedBy = name
+      return await work()
+    } finally {
+      turn.resolve()
+    }
+  }
+
+  const shown = (result: CommandResult): CommandResult =>
+    running?.result.id === result.id && running.progress !== null
+      ? { ...result, command_result: { progress: running.progress } }
+      : result
+
+  const get = (id: string): CommandResult => {
+    const result = history.get(id)
+    if (result !== undefined) return shown(result)
+    throw new AgentError(
+      'RequestedObjectNotFoundError',
+      `Command Result with id ${id.slice(0, 100)} not found.`,
+    )
+  }
+
+  const contextFor = (id: string): CommandContext => ({
+    commandId: id,
+    signal: closing.signal,
+    progress: (progress) => {
+      if (running?.result.id === id) running.progress = progress
+    },
+  })
+
+  const runSync = async (command: Command, name: string, params: JsonObject) => {
+    const blank = newResult(name)
+    let result: CommandResult
+    try {
+      result = succeeded(blank, await command.run(params, contextFor(blank.id)), '')
+    } catch (error) {
+      // A refusal of the parameters is the caller's affair and leaves no result (contract 4.4 b).
+      if (toAgentError(error).status === 400) throw error
+      result = failed(blank, error)
+    }
+    record(result)
+    return result
+  }
+
+  /** RUNNING is in the run directory before the command starts: else a restart would forget it. */
+  const startAsync = (command: Command, name: string, params: JsonObject): Running => {
+    const result = newResult(name)
+    history.put(result)
+    const started: Running = { result, done: Promise.withResolvers(), progress: null }
+    running = started
+    void Promise.resolve()
+      .then(() => command.run(params, contextFor(result.id)))
+      .then((value) => succeeded(result, value, `${name}: `))
+      .catch((error: unknown) => failed(result, error))
+      .then((ended) => finish(ended, started))
+    return started
+  }
+
+  const finish = (result: CommandResult, { done }: Running): void => {
+    record(result)
+    running = undefined
+    const { command_name, command_status, command_error } = result
+    log.info(
+      { command_id: result.id, command_name, command_status, command_error },
+      'command ended',
+    )
+    done.resolve(result)
+    try {
+      options.onFinished?.(result)
+    } catch (err) {
+      log.error({ err }, 'listener of finished commands failed')
+    }
+  }
+
+  /** Where the run directory fails, RUNNING stays there, which a restart reads as FAILED: safe. */
+  const record = (result: CommandResult) => {
+    try {
+      history.put(result)
+    } catch (err) {
+      log.error({ err, command_id: result.id }, 'command result not kept')
+      history.putInMemory(result)
+    }
+  }
+
+  const begin = async (fullName: string, params: JsonObject) => {
+    if (closing.signal.aborted) throw new AgentError('CommandExecutionError', 'agent is stopping')
+    const [extensionName, name] = splitName(fullName)
+    if (running !== undefined) throw busy(running.result.command_name)
+    const command = findCommand(extensions, extensionName, name)
+    command.validate?.(params)
+    log.info({ command_name: fullName, kind: command.kind }, 'command started')
+    return command.kind === 'sync'
+      ? { result: await runSync(command, name, params) }
+      : startAsync(command, name, params)
+  }
+
+  return {
+    get,
+    list: () => history.list().map(shown),
+    whenDone: async (id) => (running?.result.id === id ? running.done.promise : get(id)),
+    progress: () =>
+      running && { command_name: running.result.command_name, progress: running.progress },
+    execute: async (fullName, params, { wait = false } = {}) => {
+      const started = await exclusively(fullName, () => begin(fullName, params))
+      return wait && 'done' in started ? started.done.promise : started.result
+    },
+    close: async () => {
+      closing.abort(new AgentError('CancelledError', 'the agent was stopped'))
+      const last = running
+      const patience = new AbortController()
+      const deadline = sleep(options.closeDeadlineMs ?? CLOSE_DEADLINE_MS, patience.signal)
+      await Promise.race([last?.done.promise ?? lock, deadline])
+      patience.abort()
+      await deadline.catch(() => undefined)
+      last?.done.resolve(get(last.result.id))
+    },
+  }
+}
+
+function splitName(fullName: string): [string, string] {
+  const dot = fullName.indexOf('.')
+  if (dot > 0 && dot < fullName.length - 1) {
+    return [fullName.slice(0, dot), fullName.slice(dot + 1)]
+  }
+  throw new AgentError('InvalidCommandError', 'Command name must be of the form <extension>.<name>')
+}
+
+function findCommand(
+  extensions: ReadonlyMap<string, Extension>,
+  extensionName: string,
+  name: string,
+): Command {
+  const extension = extensions.get(extensionName)
+  if (extension === undefined) {
+    throw new AgentError(
+      'RequestedObjectNotFoundError',
+      `Extension with id ${extensionName.slice(0, 100)} not found.`,
+    )
+  }
+  const command = Object.hasOwn(extension.commands, name) ? extension.commands[name] : undefined
+  if (command !== undefined) return command
+  throw new AgentError('InvalidCommandError', `Unknown command: ${name.slice(0, 100)}`)
+}
+
+function busy(name: string): AgentError {
+  return new AgentError('AgentIsBusy', `executing command ${name.split('.').at(-1)}`)
+}
+
+function newResult(name: string): CommandResult {
+  return {
+    id: randomUUID(),
+    command_name: name,
+    command_status: 'RUNNING',
+    command_error: null,
+    command_result: null,
+  }
+}
+
+/** Text is wrapped, with the command's name in front where it is async (contract 4.3). */
+function succeeded(result: CommandResult, value: unknown, prefix: string): CommandResult {
+  const wrapped = typeof value === 'string' ? { result: `${prefix}${value}` } : (value ?? null)
+  // What cannot be written as JSON would break every later list: it fails here, as this command.
+  JSON.stringify(wrapped)
+  return { ...result, command_status: 'SUCCEEDED', command_result: wrapped }
+}
+
+/** VersionMismatch has a status of its own, by which Ironic knows to ask for the steps again (5.1). */
+function failed(result: CommandResult, thrown: unknown): CommandResult {
+  const error = toAgentError(thrown)
+  const wire: WireError = { ...error.toWire(), details: redactText(error.details) }
+  const status = error.type === 'VersionMismatch' ? 'CLEAN_VERSION_MISMATCH' : 'FAILED'
+  return { ...result, command_status: status, command_error: wire }
+}
