@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the agent's REST API as a listening server: sockets, TLS, limits, request log. The routes are in
+// routes.ts. Does not run commands.
+import type { Socket } from 'node:net'
+import fastify, { type FastifyInstance } from 'fastify'
+import type { CommandRunner } from '../commands/runner.ts'
+import { messageOf, systemErrorCode } from '../core/errors.ts'
+import type { JsonObject } from '../core/json.ts'
+import { MiB } from '../core/units.ts'
+import type { TokenKeeper } from '../ironic/agent-token.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { faultOf, sendFault } from './faults.ts'
+import { addRoutes, sendNoRoute } from './routes.ts'
+
+export interface ApiTls {
+  /** PEM texts. */
+  readonly cert: string
+  readonly key: string
+  readonly minVersion?: '1.2' | '1.3'
+  /** OpenSSL names for TLS 1.2; the secure default list unless given. */
+  readonly cipherSuites?: string | undefined
+}
+
+export interface ApiServerOptions {
+  readonly runner: CommandRunner
+  readonly tokens: TokenKeeper
+  /** More fields of `/v1/status`: progress and the like; never a secret, anyone may read it. */
+  readonly status: () => JsonObject
+  readonly version: string
+  /** Unix seconds. */
+  readonly startedAt: number
+  readonly tls?: ApiTls | undefined
+  readonly log: Logger
+}
+
+export interface ApiServer {
+  /**
+   * Both IP versions when `host` is null and IPv6 is there. Resolves to where it listens. Throws the
+   * system's error (EADDRINUSE, EACCES).
+   */
+  listen(address: { host: string | null; port: number }): Promise<{ host: string; port: number }>
+  /** Ends every open connection; answers under way are lost. */
+  close(): Promise<void>
+}
+
+/**
+ * A request carries up to three copies of the config drive (both arguments of write_image and the node's
+ * instance_info), base64: this is room for 32 MiB of them each after packing, where ordinary ones have
+ * some KiB. Only who knows the token gets to send a body at all.
+ */
+const MAX_BODY_BYTES = 128 * MiB
+
+/** Slow or idle clients must not hold sockets: each phase of a request has its limit, ms. */
+const LIMITS = {
+  headersTimeout: 20_000,
+  requestTimeout: 120_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5000,
+  handshakeTimeout: 20_000,
+  maxConnections: 256,
+} as const
+
+/** TLS 1.2 as ironic-python-agent allows it (contract 3.5), and all of TLS 1.3. */
+const CIPHERS = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+].join(':')
+
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  const { log } = options
+  const app = createApp(options.tls)
+  app.server.maxConnections = LIMITS.maxConnections
+  app.addHook('onResponse', async (request, reply) => {
+    const fields = {
+      peer: request.ip,
+      method: request.method,
+      // without the query: it holds the agent token
+      path: request.url.split('?')[0],
+      status: reply.statusCode,
+      duration_ms: Math.round(reply.elapsedTime),
+    }
+    log.info(fields, 'request served')
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const fault = faultOf(error)
+    if (fault.status >= 500) {
+      log.error({ err: error, path: request.url.split('?')[0] }, 'request failed')
+    }
+    return sendFault(reply, fault)
+  })
+  app.setNotFoundHandler(sendNoRoute)
+  // Whatever the content type says, a body is JSON (contract 4.2).
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  addRoutes(app, options)
+
+  const bind = async (host: string, port: number) => {
+    await app.listen({ host, port })
+    const bound = app.server.address()
+    if (bound === null || typeof bound === 'string') return { host, port }
+    return { host: bound.address, port: bound.port }
+  }
+
+  return {
+    listen: async ({ host, port }) => {
+      if (host !== null) return bind(host, port)
+      try {
+        return await bind('::', port)
+      } catch (error) {
+        if (!['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(systemErrorCode(error) ?? '')) throw error
+        log.info({ reason: messageOf(error) }, 'no ipv6, listening on ipv4')
+        return bind('0.0.0.0', port)
+      }
+    },
+    close: () => app.close(),
+  }
+}
+
+function createApp(tls: ApiTls | undefined): FastifyInstance {
+  const common = {
+    logger: false as const,
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: true as const,
+    keepAliveTimeout: LIMITS.keepAliveTimeout,
+    requestTimeout: LIMITS.requestTimeout,
+    routerOptions: { ignoreTrailingSlash: false },
+    return503OnClosing: false,
+    clientErrorHandler: (error: Error, socket: Socket) => refuseRawly(error, socket),
+  }
+  const { headersTimeout, connectionsCheckingInterval, handshakeTimeout } = LIMITS
+  if (tls === undefined) {
+    return fastify({ ...common, http: { headersTimeout, connectionsCheckingInterval } })
+  }
+  return fastify({
+    ...common,
+    https: {
+      cert: tls.cert,
+      key: tls.key,
+      minVersion: tls.minVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
+      ciphers: tls.cipherSuites ?? CIPHERS,
+      headersTimeout,
+      connectionsCheckingInterval,
+      handshakeTimeout,
+    },
+  }) as unknown as FastifyInstance
+}
+
+/** What is no HTTP at all, too slow or too long is refused below the routes, in the same words. */
+function refuseRawly(error: Error, socket: Socket): void {
+  const code = systemErrorCode(error)
+  if (code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status =
+    code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? '408 Request Timeout'
+      : code === 'HPE_HEADER_OVERFLOW'
+        ? '431 Request Header Fields Too Large'
+        : '400 Bad Request'
+  const body = JSON.stringify({
+    faultcode: 'Client',
+    faultstring: `${status}: ${code ?? 'no HTTP'}`,
+  })
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
