@@ -4,6 +4,7 @@
 import type { Command, CommandContext, Extension } from '../agent/commands/command.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
+import { isUefi } from '../agent/hardware/generic/boot.ts'
 import type { ExtensionDeps } from './deps.ts'
 import type { ImageWriter } from './image-writer.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'
@@ -84,12 +85,12 @@ async function installBootloader(
 
 /** True if this ramdisk was booted by UEFI and can write boot entries; with a warning where that surprises. */
 async function canSetUpUefi(deps: ExtensionDeps, targetBootMode: string): Promise<boolean> {
-  const isUefi = (await deps.root.list('/sys/firmware/efi')).length > 0
-  const mode = isUefi ? 'uefi' : 'bios'
+  const isUefiRamdisk = await isUefi(deps.root)
+  const mode = isUefiRamdisk ? 'uefi' : 'bios'
   if (mode !== targetBootMode) {
     deps.log.warn({ boot_mode: mode, target_boot_mode: targetBootMode }, 'boot modes differ')
   }
-  if (!isUefi || deps.config.machine_control === 'log') return isUefi
+  if (!isUefiRamdisk || deps.config.machine_control === 'log') return isUefiRamdisk
   try {
     await deps.exec(['efibootmgr', '--version'], { timeoutMs: 10_000 })
     return true

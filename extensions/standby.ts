@@ -2,7 +2,8 @@
 // Owns the `standby` extension: writing an image on request, its partition UUIDs, and the machine's end
 // (contract 5.2, 5.6). Does not write, sync or switch off by itself.
 import type { Command, Extension } from '../agent/commands/command.ts'
-import { messageOf } from '../agent/core/errors.ts'
+import { withDeadline } from '../agent/core/deadline.ts'
+import { AgentError } from '../agent/core/errors.ts'
 import { isObject } from '../agent/core/json.ts'
 import type { ExtensionDeps } from './deps.ts'
 import type { ImageWriter } from './image-writer.ts'
@@ -78,16 +79,24 @@ function createMachineEnd(deps: ExtensionDeps, name: string, end: () => Promise<
     validate: (params) => assertOnly(name, params),
     run: async (_params, context) => {
       await deps.seeding.release(name)
-      try {
-        const patience = AbortSignal.any([context.signal, AbortSignal.timeout(FLUSH_DEADLINE_MS)])
-        await deps.hardware.dispatchAll('fullSync', patience)
-      } catch (error) {
-        // The power-off itself syncs too; a disk that hangs must not keep the node on.
-        deps.log.warn({ err: error, reason: messageOf(error) }, 'disks not flushed')
-      }
+      await flushInTime(deps, context.signal)
       await end()
       return null
     },
+  }
+}
+
+/** Ending the machine syncs once more, so a disk that hangs must not keep it on. */
+async function flushInTime(deps: ExtensionDeps, signal: AbortSignal): Promise<void> {
+  const expiry = new AbortController()
+  try {
+    const flush = deps.hardware.dispatchAll('fullSync', AbortSignal.any([signal, expiry.signal]))
+    await withDeadline(flush, FLUSH_DEADLINE_MS, () => {
+      expiry.abort()
+      return new AgentError('BlockDeviceError', `no end after ${FLUSH_DEADLINE_MS / 1000} s`)
+    })
+  } catch (err) {
+    deps.log.warn({ err }, 'disks not flushed')
   }
 }
 

@@ -3,7 +3,7 @@
 // Does not choose between managers (dispatcher.ts) and knows nothing of commands or images.
 import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
-import type { Disk, Inventory } from './inventory.ts'
+import type { Disk, Inventory, WireInterface } from './inventory.ts'
 
 /** How well a manager knows this machine (contract 7.1); the higher is asked first, NONE never. */
 export const SUPPORT = { NONE: 0, GENERIC: 1, MAINLINE: 2, SERVICE_PROVIDER: 3 } as const
@@ -60,6 +60,8 @@ export interface LogMember {
 
 /** The calls a manager may offer; the dispatcher takes the first manager that has one (contract 7.1). */
 export interface HardwareMethods {
+  /** Physical interfaces, VLANs and bonds: the lookup needs nothing else of the inventory. */
+  listNetworkInterfaces(): Promise<readonly WireInterface[]>
   /** Every disk that may be a root disk, in the order the kernel lists them (contract 5.4). */
   listBlockDevices(node: JsonObject | undefined): Promise<readonly Disk[]>
   /** The root disk. Throws DeviceNotFound; InvalidCommandParamsError for hints nobody can understand. */

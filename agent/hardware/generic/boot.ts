@@ -3,11 +3,12 @@
 import type { Root } from '../../system/root.ts'
 import type { Inventory } from '../inventory.ts'
 
-/**
- * `uefi` where the kernel offers EFI runtime services.
- * @param bootif MAC of the interface the ramdisk came through, lower case with colons; null if not told
- */
+/** True where the kernel offers EFI runtime services: the ramdisk was booted by UEFI. */
+export async function isUefi(root: Root): Promise<boolean> {
+  return (await root.resolve('/sys/firmware/efi')) !== undefined
+}
+
+/** @param bootif MAC of the interface the ramdisk came through, lower case with colons; null if not told */
 export async function readBoot(root: Root, bootif: string | null): Promise<Inventory['boot']> {
-  const isUefi = (await root.list('/sys/firmware/efi')).length > 0
-  return { current_boot_mode: isUefi ? 'uefi' : 'bios', pxe_interface: bootif }
+  return { current_boot_mode: (await isUefi(root)) ? 'uefi' : 'bios', pxe_interface: bootif }
 }

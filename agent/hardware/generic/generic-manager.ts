@@ -3,6 +3,7 @@
 // the steps of contract 7.2 that are built. Does not write images; a step is handed the function for it.
 import type { Config } from '../../config/options.ts'
 import type { Exec } from '../../system/exec.ts'
+import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
@@ -22,8 +23,6 @@ export interface GenericManagerDeps {
   readonly exec: Exec
   readonly root: Root
   readonly log: Logger
-  /** agent/system/power.ts: flushes the caches of the machine and of these devices (contract 5.6). */
-  readonly syncDisks: (devicePaths: readonly string[], signal: AbortSignal) => Promise<void>
 }
 
 const WRITE_IMAGE: StepImplementation = {
@@ -52,6 +51,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     label: 'GenericHardwareManager',
     evaluateHardwareSupport: async () => SUPPORT.GENERIC,
     steps: [WRITE_IMAGE],
+    listNetworkInterfaces: () => listNetworkInterfaces({ exec, root }),
     listBlockDevices: (node) => finder.list(node),
     getOsInstallDevice: (node) => finder.find(node),
     waitForDisks: (node, signal) => finder.wait(node, signal),
@@ -62,10 +62,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     collectSystemLogs: (signal) => collectSystemLogs({ exec, root }, signal),
     fullSync: async (signal) => {
       const disks = await finder.list(undefined)
-      await deps.syncDisks(
-        disks.map(({ name }) => name),
-        signal,
-      )
+      await syncDisks({ exec, root, devices: disks.map(({ name }) => name), signal })
     },
   }
 }

@@ -26,10 +26,13 @@ export async function listNetworkInterfaces(deps: {
   return interfaces
 }
 
+/** The kernel keeps what has no hardware behind it below /sys/devices/virtual (sysfs-rules.rst). */
 async function isOfInterest(root: Root, name: string): Promise<boolean> {
+  if (name === 'lo') return false
   if (/\.\d+$/.test(name)) return true
-  const entries = await root.list(`/sys/class/net/${name}`)
-  return entries.includes('device') || entries.includes('bonding')
+  if ((await root.list(`/sys/class/net/${name}`)).includes('bonding')) return true
+  const behind = await root.resolve(`/sys/class/net/${name}`)
+  return behind !== undefined && !behind.includes('/devices/virtual/')
 }
 
 async function describe(

@@ -32,7 +32,8 @@ const NIC_FILES = {
   '/sys/devices/pci0000:00/0000:01:00.0/driver': '-> ../../../bus/pci/drivers/igb',
   '/sys/bus/pci/drivers/igb/x': '',
   '/sys/class/net/lo/address': '00:00:00:00:00:00\n',
-  '/sys/class/net/br0/address': '52:54:00:aa:bb:02\n',
+  '/sys/class/net/br0': '-> ../../devices/virtual/net/br0',
+  '/sys/devices/virtual/net/br0/address': '52:54:00:aa:bb:02\n',
   '/sys/class/net/eno1.100/address': '52:54:00:aa:bb:01\n',
   '/sys/class/net/bond0/address': '52:54:00:aa:bb:03\n',
   '/sys/class/net/bond0/bonding/mode': 'active-backup 1\n',
@@ -259,5 +260,5 @@ describe('the inventory', () => {
 
 function managerOf(machine: Awaited<ReturnType<typeof machineWith>>, config: Config) {
   const log = createLogger({ level: 'silent' })
-  return createGenericManager({ ...machine, config, log, syncDisks: async () => undefined })
+  return createGenericManager({ ...machine, config, log })
 }
