@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the UEFI boot entries of a deployed disk (contract 5.5): find the ESP, its loaders, register them.
+// Runs nothing of the image: no grub-install, no chroot (CVE-2026-43003).
+import { AgentError } from '../core/errors.ts'
+import {
+  createBootEntry,
+  deleteBootEntry,
+  listBootEntries,
+  type NewBootEntry,
+  newBootEntryArgv,
+} from '../system/efi.ts'
+import type { Exec } from '../system/exec.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { openBlockDevice } from './block-device.ts'
+import { probeFileSystem } from './file-system-probe.ts'
+import { createFatReader, type FatReader } from './mtools.ts'
+import { listPartitions, type Partition } from './partitioner.ts'
+
+/** Loader files by name, any case: Ironic's list. */
+const LOADER_NAMES: ReadonlySet<string> = new Set([
+  'bootx64.csv',
+  'bootaa64.csv',
+  'boot.csv',
+  'bootia32.efi',
+  'bootx64.efi',
+  'bootia64.efi',
+  'bootarm.efi',
+  'bootaa64.efi',
+  'bootriscv32.efi',
+  'bootriscv64.efi',
+  'bootriscv128.efi',
+  'grubaa64.efi',
+  'winload.efi',
+])
+/** shim's CSV files have a few hundred bytes. */
+const MAX_CSV_BYTES = 64 * 1024
+
+export interface UefiBootloaderRequest {
+  readonly exec: Exec
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  /** `log`: boot entries are logged instead of written; the ESP is looked at all the same. */
+  readonly machineControl: 'real' | 'log'
+  readonly devicePath: string
+  /** GUID of the partition or UUID of its file system, where the table marks no ESP. */
+  readonly efiSystemPartUuid?: string | null
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Registers the loaders on the disk's ESP with the firmware, replacing entries of the same label.
+ * The caller has made sure that this machine runs in UEFI mode.
+ * @returns false if the ESP holds no known loader: there is nothing to do
+ * Throws DeviceNotFound without an ESP, ProcessError if mtools or efibootmgr fail.
+ */
+export async function installUefiBootloader(request: UefiBootloaderRequest): Promise<boolean> {
+  const { exec, log, devicePath, signal } = request
+  const esp = await findEsp(request)
+  const fat = createFatReader(exec, devicePath, esp.range.offset)
+  const loaders = (await fat.listFiles(signal)).filter(isLoader)
+  const entries = await planEntries({ fat, loaders, devicePath, esp, log, signal })
+  if (entries.length === 0) {
+    log.warn({ device: devicePath, partition: esp.number }, 'no boot loader on the ESP')
+    return false
+  }
+  for (const entry of entries) await register(request, entry)
+  return true
+}
+
+function isLoader(path: string): boolean {
+  return LOADER_NAMES.has(baseName(path).toLowerCase())
+}
+
+async function findEsp(request: UefiBootloaderRequest): Promise<Partition> {
+  const { exec, devicePath } = request
+  await using device = await openBlockDevice(devicePath, { mode: 'read' })
+  const { partitions } = await listPartitions(device)
+  const marked = partitions.find(({ isEsp }) => isEsp)
+  if (marked !== undefined) return marked
+  const wanted = request.efiSystemPartUuid?.toLowerCase()
+  for (const partition of wanted ? partitions : []) {
+    const { uuid } = await probeFileSystem(exec, devicePath, partition.range)
+    if ([partition.uniqueGuid, uuid?.toLowerCase()].includes(wanted)) return partition
+  }
+  throw new AgentError(
+    'DeviceNotFound',
+    `no EFI system partition among the ${partitions.length} partitions of ${devicePath}. ` +
+      'Are you using a UEFI-compatible image?',
+  )
+}
+
+interface EntryPlan {
+  readonly fat: FatReader
+  readonly loaders: readonly string[]
+  readonly devicePath: string
+  readonly esp: Partition
+  readonly log: Pick<Logger, 'warn'>
+  readonly signal: AbortSignal | undefined
+}
+
+/** The first CSV file wins alone; without one each loader gets an entry `ironic<N>`. */
+async function planEntries(plan: EntryPlan): Promise<NewBootEntry[]> {
+  const { fat, loaders, devicePath, esp, log, signal } = plan
+  const place = { devicePath, partitionNumber: esp.number }
+  const csv = loaders.find(isCsv)
+  if (csv !== undefined) {
+    const named = parseLoaderCsv(await fat.readFile(csv, MAX_CSV_BYTES, signal))
+    if (named !== undefined) {
+      const loader = firmwarePath(csv.slice(0, csv.length - baseName(csv).length) + named.file)
+      return [{ ...place, label: named.label, loader }]
+    }
+    log.warn(
+      { device: devicePath, path: csv },
+      'CSV names no loader; its neighbours are registered',
+    )
+  }
+  return loaders
+    .filter((path) => !isCsv(path))
+    .map((path, i) => ({ ...place, label: `ironic${i + 1}`, loader: firmwarePath(path) }))
+}
+
+async function register(request: UefiBootloaderRequest, entry: NewBootEntry): Promise<void> {
+  const { exec, log } = request
+  if (request.machineControl === 'log') {
+    log.info({ argv: newBootEntryArgv(entry) }, 'machine control is logged, not done')
+    return
+  }
+  for (const { number, label } of await listBootEntries(exec)) {
+    if (label !== entry.label) continue
+    log.info({ boot_entry: number, label }, 'boot entry of the same label deleted')
+    await deleteBootEntry(exec, number)
+  }
+  await createBootEntry(exec, entry)
+  log.info({ label: entry.label, loader: entry.loader }, 'boot entry created')
+}
+
+/**
+ * The first line of shim's CSV: `file,label,options,comment` in UTF-16, with or without byte order mark
+ * (shim README.fallback). Undefined if it names no file or no label.
+ */
+export function parseLoaderCsv(bytes: Uint8Array): { file: string; label: string } | undefined {
+  const [line] = decodeCsv(bytes)
+    .split(/\r?\n/)
+    .filter((text) => text.trim() !== '')
+  const [file, label] = (line ?? '').split(',').map((field) => field.trim())
+  return file && label ? { file, label } : undefined
+}
+
+function decodeCsv(bytes: Uint8Array): string {
+  const isBigEndian = bytes[0] === 0xfe && bytes[1] === 0xff
+  // ASCII text in UTF-16 has a NUL in every pair; a CSV written by hand has none
+  const encoding = isBigEndian ? 'utf-16be' : bytes.includes(0) ? 'utf-16le' : 'utf-8'
+  return new TextDecoder(encoding).decode(bytes)
+}
+
+function firmwarePath(path: string): string {
+  return `\\${path.replaceAll('/', '\\')}`
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+function isCsv(path: string): boolean {
+  return path.toLowerCase().endsWith('.csv')
+}
