@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns making a GUID partition table for an image that is being built, the same bytes each time.
-// Does not read or change existing tables: that is agent/disk/partition-table.
+// Does not read or change existing tables: that is agent/disk/partition-table, which is tested against
+// images made here and therefore is not used to make them.
 import { crc32 } from 'node:zlib'
 
 export const SECTOR_BYTES = 512
