@@ -98,6 +98,17 @@ export class SwarmEngine {
     return this.#board.isComplete
   }
 
+  has(piece: number): boolean {
+    return this.#board.state(piece) === have
+  }
+
+  /** Bytes not on the disk; what trackers are told. */
+  get bytesLeft(): number {
+    const { geometry } = this.#options
+    const pieces = geometry.pieceCount - this.#board.haveCount
+    return Math.min(pieces * geometry.pieceLength, geometry.lengthBytes)
+  }
+
   /** Verified bytes by where they came from, and bytes that came twice. */
   get figures() {
     return { ...this.#bytesFrom, duplicates: this.#duplicateBytes }

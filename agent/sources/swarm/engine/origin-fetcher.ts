@@ -14,7 +14,6 @@ const RANGES_IN_SWARM = 2
 const HELP_AFTER_MS = 400
 const MIN_BACKOFF_MS = 250
 const MAX_BACKOFF_MS = 2000
-const MAX_STRIKES = 3
 /** A piece that peers have too is not waited for longer than this, or some average fetches. */
 const SLOW_FETCH_MS = 3000
 const SLOW_FETCH_AVERAGES = 4
@@ -145,8 +144,11 @@ export class OriginFetcher {
 
   #strike(piece: number): void {
     this.#strikes += 1
-    const reason = `piece ${piece} from the origin has a wrong SHA-1 (${this.#strikes} of ${MAX_STRIKES})`
-    if (this.#strikes >= MAX_STRIKES) this.#disable(reason)
+    const { origin } = this.#deps
+    origin.reportCorrupt(this.#rangeOf(piece))
+    const count = `${this.#strikes} of ${origin.maxStrikes}`
+    const reason = `piece ${piece} from the origin has a wrong SHA-1 (${count})`
+    if (this.#strikes >= origin.maxStrikes) this.#disable(reason)
     else this.#deps.onTrouble(reason, false)
   }
 

@@ -40,13 +40,19 @@ export interface PeerWire {
   close(reason: string, isBanned: boolean): void
 }
 
+interface PieceRange {
+  readonly offset: number
+  readonly length: number
+}
+
 /** Reads image bytes from the object store; the production one is sources/http's range reader. */
 export interface Origin {
-  readRange(
-    range: { readonly offset: number; readonly length: number },
-    target: Uint8Array,
-    signal: AbortSignal,
-  ): Promise<void>
+  /** Wrong pieces before it is given up. */
+  readonly maxStrikes: number
+  /** Rejects with an AgentError of kind `transient` if asking again makes sense. */
+  readRange(range: PieceRange, target: Uint8Array, signal: AbortSignal): Promise<void>
+  /** What came for this range has a wrong hash. */
+  reportCorrupt(range: PieceRange): void
 }
 
 /** Memory for one piece. */
@@ -69,7 +75,7 @@ export interface Geometry {
 }
 
 /** Where the piece lies in the image. */
-export function pieceRange(geometry: Geometry, piece: number): { offset: number; length: number } {
+export function pieceRange(geometry: Geometry, piece: number): PieceRange {
   const offset = piece * geometry.pieceLength
   return { offset, length: Math.min(geometry.pieceLength, geometry.lengthBytes - offset) }
 }

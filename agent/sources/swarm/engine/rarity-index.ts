@@ -40,7 +40,8 @@ export class RarityIndex {
     let hole = this.size
     for (let b = this.#starts.length - 2; b > bucket; b--) {
       const first = this.#starts[b] as number
-      this.#place(this.#order[first] as number, hole)
+      // an empty bucket begins at the hole: nothing to move
+      if (first !== hole) this.#place(this.#order[first] as number, hole)
       hole = first
       this.#starts[b] = first + 1
     }
@@ -54,7 +55,7 @@ export class RarityIndex {
     let hole = this.#position[piece] as number
     for (let b = this.availability(piece); b <= this.#starts.length - 2; b++) {
       const last = (this.#starts[b + 1] as number) - 1
-      this.#place(this.#order[last] as number, hole)
+      if (last !== hole) this.#place(this.#order[last] as number, hole)
       hole = last
       this.#starts[b + 1] = last
     }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns when trackers are asked: every few seconds while downloading, also right after an error, where
+// the library would wait 15 minutes. Does not speak the tracker protocols.
+
+export interface AnnounceTarget {
+  readonly url: string
+  /** An answer is awaited. */
+  readonly isBusy: boolean
+  announce(): void
+}
+
+/** Nodes that start together must find each other within seconds; jitter keeps them from a stampede. */
+const DOWNLOADING_MS = { min: 2000, max: 3000 }
+const SEEDING_MS = { min: 25_000, max: 35_000 }
+/** A tracker that does not answer is asked again after this long, not every round. */
+const BUSY_PATIENCE_MS = 10_000
+
+export interface Announcer {
+  stop(): void
+}
+
+export function createAnnouncer(options: {
+  targets(): readonly AnnounceTarget[]
+  isDownloading(): boolean
+  readonly random: () => number
+  readonly now: () => number
+}): Announcer {
+  const askedAt = new Map<string, number>()
+  let timer: NodeJS.Timeout
+
+  function schedule(): void {
+    const { min, max } = options.isDownloading() ? DOWNLOADING_MS : SEEDING_MS
+    timer = setTimeout(round, min + options.random() * (max - min))
+  }
+
+  function round(): void {
+    for (const target of options.targets()) {
+      const silentMs = options.now() - (askedAt.get(target.url) ?? 0)
+      if (target.isBusy && silentMs < BUSY_PATIENCE_MS) continue
+      askedAt.set(target.url, options.now())
+      target.announce()
+    }
+    schedule()
+  }
+
+  schedule()
+  return { stop: () => clearTimeout(timer) }
+}

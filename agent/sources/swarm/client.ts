@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the only import of webtorrent: listening, connecting, handshakes, trackers, PEX. What to fetch
+// and whom to serve is the engine's: the library's picker, choker and web seeds are switched off.
+import { networkInterfaces } from 'node:os'
+import WebTorrent from 'webtorrent'
+import { AgentError, messageOf } from '../../core/errors.ts'
+import type { AnnounceTarget } from './announcer.ts'
+import type { PeerWire } from './engine/peer-wire.ts'
+import type { TokenBucket } from './engine/token-bucket.ts'
+import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from './library-types.ts'
+import { adaptWire } from './library-wire.ts'
+import { PeerBook } from './peer-book.ts'
+import type { BlockRequest } from './upload-gate.ts'
+
+export interface SwarmClientOptions {
+  /** A .torrent with the merged trackers. */
+  readonly torrentFile: Uint8Array
+  readonly infoHash: string
+  readonly pieceCount: number
+  /** Ours, lower-case hex. */
+  readonly peerId: string
+  /** 0 for any. */
+  readonly listenPort: number
+  readonly maxConns: number
+  readonly uploadBudget: TokenBucket
+  /** Pieces on the disk at the start. */
+  readonly have: readonly number[]
+  figures(): { readonly uploaded: number; readonly downloaded: number; readonly left: number }
+  isServable(request: BlockRequest): boolean
+  readBlock(request: BlockRequest): Promise<Uint8Array>
+  onWire(wire: PeerWire): void
+  onUploaded(bytes: number): void
+  onWarning(message: string): void
+  /** The library gave the torrent up. */
+  onFailure(error: Error): void
+}
+
+export interface SwarmClient {
+  readonly port: number
+  readonly trackers: readonly AnnounceTarget[]
+  /** The piece is on the disk: new peers learn of it from the bitfield. */
+  markHave(piece: number): void
+  /** Everything is on the disk: tells the trackers. */
+  markComplete(): void
+  /** Says goodbye to trackers and peers; resolves after `deadlineMs` at the latest. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** Starts listening and announcing. Throws SwarmError if the library refuses the torrent or the port. */
+export async function openSwarmClient(options: SwarmClientOptions): Promise<SwarmClient> {
+  const client = new WebTorrent({
+    peerId: options.peerId,
+    torrentPort: options.listenPort,
+    maxConns: options.maxConns,
+    // TCP and trackers only: nothing of this leaves the deploy network, and secure:1 never falls back
+    // to plain text with peers that know no encryption
+    dht: false,
+    lsd: false,
+    utp: false,
+    natUpnp: false,
+    natPmp: false,
+    webSeeds: false,
+    secure: 0,
+    utPex: true, // switched off by the library for private torrents (BEP 27)
+    tracker: { getAnnounceOpts: options.figures, wrtc: false },
+  }) as LibraryClient
+  let fail: (error: Error) => void = options.onFailure
+  const failure = new Promise<never>((_, reject) => {
+    fail = (error) => {
+      options.onFailure(error)
+      reject(error)
+    }
+  })
+  client.on('error', (error) => fail(asError(error)))
+  try {
+    const torrent = await Promise.race([addTorrent(client, options, fail), failure])
+    return createClient(client, torrent)
+  } catch (error) {
+    await destroyWithin(client, 1000)
+    throw new AgentError('SwarmError', `the swarm client cannot start: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function addTorrent(
+  client: LibraryClient,
+  options: SwarmClientOptions,
+  fail: (error: Error) => void,
+): Promise<LibraryTorrent> {
+  return new Promise((resolve, reject) => {
+    const torrent = client.add(options.torrentFile, {
+      store: createSilentStore,
+      storeCacheSlots: 0,
+      // all zeros: nothing to verify at the start, the engine does it
+      bitfield: new Uint8Array(Math.ceil(options.pieceCount / 8)),
+      skipVerify: false,
+      deselect: true,
+      alwaysChokeSeeders: false,
+      uploads: 0,
+    })
+    const book = new PeerBook({
+      selfId: options.peerId,
+      ownAddresses: () => ownAddresses(client.torrentPort),
+    })
+    takeOver(torrent, book)
+    torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
+    torrent.on('error', (error) => fail(asError(error)))
+    torrent.on('wire', (wire) => meet(client, torrent, wire, book, options))
+    torrent.on('ready', () => {
+      if (torrent.infoHash !== options.infoHash) {
+        reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
+        return
+      }
+      for (const piece of options.have) torrent._markVerified(piece)
+      resolve(torrent)
+    })
+  })
+}
+
+/** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
+function takeOver(torrent: LibraryTorrent, book: PeerBook): void {
+  const nothing = () => undefined
+  torrent._update = nothing
+  torrent._updateWire = nothing
+  torrent._updateWireInterest = nothing
+  torrent._updateInterest = nothing
+  torrent._rechoke = nothing
+  const addPeer = torrent._addPeer.bind(torrent)
+  torrent._addPeer = (address, type, source) => {
+    const known = torrent._peers?.size ?? 0
+    if (typeof address === 'string' && !book.mayConnect(address, known)) return null
+    return addPeer(address, type, source)
+  }
+}
+
+/** A new wire: closes it if it leads to ourselves or to somebody we know, else gives it to the engine. */
+function meet(
+  client: LibraryClient,
+  torrent: LibraryTorrent,
+  wire: LibraryWire,
+  book: PeerBook,
+  options: SwarmClientOptions,
+): void {
+  const address = `${wire.remoteAddress ?? '?'}:${wire.remotePort ?? 0}`
+  const isOutgoing = wire.type.includes('Outgoing')
+  // BEP 10: where we listen, so that an incoming connection tells who it is
+  wire.extendedHandshake['p'] = client.torrentPort
+  wire.extendedHandshake['reqq'] = 512
+  wire.once('extended', () => {
+    const { p } = wire.peerExtendedHandshake
+    if (!isOutgoing && typeof p === 'number') book.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
+  })
+  if (isOutgoing) book.learn(address, wire.peerId)
+  const rivals = torrent.wires.filter((other) => other !== wire && other.peerId === wire.peerId)
+  const superfluous = book.judge(wire, rivals)
+  superfluous?.destroy()
+  if (superfluous === wire) return
+  book.connect(wire.peerId)
+  wire.once('close', () => book.disconnect(wire.peerId))
+  const socket = [...(torrent._peers?.values() ?? [])].find((peer) => peer.wire === wire)?.conn
+  const adapted = adaptWire({
+    wire,
+    socket: socket ?? undefined,
+    address,
+    uploadBudget: options.uploadBudget,
+    isServable: options.isServable,
+    readBlock: options.readBlock,
+    onUploaded: options.onUploaded,
+    onClosed: (_reason, isBanned) => {
+      if (isBanned) book.ban(wire.peerId)
+    },
+  })
+  // the library sends handshake and bitfield first, in microtasks after this event and after `ready`
+  const introduce = () =>
+    setImmediate(() => {
+      if (!wire.destroyed && !torrent.destroyed) options.onWire(adapted)
+    })
+  if (torrent.ready) introduce()
+  else torrent.on('ready', introduce)
+}
+
+function createClient(client: LibraryClient, torrent: LibraryTorrent): SwarmClient {
+  return {
+    port: client.torrentPort,
+    get trackers() {
+      const tracker = torrent.discovery?.tracker
+      return (tracker?._trackers ?? []).map((each) => ({
+        url: each.announceUrl,
+        isBusy: (each.cleanupFns?.length ?? 0) > 0,
+        announce: () => each.announce(tracker?._defaultAnnounceOpts() ?? {}),
+      }))
+    },
+    markHave: (piece) => {
+      if (!torrent.destroyed) torrent._markVerified(piece)
+    },
+    markComplete: () => {
+      if (!torrent.destroyed) torrent._checkDone()
+    },
+    close: (deadlineMs) => destroyWithin(client, deadlineMs),
+  }
+}
+
+function destroyWithin(client: LibraryClient, deadlineMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, deadlineMs)
+    client.destroy(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
+/** The library neither reads nor writes pieces: requests are answered by the upload gate. */
+function createSilentStore(): LibraryStore {
+  const refusal = new Error('pieces do not pass through the library')
+  return {
+    get: (_piece, _options, callback) => queueMicrotask(() => callback(refusal)),
+    put: (_piece, _bytes, callback) => queueMicrotask(() => callback(refusal)),
+    close: (callback) => queueMicrotask(() => callback(null)),
+    destroy: (callback) => queueMicrotask(() => callback(null)),
+  }
+}
+
+function ownAddresses(port: number): Set<string> {
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+  return new Set(
+    addresses.map(({ address, family }) =>
+      family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,
+    ),
+  )
+}
+
+function asError(error: Error | string): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the types of the library internals we touch: the whole seam to webtorrent 3.0.21 and
+// bittorrent-protocol 5.0.9. test/contract/bittorrent checks that the pinned version has them.
+import type { Socket } from 'node:net'
+
+export interface LibraryBitField {
+  readonly buffer: Uint8Array
+  get(index: number): boolean
+}
+
+export type WireEvent =
+  | 'have'
+  | 'bitfield'
+  | 'have-all'
+  | 'have-none'
+  | 'choke'
+  | 'unchoke'
+  | 'interested'
+  | 'uninterested'
+  | 'extended'
+  | 'close'
+
+/** A `Wire` of bittorrent-protocol. */
+export interface LibraryWire {
+  readonly peerId: string
+  /** `tcpOutgoing` or `tcpIncoming`. */
+  readonly type: string
+  readonly remoteAddress?: string
+  readonly remotePort?: number
+  readonly destroyed: boolean
+  readonly hasFast: boolean
+  readonly peerPieces: LibraryBitField
+  readonly peerChoking: boolean
+  readonly peerInterested: boolean
+  readonly amChoking: boolean
+  readonly amInterested: boolean
+  readonly peerExtendedHandshake: { readonly p?: unknown; readonly reqq?: unknown }
+  readonly extendedHandshake: Record<string, unknown>
+  readonly _parserSize: number
+  on(event: WireEvent, listener: (...args: never[]) => void): void
+  once(event: WireEvent, listener: (...args: never[]) => void): void
+  request(
+    piece: number,
+    offset: number,
+    length: number,
+    callback: (error: Error | null, block: Uint8Array | null) => void,
+  ): void
+  cancel(piece: number, offset: number, length: number): void
+  piece(piece: number, offset: number, block: Uint8Array): void
+  reject(piece: number, offset: number, length: number): void
+  have(piece: number): void
+  choke(): void
+  unchoke(): void
+  interested(): void
+  uninterested(): void
+  destroy(): void
+  _onRequest(piece: number, offset: number, length: number): void
+  _onCancel(piece: number, offset: number, length: number): void
+  _onMessageLength(header: Uint8Array): void
+}
+
+export interface LibraryPeer {
+  readonly wire: LibraryWire | null
+  readonly conn: Socket | null
+}
+
+/** A tracker of bittorrent-tracker: one announce url. */
+export interface LibraryTracker {
+  readonly announceUrl: string
+  /** Requests under way; udp and http only. */
+  readonly cleanupFns?: readonly unknown[]
+  announce(figures: object): void
+}
+
+export interface LibraryTrackerClient {
+  readonly _trackers: readonly LibraryTracker[]
+  _defaultAnnounceOpts(): object
+}
+
+export interface LibraryTorrent {
+  readonly infoHash: string
+  readonly ready: boolean
+  readonly destroyed: boolean
+  readonly wires: readonly LibraryWire[]
+  readonly bitfield: LibraryBitField
+  readonly _peers: ReadonlyMap<string, LibraryPeer> | null
+  readonly discovery: { readonly tracker: LibraryTrackerClient | null } | null
+  on(event: 'ready', listener: () => void): void
+  on(event: 'wire', listener: (wire: LibraryWire) => void): void
+  on(event: 'warning' | 'error', listener: (error: Error | string) => void): void
+  addPeer(address: string, source: string): boolean
+  _markVerified(piece: number): void
+  _checkDone(): boolean
+  _update: () => void
+  _updateWire: (wire: LibraryWire) => void
+  _updateWireInterest: (wire: LibraryWire) => void
+  _updateInterest: () => void
+  _rechoke: () => void
+  _addPeer: (address: unknown, type: string, source: unknown) => unknown
+}
+
+/** A `WebTorrent`. */
+export interface LibraryClient {
+  readonly peerId: string
+  readonly torrentPort: number
+  add(torrentFile: Uint8Array, options: Record<string, unknown>): LibraryTorrent
+  on(event: 'error', listener: (error: Error | string) => void): void
+  destroy(callback: () => void): void
+}
+
+/** abstract-chunk-store, as far as the library calls it here. */
+export interface LibraryStore {
+  get(
+    piece: number,
+    options: { offset?: number; length?: number } | null,
+    callback: (error: Error) => void,
+  ): void
+  put(piece: number, bytes: Uint8Array, callback: (error: Error) => void): void
+  close(callback: (error: null) => void): void
+  destroy(callback: (error: null) => void): void
+}

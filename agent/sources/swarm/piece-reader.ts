@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns reading pieces back from the disk for uploads and checks: one read per piece however many ask,
+// few at a time, each verified before use. Does not read itself; the agent's thread does.
+import type { Arena } from './arena.ts'
+import type { Slot } from './engine/peer-wire.ts'
+
+interface Waiting {
+  /** Takes what it needs of the bytes at once. */
+  use(bytes: Uint8Array): void
+  fail(error: Error): void
+}
+
+export interface PieceReader {
+  /** The result of `take` on the verified bytes of the piece. */
+  read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T>
+  /** The agent's thread has filled the slot, or could not. */
+  onRead(piece: number, error: string | null): void
+}
+
+export function createPieceReader(deps: {
+  readonly arena: Arena
+  readonly maxReads: number
+  lengthOf(piece: number): number
+  verify(piece: number, bytes: Uint8Array): boolean
+  /** Asks for the piece in the slot. */
+  order(piece: number, slot: Slot): void
+}): PieceReader {
+  const waiting = new Map<number, Waiting[]>()
+  const reading = new Map<number, Slot>()
+  const queue: number[] = []
+
+  function pump(): void {
+    while (queue.length > 0 && reading.size < deps.maxReads) {
+      const slot = deps.arena.acquire()
+      if (slot === undefined) {
+        // downloads hold everything for a moment
+        setTimeout(pump, 10)
+        return
+      }
+      const piece = queue.shift() as number
+      reading.set(piece, slot)
+      deps.order(piece, slot)
+    }
+  }
+
+  function read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T> {
+    const slot = deps.arena.find(piece)
+    if (slot) return Promise.resolve(take(slot.bytes.subarray(0, deps.lengthOf(piece))))
+    return new Promise<T>((resolve, reject) => {
+      const others = waiting.get(piece)
+      const waiter: Waiting = { use: (bytes) => resolve(take(bytes)), fail: reject }
+      if (others) {
+        others.push(waiter)
+        return
+      }
+      waiting.set(piece, [waiter])
+      queue.push(piece)
+      pump()
+    })
+  }
+
+  function onRead(piece: number, error: string | null): void {
+    const slot = reading.get(piece)
+    if (slot === undefined) return
+    reading.delete(piece)
+    const waiters = waiting.get(piece) ?? []
+    waiting.delete(piece)
+    const bytes = slot.bytes.subarray(0, deps.lengthOf(piece))
+    const problem = error ?? (deps.verify(piece, bytes) ? null : 'its SHA-1 is wrong')
+    if (problem === null) {
+      // all take their part before anything else may evict the slot
+      for (const waiter of waiters) waiter.use(bytes)
+      deps.arena.retain(piece, slot)
+    } else {
+      deps.arena.release(slot)
+      for (const waiter of waiters) waiter.fail(new Error(`piece ${piece}: ${problem}`))
+    }
+    pump()
+  }
+
+  return { read, onRead }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one torrent on the agent's side: workers in turn, which pieces are verified on the disk, reads
+// and writes on their behalf. Does not know when a delivery has stalled; its callers do.
+import { type AgentError, messageOf } from '../../core/errors.ts'
+import type { ImageReader } from '../../core/extent.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { arenaShape, slotAt } from './arena.ts'
+import { pieceRange } from './engine/peer-wire.ts'
+import { encodeMetainfo, type Metainfo } from './metainfo.ts'
+import { createPeerId } from './peer-book.ts'
+import { ON_DISK, type SwarmFigures, type WebSeedOptions, type WorkerNews } from './protocol.ts'
+import { startWorker, type WorkerHost } from './worker-host.ts'
+
+const MAX_RESTARTS = 3
+
+export interface SwarmRunOptions {
+  readonly metainfo: Metainfo
+  readonly trackers: readonly (readonly string[])[]
+  readonly webSeed: WebSeedOptions | undefined
+  readonly listenPort: number
+  readonly uploadLimit: number
+  readonly downloadLimit: number
+  readonly log: Logger
+  /** One byte per piece, as in WorkerTask; this run keeps it up to date. */
+  readonly onDisk: Uint8Array
+  readonly readImage: ImageReader
+  /** Puts a verified piece on the disk; `bytes` are valid until it resolves. */
+  writePiece(offset: number, bytes: Uint8Array, from: 'origin' | 'peers'): Promise<void>
+  /** One more piece is verified on the disk. */
+  onPiece(): void
+  onOriginLost(reason: string): void
+  /** The worker crashed for the last time, or a write failed. */
+  onFailure(error: unknown): void
+}
+
+export interface SwarmRun {
+  readonly figures: SwarmFigures
+  /** TCP port peers connect to, once there is one. */
+  readonly port: number | undefined
+  readonly isWriting: boolean
+  readonly isComplete: boolean
+  /** Ends the worker and waits for writes under way. */
+  close(): Promise<void>
+}
+
+export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
+  const { metainfo, log, onDisk } = options
+  const shape = arenaShape(metainfo.pieceLength, metainfo.pieceCount)
+  const writes = new Set<Promise<void>>()
+  let verifiedCount = onDisk.reduce((count, state) => count + Number(state === ON_DISK.verified), 0)
+  let restarts = 0
+  let earlier: SwarmFigures | undefined
+  let port: number | undefined
+  let isClosed = false
+  let host = launch()
+
+  function launch(): WorkerHost {
+    // a fresh arena: the thread of a crashed worker may still be writing to the old one
+    const memory = new SharedArrayBuffer(shape.slotBytes * shape.slotCount)
+    const started = startWorker(
+      {
+        torrentFile: encodeMetainfo(metainfo.info, { trackers: options.trackers }),
+        infoHash: metainfo.infoHash,
+        geometry: {
+          pieceCount: metainfo.pieceCount,
+          pieceLength: metainfo.pieceLength,
+          lengthBytes: metainfo.lengthBytes,
+        },
+        hashes: metainfo.pieces,
+        memory,
+        arena: shape,
+        webSeed: options.webSeed,
+        listenPort: port ?? options.listenPort,
+        uploadLimit: options.uploadLimit,
+        downloadLimit: options.downloadLimit,
+        onDisk: onDisk.slice(),
+        peerId: createPeerId(),
+      },
+      {
+        onNews: (news) => onNews(news, memory, started),
+        onLost: (error) => onLost(error),
+      },
+    )
+    return started
+  }
+
+  function onLost(error: AgentError): void {
+    if (isClosed) return
+    earlier = figures()
+    restarts += 1
+    if (restarts > MAX_RESTARTS) {
+      isClosed = true
+      options.onFailure(error)
+      return
+    }
+    log.warn({ err: error, restarts }, 'swarm worker restarted')
+    host = launch()
+  }
+
+  function onNews(news: WorkerNews, memory: SharedArrayBuffer, from: WorkerHost): void {
+    if (isClosed) return
+    switch (news.kind) {
+      case 'listening':
+        port = news.port
+        log.info({ port, info_hash: metainfo.infoHash }, 'swarm worker listening')
+        break
+      case 'piece':
+        track(write(news, memory, from))
+        break
+      case 'read':
+        track(read(news, memory, from))
+        break
+      case 'verified':
+        noteVerified(news.piece)
+        break
+      case 'refuted':
+        onDisk[news.piece] = ON_DISK.no
+        log.warn({ piece: news.piece }, 'piece on disk is wrong, fetching it')
+        break
+      case 'origin lost':
+        log.warn({ reason: news.reason }, 'origin given up')
+        options.onOriginLost(news.reason)
+        break
+      case 'warning':
+        log.debug(news.fields, news.message)
+        break
+      default:
+    }
+  }
+
+  function track(work: Promise<void>): void {
+    writes.add(work)
+    work.finally(() => writes.delete(work)).catch(() => undefined)
+  }
+
+  async function write(
+    news: Extract<WorkerNews, { kind: 'piece' }>,
+    memory: SharedArrayBuffer,
+    to: WorkerHost,
+  ): Promise<void> {
+    const { piece } = news
+    const { bytes } = slotAt(memory, shape, news.slot)
+    try {
+      const offset = piece * metainfo.pieceLength
+      await options.writePiece(offset, bytes.subarray(0, news.length), news.from)
+      to.send({ kind: 'written', piece })
+      noteVerified(piece)
+    } catch (error) {
+      if (!isClosed) options.onFailure(error)
+    }
+  }
+
+  async function read(
+    news: Extract<WorkerNews, { kind: 'read' }>,
+    memory: SharedArrayBuffer,
+    to: WorkerHost,
+  ): Promise<void> {
+    const { piece } = news
+    const slot = slotAt(memory, shape, news.slot)
+    try {
+      const range = pieceRange(metainfo, piece)
+      slot.bytes.set(await options.readImage(range))
+      to.send({ kind: 'read', piece, error: null })
+    } catch (error) {
+      log.warn({ err: error, piece }, 'piece cannot be read for upload')
+      to.send({ kind: 'read', piece, error: messageOf(error) })
+    }
+  }
+
+  function noteVerified(piece: number): void {
+    if (onDisk[piece] === ON_DISK.verified) return
+    onDisk[piece] = ON_DISK.verified
+    verifiedCount += 1
+    options.onPiece()
+  }
+
+  function figures(): SwarmFigures {
+    const { peers, ...totals } = host.figures
+    if (earlier === undefined) return host.figures
+    return {
+      peers,
+      uploadedBytes: totals.uploadedBytes + earlier.uploadedBytes,
+      originBytes: totals.originBytes + earlier.originBytes,
+      peerBytes: totals.peerBytes + earlier.peerBytes,
+      duplicateBytes: totals.duplicateBytes + earlier.duplicateBytes,
+    }
+  }
+
+  return {
+    get figures() {
+      return figures()
+    },
+    get port() {
+      return port
+    },
+    get isWriting() {
+      return writes.size > 0
+    },
+    get isComplete() {
+      return verifiedCount === metainfo.pieceCount
+    },
+    close: async () => {
+      isClosed = true
+      await host.close()
+      await Promise.allSettled(writes)
+    },
+  }
+}

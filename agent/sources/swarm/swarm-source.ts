@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the swarm as an image source: a delivery with its stall limits, then seeding until it is disposed
+// of. The library runs in a worker (swarm-run.ts), so that this thread only moves verified pieces.
+import type { Config } from '../../config/options.ts'
+import { throwIfAborted } from '../../core/deadline.ts'
+import { AgentError } from '../../core/errors.ts'
+import { formatBytes } from '../../core/units.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
+import { pieceRange } from './engine/peer-wire.ts'
+import type { Metainfo } from './metainfo.ts'
+import { ON_DISK, type SwarmFigures, type WebSeedOptions } from './protocol.ts'
+import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
+import { mergeTrackers, type TrackerList } from './trackers.ts'
+
+export interface SwarmLimits {
+  /** Bytes per second; 0 for none. */
+  readonly uploadLimit: number
+  readonly downloadLimit: number
+  /** Give up after this long without a new piece; 0: never. */
+  readonly stallTimeoutMs: number
+  /** Seed this long after completion; 0: until disposed of. */
+  readonly seedTimeMs: number
+}
+
+export interface SwarmSourceOptions {
+  readonly metainfo: Metainfo
+  /** Besides those of the metainfo: payload first, then configuration. */
+  readonly trackers: TrackerList
+  /** The image's urls as the origin; without it there are only peers. */
+  readonly webSeed?: WebSeedOptions | undefined
+  /** With `require` a lost origin is waited out: a peer may still come. */
+  readonly mode: Config['swarm_mode']
+  readonly limits: SwarmLimits
+  /** 0 for any. */
+  readonly listenPort: number
+  readonly log: Logger
+}
+
+export interface SwarmSource extends ImageSource {
+  readonly name: 'swarm'
+  stats(): SourceStats & SwarmFigures
+  /** TCP port peers connect to, once the worker listens. */
+  readonly port: number | undefined
+}
+
+/** The limits of the option table. */
+export function swarmLimits(
+  config: Pick<
+    Config,
+    'swarm_upload_limit' | 'swarm_download_limit' | 'swarm_stall_timeout' | 'swarm_seed_time'
+  >,
+): SwarmLimits {
+  return {
+    uploadLimit: config.swarm_upload_limit,
+    downloadLimit: config.swarm_download_limit,
+    stallTimeoutMs: config.swarm_stall_timeout * 1000,
+    seedTimeMs: config.swarm_seed_time * 1000,
+  }
+}
+
+const LOOK_MS = 250
+/** In `auto` a lost origin is not waited out longer than this if no peer is there either. */
+const LONELY_MS = 5000
+
+/**
+ * The swarm as an ImageSource. `deliver` resolves when every piece is verified and written; it throws
+ * SwarmStalledError after `stallTimeoutMs` without a new piece, SwarmError when the swarm cannot go on,
+ * and what the sink threw. Every one but the last lets the next source go on from the coverage.
+ */
+export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
+  let run: SwarmRun | undefined
+  let seedTimer: NodeJS.Timeout | undefined
+
+  async function close(): Promise<void> {
+    clearTimeout(seedTimer)
+    await run?.close()
+  }
+
+  async function deliver(request: DeliverRequest): Promise<void> {
+    throwIfAborted(request.signal)
+    checkLength(options.metainfo, request.totalBytes)
+    const delivery = startDelivery(options, request)
+    run = delivery.run
+    try {
+      await delivery.done
+    } catch (error) {
+      await close()
+      throw error
+    }
+    const { seedTimeMs } = options.limits
+    if (seedTimeMs > 0) seedTimer = setTimeout(() => void close(), seedTimeMs)
+  }
+
+  return {
+    name: 'swarm',
+    deliver,
+    stats: () => run?.figures ?? noFigures(),
+    get port() {
+      return run?.port
+    },
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+function startDelivery(
+  options: SwarmSourceOptions,
+  request: DeliverRequest,
+): { run: SwarmRun; done: Promise<void> } {
+  const { metainfo, limits, log } = options
+  const { promise: done, resolve, reject } = Promise.withResolvers<void>()
+  let progressAt = performance.now()
+  let originLost: { readonly reason: string; readonly at: number } | undefined
+  const run = startSwarmRun({
+    metainfo,
+    trackers: mergeTrackers(options.trackers, metainfo.trackers),
+    webSeed: options.webSeed,
+    listenPort: options.listenPort,
+    uploadLimit: limits.uploadLimit,
+    downloadLimit: limits.downloadLimit,
+    log,
+    onDisk: claimsOf(metainfo, request),
+    readImage: request.readImage,
+    writePiece: (offset, bytes, from) => writePiece(request, offset, bytes, from),
+    onPiece: () => {
+      progressAt = performance.now()
+      if (run.isComplete) resolve()
+    },
+    onOriginLost: (reason) => {
+      originLost = { reason, at: performance.now() }
+    },
+    onFailure: reject,
+  })
+
+  function look(): void {
+    const at = performance.now()
+    if (run.isWriting) progressAt = Math.max(progressAt, at - LOOK_MS)
+    const silentMs = at - progressAt
+    if (limits.stallTimeoutMs > 0 && silentMs > limits.stallTimeoutMs) {
+      reject(stalled(run, silentMs, originLost?.reason))
+    } else if (originLost && options.mode !== 'require' && run.figures.peers === 0) {
+      const lonelyMs = Math.min(at - originLost.at, silentMs)
+      if (lonelyMs > LONELY_MS) reject(lost(originLost.reason))
+    }
+  }
+
+  const onAbort = () => {
+    try {
+      throwIfAborted(request.signal)
+    } catch (error) {
+      reject(error)
+    }
+  }
+  const timer = setInterval(look, LOOK_MS)
+  request.signal.addEventListener('abort', onAbort, { once: true })
+  const settled = done.finally(() => {
+    clearInterval(timer)
+    request.signal.removeEventListener('abort', onAbort)
+  })
+  if (run.isComplete) resolve()
+  return { run, done: settled }
+}
+
+/** Pieces that another source has put on the disk: checked by the worker, then seeded, not fetched. */
+function claimsOf(metainfo: Metainfo, request: DeliverRequest): Uint8Array {
+  return Uint8Array.from({ length: metainfo.pieceCount }, (_, piece) =>
+    request.coverage.has(pieceRange(metainfo, piece)) ? ON_DISK.claimed : ON_DISK.no,
+  )
+}
+
+/** Through the pool, because only its buffers are aligned as the disk wants them. */
+async function writePiece(
+  { pool, sink, signal }: DeliverRequest,
+  offset: number,
+  bytes: Uint8Array,
+  from: 'origin' | 'peers',
+): Promise<void> {
+  for (let at = 0; at < bytes.length; at += pool.bufferBytes) {
+    const part = bytes.subarray(at, at + pool.bufferBytes)
+    const buffer = await pool.acquire(signal)
+    try {
+      buffer.bytes.set(part)
+      const image = buffer.bytes.subarray(0, part.length)
+      await sink.write({ offset: offset + at, data: image, from })
+    } finally {
+      buffer.release()
+    }
+  }
+}
+
+function checkLength(metainfo: Metainfo, totalBytes: number): void {
+  if (metainfo.lengthBytes === totalBytes) return
+  throw new AgentError(
+    'InvalidMetainfoError',
+    `the torrent describes ${metainfo.lengthBytes} bytes, the image has ${totalBytes}; ` +
+      'make the torrent from this very image',
+  )
+}
+
+function stalled(run: SwarmRun, silentMs: number, originLost: string | undefined): AgentError {
+  const { peers, peerBytes, originBytes } = run.figures
+  return new AgentError(
+    'SwarmStalledError',
+    `no new piece for ${Math.round(silentMs / 1000)} s with ${peers} peers ` +
+      `(${formatBytes(peerBytes)} from peers, ${formatBytes(originBytes)} from the origin)` +
+      `${originLost === undefined ? '' : `; the origin was given up: ${originLost}`}; ` +
+      'check trackers and the network between nodes',
+  )
+}
+
+function lost(reason: string): AgentError {
+  return new AgentError('SwarmError', `no peers, and the origin was given up: ${reason}`)
+}
+
+function noFigures(): SwarmFigures {
+  return { peers: 0, uploadedBytes: 0, originBytes: 0, peerBytes: 0, duplicateBytes: 0 }
+}
