@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the extensions as tests drive them: the real ones on the real dispatcher and generic manager, with
+// a sparse file for a disk, commands that answer from a table, and a recording image writer.
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { CommandContext, Extension } from '../../../agent/commands/command.ts'
+import { type Config, OPTIONS } from '../../../agent/config/options.ts'
+import { AgentError } from '../../../agent/core/errors.ts'
+import type { Progress } from '../../../agent/core/events.ts'
+import type { JsonObject } from '../../../agent/core/json.ts'
+import { MiB } from '../../../agent/core/units.ts'
+import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
+import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
+import type { HardwareManager } from '../../../agent/hardware/manager.ts'
+import { createNodeCache } from '../../../agent/ironic/node-cache.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
+import type {
+  BootloaderRequest,
+  DeployImageRequest,
+  ExtensionDeps,
+  WrittenImage,
+} from '../../../extensions/deps.ts'
+import { createExtensions } from '../../../extensions/index.ts'
+import { createSeedingKeeper } from '../../../extensions/seeding-keeper.ts'
+import { type Machine, machineWith } from '../hardware/machine-fixture.ts'
+
+export interface ExtensionLabOptions {
+  readonly config?: Partial<Config>
+  readonly files?: Readonly<Record<string, string>>
+  readonly answers?: Readonly<Record<string, string>>
+  readonly managers?: readonly HardwareManager[]
+  readonly deployImage?: ExtensionDeps['deployImage']
+  readonly installUefiBootloader?: ExtensionDeps['installUefiBootloader']
+  readonly seedingDeadlineMs?: number
+  readonly deps?: Partial<ExtensionDeps>
+}
+
+export interface ExtensionLab extends AsyncDisposable {
+  readonly extensions: readonly Extension[]
+  readonly deps: ExtensionDeps
+  readonly machine: Machine
+  /** The sparse file of 64 MiB that is the machine's only disk. */
+  readonly diskPath: string
+  readonly deploys: DeployImageRequest[]
+  readonly bootloaders: BootloaderRequest[]
+  /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`. */
+  readonly events: string[]
+  readonly logLines: string[]
+  /** Validates and runs `<extension>.<command>` as the runner would, without one. */
+  run(name: string, params?: JsonObject, context?: Partial<CommandContext>): Promise<unknown>
+}
+
+/** What the recording writer reports when a test does not bring its own. */
+export const PROGRESS: Progress = {
+  step: 'fetch',
+  doneBytes: 5,
+  totalBytes: 10,
+  percent: 50,
+  rateBytesPerSecond: 1,
+  etaSeconds: 5,
+  source: 'swarm',
+  bytes: { origin: 2, peers: 3, file: 0 },
+  uploadedBytes: 0,
+  peers: 1,
+}
+
+export async function createExtensionLab(options: ExtensionLabOptions = {}): Promise<ExtensionLab> {
+  const folder = await mkdtemp(join(tmpdir(), 'ironswarm-extensions-'))
+  const diskPath = join(folder, 'disk.img')
+  await using file = await open(diskPath, 'w')
+  await file.truncate(64 * MiB)
+  const machine = await machineWith(options.files, { sync: '', ...options.answers })
+  const defaults = Object.fromEntries(
+    Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),
+  ) as unknown as Config
+  const config: Config = {
+    ...defaults,
+    block_devices: [diskPath],
+    disk_wait_attempts: 0,
+    ...options.config,
+  }
+  const logLines: string[] = []
+  const log = createLogger({
+    level: 'debug',
+    destination: { write: (line) => logLines.push(line) },
+  })
+  const events: string[] = []
+  const deploys: DeployImageRequest[] = []
+  const bootloaders: BootloaderRequest[] = []
+  const generic = createGenericManager({ config, log, exec: machine.exec, root: machine.root })
+  const hardware = await loadHardware([...(options.managers ?? []), generic])
+  const note = (event: string) => async () => void events.push(event)
+  const deps: ExtensionDeps = {
+    config,
+    exec: machine.exec,
+    root: machine.root,
+    log,
+    now: () => 1_700_000_000_000,
+    hardware,
+    nodeCache: createNodeCache(),
+    deployImage: async (request) => {
+      deploys.push(request)
+      events.push('deploy')
+      request.onProgress(PROGRESS)
+      return await (options.deployImage ?? (async () => writtenImage(request, events)))(request)
+    },
+    installUefiBootloader: async (request) => {
+      bootloaders.push(request)
+      return (await options.installUefiBootloader?.(request)) ?? true
+    },
+    power: { powerOff: note('power off'), reboot: note('reboot') },
+    seeding: createSeedingKeeper({ log, deadlineMs: options.seedingDeadlineMs ?? 5000 }),
+    recentLog: () => '{"msg":"agent started"}\n',
+    ...options.deps,
+  }
+  const extensions = createExtensions(deps)
+  return {
+    extensions,
+    deps,
+    machine,
+    diskPath,
+    deploys,
+    bootloaders,
+    events,
+    logLines,
+    run: (name, params = {}, context = {}) => runCommand(extensions, name, params, context),
+    [Symbol.asyncDispose]: async () => {
+      await deps.seeding[Symbol.asyncDispose]()
+      await machine[Symbol.asyncDispose]()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A finished write that goes on seeding and says so in `events` when it ends. */
+export function writtenImage(request: DeployImageRequest, events: string[]): WrittenImage {
+  return {
+    device: request.devicePath,
+    imageId: request.imageInfo.id,
+    rootUuid: '0x1234abcd',
+    seconds: 1,
+    bytes: { origin: 4, peers: 6, file: 0 },
+    seeding: {
+      [Symbol.asyncDispose]: async () => void events.push('seeding ended'),
+    },
+  }
+}
+
+async function runCommand(
+  extensions: readonly Extension[],
+  name: string,
+  params: JsonObject,
+  context: Partial<CommandContext>,
+): Promise<unknown> {
+  const [extensionName, commandName] = name.split('.')
+  const commands = extensions.find((one) => one.name === extensionName)?.commands ?? {}
+  const command = commands[commandName ?? '']
+  if (!command) throw new AgentError('InvalidCommandError', `no ${name}`)
+  command.validate?.(params)
+  const signal = new AbortController().signal
+  return await command.run(params, {
+    commandId: 'test',
+    signal,
+    progress: () => undefined,
+    ...context,
+  })
+}

@@ -1,0 +1,129 @@
+import { describe, expect, test } from 'vitest'
+import { AgentError } from '../../../agent/core/errors.ts'
+import type { ExtensionLabOptions } from './extension-lab.ts'
+import { createExtensionLab } from './extension-lab.ts'
+
+const UEFI = { '/sys/firmware/efi/fw_platform_size': '64' }
+const EFIBOOTMGR = { 'efibootmgr --version': 'version 17' }
+const FS_UUID = 'e2d6ea51-0000-4000-8000-000000000001'
+
+const params = (changes: object = {}) => ({
+  root_uuid: '0x00000000',
+  efi_system_part_uuid: null,
+  prep_boot_part_uuid: null,
+  target_boot_mode: 'uefi',
+  ...changes,
+})
+
+const install = async (options: ExtensionLabOptions, changes: object = {}) => {
+  await using lab = await createExtensionLab(options)
+  const result = await lab.run('image.install_bootloader', params(changes))
+  return {
+    result,
+    bootloaders: lab.bootloaders,
+    diskPath: lab.diskPath,
+    log: lab.logLines.join(''),
+  }
+}
+
+describe('image.install_bootloader on a machine booted by UEFI', () => {
+  test('makes boot entries for the root disk', async () => {
+    const { result, bootloaders, diskPath } = await install({ files: UEFI, answers: EFIBOOTMGR })
+    expect(result).toBeNull()
+    expect(bootloaders).toMatchObject([{ devicePath: diskPath, efiSystemPartUuid: null }])
+  })
+
+  test('fails with the error of the set-up', async () => {
+    const installUefiBootloader = async () => {
+      throw new AgentError('DeviceNotFound', 'no EFI system partition')
+    }
+    await expect(
+      install({ files: UEFI, answers: EFIBOOTMGR, installUefiBootloader }),
+    ).rejects.toMatchObject({ type: 'DeviceNotFound' })
+  })
+
+  const failing: ExtensionLabOptions = {
+    files: UEFI,
+    answers: EFIBOOTMGR,
+    installUefiBootloader: async () => {
+      throw new AgentError('DeviceNotFound', 'no EFI system partition')
+    },
+  }
+
+  test('succeeds in spite of that where the parameter says so, and logs it', async () => {
+    const { result, log } = await install(failing, { ignore_bootloader_failure: true })
+    expect(result).toBeNull()
+    expect(log).toContain('boot loader failure ignored')
+  })
+
+  test('follows the option where the parameter is null, and the parameter where it is not', async () => {
+    const byOption = { ...failing, config: { ignore_bootloader_failure: true } }
+    expect((await install(byOption)).result).toBeNull()
+    await expect(install(byOption, { ignore_bootloader_failure: false })).rejects.toThrow()
+  })
+
+  test('succeeds where the ESP holds no loader and the image is a whole disk', async () => {
+    const none = { files: UEFI, answers: EFIBOOTMGR, installUefiBootloader: async () => false }
+    expect((await install(none)).result).toBeNull()
+    expect((await install(none, { root_uuid: null })).result).toBeNull()
+    expect((await install(none, { root_uuid: '0x1234ABCD' })).result).toBeNull()
+  })
+
+  test('leaves boot entries alone, with a warning, where there is no efibootmgr', async () => {
+    const { bootloaders, log } = await install({ files: UEFI })
+    expect(bootloaders).toEqual([])
+    expect(log).toContain('no efibootmgr')
+  })
+
+  test('does not need efibootmgr where machine control is only logged', async () => {
+    const lab = await install({ files: UEFI, config: { machine_control: 'log' } })
+    expect(lab.bootloaders).toHaveLength(1)
+  })
+})
+
+describe('image.install_bootloader on a machine booted by BIOS', () => {
+  test('succeeds without doing anything for a whole-disk image', async () => {
+    const { result, bootloaders } = await install({}, { target_boot_mode: 'bios' })
+    expect(result).toBeNull()
+    expect(bootloaders).toEqual([])
+  })
+
+  test('warns when Ironic means another boot mode', async () => {
+    expect((await install({})).log).toContain('boot modes differ')
+  })
+
+  test('refuses to install a boot loader out of an image, naming the CVE', async () => {
+    await expect(
+      install({}, { root_uuid: FS_UUID, target_boot_mode: 'bios' }),
+    ).rejects.toMatchObject({
+      type: 'InvalidImage',
+      details: expect.stringContaining('CVE-2026-43003'),
+    })
+  })
+
+  test('knows a whole-disk image it wrote itself, whatever root_uuid says', async () => {
+    await using lab = await createExtensionLab()
+    await lab.run('standby.prepare_image', {
+      image_info: {
+        id: 'i',
+        urls: ['http://192.0.2.1/i'],
+        os_hash_algo: 'sha256',
+        os_hash_value: 'ab'.repeat(32),
+      },
+    })
+    expect(await lab.run('image.install_bootloader', params({ root_uuid: FS_UUID }))).toBeNull()
+  })
+})
+
+describe('image.install_bootloader', () => {
+  test.each([
+    ['an unknown parameter', { colour: 'red' }],
+    ['a root_uuid that is a number', { root_uuid: 5 }],
+    ['a word where a boolean is due', { ignore_bootloader_failure: 'yes' }],
+  ])('refuses %s with 400', async (_, changes) => {
+    await expect(install({}, changes)).rejects.toMatchObject({
+      type: 'InvalidCommandParamsError',
+      status: 400,
+    })
+  })
+})

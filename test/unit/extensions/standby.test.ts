@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest'
+import { AgentError } from '../../../agent/core/errors.ts'
+import type { ExtensionDeps } from '../../../extensions/deps.ts'
+import { createExtensionLab, writtenImage } from './extension-lab.ts'
+
+const IMAGE_INFO = {
+  id: 'img.raw',
+  urls: ['http://192.0.2.1/img.raw'],
+  disk_format: 'raw',
+  os_hash_algo: 'sha256',
+  os_hash_value: 'ab'.repeat(32),
+}
+
+const PREPARE = { image_info: IMAGE_INFO, configdrive: null }
+
+describe('standby.prepare_image', () => {
+  test('writes the image and answers with the sentence of the contract', async () => {
+    await using lab = await createExtensionLab()
+    expect(await lab.run('standby.prepare_image', PREPARE)).toBe(
+      `image (img.raw) written to device ${lab.diskPath} root_uuid=0x1234abcd`,
+    )
+  })
+
+  test.each([
+    ['no image_info', {}],
+    ['an image without id', { image_info: { ...IMAGE_INFO, id: undefined } }],
+    ['an image without urls', { image_info: { ...IMAGE_INFO, urls: [] } }],
+    [
+      'an image without checksum',
+      { image_info: { ...IMAGE_INFO, os_hash_algo: null, os_hash_value: null } },
+    ],
+    ['a config drive that is an object', { ...PREPARE, configdrive: { meta_data: {} } }],
+    ['an unknown parameter', { ...PREPARE, force: true }],
+  ])('refuses %s with 400 before anything runs', async (_, params) => {
+    await using lab = await createExtensionLab()
+    await expect(lab.run('standby.prepare_image', params)).rejects.toMatchObject({
+      type: 'InvalidCommandParamsError',
+      status: 400,
+    })
+    expect(lab.deploys).toEqual([])
+  })
+
+  test('accepts MD5 only where md5_enabled', async () => {
+    const params = {
+      image_info: { ...IMAGE_INFO, os_hash_algo: 'md5', os_hash_value: 'a'.repeat(32) },
+    }
+    await using allowing = await createExtensionLab()
+    await allowing.run('standby.prepare_image', params)
+    await using refusing = await createExtensionLab({ config: { md5_enabled: false } })
+    await expect(refusing.run('standby.prepare_image', params)).rejects.toMatchObject({
+      status: 400,
+    })
+  })
+
+  test('writes one image at a time', async () => {
+    const gate = Promise.withResolvers<void>()
+    const deployImage: ExtensionDeps['deployImage'] = async (request) => {
+      await gate.promise
+      return writtenImage(request, [])
+    }
+    await using lab = await createExtensionLab({ deployImage })
+    const first = lab.run('standby.prepare_image', PREPARE)
+    await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toMatchObject({
+      type: 'AgentIsBusy',
+    })
+    gate.resolve()
+    await first
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(lab.deploys).toHaveLength(2)
+  })
+
+  test('ends the seeding of the last deploy before it writes again', async () => {
+    await using lab = await createExtensionLab()
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(lab.deps.seeding.isSeeding()).toBe(true)
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(lab.events).toEqual(['deploy', 'seeding ended', 'deploy'])
+  })
+
+  test('looks the node up again for its hints where the node has none', async () => {
+    const node = { uuid: 'n', properties: { root_device: { name: '/dev/sdq' } } }
+    await using lab = await createExtensionLab({ deps: { refreshNode: async () => node } })
+    await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toMatchObject({
+      type: 'DeviceNotFound',
+    })
+    expect(lab.deps.nodeCache.current()).toBe(node)
+  })
+
+  test('goes on with the node it knows when the lookup fails', async () => {
+    const refreshNode = async () => {
+      throw new AgentError('LookupNodeError', 'no answer')
+    }
+    await using lab = await createExtensionLab({ deps: { refreshNode } })
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(lab.deploys).toHaveLength(1)
+  })
+})
+
+describe('standby.get_partition_uuids', () => {
+  test('is empty while nothing was written', async () => {
+    await using lab = await createExtensionLab()
+    expect(await lab.run('standby.get_partition_uuids')).toEqual({})
+  })
+
+  test('has the key `root uuid`, with its space, after a write', async () => {
+    await using lab = await createExtensionLab()
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(await lab.run('standby.get_partition_uuids')).toEqual({ 'root uuid': '0x1234abcd' })
+  })
+
+  test('is empty again after a write that failed: the disk holds nothing', async () => {
+    let fails = false
+    const deployImage: ExtensionDeps['deployImage'] = async (request) => {
+      if (fails) throw new AgentError('ImageChecksumError', 'wrong')
+      return writtenImage(request, [])
+    }
+    await using lab = await createExtensionLab({ deployImage })
+    await lab.run('standby.prepare_image', PREPARE)
+    fails = true
+    await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toThrow(/wrong/)
+    expect(await lab.run('standby.get_partition_uuids')).toEqual({})
+  })
+})
+
+describe.each([
+  ['standby.power_off', 'power off'],
+  ['standby.run_image', 'reboot'],
+])('%s', (name, end) => {
+  test('ends the seeding, flushes the disks and then ends the machine', async () => {
+    await using lab = await createExtensionLab()
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(await lab.run(name)).toBeNull()
+    expect(lab.events).toEqual(['deploy', 'seeding ended', end])
+    expect(lab.machine.ran).toContain('sync')
+  })
+
+  test('ends the machine though a peer does not let go and the flush fails', async () => {
+    const deployImage: ExtensionDeps['deployImage'] = async (request) => ({
+      ...writtenImage(request, []),
+      seeding: { [Symbol.asyncDispose]: () => new Promise<void>(() => undefined) },
+    })
+    await using lab = await createExtensionLab({
+      deployImage,
+      seedingDeadlineMs: 1,
+      managers: [
+        {
+          name: 'stuck',
+          version: '1',
+          label: 'Stuck',
+          evaluateHardwareSupport: async () => 2,
+          steps: [],
+          fullSync: async () => {
+            throw new AgentError('BlockDeviceError', 'the disk hangs')
+          },
+        },
+      ],
+    })
+    await lab.run('standby.prepare_image', PREPARE)
+    await lab.run(name)
+    expect(lab.events.at(-1)).toBe(end)
+    expect(lab.logLines.join('')).toContain('seeding left behind')
+    expect(lab.logLines.join('')).toContain('disks not flushed')
+  })
+
+  test('takes no parameters', async () => {
+    await using lab = await createExtensionLab()
+    await expect(lab.run(name, { when: 'now' })).rejects.toMatchObject({ status: 400 })
+    expect(lab.events).toEqual([])
+  })
+
+  test('fails when the machine cannot be ended', async () => {
+    const refuse = async () => {
+      throw new AgentError('SystemRebootError', 'nobody listens')
+    }
+    await using lab = await createExtensionLab({
+      deps: { power: { powerOff: refuse, reboot: refuse } },
+    })
+    await expect(lab.run(name)).rejects.toMatchObject({ type: 'SystemRebootError' })
+  })
+})
+
+describe('standby.sync', () => {
+  test('flushes every disk and answers null', async () => {
+    await using lab = await createExtensionLab()
+    expect(await lab.run('standby.sync')).toBeNull()
+    expect(lab.machine.ran).toEqual(['sync'])
+  })
+
+  test('leaves the seeding alone: the machine goes on', async () => {
+    await using lab = await createExtensionLab()
+    await lab.run('standby.prepare_image', PREPARE)
+    await lab.run('standby.sync')
+    expect(lab.deps.seeding.isSeeding()).toBe(true)
+  })
+})
