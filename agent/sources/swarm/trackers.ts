@@ -29,11 +29,13 @@ export function mergeTrackers(...lists: readonly (TrackerList | undefined)[]): s
   const seen = new Set<string>()
   const tiers: string[][] = []
   for (const entry of lists.flatMap((list) => list ?? [])) {
-    const tier = (typeof entry === 'string' ? [entry] : entry)
-      .map((url) => url.trim())
-      .filter((url) => isTrackerUrl(url) && !seen.has(url) && seen.size < MAX_TRACKERS)
-    for (const url of tier) seen.add(url)
-    if (tier.length > 0) tiers.push([...new Set(tier)])
+    const tier: string[] = []
+    for (const url of (typeof entry === 'string' ? [entry] : entry).map((each) => each.trim())) {
+      if (!isTrackerUrl(url) || seen.has(url) || seen.size >= MAX_TRACKERS) continue
+      seen.add(url)
+      tier.push(url)
+    }
+    if (tier.length > 0) tiers.push(tier)
   }
   return tiers
 }
