@@ -4,22 +4,13 @@
 import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../core/json.ts'
+import type { ImageCredentials } from '../sources/http/authorization.ts'
 import { findTorrent, type TorrentReference } from './torrent-reference.ts'
 
 /** `os_hash_algo` and `os_hash_value` as sent; the value may be a url. */
 export interface OsHash {
   readonly algo: string
   readonly value: string
-}
-
-/** Credentials for the image server; never logged. */
-export interface ImageCredentials {
-  /** `http_basic`, or null when image_info says nothing. */
-  readonly strategy: string | null
-  readonly user: string | null
-  readonly password: string | null
-  /** The decoded `image_request_authorization`: the whole Authorization header. */
-  readonly authorization: string | null
 }
 
 export interface ImageInfo {
@@ -37,6 +28,7 @@ export interface ImageInfo {
   readonly nodeUuid: string
   /** Counts only when the command's own `configdrive` argument is null (contract 5.2). */
   readonly configdrive: string | null
+  /** Secret; sources/http/authorization.ts makes the header of them. */
   readonly credentials: ImageCredentials
   /** Null: no torrent is known, HTTP only. */
   readonly torrent: TorrentReference | null
@@ -168,22 +160,12 @@ function proxies(value: unknown): ImageInfo['proxies'] {
 }
 
 function credentials(value: JsonObject): ImageCredentials {
-  const encoded = optionalText(value, 'image_request_authorization')
   return {
-    strategy: optionalText(value, 'image_server_auth_strategy'),
-    user: optionalText(value, 'image_server_user'),
-    password: optionalText(value, 'image_server_password'),
-    authorization: encoded === null ? null : decodeHeader(encoded),
+    image_request_authorization: optionalText(value, 'image_request_authorization'),
+    image_server_auth_strategy: optionalText(value, 'image_server_auth_strategy'),
+    image_server_user: optionalText(value, 'image_server_user'),
+    image_server_password: optionalText(value, 'image_server_password'),
   }
-}
-
-function decodeHeader(encoded: string): string {
-  const text = Buffer.from(encoded, 'base64').toString('utf8').trim()
-  // a line break would smuggle in a header of its own
-  if (!/^[\x20-\x7e]+$/.test(text)) {
-    throw invalid('image_info.image_request_authorization must be the base64 of one header line')
-  }
-  return text
 }
 
 function requiredText(value: JsonObject, key: string): string {

@@ -5,17 +5,13 @@ import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import { type ByteRange, endOf, intersect } from '../core/extent.ts'
 import { redactUrl } from '../core/redact.ts'
-import { formatBytes, KiB, MiB, roundUp } from '../core/units.ts'
-import type { DeviceGeometry } from '../disk/block-device.ts'
+import { formatBytes } from '../core/units.ts'
+import type { DeviceGeometry } from '../disk/geometry.ts'
+import { bootRanges } from '../disk/partitioner.ts'
 import type { Metainfo } from '../sources/swarm/metainfo.ts'
 import type { ExpectedHash } from './checksum.ts'
 import { detectFormat, type ImageFormat, laterFormat, requireRawFormat } from './image-format.ts'
 import type { ImageInfo } from './image-info.ts'
-
-/** Held back at the start of the disk: MBR, GPT and what boot loaders keep behind them. */
-const HEAD_BYTES = MiB
-/** UEFI 2.10 §5.3.1: at least 16 KiB of partition entries beside the header. */
-const GPT_ENTRIES_BYTES = 16 * KiB
 
 /** What is known of an image before it is fetched. */
 export interface ImageFacts {
@@ -32,7 +28,7 @@ export interface ImageFacts {
 
 /** One source, with the words for a person. */
 export interface PlannedSource {
-  readonly name: 'swarm' | 'http'
+  readonly name: 'swarm' | 'http' | 'file'
   readonly detail: string
 }
 
@@ -47,7 +43,7 @@ export interface Plan {
   readonly hash: ExpectedHash
   /** In the order they are tried. */
   readonly sources: readonly PlannedSource[]
-  /** Kept in RAM until the read-back agrees: the head, and the image's part of the last GPT area. */
+  /** Kept in RAM until the read-back agrees: the image's part of the first and the last MiB. */
   readonly holdBack: readonly ByteRange[]
   readonly hasConfigdrive: boolean
   readonly steps: readonly string[]
@@ -96,27 +92,16 @@ export function describePlan(plan: Plan): string[] {
     `target    ${target.path}, ${exactly(target.sizeBytes)}, sectors of ${target.logicalSectorBytes}`,
     `hash      ${plan.hash.algo} ${plan.hash.value}`,
     ...plan.sources.map((source, i) => `source ${i + 1}  ${source.name}: ${source.detail}`),
-    ...plan.holdBack.map((range) => `hold back bytes ${range.offset}–${endOf(range) - 1}`),
+    ...plan.holdBack.map((range) => `held      bytes ${range.offset}–${endOf(range) - 1}`),
     ...plan.steps.map((step, i) => `step ${i + 1}    ${step}`),
     ...plan.warnings.map((warning) => `warning   ${warning}`),
   ]
 }
 
-/** Bytes of one GPT at the end of a disk: the header's sector and the entries before it. */
-export function gptAreaBytes(logicalSectorBytes: number): number {
-  return logicalSectorBytes + roundUp(GPT_ENTRIES_BYTES, logicalSectorBytes)
-}
-
-/** What of an image of `limitBytes` makes a disk bootable: its head, and a backup GPT at the very end. */
-export function holdBackRanges(
-  limitBytes: number,
-  target: Pick<DeviceGeometry, 'sizeBytes' | 'logicalSectorBytes'>,
-): ByteRange[] {
-  const headBytes = Math.min(HEAD_BYTES, limitBytes)
-  const tailStart = target.sizeBytes - gptAreaBytes(target.logicalSectorBytes)
-  const rest = { offset: headBytes, length: limitBytes - headBytes }
-  const tail = intersect(rest, { offset: tailStart, length: target.sizeBytes - tailStart })
-  return [{ offset: 0, length: headBytes }, ...(tail ? [tail] : [])]
+/** The part of an image of `limitBytes` that falls where boot code and partition tables lie. */
+export function holdBackRanges(limitBytes: number, target: DeviceGeometry): ByteRange[] {
+  const image = { offset: 0, length: limitBytes }
+  return bootRanges(target).flatMap((range) => intersect(range, image) ?? [])
 }
 
 function formatOf(info: ImageInfo, facts: ImageFacts, permitted: readonly string[]): ImageFormat {
@@ -171,6 +156,8 @@ function sourcesOf(
   mode: Config['swarm_mode'],
 ): PlannedSource[] {
   const urls = info.urls.map(redactUrl).join(' ')
+  // stand-alone use; Ironic sends http(s) only (contract 5.3.1)
+  if (info.urls.some((url) => url.startsWith('file:'))) return [{ name: 'file', detail: urls }]
   const http: PlannedSource = { name: 'http', detail: urls }
   if (!metainfo) {
     if (mode !== 'require') return [http]

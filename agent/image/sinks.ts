@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the sink stack between the sources and the disk: limit → meter → once → hold-back → write.
+// Owns the sink stack between the sources and the disk: limit → meter → hold-back → write.
 // Each is an ExtentSink around the next. Does not know where extents come from.
 import { Coverage } from '../core/coverage.ts'
 import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
@@ -8,7 +8,6 @@ import {
   type ByteRange,
   type Extent,
   type ExtentSink,
-  endOf,
   intersect,
 } from '../core/extent.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
@@ -30,21 +29,17 @@ export function limit(next: ExtentSink, limitBytes: number, what: string): Exten
   }
 }
 
-/** Tells `count` of every extent that arrived, whether it is new or not: this is traffic. */
-export function meter(
-  next: ExtentSink,
-  count: (bytes: number, from: ByteOrigin) => void,
-): ExtentSink {
-  return {
-    write: async (extent) => {
-      await next.write(extent)
-      count(extent.data.length, extent.from)
-    },
-  }
+export interface MeterOptions {
+  /** Marked when bytes are on the disk, never before. */
+  readonly coverage: Coverage
+  /** Bytes that are on the disk for the first time. */
+  readonly onCovered: (bytes: number, from: ByteOrigin) => void
+  /** Bytes that were there already are about to be written again: the image changed at its source. */
+  readonly onRewrite: (range: ByteRange) => void
 }
 
-/** A sink that knows what is still under way. */
-export interface OnceSink extends ExtentSink {
+/** A sink that knows what is on the disk and what is on the way to it. */
+export interface MeteredSink extends ExtentSink {
   /** Resolves when no write is under way; a failed source may have left some behind. */
   drain(): Promise<void>
   /** The first failure of the disk, whatever the source made of it. */
@@ -52,27 +47,28 @@ export interface OnceSink extends ExtentSink {
 }
 
 /**
- * Writes each byte of the image once and marks it in `coverage` when it is there: the first to bring a
- * byte wins. So bytes that were read back already cannot change any more.
+ * Keeps the account of the image. Extents that overlap are written one after the other, in the order
+ * they came, so that the last one stays; others go side by side. After a failure nothing more is written.
  */
-export function once(next: ExtentSink, coverage: Coverage): OnceSink {
+export function meter(next: ExtentSink, options: MeterOptions): MeteredSink {
+  const { coverage, onCovered, onRewrite } = options
   const underWay = new Map<ByteRange, Promise<void>>()
   // on the disk or on the way to it; only its size is asked for, to see overlaps in O(log n)
   const seen = new Coverage(coverage.totalBytes)
   let failure: unknown
-  const writePart = (part: ByteRange, extent: Extent): Promise<void> => {
-    const from = part.offset - extent.offset
-    const data = extent.data.subarray(from, from + part.length)
-    const work = next
-      .write({ offset: part.offset, data, from: extent.from })
-      .then(() => coverage.add(part))
-      .catch((error: unknown) => {
-        failure ??= error
-        throw error
-      })
-      .finally(() => underWay.delete(part))
-    underWay.set(part, work)
-    return work
+
+  const overlapping = (range: ByteRange) =>
+    [...underWay].filter(([other]) => intersect(range, other)).map(([, work]) => work)
+  const write = async (range: ByteRange, extent: Extent, before: Promise<void>[]) => {
+    if (before.length > 0) {
+      await Promise.allSettled(before)
+      if (failure !== undefined) throw failure
+      onRewrite(range)
+    }
+    await next.write(extent)
+    const coveredBytes = coverage.coveredBytes
+    coverage.add(range)
+    onCovered(coverage.coveredBytes - coveredBytes, extent.from)
   }
   return {
     write: async (extent) => {
@@ -80,15 +76,16 @@ export function once(next: ExtentSink, coverage: Coverage): OnceSink {
       const range = { offset: extent.offset, length: extent.data.length }
       const seenBytes = seen.coveredBytes
       seen.add(range)
-      if (seen.coveredBytes === seenBytes + range.length) return await writePart(range, extent)
-      const others = [...underWay].filter(([other]) => intersect(range, other))
-      const parts = missingParts(
-        range,
-        coverage,
-        others.map(([other]) => other),
-      )
-      const works = [...parts.map((part) => writePart(part, extent)), ...others.map(([, w]) => w)]
-      await settleAll(works)
+      const isNew = seen.coveredBytes === seenBytes + range.length
+      const before = isNew ? [] : [Promise.resolve(), ...overlapping(range)]
+      const work = write(range, extent, before)
+        .catch((error: unknown) => {
+          failure ??= error
+          throw error
+        })
+        .finally(() => underWay.delete(range))
+      underWay.set(range, work)
+      await work
     },
     drain: async () => {
       while (underWay.size > 0) await Promise.allSettled(underWay.values())
@@ -124,27 +121,5 @@ export function writeTo(device: BlockDevice): ExtentSink {
         )
       }
     },
-  }
-}
-
-/** The parts of `range` that are neither on the disk nor in `underWay`. */
-function missingParts(range: ByteRange, coverage: Coverage, underWay: ByteRange[]): ByteRange[] {
-  const missing = coverage.missing().flatMap((gap) => intersect(gap, range) ?? [])
-  return underWay.reduce((parts, other) => parts.flatMap((part) => subtract(part, other)), missing)
-}
-
-function subtract(part: ByteRange, other: ByteRange): ByteRange[] {
-  const shared = intersect(part, other)
-  if (!shared) return [part]
-  return [
-    { offset: part.offset, length: shared.offset - part.offset },
-    { offset: endOf(shared), length: endOf(part) - endOf(shared) },
-  ].filter(({ length }) => length > 0)
-}
-
-/** All of them end before the first failure is thrown: their bytes belong to the caller again. */
-async function settleAll(works: Promise<void>[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(works)) {
-    if (outcome.status === 'rejected') throw outcome.reason
   }
 }

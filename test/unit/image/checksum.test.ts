@@ -122,11 +122,12 @@ describe('a checksum file', () => {
       fc.string(),
       fc.constantFrom(`${SHA256}  img.raw`, `MD5 (img.raw) = ${MD5}`, '# img.raw', SHA512),
     )
+    const urls = fc.oneof(fc.webUrl(), fc.constant(PLAIN))
     fc.assert(
-      fc.property(fc.array(line, { maxLength: 8 }), fc.webUrl(), (lines, url) => {
+      fc.property(fc.array(line, { maxLength: 8 }), urls, (lines, url) => {
         const text = lines.join('\n')
         try {
-          const { value } = read(text, fc.sample(fc.constantFrom(url, PLAIN), 1)[0] ?? url)
+          const { value } = read(text, url)
           expect(text.toLowerCase()).toContain(value)
         } catch (error) {
           expect(error).toMatchObject({ type: 'ImageChecksumError' })

@@ -82,14 +82,7 @@ describe('image_info', () => {
       /disk_format must be a string/,
     ],
     ['proxies that are a string', { ...REAL, proxies: 'http://p' }, /proxies must be an object/],
-    [
-      'a header with a line break in it',
-      {
-        ...REAL,
-        image_request_authorization: Buffer.from('Bearer x\r\nHost: y').toString('base64'),
-      },
-      /one header line/,
-    ],
+    ['a password that is a list', { ...REAL, image_server_password: ['x'] }, /must be a string/],
   ])('with %s is refused', (_, value, reason) => {
     expect(refusal(value)).toMatch(reason)
   })
@@ -117,14 +110,5 @@ describe('image_info', () => {
     const value = { ...REAL, torrent: { broken: true } }
     expect(parseImageInfo(value, { ...CONTEXT, swarmMode: 'off' }).torrent).toBeNull()
     expect(refusal(value, { ...CONTEXT, swarmMode: 'auto' })).toMatch(/neither metainfo/)
-  })
-
-  test('decodes the Authorization header of master', () => {
-    const header = 'Bearer abc.def'
-    const info = parseImageInfo(
-      { ...REAL, image_request_authorization: Buffer.from(header).toString('base64') },
-      CONTEXT,
-    )
-    expect(info.credentials.authorization).toBe(header)
   })
 })

@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Coverage } from '../../../agent/core/coverage.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
-import type { Extent, ExtentSink } from '../../../agent/core/extent.ts'
+import type { ByteRange, Extent, ExtentSink } from '../../../agent/core/extent.ts'
 import type { BlockDevice } from '../../../agent/disk/block-device.ts'
 import { createHeldBack } from '../../../agent/image/hold-back.ts'
-import { holdBack, limit, meter, once, writeTo } from '../../../agent/image/sinks.ts'
+import { holdBack, limit, meter, writeTo } from '../../../agent/image/sinks.ts'
 
 /** A sink over memory that counts how often each byte was written. */
 function memory(bytes: number) {
@@ -36,31 +36,38 @@ describe('limit', () => {
 })
 
 describe('meter', () => {
-  test('counts bytes when they are down, by where they came from', async () => {
-    const seen: [number, string][] = []
-    const metered = meter(memory(10).sink, (bytes, from) => seen.push([bytes, from]))
-    await metered.write(extent(0, 4))
-    await metered.write({ ...extent(4, 6), from: 'peers' })
-    expect(seen).toEqual([
-      [4, 'origin'],
-      [6, 'peers'],
-    ])
-  })
-})
+  const noNews = { onCovered: () => {}, onRewrite: () => {} }
 
-describe('once', () => {
   test('marks bytes as covered when they are down, not before', async () => {
     const coverage = new Coverage(10)
     let down = () => {}
-    const slow: ExtentSink = { write: () => new Promise((resolve) => (down = resolve)) }
-    const writing = once(slow, coverage).write(extent(0, 10))
+    const slow: ExtentSink = {
+      write: () =>
+        new Promise((resolve) => {
+          down = resolve
+        }),
+    }
+    const writing = meter(slow, { coverage, ...noNews }).write(extent(0, 10))
     expect(coverage.coveredBytes).toBe(0)
     down()
     await writing
     expect(coverage.isComplete).toBe(true)
   })
 
-  test('writes each byte exactly once, the first to bring it wins, whatever overlaps', async () => {
+  test('counts each byte once, for the source that brought it first', async () => {
+    const seen: [number, string][] = []
+    const coverage = new Coverage(10)
+    const onCovered = (bytes: number, from: string) => seen.push([bytes, from])
+    const metered = meter(memory(10).sink, { coverage, ...noNews, onCovered })
+    await metered.write(extent(0, 4))
+    await metered.write({ ...extent(2, 8), from: 'peers' })
+    expect(seen).toEqual([
+      [4, 'origin'],
+      [6, 'peers'],
+    ])
+  })
+
+  test('lets the last of overlapping extents win, and tells of every byte that is written again', async () => {
     const ranges = fc.array(fc.tuple(fc.nat(59), fc.integer({ min: 1, max: 20 }), fc.boolean()), {
       maxLength: 12,
     })
@@ -68,41 +75,29 @@ describe('once', () => {
       fc.asyncProperty(ranges, async (list) => {
         const { content, writes, sink } = memory(80)
         const coverage = new Coverage(80)
+        const rewritten = new Uint8Array(80)
+        const onRewrite = ({ offset, length }: ByteRange) =>
+          rewritten.fill(1, offset, offset + length)
         const expected = Buffer.alloc(80)
-        const stack = once(sink, coverage)
-        const pending: Promise<void>[] = []
+        const stack = meter(sink, { coverage, ...noNews, onRewrite })
         for (const [i, [offset, length, isAwaited]] of list.entries()) {
-          for (let at = offset; at < offset + length; at++) expected[at] ||= i + 1
+          expected.fill(i + 1, offset, offset + length)
           const writing = stack.write(extent(offset, length, i + 1))
-          pending.push(writing)
           if (isAwaited) await writing
         }
-        await Promise.all(pending)
+        await stack.drain()
         expect(content).toEqual(expected)
-        expect(Math.max(...writes)).toBeLessThanOrEqual(1)
         expect(coverage.coveredBytes).toBe(expected.filter((byte) => byte > 0).length)
+        for (const [at, count] of writes.entries()) if (count > 1) expect(rewritten[at]).toBe(1)
       }),
     )
-  })
-
-  test('does not say a byte is down while another write of it is under way', async () => {
-    let down = () => {}
-    const slow: ExtentSink = { write: () => new Promise((resolve) => (down = resolve)) }
-    const stack = once(slow, new Coverage(10))
-    const first = stack.write(extent(0, 10))
-    let isSecondDone = false
-    const second = stack.write(extent(2, 3)).then(() => (isSecondDone = true))
-    await new Promise(setImmediate)
-    expect(isSecondDone).toBe(false)
-    down()
-    await Promise.all([first, second])
   })
 
   test('remembers the failure of the disk and refuses everything after it', async () => {
     const broken: ExtentSink = {
       write: () => Promise.reject(new AgentError('ImageWriteError', 'EIO')),
     }
-    const stack = once(broken, new Coverage(10))
+    const stack = meter(broken, { coverage: new Coverage(10), ...noNews })
     await expect(stack.write(extent(0, 5))).rejects.toMatchObject({ type: 'ImageWriteError' })
     await expect(stack.write(extent(5, 5))).rejects.toMatchObject({ type: 'ImageWriteError' })
     expect(stack.failure).toMatchObject({ type: 'ImageWriteError' })
