@@ -33,6 +33,8 @@ export interface ExtensionLabOptions {
   readonly deployImage?: ExtensionDeps['deployImage']
   readonly installUefiBootloader?: ExtensionDeps['installUefiBootloader']
   readonly seedingDeadlineMs?: number
+  /** Size of the sparse file; 64 MiB unless given. */
+  readonly diskBytes?: number
   readonly deps?: Partial<ExtensionDeps>
 }
 
@@ -40,7 +42,7 @@ export interface ExtensionLab extends AsyncDisposable {
   readonly extensions: readonly Extension[]
   readonly deps: ExtensionDeps
   readonly machine: Machine
-  /** The sparse file of 64 MiB that is the machine's only disk. */
+  /** The sparse file that is the machine's only disk. */
   readonly diskPath: string
   readonly deploys: DeployImageRequest[]
   readonly bootloaders: BootloaderRequest[]
@@ -69,7 +71,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
   const folder = await mkdtemp(join(tmpdir(), 'ironswarm-extensions-'))
   const diskPath = join(folder, 'disk.img')
   await using file = await open(diskPath, 'w')
-  await file.truncate(64 * MiB)
+  await file.truncate(options.diskBytes ?? 64 * MiB)
   const machine = await machineWith(options.files, { sync: '', ...options.answers })
   const defaults = Object.fromEntries(
     Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),
