@@ -227,7 +227,7 @@ function createDispatchers(options: HttpClientOptions, timeoutMs: number): Dispa
     opened.set(key, dispatcher)
     return dispatcher
   }
-  const common = { allowH2: false, pipelining: 1, keepAliveTimeout: 4000, maxHeaderSize: 64 * 1024 }
+  const common = { allowH2: false, pipelining: 1, keepAliveTimeout: 4000, connections: 16, maxHeaderSize: 64 * 1024 }
   return {
     for: (url) => {
       const proxy = isProxyExempt(url, options.noProxy)

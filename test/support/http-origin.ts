@@ -60,6 +60,8 @@ export interface HttpOriginOptions {
   bytes?: Uint8Array
   /** Further small files by url path: `/image.sha256`. */
   files?: Record<string, string | Uint8Array>
+  /** Redirects by url path. */
+  redirects?: Record<string, string>
   faults?: HttpOriginFaults
   /** PEM; with `clientCa` a client certificate of that CA is required. */
   tls?: { key: string; cert: string; clientCa?: string; maxVersion?: 'TLSv1.2' | 'TLSv1.3' }
@@ -138,7 +140,7 @@ export async function createHttpOrigin(options: HttpOriginOptions): Promise<Http
       record.status = status
       response.writeHead(status, { ...faults.headers, ...headers })
     }
-    const refusal = refusalOf(faults, options.auth, request)
+    const refusal = refusalOf(faults, options, request, path)
     if (refusal) {
       head(refusal.status, refusal.headers)
       response.end(refusal.body)
@@ -260,8 +262,9 @@ interface Refusal {
 
 function refusalOf(
   faults: HttpOriginFaults,
-  auth: HttpOriginOptions['auth'],
+  { auth, redirects }: HttpOriginOptions,
   request: IncomingMessage,
+  path: string,
 ): Refusal | undefined {
   const status = faults.statuses?.shift() ?? faults.status
   if (status !== undefined) {
@@ -273,9 +276,8 @@ function refusalOf(
   if (auth && request.headers.authorization !== expectedAuthorization(auth)) {
     return { status: 401, headers: { 'www-authenticate': 'Basic realm="images"' }, body: 'no\n' }
   }
-  if (faults.redirectTo !== undefined) {
-    return { status: 302, headers: { location: faults.redirectTo }, body: '' }
-  }
+  const location = redirects?.[path] ?? faults.redirectTo
+  if (location !== undefined) return { status: 302, headers: { location }, body: '' }
   return undefined
 }
 
@@ -305,7 +307,7 @@ function planAnswer(body: Body, faults: HttpOriginFaults, request: IncomingMessa
     return { status: 416, headers, start: 0, end: 0 }
   }
   const shift = faults.contentRangeShift ?? 0
-  const [start, end] = [range.start + shift, range.end + shift]
+  const [start, end] = [range.start + shift, Math.min(range.end + shift, size)]
   if (!faults.chunked) headers['content-length'] = end - start
   headers['content-range'] = `bytes ${start}-${end - 1}/${total}`
   return { status: 206, headers, start, end }
