@@ -19,6 +19,8 @@ export interface Display {
 
 interface Terminal {
   readonly isTTY?: boolean
+  readonly columns?: number
+  readonly rows?: number
   write(text: string): unknown
 }
 
@@ -34,13 +36,21 @@ export function createDisplay(out: Terminal): Display {
 function createTable(out: Terminal): Display {
   let drawnLines = 0
   const draw = (frame: DisplayFrame) => {
-    const lines = tableLines(frame)
+    const lines = fitted(tableLines(frame), out)
     // up to the first line of the last drawing; each line erases what is left of its old self
     const up = drawnLines > 0 ? `\u001b[${drawnLines}A` : ''
     out.write(`${up}${lines.map((line) => `${line}\u001b[K\n`).join('')}`)
     drawnLines = lines.length
   }
   return { show: draw, end: draw }
+}
+
+/** A line that wraps, or a table higher than the screen, could not be drawn over. */
+function fitted(lines: readonly string[], { columns = 200, rows = 100 }: Terminal): string[] {
+  const foot = lines.slice(-2)
+  const room = Math.max(rows - 1, 5)
+  const table = lines.length > room ? lines.slice(0, room - foot.length) : lines.slice(0, -2)
+  return [...table, ...foot].map((line) => line.slice(0, columns - 1))
 }
 
 function createLines(out: Terminal): Display {

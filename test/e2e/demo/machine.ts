@@ -37,6 +37,8 @@ export interface Machine extends AsyncDisposable {
   readonly peakRssBytes: number
   /** Looks at the agent's memory; the figure is lost once the process is gone. */
   measure(): Promise<void>
+  /** What the agent has logged; empty before it was started. */
+  log(): Promise<string>
   /** Copies the agent's log to a file that outlives the demo. */
   keepLog(path: string): Promise<void>
 }
@@ -95,6 +97,7 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
     measure: async () => {
       peakRssBytes = Math.max(peakRssBytes, (await agent?.peakRssBytes()) ?? 0)
     },
+    log: async () => (await agent?.log()) ?? '',
     keepLog: async (path) => {
       if (agent) await copyFile(agent.logFile, path)
     },

@@ -8,7 +8,7 @@ import type { DeployOutcome } from '../../support/fake-ironic/conductor.ts'
 import { createDisplay } from './display.ts'
 import { createLab, type Lab } from './lab.ts'
 import type { Machine } from './machine.ts'
-import { emptyRow, type NodeRow, nextRow } from './node-progress.ts'
+import { emptyRow, loggedBytes, type NodeRow, nextRow } from './node-progress.ts'
 import { type DemoSettings, PROJECT, readSettings } from './settings.ts'
 import { faultsOf, type NodeResult, summaryLines } from './summary.ts'
 import { verifyDisk } from './verify-disk.ts'
@@ -23,7 +23,7 @@ async function demo(settings: DemoSettings, signal: AbortSignal): Promise<boolea
   )
   await using lab = await createLab(settings, signal)
   const began = performance.now()
-  const { outcomes, rows } = await deployAll(lab, settings, signal)
+  const outcomes = await deployAll(lab, settings, signal)
   const seconds = (performance.now() - began) / 1000
   const nodes: NodeResult[] = []
   for (const [i, machine] of lab.machines.entries()) {
@@ -34,7 +34,7 @@ async function demo(settings: DemoSettings, signal: AbortSignal): Promise<boolea
       outcome.state === 'active'
         ? await verifyDisk(machine.disk, settings.image, machine.configDrive?.iso)
         : { comparedBytes: 0, faults: [] }
-    nodes.push({ machine, outcome, row: rows.get(machine) as NodeRow, verdict })
+    nodes.push({ machine, outcome, bytes: loggedBytes(await machine.log()), verdict })
   }
   const { imageBytes, swarm } = settings
   const result = { nodes, seconds, originBytes: lab.origin.bytesSent, imageBytes, swarm }
@@ -67,7 +67,7 @@ async function deployAll(lab: Lab, settings: DemoSettings, signal: AbortSignal) 
       Promise.all(lab.machines.map((machine) => deploy(lab, machine))),
       rejectedBy(signal),
     ])
-    return { outcomes, rows }
+    return outcomes
   } finally {
     isOver.abort()
     await watching

@@ -39,7 +39,10 @@ export function nextRow(before: NodeRow, state: string, status: unknown): NodeRo
   const progress = at(status, 'progress')
   const isFinal = FINAL_STATES.includes(state)
   if (typeof progress !== 'object' || progress === null) {
-    return isFinal ? { ...before, state, rate: 0, etaSeconds: null } : { ...before, state }
+    const still = { ...before, rate: 0, etaSeconds: null }
+    if (state === 'active') return { ...still, state, percent: 100 }
+    if (at(status, 'is_seeding') === true) return { ...still, state: 'seeding', percent: 100 }
+    return { ...still, state }
   }
   const bytes = at(progress, 'bytes')
   const step = at(progress, 'step')
@@ -53,6 +56,14 @@ export function nextRow(before: NodeRow, state: string, status: unknown): NodeRo
     fromOrigin: number(at(bytes, 'origin')),
     peers: number(at(progress, 'peers')),
   }
+}
+
+/** Bytes by source as the agent logged them at the end of the write; undefined before that. */
+export function loggedBytes(log: string): { peers: number; origin: number } | undefined {
+  const line = log.split('\n').findLast((text) => text.includes('"msg":"write image finished"'))
+  if (line === undefined) return undefined
+  const bytes = at(JSON.parse(line), 'bytes')
+  return { peers: number(at(bytes, 'peers')), origin: number(at(bytes, 'origin')) }
 }
 
 function at(value: unknown, key: string): unknown {

@@ -4,13 +4,13 @@
 import { formatBytes } from '../../../agent/core/units.ts'
 import type { DeployOutcome } from '../../support/fake-ironic/conductor.ts'
 import type { Machine } from './machine.ts'
-import type { NodeRow } from './node-progress.ts'
 import type { DiskVerdict } from './verify-disk.ts'
 
 export interface NodeResult {
   readonly machine: Machine
   readonly outcome: DeployOutcome
-  readonly row: NodeRow
+  /** Of the image, by where they came from. */
+  readonly bytes: { readonly peers: number; readonly origin: number } | undefined
   readonly verdict: DiskVerdict
 }
 
@@ -40,23 +40,26 @@ export function summaryLines(result: DemoResult): string[] {
   const good = nodes.filter((node) => faultsOf(node).length === 0).length
   const ratio = (originBytes / imageBytes).toFixed(2)
   const how = swarm === 'off' ? 'by HTTP alone (SWARM=off)' : `over a swarm (SWARM=${swarm})`
-  const hasDrives = nodes.some(({ machine }) => machine.configDrive)
+  const drives = nodes.some(({ machine }) => machine.configDrive) ? ' and config drives' : ''
+  const comparison =
+    `compared byte for byte: disks${drives}; not the GPT header and entries, which a deploy ` +
+    'changes (backup table to the end, config drive added): there entry by entry'
   return [
     '',
     `${good} of ${nodes.length} nodes deployed in ${seconds.toFixed(1)} s ${how}`,
     `origin sent ${formatBytes(originBytes)}: ${ratio} × the image of ${formatBytes(imageBytes)}, for ${nodes.length} nodes`,
-    `every disk was compared with the image byte for byte, but for the GPT header and entries: there the${hasDrives ? ' config drive is added and' : ''} backup table moves to the end, so the entries are compared one by one`,
+    ...(nodes.some(({ verdict }) => verdict.comparedBytes > 0) ? [comparison] : []),
     ...nodes.map(nodeLine),
   ]
 }
 
 function nodeLine(node: NodeResult): string {
-  const { machine, outcome, row, verdict } = node
+  const { machine, outcome, bytes, verdict } = node
   const faults = faultsOf(node)
   const figures = [
     `${outcome.seconds.toFixed(1)} s`,
-    `${formatBytes(row.fromPeers)} from peers`,
-    `${formatBytes(row.fromOrigin)} from origin`,
+    `${formatBytes(bytes?.peers ?? 0)} from peers`,
+    `${formatBytes(bytes?.origin ?? 0)} from origin`,
     `${formatBytes(machine.peakRssBytes)} RSS at most`,
   ].join(', ')
   if (outcome.state !== 'active') return `  ${machine.name}  FAILED  ${faults.join('; ')}`

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the demo's last question: does the disk hold the image? Reads both byte for byte and knows
 // nothing of the agent. What a deploy rightly changes is looked at for its meaning instead of its bytes:
-// the GPT headers (the backup moves to the end of the disk) and the config drive's new partition.
+// the GPT (its backup moves to the end of the disk, so headers and the protective MBR entry change) and
+// the config drive's new partition.
 import { type FileHandle, open } from 'node:fs/promises'
 
 const MiB = 1024 * 1024
 const SECTOR = 512
 /** Sectors 1 to 33: header and entries; at the end of the image the same, mirrored. */
 const TABLE_SECTORS = 33
+/** Of the protective MBR: the one entry says how large the disk is (UEFI 2.10 5.2.3). */
+const MBR_ENTRIES = { from: 446, to: 510 }
 
 interface Entry {
   readonly bytes: Buffer
@@ -38,7 +41,8 @@ export async function verifyDisk(
   if (wanted) {
     const tableBytes = TABLE_SECTORS * SECTOR
     ranges = [
-      [0, SECTOR],
+      [0, MBR_ENTRIES.from],
+      [MBR_ENTRIES.to, SECTOR],
       [SECTOR + tableBytes, size - tableBytes],
     ]
     const found = (await readEntries(diskFile)) ?? []

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createDisplay, plainLine, tableLines } from '../../e2e/demo/display.ts'
-import { emptyRow, nextRow } from '../../e2e/demo/node-progress.ts'
+import { emptyRow, loggedBytes, nextRow } from '../../e2e/demo/node-progress.ts'
 
 const MiB = 1024 * 1024
 const status = {
@@ -43,6 +43,20 @@ describe('the row of a node', () => {
     })
   })
 
+  test('says that a node seeds when its image is written', () => {
+    const seeding = { command: null, progress: null, is_seeding: true }
+    expect(nextRow(emptyRow('n'), 'wait call-back', seeding)).toMatchObject({
+      state: 'seeding',
+      percent: 100,
+    })
+  })
+
+  test('ends with the bytes the agent logged, if it got that far', () => {
+    const finished = JSON.stringify({ bytes: { origin: 3, peers: 4 }, msg: 'write image finished' })
+    expect(loggedBytes(`{"msg":"agent started"}\n${finished}\n`)).toEqual({ peers: 4, origin: 3 })
+    expect(loggedBytes('{"msg":"agent started"}\n')).toBeUndefined()
+  })
+
   test('takes an answer without progress, or with nonsense in it, for no news', () => {
     for (const odd of [{}, { progress: null }, { progress: 'x' }, [], 'x', null]) {
       expect(nextRow(emptyRow('n'), 'deploying', odd)).toEqual({
@@ -72,6 +86,15 @@ describe('the display', () => {
     display.show(frame)
     expect(out.written[0]).not.toContain('\u001b[4A')
     expect(out.written[1]?.startsWith('\u001b[4A')).toBe(true)
+  })
+
+  test('never draws more than the terminal has room for', () => {
+    const out = { ...recorder(true), columns: 40, rows: 10 }
+    createDisplay(out).show({ ...frame, rows: Array.from({ length: 30 }, () => row) })
+    const lines = out.written.join('').split('\n').slice(0, -1)
+    expect(lines).toHaveLength(9)
+    for (const line of lines) expect(line.replace('\u001b[K', '').length).toBeLessThan(40)
+    expect(lines.at(-1)).toContain('elapsed')
   })
 
   test('is a plain line every five seconds elsewhere, without escape codes', () => {
