@@ -50,30 +50,40 @@ const MAX_DISKS = 256
 /** Commands run at the same time; more would only wait for the same disks. */
 const CONCURRENCY = 4
 
-/** All members, by name. Never throws; ends early, with what there is, when the signal aborts. */
+/**
+ * All members, by name. Never throws; when the signal aborts it ends at once with what there is, and
+ * leaves a command behind that hangs in the kernel.
+ */
 export async function collectSystemLogs(
   deps: SystemLogDeps,
   signal: AbortSignal,
 ): Promise<LogMember[]> {
-  const jobs: (() => Promise<LogMember | undefined>)[] = [
-    ...Object.entries(COMMANDS).map(
-      ([name, argv]) =>
-        () =>
-          commandMember(deps.exec, name, argv, signal),
-    ),
-    () => fileMember(deps.root, 'mdstat', '/proc/mdstat'),
-    ...(await logJobs(deps, signal)),
-    ...(await udevJobs(deps)),
-  ]
-  const members = await inParallel(jobs, signal)
-  return members.sort((a, b) => (a.name < b.name ? -1 : 1))
+  const members: LogMember[] = []
+  const exec: Exec = (argv, options) =>
+    deps.exec(argv, {
+      timeoutMs: COMMAND_TIMEOUT_MS,
+      maxBytes: MEMBER_BYTES,
+      ...options,
+      signal,
+    })
+  await Promise.race([gather({ ...deps, exec }, members, signal), aborted(signal)])
+  return [...members].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-async function inParallel(
-  jobs: (() => Promise<LogMember | undefined>)[],
+type Job = () => Promise<LogMember | undefined>
+
+async function gather(
+  deps: SystemLogDeps,
+  members: LogMember[],
   signal: AbortSignal,
-): Promise<LogMember[]> {
-  const members: LogMember[] = []
+): Promise<void> {
+  const commands = Object.entries(COMMANDS).map(
+    ([name, argv]): Job =>
+      () =>
+        commandMember(deps.exec, name, argv),
+  )
+  const mdstat: Job = () => fileMember(deps.root, 'mdstat', '/proc/mdstat')
+  const jobs = [...(await logJobs(deps)), ...commands, mdstat, ...(await udevJobs(deps))]
   const work = async () => {
     for (let job = jobs.shift(); job && !signal.aborted; job = jobs.shift()) {
       const member = await job()
@@ -81,21 +91,22 @@ async function inParallel(
     }
   }
   await Promise.all(Array.from({ length: CONCURRENCY }, work))
-  return members
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }
 
 async function commandMember(
   exec: Exec,
   name: string,
   argv: Argv,
-  signal: AbortSignal,
 ): Promise<TextMember | undefined> {
   try {
-    const { stdout } = await exec(argv, {
-      timeoutMs: COMMAND_TIMEOUT_MS,
-      maxBytes: MEMBER_BYTES,
-      signal,
-    })
+    const { stdout } = await exec(argv)
     return { name, content: redactText(stdout) }
   } catch {
     return undefined
@@ -108,15 +119,15 @@ async function fileMember(root: Root, name: string, path: string): Promise<LogMe
 }
 
 /** With systemd the journal, else the files of /var/log (sd_booted(3): the directory exists). */
-async function logJobs({ exec, root }: SystemLogDeps, signal: AbortSignal) {
+async function logJobs({ exec, root }: SystemLogDeps): Promise<Job[]> {
   if ((await root.resolve('/run/systemd/system')) !== undefined) {
     const argv = ['journalctl', '--full', '--no-pager', '-b', `--lines=${JOURNAL_LINES}`] as const
-    return [() => commandMember(exec, 'journal', argv, signal)]
+    return [() => commandMember(exec, 'journal', argv)]
   }
   const paths = await textLogs(root, '/var/log', MAX_DEPTH)
   return paths.slice(0, MAX_FILES).map((path) => async () => {
     const argv = ['tail', `--bytes=${FILE_BYTES}`, '--', root.path(path)] as const
-    const member = await commandMember(exec, path.slice(1), argv, signal)
+    const member = await commandMember(exec, path.slice(1), argv)
     // what is not text cannot be searched for secrets
     return member?.content.includes('\0') ? undefined : member
   })
@@ -133,7 +144,7 @@ async function textLogs(root: Root, directory: string, depth: number): Promise<s
   return paths
 }
 
-async function udevJobs({ exec }: SystemLogDeps) {
+async function udevJobs({ exec }: SystemLogDeps): Promise<Job[]> {
   try {
     const rows = await listBlockDevices(exec)
     const used = rows.filter((row) => row.sizeBytes > 0).slice(0, MAX_DISKS)

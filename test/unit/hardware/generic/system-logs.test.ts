@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { collectSystemLogs } from '../../../../agent/hardware/generic/system-logs.ts'
+import type { Exec } from '../../../../agent/system/exec.ts'
 import { lsblkOutput, machineWith } from '../machine-fixture.ts'
 
 const forever = new AbortController().signal
@@ -87,8 +88,16 @@ describe('the logs of the machine', () => {
     expect(JSON.stringify(members)).not.toContain('SECRET')
   })
 
-  test('end early, with what there is, when time is up', async () => {
-    await using machine = await machineWith({}, { df: 'Filesystem' })
-    expect(await collectSystemLogs(machine, AbortSignal.abort())).toEqual([])
+  test('are what there is when time is up, though a command hangs for ever', async () => {
+    await using machine = await machineWith({}, { df: 'Filesystem', mount: 'proc on /proc' })
+    const expiry = new AbortController()
+    const exec: Exec = async (argv) => {
+      if (argv[0] === 'dmesg') return await new Promise<never>(() => undefined)
+      // the last of the commands: all before it have been asked
+      if (argv[0] === 'ps') expiry.abort()
+      return await machine.exec(argv)
+    }
+    const members = await collectSystemLogs({ ...machine, exec }, expiry.signal)
+    expect(members.map(({ name }) => name)).toEqual(['df', 'mount'])
   })
 })
