@@ -59,8 +59,10 @@ function fromBase64(text: string): Buffer {
   return Buffer.from(text, 'base64')
 }
 
+/** Decided by the beginning: no file system begins with a page of letters. */
 function isBase64Text(body: Uint8Array): boolean {
-  return body.length > 0 && /^[A-Za-z0-9+/=\s]+$/.test(Buffer.from(body).toString('latin1'))
+  const start = Buffer.from(body.subarray(0, 4096)).toString('latin1')
+  return /^[A-Za-z0-9+/=\s]+$/.test(start)
 }
 
 function isGzip(bytes: Uint8Array): boolean {

@@ -4,6 +4,7 @@
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { AgentError } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
 
 export interface FatReader {
@@ -13,6 +14,9 @@ export interface FatReader {
   readFile(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
 }
 
+/** mdir's complaint about a root directory without entries. */
+const EMPTY = 'File "::" not found'
+
 /** @param offset of the file system on the whole disk, bytes */
 export function createFatReader(exec: Exec, devicePath: string, offset: number): FatReader {
   const drive = `${devicePath}@@${offset}`
@@ -20,11 +24,16 @@ export function createFatReader(exec: Exec, devicePath: string, offset: number):
   const env = { MTOOLS_SKIP_CHECK: '1' }
   return {
     listFiles: async (signal) => {
-      const { stdout } = await exec(['mdir', '-/', '-b', '-i', drive, '::'], {
+      const { stdout, stderr, exitCode } = await exec(['mdir', '-/', '-b', '-i', drive, '::'], {
         env,
+        okExitCodes: [0, 1],
         ...(signal ? { signal } : {}),
       })
-      return parseListing(stdout)
+      if (exitCode === 0 || stderr.includes(EMPTY)) return parseListing(stdout)
+      throw new AgentError(
+        'ProcessError',
+        `mdir cannot read a FAT file system at offset ${offset} of ${devicePath}: ${stderr.trim().slice(-300)}`,
+      )
     },
     readFile: async (path, maxBytes, signal) => {
       const folder = await mkdtemp(join(tmpdir(), 'ironswarm-fat-'))
