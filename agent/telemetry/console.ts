@@ -75,7 +75,9 @@ function createPlainLines(options: ConsoleOptions): ConsoleProgress {
 /** `writing the image 48.8% 125.0 MiB/256.0 MiB 50.1 MiB/s ETA 0:02 origin 10.0 MiB peers 115.0 MiB (4 peers) swarm` */
 export function describe(progress: Progress): string {
   const words = [STEP_WORDS[progress.step]]
-  if (progress.totalBytes > 0) {
+  if (progress.totalBytes > 0 && progress.doneBytes === 0) {
+    words.push(formatBytes(progress.totalBytes))
+  } else if (progress.totalBytes > 0) {
     words.push(
       `${progress.percent.toFixed(1)}%`,
       `${formatBytes(progress.doneBytes)}/${formatBytes(progress.totalBytes)}`,

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what every command shares: the process as commands see it, flags from the option table, loading
+// the configuration, opening the log. Does not know any one command.
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import { type LoadedConfig, loadConfig, OPTION_NAMES } from '../config/load.ts'
+import { allowedWords, rowOf } from '../config/option-value.ts'
+import type { OptionName } from '../config/options.ts'
+import { createRoot, type Root } from '../system/root.ts'
+import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
+import type { ExtensionRoom } from './extension-room.ts'
+import { createVirtualMediaReader } from './virtual-media-reader.ts'
+
+/** stdout or stderr, or what stands for them in a test. */
+export interface OutputStream {
+  write(text: string): unknown
+  readonly fd?: number
+  readonly isTTY?: boolean
+  readonly columns?: number
+}
+
+/** The process as commands see it: nothing below main.ts touches `process`. */
+export interface CommandLine {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  /** Aborts at Ctrl-C, SIGTERM and when the process must end. */
+  readonly signal: AbortSignal
+  readonly now: () => number
+  readonly random: () => number
+  readonly version: string
+  /** Imported only by the command that needs them. */
+  readonly loadExtensions: () => Promise<ExtensionRoom>
+}
+
+/** What a command works with once its configuration is loaded. */
+export interface Context {
+  readonly loaded: LoadedConfig
+  readonly root: Root
+  readonly log: Logger
+}
+
+/**
+ * A flag for every option that is no secret: a process list is public. They show in the help of `run`
+ * and `config`; elsewhere they work but would bury the flags of the command.
+ */
+export function addConfigFlags(command: Command, isShown: boolean): Command {
+  const add = (flags: string, doc: string, parse?: (text: string, before: string) => string) => {
+    const option = new Option(flags, doc).hideHelp(!isShown)
+    if (parse) option.argParser(parse)
+    command.addOption(option)
+  }
+  const gather = (text: string, before: string | undefined) =>
+    before === undefined ? text : `${before}\n${text}`
+  add('--config-file <path>', 'INI file instead of the default ones; repeatable', gather)
+  add('--config-dir <path>', 'directory of *.conf files instead of the default; repeatable', gather)
+  for (const name of OPTION_NAMES) {
+    const row = rowOf(name)
+    if (row.secret) continue
+    const flag = name.replaceAll('_', '-')
+    if (row.type === 'bool') {
+      add(`--${flag}`, row.doc)
+      add(`--no-${flag}`, `not: ${row.doc}`)
+    } else if (row.type === 'list') {
+      add(`--${flag} <list>`, `${row.doc}; repeatable`, gather)
+    } else {
+      add(`--${flag} <${row.type}>`, `${row.doc} (${allowedWords(row)})`)
+    }
+  }
+  return command
+}
+
+function typedFlags(command: Command): Partial<Record<OptionName, string>> {
+  const flags: Partial<Record<OptionName, string>> = {}
+  for (const name of OPTION_NAMES) {
+    const attribute = camelCase(name)
+    const value = command.getOptionValue(attribute)
+    if (value !== undefined && command.getOptionValueSource(attribute) === 'cli') {
+      flags[name] = String(value)
+    }
+  }
+  return flags
+}
+
+/** How commander names the value of `--some-flag`. */
+function camelCase(name: string): string {
+  return name.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/**
+ * Loads the configuration and opens the log.
+ * @param output `run` logs to stdout for the journal, the others keep stdout for their result; `level`
+ *   counts while `debug` is off
+ * @throws InvalidConfigError
+ */
+export async function openContext(
+  line: CommandLine,
+  command: Command,
+  output: {
+    readonly logTo: OutputStream
+    readonly level: 'info' | 'warn'
+    readonly copyTo?: LogStream
+  },
+): Promise<Context> {
+  const argvFlags = typedFlags(command)
+  const paths = (attribute: string) => {
+    const text = command.getOptionValue(attribute) as string | undefined
+    return (text?.split('\n') ?? []).map((path) => resolve(path))
+  }
+  const loaded = await loadConfig({
+    argvFlags,
+    env: line.env,
+    openTree: createRoot,
+    configFiles: paths('configFile'),
+    configDirs: paths('configDir'),
+    virtualMedia: createVirtualMediaReader,
+  })
+  const root = createRoot(loaded.config.os_root)
+  const log = createLogger({
+    level: loaded.config.debug ? 'debug' : output.level,
+    destination: output.logTo.fd ?? output.logTo,
+    ...(output.copyTo ? { copyTo: output.copyTo } : {}),
+  })
+  for (const warning of loaded.warnings) log.warn({ warning }, 'configuration')
+  return { loaded, root, log }
+}
+
+/** Sits until the process is asked to end: a restart by the supervisor would change nothing. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  // a process without a timer or socket would end by itself
+  const alive = setInterval(() => undefined, 60_000)
+  return new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  }).finally(() => clearInterval(alive))
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns putting together what the extensions are given: the image pipeline, the boot loader set-up, the
+// end of the machine, each with its dependencies filled in. Does not call any of it.
+import { installUefiBootloader } from '../disk/bootloader.ts'
+import { deployImage } from '../image/deploy-image.ts'
+import { exec } from '../system/exec.ts'
+import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
+import type { ConsoleProgress } from '../telemetry/console.ts'
+import type { ExtensionParts, SeedingOwner } from './extension-room.ts'
+import type { ServeOptions } from './serve.ts'
+
+/**
+ * @param onMachineEnd called instead of an end that `machine_control=log` only logs
+ * @param console shows progress to a person at the machine
+ */
+export function createExtensionParts(
+  options: ServeOptions,
+  seeding: SeedingOwner,
+  console: ConsoleProgress,
+  onMachineEnd: (reason: string) => void,
+): ExtensionParts {
+  const { config, root, log, line } = options
+  const powerDeps: PowerDeps = { exec, root, log, machineControl: config.machine_control }
+  const endMachine = async (end: (deps: PowerDeps) => Promise<void>, reason: string) => {
+    await end(powerDeps)
+    if (config.machine_control === 'log') onMachineEnd(reason)
+  }
+  return {
+    config,
+    exec,
+    root,
+    log,
+    now: line.now,
+    hardware: options.hardware,
+    nodeCache: options.nodeCache,
+    refreshNode: options.refreshNode,
+    deployImage: ({ onProgress, ...request }) =>
+      deployImage(
+        {
+          ...request,
+          onProgress: (progress) => {
+            console.show(progress)
+            onProgress(progress)
+          },
+        },
+        { config, exec, root, log, random: line.random, now: () => performance.now() },
+      ),
+    installUefiBootloader: (request) =>
+      installUefiBootloader({
+        ...request,
+        exec,
+        log,
+        machineControl: config.machine_control,
+      }),
+    power: {
+      powerOff: () => endMachine(powerOff, 'powered off'),
+      reboot: () => endMachine(reboot, 'rebooted'),
+    },
+    seeding,
+    recentLog: options.recentLog,
+  }
+}

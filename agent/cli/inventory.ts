@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `ironswarm inventory`: the hardware inventory as Ironic gets it (contract 6.1).
+import type { Command } from 'commander'
+import { type CommandLine, openContext } from './command-line.ts'
+import { loadMachine } from './machine.ts'
+
+export async function runInventory(line: CommandLine, command: Command): Promise<void> {
+  const { loaded, root, log } = await openContext(line, command, {
+    logTo: line.stderr,
+    level: 'warn',
+  })
+  const hardware = await loadMachine({ config: loaded.config, root, log })
+  const inventory = await hardware.dispatch('listHardwareInfo')
+  line.stdout.write(`${JSON.stringify(inventory, null, 2)}\n`)
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the command tree: names, flags, help. Each command's file is imported only when it runs, so that
+// `--help` and `config` do not wait for webtorrent. Does not do any command's work.
+import { Command, CommanderError } from 'commander'
+import { addConfigFlags, type CommandLine } from './command-line.ts'
+import { EXIT_CODES, errorLine, exitCodeHelp, exitCodeOf } from './exit-codes.ts'
+
+type Action = (line: CommandLine, command: Command) => Promise<void>
+
+/**
+ * Parses and runs one command line. Never rejects: a failure is one line on stderr and an exit code.
+ * @param argv without node and script
+ * @returns the exit code
+ */
+export async function runCommandLine(argv: readonly string[], line: CommandLine): Promise<number> {
+  try {
+    await createProgram(line).parseAsync([...argv], { from: 'user' })
+    return EXIT_CODES.ok.code
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 ? EXIT_CODES.ok.code : EXIT_CODES.usage.code
+    }
+    line.stderr.write(`${errorLine(error)}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+/** The command tree; exported for the test of docs/cli.md. */
+export function createProgram(line: CommandLine): Command {
+  const program = new Command('ironswarm')
+    .description('Deploy agent for OpenStack Ironic that writes images from a BitTorrent swarm')
+    .version(line.version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => line.stdout.write(text),
+      writeErr: (text) => line.stderr.write(`ironswarm: ${text.replace(/^error: /, '')}`),
+      outputError: (text, write) => write(text),
+    })
+    .addHelpText('after', exitCodeHelp())
+    .showHelpAfterError('(--help shows the flags)')
+  const add = (
+    parent: Command,
+    name: string,
+    doc: string,
+    load: () => Promise<Action>,
+    areOptionsShown = false,
+  ) =>
+    addConfigFlags(parent.command(name).description(doc), areOptionsShown).action(
+      async (_options, command: Command) => (await load())(line, command),
+    )
+  addDeployCommands(program, add)
+  addSwarmCommands(program, add)
+  add(
+    program,
+    'run',
+    'be the deploy agent: look the node up, serve the API, heartbeat',
+    async () => (await import('./run.ts')).runAgent,
+    true,
+  )
+  add(
+    program,
+    'inventory',
+    'print the hardware inventory as JSON',
+    async () => (await import('./inventory.ts')).runInventory,
+  )
+  add(
+    program,
+    'config',
+    'print every option, its value and where that comes from',
+    async () => (await import('./config.ts')).runConfig,
+    true,
+  )
+    .option('--json', 'one JSON object')
+    .option('--markdown', 'the option table of docs/configuration.md')
+  return program
+}
+
+type Add = (
+  parent: Command,
+  name: string,
+  doc: string,
+  load: () => Promise<Action>,
+  areOptionsShown?: boolean,
+) => Command
+
+function addDeployCommands(program: Command, add: Add): void {
+  const imageFlags = (command: Command) =>
+    command
+      .requiredOption('--image-info <file>', 'JSON file with image_info as Ironic sends it')
+      .requiredOption('--device <path>', 'block device or regular file')
+      .option('--json', 'the last line of stdout is one JSON object; logs go to stderr')
+  imageFlags(
+    add(
+      program,
+      'write',
+      'write an image to a device, read it back, verify it',
+      async () => (await import('./write.ts')).runWrite,
+    ),
+  ).option('--configdrive <file>', 'config drive: URL, base64 text or JSON object in a file')
+  imageFlags(
+    add(
+      program,
+      'plan',
+      'say what write would do, touching nothing',
+      async () => (await import('./plan.ts')).runPlan,
+    ),
+  )
+  imageFlags(
+    add(
+      program,
+      'verify',
+      'read a device back and compare it with the checksum of image_info',
+      async () => (await import('./verify.ts')).runVerify,
+    ),
+  ).option('--length <bytes>', 'length of the image, where neither server nor torrent tells')
+}
+
+function addSwarmCommands(program: Command, add: Add): void {
+  add(
+    program,
+    'seed',
+    'serve an image to the swarm until Ctrl-C',
+    async () => (await import('./seed.ts')).runSeed,
+  )
+    .requiredOption('--path <path>', 'image file or device')
+    .option('--torrent <file>', 'its .torrent; made from the image if left out')
+    .option('--output <file>', 'where a .torrent that is made goes; IMAGE.torrent if left out')
+    .option('--length <bytes>', 'length of the image, where the device is larger')
+    .option('--tracker <url...>', 'announce URL besides those of the torrent')
+  const torrent = program.command('torrent').description('make and show .torrent files')
+  add(
+    torrent,
+    'create',
+    'make a .torrent of an image file',
+    async () => (await import('./torrent.ts')).runTorrentCreate,
+  )
+    .requiredOption('--path <path>', 'image file or device')
+    .requiredOption('--output <file>', 'the .torrent to write')
+    .option('--length <bytes>', 'length of the image, where the device is larger')
+    .option('--piece-length <bytes>', 'a power of two, for example 4M; chosen by size if left out')
+    .option('--tracker <url...>', 'announce URL')
+    .option('--web-seed <url...>', 'HTTP URL of the image')
+    .option('--json', 'print the result as one JSON object')
+  add(
+    torrent,
+    'show',
+    'print what a .torrent says',
+    async () => (await import('./torrent.ts')).runTorrentShow,
+  )
+    .requiredOption('--torrent <file>', 'the .torrent')
+    .option('--json', 'one JSON object')
+}

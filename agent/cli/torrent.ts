@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/metainfo.ts's.
+import { readFile, writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { AgentError, messageOf } from '../core/errors.ts'
+import { formatBytes, parseBytes } from '../core/units.ts'
+import { readGeometry } from '../disk/geometry.ts'
+import { createTorrent } from '../sources/swarm/create-torrent.ts'
+import { type Metainfo, parseMetainfo } from '../sources/swarm/metainfo.ts'
+import { isTrackerUrl } from '../sources/swarm/trackers.ts'
+import { createProgressMeter } from '../telemetry/progress-meter.ts'
+import type { CommandLine } from './command-line.ts'
+import { openProgress } from './write.ts'
+
+/** Hashes the image and writes the .torrent; nothing else has to be installed for it. */
+export async function runTorrentCreate(line: CommandLine, command: Command): Promise<void> {
+  const isJson = command.getOptionValue('json') === true
+  const output = String(command.getOptionValue('output'))
+  const metainfo = await makeTorrent(line, command, output, isJson)
+  line.stdout.write(isJson ? toJson(metainfo) : `${output}: ${toText(metainfo)}`)
+}
+
+/** Prints what a .torrent says. @throws InvalidMetainfoError */
+export async function runTorrentShow(line: CommandLine, command: Command): Promise<void> {
+  const metainfo = await readTorrent(String(command.getOptionValue('torrent')))
+  line.stdout.write(command.getOptionValue('json') ? toJson(metainfo) : toText(metainfo))
+}
+
+/**
+ * Makes the torrent of --path and writes it to `output`.
+ * @throws InvalidCommandParamsError for flags, InvalidConfigError for a shape no torrent may have
+ */
+export async function makeTorrent(
+  line: CommandLine,
+  command: Command,
+  output: string,
+  isJson: boolean,
+): Promise<Metainfo> {
+  const path = String(command.getOptionValue('path'))
+  const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(path)).sizeBytes
+  const view = openProgress(line, isJson)
+  using meter = createProgressMeter({ now: () => performance.now(), onProgress: view.show })
+  meter.begin('read-back', lengthBytes)
+  let reportedBytes = 0
+  const { torrentFile, metainfo } = await createTorrent({
+    image: { path },
+    lengthBytes,
+    pieceLength: bytesFlag(command, 'pieceLength'),
+    trackers: trackerFlags(command),
+    webSeeds: (command.getOptionValue('webSeed') as string[] | undefined) ?? [],
+    signal: line.signal,
+    onProgress: (doneBytes) => {
+      meter.add(doneBytes - reportedBytes, 'file')
+      reportedBytes = doneBytes
+    },
+  })
+  view.close()
+  await writeFile(output, torrentFile)
+  return metainfo
+}
+
+/** @throws InvalidCommandParamsError if the file cannot be read, InvalidMetainfoError */
+export async function readTorrent(path: string): Promise<Metainfo> {
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (cause) {
+    throw new AgentError('InvalidCommandParamsError', `cannot read ${path}: ${messageOf(cause)}`, {
+      cause,
+    })
+  }
+  return parseMetainfo(bytes)
+}
+
+/** The values of --tracker. @throws InvalidCommandParamsError */
+export function trackerFlags(command: Command): string[] {
+  const urls = (command.getOptionValue('tracker') as string[] | undefined) ?? []
+  const wrong = urls.find((url) => !isTrackerUrl(url))
+  if (wrong === undefined) return urls
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `--tracker is "${wrong}"; give the announce URL, for example http://tracker:6969/announce`,
+  )
+}
+
+function bytesFlag(command: Command, attribute: string): number | undefined {
+  const text = command.getOptionValue(attribute) as string | undefined
+  if (text === undefined) return undefined
+  const bytes = parseBytes(text)
+  if (bytes !== undefined && bytes > 0) return bytes
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `"${text}" is no number of bytes; write for example 268435456, 256M or 4MiB`,
+  )
+}
+
+function toJson(metainfo: Metainfo): string {
+  const object = {
+    name: metainfo.name,
+    info_hash: metainfo.infoHash,
+    length_bytes: metainfo.lengthBytes,
+    piece_length: metainfo.pieceLength,
+    piece_count: metainfo.pieceCount,
+    is_private: metainfo.isPrivate,
+    trackers: metainfo.trackers,
+    web_seeds: metainfo.webSeeds,
+  }
+  return `${JSON.stringify(object)}\n`
+}
+
+function toText(metainfo: Metainfo): string {
+  const { lengthBytes, pieceLength, pieceCount } = metainfo
+  return [
+    metainfo.name,
+    `info-hash  ${metainfo.infoHash}`,
+    `length     ${lengthBytes} bytes (${formatBytes(lengthBytes)})`,
+    `pieces     ${pieceCount} of ${formatBytes(pieceLength)}`,
+    ...(metainfo.isPrivate ? ['private    peers come from the trackers alone'] : []),
+    ...metainfo.trackers.map((tier, index) => `tracker    tier ${index + 1}: ${tier.join(', ')}`),
+    ...metainfo.webSeeds.map((url) => `web seed   ${url}`),
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `ironswarm write`: the agent's own pipeline, image to verified disk, without Ironic around it.
+import type { Command } from 'commander'
+import type { Config } from '../config/options.ts'
+import { toAgentError } from '../core/errors.ts'
+import { formatBytes, formatDuration } from '../core/units.ts'
+import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
+import { exec } from '../system/exec.ts'
+import { type ConsoleProgress, createConsoleProgress } from '../telemetry/console.ts'
+import { type CommandLine, type Context, openContext } from './command-line.ts'
+import { type ImageRequest, readImageRequest } from './image-request.ts'
+
+/**
+ * Writes, reads back, verifies. With --json the last line of stdout is one object, also after a failure.
+ * @throws what the pipeline throws; the disk then cannot boot
+ */
+export async function runWrite(line: CommandLine, command: Command): Promise<void> {
+  const isJson = command.getOptionValue('json') === true
+  const context = await openContext(line, command, {
+    logTo: line.stderr,
+    level: isJson ? 'info' : 'warn',
+  })
+  const progress = openProgress(line, isJson)
+  try {
+    const request = await readImageRequest(command, context.loaded.config)
+    const deployed = await deploy(line, context, request, progress)
+    // a node goes on seeding until it is switched off; a command that is done is done
+    await deployed.seeding?.[Symbol.asyncDispose]()
+    progress.close()
+    line.stdout.write(isJson ? `${JSON.stringify(report(deployed))}\n` : summary(deployed))
+  } catch (error) {
+    progress.close()
+    if (isJson) {
+      const failure = { verified: false, error: toAgentError(error).toWire() }
+      line.stdout.write(`${JSON.stringify(failure)}\n`)
+    }
+    throw error
+  }
+}
+
+function deploy(
+  line: CommandLine,
+  { loaded, root, log }: Context,
+  { imageInfo, configdrive, devicePath }: ImageRequest,
+  progress: ConsoleProgress,
+): Promise<DeployedImage> {
+  const config: Config = loaded.config
+  return deployImage(
+    { imageInfo, configdrive, devicePath, signal: line.signal, onProgress: progress.show },
+    { config, exec, root, log, random: line.random, now: () => performance.now() },
+  )
+}
+
+/** With --json stdout is for a program: a person at a terminal sees progress on stderr. */
+export function openProgress(line: CommandLine, isJson: boolean): ConsoleProgress {
+  const stream = isJson ? line.stderr : line.stdout
+  if (isJson && !stream.isTTY) return { show: () => undefined, close: () => undefined }
+  return createConsoleProgress({
+    stream,
+    isTty: stream.isTTY === true,
+    now: () => performance.now(),
+    ...(stream.columns === undefined ? {} : { columns: stream.columns }),
+  })
+}
+
+function report({ hash, seconds, bytes, device, imageId, rootUuid }: DeployedImage) {
+  return { verified: true, hash, seconds, bytes, device, image_id: imageId, root_uuid: rootUuid }
+}
+
+function summary({ hash, seconds, bytes, device, imageId }: DeployedImage): string {
+  const sources = Object.entries(bytes)
+    .filter(([, count]) => count > 0)
+    .map(([source, count]) => `${formatBytes(count)} from ${source}`)
+  return [
+    `${imageId} is on ${device}: read back, ${hash.algo} ${hash.value}`,
+    `${sources.join(', ')} in ${formatDuration(seconds)}`,
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+// Owns the process: argv, environment, signals, exit code, and the introduction of the extensions to
+// the agent. Does not parse and does not work; agent/cli does.
+import { readFileSync } from 'node:fs'
+import type { OutputStream } from './cli/command-line.ts'
+import { createLifecycle } from './cli/lifecycle.ts'
+import { runCommandLine } from './cli/program.ts'
+import { createLogger } from './telemetry/logger.ts'
+
+const argv = process.argv.slice(2)
+const manifest: { version: string } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+)
+const lifecycle = createLifecycle({
+  process,
+  // run logs to stdout for the journal; the others keep it for their result
+  log: createLogger({ level: 'error', destination: argv[0] === 'run' ? 1 : 2 }),
+  exit: (code) => process.exit(code),
+})
+const code = await runCommandLine(argv, {
+  // biome-ignore lint/style/noProcessEnv: the one place; everything below is given it
+  env: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: lifecycle.signal,
+  now: () => Date.now(),
+  random: Math.random,
+  version: manifest.version,
+  loadExtensions: async () => ({
+    createExtensions: (await import('../extensions/index.ts')).createExtensions,
+    createSeedingKeeper: (await import('../extensions/seeding-keeper.ts')).createSeedingKeeper,
+  }),
+})
+const exitCode = lifecycle.exitCode() ?? code
+// keep-alive sockets and library threads must not keep a finished command from ending
+await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+process.exit(argv[0] === 'run' && exitCode === 143 ? 0 : exitCode)
+
+/** Waits until everything written so far has left for the pipe; at most a second for a reader that is gone. */
+function flushed(stream: OutputStream & NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 1000).unref()
+    stream.write('', () => resolve())
+  })
+}
