@@ -53,7 +53,7 @@ bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@node test/bench/write-bench.ts
 
 docs: $(MODULES) ## write the generated pages of docs/ anew
-	@node docs/generate.ts
+	@node test/support/write-docs.ts
 
 clean: ## remove build/ (node_modules stays)
 	rm -rf build
