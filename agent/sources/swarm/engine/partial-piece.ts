@@ -85,6 +85,11 @@ export class PartialPiece<P> {
     return this.#nextFresh < this.blockCount ? this.#nextFresh++ : -1
   }
 
+  /** The block was taken and not asked for after all. */
+  putBack(block: number): void {
+    if (this.copies(block) === 0) this.#freed.push(block)
+  }
+
   /** A block asked for exactly once, before `latest`; -1 if there is none. The end-game's choice. */
   findDuplicate(latest: number, isAskedOf: (block: number) => boolean): number {
     for (let block = 0; block < this.blockCount; block++) {

@@ -65,6 +65,14 @@ export class PieceBoard {
     peer.wanted += Number(isWanted(state))
   }
 
+  /** A bitfield says anew what the peer has. */
+  replacePieces(peer: Peer, has: (piece: number) => boolean): void {
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (has(piece)) this.addPiece(peer, piece)
+      else this.removePiece(peer, piece)
+    }
+  }
+
   removePiece(peer: Peer, piece: number): void {
     if (peer.has[piece] !== 1) return
     peer.has[piece] = 0

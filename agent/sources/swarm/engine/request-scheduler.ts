@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the requests to peers: started pieces first, then the rarest, then the end-game; pipelines kept
+// full. Does not verify pieces and does not talk to the origin.
+import { BLOCK_BYTES, type PartialPiece } from './partial-piece.ts'
+import type { Peer, PendingBlock } from './peer.ts'
+import type { PieceBoard } from './piece-board.ts'
+import type { PieceWork } from './piece-work.ts'
+import type { TokenBucket } from './token-bucket.ts'
+
+/** Without free pieces or memory a block is asked for twice after this long. */
+const DUPLICATE_AFTER_MS = 1500
+/** In the end-game a peer with fewer requests than this may duplicate another's. */
+const ENDGAME_IDLE_REQUESTS = 4
+
+export interface RequestSchedulerDeps {
+  readonly board: PieceBoard
+  readonly work: PieceWork
+  readonly budget: TokenBucket
+  readonly pieceLength: number
+  readonly now: () => number
+  readonly random: () => number
+  /** Runs `work` soon, after the messages at hand. */
+  readonly defer: (work: () => void) => void
+}
+
+export class RequestScheduler {
+  readonly #deps: RequestSchedulerDeps
+  readonly #blocksPerPiece: number
+  readonly #awaitingFill = new Set<Peer>()
+  #isFillDue = false
+  #isStopped = false
+  /** Bytes that came although they were there already. */
+  duplicateBytes = 0
+
+  constructor(deps: RequestSchedulerDeps) {
+    this.#deps = deps
+    this.#blocksPerPiece = Math.ceil(deps.pieceLength / BLOCK_BYTES)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  fillAllLater(): void {
+    for (const peer of this.#deps.board.peers) this.#awaitingFill.add(peer)
+    this.#schedule()
+  }
+
+  fillLater(peer: Peer): void {
+    this.#awaitingFill.add(peer)
+    this.#schedule()
+  }
+
+  /** Others may fetch what this peer owes us: it is too slow, or gone. */
+  giveBack(peer: Peer): void {
+    const { partials } = this.#deps.work
+    for (const [key, { partial, block }] of [...peer.pending]) {
+      peer.pending.delete(key)
+      peer.wire.cancel(partial.piece, partial.blockOffset(block), partial.blockLength(block))
+      if (partials.get(partial.piece) === partial) partial.noteLost(block)
+    }
+    for (const partial of partials.values()) {
+      if (partial.exclusiveTo === peer) this.#deps.work.abandon(partial)
+    }
+    this.fillAllLater()
+  }
+
+  #schedule(): void {
+    if (this.#isFillDue) return
+    this.#isFillDue = true
+    this.#deps.defer(() => {
+      this.#isFillDue = false
+      const peers = shuffled([...this.#awaitingFill], this.#deps.random)
+      this.#awaitingFill.clear()
+      for (const peer of peers) this.#fill(peer)
+    })
+  }
+
+  #fill(peer: Peer): void {
+    const { board, budget } = this.#deps
+    if (this.#isStopped || !board.peers.has(peer)) return
+    if (peer.wire.isPeerChoking || peer.wanted === 0) return
+    const depth = peer.pipelineDepth
+    while (peer.pending.size < depth) {
+      const choice = this.#choose(peer)
+      if (choice === undefined) return
+      if (!budget.take(BLOCK_BYTES)) {
+        choice.partial.putBack(choice.block)
+        return
+      }
+      this.#request(peer, choice)
+    }
+  }
+
+  #choose(peer: Peer): PendingBlock | undefined {
+    for (const partial of this.#deps.work.partials.values()) {
+      if (!mayAsk(peer, partial)) continue
+      const block = partial.takeFree()
+      if (block >= 0) return { partial, block }
+    }
+    const fresh = peer.startable > 0 ? this.#startRarest(peer) : undefined
+    if (fresh) return { partial: fresh, block: fresh.takeFree() }
+    return this.#chooseDuplicate(peer)
+  }
+
+  #startRarest(peer: Peer): PartialPiece<Peer> | undefined {
+    const { board, work, random } = this.#deps
+    if (!work.hasRoom) return undefined
+    const piece = board.rarity.pickRarest((each) => peer.has[each] === 1, random)
+    return piece < 0 ? undefined : work.openForPeer(piece, peer)
+  }
+
+  #chooseDuplicate(peer: Peer): PendingBlock | undefined {
+    const isEndgame = this.#deps.board.rarity.size === 0
+    if (peer.isSnubbed || (isEndgame && peer.pending.size >= ENDGAME_IDLE_REQUESTS))
+      return undefined
+    const latest = this.#deps.now() - (isEndgame ? 0 : DUPLICATE_AFTER_MS)
+    for (const partial of this.#deps.work.partials.values()) {
+      if (!mayAsk(peer, partial)) continue
+      const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
+      const block = partial.findDuplicate(latest, isPending)
+      if (block >= 0) return { partial, block }
+    }
+    return undefined
+  }
+
+  #request(peer: Peer, { partial, block }: PendingBlock): void {
+    const now = this.#deps.now()
+    const key = this.#key(partial, block)
+    if (peer.pending.size === 0 && !peer.isSnubbed) peer.owesSince = now
+    peer.pending.set(key, { partial, block })
+    partial.noteRequested(block, now)
+    const length = partial.blockLength(block)
+    peer.wire.request(partial.piece, partial.blockOffset(block), length, (bytes) => {
+      if (peer.pending.delete(key)) this.#onBlock(peer, partial, block, bytes)
+    })
+  }
+
+  #onBlock(peer: Peer, partial: PartialPiece<Peer>, block: number, bytes: Uint8Array | null): void {
+    const isLive = this.#deps.work.partials.get(partial.piece) === partial
+    if (bytes === null || bytes.length !== partial.blockLength(block)) {
+      if (isLive) partial.noteLost(block)
+      this.fillAllLater()
+      return
+    }
+    const now = this.#deps.now()
+    peer.noteBlock(bytes.length, now)
+    this.fillLater(peer)
+    if (!isLive || partial.hasReceived(block)) {
+      this.duplicateBytes += bytes.length
+      return
+    }
+    partial.receive(block, bytes, peer, now)
+    if (partial.copies(block) > 0) this.#cancelOthers(partial, block)
+    if (partial.missingBytes === 0) this.#deps.work.finishFromPeers(partial)
+  }
+
+  #cancelOthers(partial: PartialPiece<Peer>, block: number): void {
+    const key = this.#key(partial, block)
+    for (const peer of this.#deps.board.peers) {
+      if (!peer.pending.delete(key)) continue
+      peer.wire.cancel(partial.piece, partial.blockOffset(block), partial.blockLength(block))
+      this.fillLater(peer)
+    }
+  }
+
+  /** Number of the block within the image. */
+  #key(partial: PartialPiece<Peer>, block: number): number {
+    return partial.piece * this.#blocksPerPiece + block
+  }
+}
+
+function mayAsk(peer: Peer, partial: PartialPiece<Peer>): boolean {
+  return peer.has[partial.piece] === 1 && (partial.exclusiveTo ?? peer) === peer
+}
+
+function shuffled<T>(items: T[], random: () => number): T[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const k = Math.floor(random() * (i + 1))
+    const [a, b] = [items[i] as T, items[k] as T]
+    items[i] = b
+    items[k] = a
+  }
+  return items
+}
