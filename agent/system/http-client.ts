@@ -227,7 +227,13 @@ function createDispatchers(options: HttpClientOptions, timeoutMs: number): Dispa
     opened.set(key, dispatcher)
     return dispatcher
   }
-  const common = { allowH2: false, pipelining: 1, keepAliveTimeout: 4000, connections: 16, maxHeaderSize: 64 * 1024 }
+  const common = {
+    allowH2: false,
+    pipelining: 1,
+    keepAliveTimeout: 4000,
+    connections: 16,
+    maxHeaderSize: 64 * 1024,
+  }
   return {
     for: (url) => {
       const proxy = isProxyExempt(url, options.noProxy)
@@ -368,7 +374,8 @@ function exchange(dispatcher: Dispatcher, request: Exchange): Promise<string | u
         discarded += bytes.length
         if (discarded > 64 * 1024) flow.stop()
       },
-      onResponseEnd: end,
+      // undici counts the connection as busy for this turn still: a request made now would open another
+      onResponseEnd: () => void setImmediate(end),
       onResponseError: (_, error) => {
         // a redirect's own body is of no interest, so neither is its bad end
         if (location !== undefined) end()
