@@ -78,7 +78,7 @@ async function findEsp(request: UefiBootloaderRequest): Promise<Partition> {
   if (marked !== undefined) return marked
   const wanted = request.efiSystemPartUuid?.toLowerCase()
   for (const partition of wanted ? partitions : []) {
-    const { uuid } = await probeFileSystem(exec, devicePath, partition.range)
+    const { uuid } = await probeFileSystem(exec, device, partition.range)
     if ([partition.uniqueGuid, uuid?.toLowerCase()].includes(wanted)) return partition
   }
   throw new AgentError(

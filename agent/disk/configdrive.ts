@@ -184,7 +184,7 @@ async function findConfigPartition(
   const found: Partition[] = []
   for (const partition of (await listPartitions(device)).partitions) {
     if (endOf(partition.range) > device.geometry.sizeBytes) continue
-    const { label } = await probeFileSystem(exec, device.geometry.path, partition.range)
+    const { label } = await probeFileSystem(exec, device, partition.range)
     if (label?.toLowerCase() === LABEL) found.push(partition)
   }
   if (found.length <= 1) return found[0]

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { openBlockDevice } from '../../../agent/disk/block-device.ts'
+import { type BlockDevice, openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { type WrittenConfigDrive, writeConfigDrive } from '../../../agent/disk/configdrive.ts'
 import { readIsoTree } from '../../../agent/disk/iso9660.ts'
 import { exec } from '../../../agent/system/exec.ts'
@@ -114,6 +114,24 @@ describe.skipIf(!canRun)('a config drive', () => {
     expect(Buffer.compare(await bytesAt(loop.path, 20480 * 512, image.length), image)).toBe(0)
     // a second deploy finds the partition again
     expect((await put(loop.path, image)).partition.number).toBe(2)
+  })
+
+  test('finds its partition though the medium does not show it yet', async () => {
+    await using sample = await createSample()
+    await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+    await writeTable(loop.path, 'label: gpt\nstart=2048,size=8192\nstart=128000,size=2048\n')
+    const image = await sample.iso()
+    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    const staged: BlockDevice = {
+      ...device,
+      read: async (offset, target) => {
+        await device.read(offset, target)
+        if (offset === 128_000 * 512) target.set(image)
+      },
+    }
+    const { partition, isNewPartition } = await writeConfigDrive({ device: staged, image, exec })
+    expect(isNewPartition).toBe(false)
+    expect(partition.number).toBe(2)
   })
 
   test('is refused when two partitions ask for it', async () => {
