@@ -8,12 +8,14 @@ import { throwIfAborted } from '../core/deadline.ts'
 import type { BytesBySource, Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
+import { writeConfigDrive } from '../disk/configdrive.ts'
 import { assertNotInUse } from '../disk/in-use.ts'
 import { diskIdentifier } from '../disk/partition-table/mbr.ts'
 import { assertPartitioned, fixBackupGpt } from '../disk/partitioner.ts'
 import type { SourceStats } from '../sources/source.ts'
 import type { Exec } from '../system/exec.ts'
-import type { Root } from '../system/root.ts'
+import { createRoot, type Root } from '../system/root.ts'
+import { deviceNumberOf, findBlockDevice, readQueueNumber } from '../system/sysfs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
@@ -107,6 +109,7 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
     onSource: (source) => {
       stats = () => source.stats()
     },
+    isTrailing: target.device.isDirect && !(await isRotational(devicePath)),
     signal,
     log,
   })
@@ -115,6 +118,10 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
   const staged = createStagedDevice(target.device, image.held, image.original.overwritten)
   await assertPartitioned(staged)
   await fixBackupGpt(staged)
+  if (prepared.configdrive) {
+    progress.begin('configdrive', prepared.configdrive.length)
+    await addConfigDrive(staged, prepared.configdrive, deps)
+  }
   throwIfAborted(signal)
   progress.begin('commit', 0)
   await staged.commit()
@@ -136,6 +143,19 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
     bytes: progress.snapshot().bytes,
     ...(source.name === 'swarm' ? { seeding: serving.move() } : {}),
   }
+}
+
+/** Heads that go to and fro between writing and reading cost more than a second pass (sysfs-block). */
+async function isRotational(path: string): Promise<boolean> {
+  const root = createRoot('/')
+  const number = await deviceNumberOf(path)
+  const device = number === undefined ? undefined : await findBlockDevice(root, number)
+  return device !== undefined && (await readQueueNumber(root, device, 'rotational')) === 1
+}
+
+async function addConfigDrive(device: BlockDevice, image: Uint8Array, deps: DeployImageDeps) {
+  const { exec, log, config } = deps
+  await writeConfigDrive({ device, image, exec, rebuild: config.config_drive_rebuild, log })
 }
 
 async function readRootUuid(disk: BlockDevice): Promise<string> {

@@ -2,7 +2,11 @@
 // Owns everything that can be known and refused before the disk is touched: servers, facts, plan, config
 // drive. `ironswarm plan` ends here.
 import { AgentError } from '../core/errors.ts'
+import { redactUrl } from '../core/redact.ts'
+import { MiB } from '../core/units.ts'
+import { decodeConfigDrive } from '../disk/configdrive.ts'
 import { readGeometry } from '../disk/geometry.ts'
+import { createHttpClient } from '../system/http-client.ts'
 import type { DeployImageDeps, DeployImageRequest } from './deploy-image.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { countBytes } from './image-size.ts'
@@ -14,7 +18,14 @@ export interface PreparedImage extends AsyncDisposable {
   readonly servers: ImageServers
   readonly facts: ImageFacts
   readonly plan: Plan & { readonly sizeBytes: number }
+  /** The file system image of the config drive; null for none. At most 64 MiB. */
+  readonly configdrive: Uint8Array | null
 }
+
+/** Contract 5.3.8: one attempt, without the image's proxies and credentials. */
+const CONFIG_DRIVE_TIMEOUT_MS = 60_000
+/** base64 of a gzip of 64 MiB. */
+const MAX_CONFIG_DRIVE_TEXT_BYTES = 96 * MiB
 
 /** Throws what planImage and gatherImageFacts throw. */
 export async function prepareImage(
@@ -25,7 +36,7 @@ export async function prepareImage(
   const target = await readGeometry(request.devicePath)
   const servers = openImageServers(imageInfo, deps)
   try {
-    const options = { config: deps.config, hasConfigdrive: request.configdrive !== null }
+    const options = { config: deps.config, hasConfigdrive: Boolean(request.configdrive) }
     let facts = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)
     let plan = planImage(imageInfo, facts, target, options)
     if (plan.sizeBytes === null) {
@@ -34,16 +45,35 @@ export async function prepareImage(
       plan = planImage(imageInfo, facts, target, options)
     }
     deps.log.info({ image_id: imageInfo.id, plan: describePlan(plan) }, 'image planned')
+    const configdrive = request.configdrive
+      ? await decodeConfigDrive(request.configdrive, (url) => fetchConfigDrive(url, deps, signal))
+      : null
     const { sizeBytes } = plan
     if (sizeBytes === null) throw new AgentError('InvalidImage', 'the size of the image is unknown')
     return {
       servers,
       facts,
       plan: { ...plan, sizeBytes },
+      configdrive,
       [Symbol.asyncDispose]: () => servers[Symbol.asyncDispose](),
     }
   } catch (error) {
     await servers[Symbol.asyncDispose]()
     throw error
   }
+}
+
+async function fetchConfigDrive(
+  url: string,
+  { config }: DeployImageDeps,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  await using client = createHttpClient({ config })
+  const response = await client.request(url, {
+    signal,
+    timeoutMs: CONFIG_DRIVE_TIMEOUT_MS,
+    maxBytes: MAX_CONFIG_DRIVE_TEXT_BYTES,
+  })
+  if (response.status === 200) return response.bytes
+  throw new AgentError('DeploymentError', `${redactUrl(url)}: status ${response.status}`)
 }

@@ -4,6 +4,7 @@
 import { Coverage } from '../core/coverage.ts'
 import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
+import { endOf } from '../core/extent.ts'
 import { MiB } from '../core/units.ts'
 import { createAlignedPool } from '../disk/aligned-pool.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
@@ -14,8 +15,9 @@ import { fetchImage } from './fetch-image.ts'
 import { createHeldBack, type HeldBack } from './hold-back.ts'
 import { createOriginalImage, type OriginalImage } from './image-reader.ts'
 import type { Plan, PlannedSource } from './plan.ts'
-import { createReadBack } from './read-back.ts'
 import { holdBack, limit, meter, writeTo } from './sinks.ts'
+import { createTrailingReadBack, type TrailingReadBack } from './trailing-read-back.ts'
+import { createWriteJournal, type WriteJournal } from './write-journal.ts'
 
 /** The only memory image bytes pass through on their way to the disk, beside the swarm's own. */
 const POOL = { bufferBytes: 4 * MiB, count: 8 }
@@ -27,6 +29,8 @@ export interface TransferOptions {
   readonly progress: ProgressMeter
   /** Called with each source that is set to work. */
   readonly onSource: (source: ImageSource) => void
+  /** Read the beginning back while the rest comes in. */
+  readonly isTrailing: boolean
   readonly signal: AbortSignal
   readonly log: Logger
 }
@@ -40,7 +44,7 @@ export interface TransferredImage {
 
 /**
  * Resolves when every byte but the held-back ones is on the disk and the image as read back has the
- * expected hash. Throws ImageChecksumError, ImageWriteError, BlockDeviceError, or what the sources throw.
+ * expected hash. Throws ImageChecksumError, ReadBackMismatchError, ImageWriteError, BlockDeviceError, or what the sources throw.
  */
 export async function transferImage(options: TransferOptions): Promise<TransferredImage> {
   const { plan, device, progress, signal, log } = options
@@ -48,10 +52,24 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
   const held = createHeldBack(plan.holdBack)
   const original = createOriginalImage(held, coverage)
   original.useDevice(device)
-  const metered = meter(holdBack(writeTo(device), held), {
+  await using readBack = createTrailingReadBack({
+    device,
+    algo: plan.hash.algo,
     coverage,
-    onCovered: (bytes, from) => progress.add(bytes, from),
-    onRewrite: () => {},
+    held,
+    isTrailing: options.isTrailing,
+  })
+  const { journal, sink: journaled } = createWriteJournal(writeTo(device))
+  const metered = meter(holdBack(journaled, held), {
+    coverage,
+    onCovered: (bytes, from) => {
+      progress.add(bytes, from)
+      readBack.covered()
+    },
+    onRewrite: (range) => {
+      readBack.rewritten(range)
+      journal.forget(range)
+    },
   })
   progress.begin('fetch', plan.sizeBytes, { source: null })
   const source = await fetchImage({
@@ -74,7 +92,7 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
   })
   try {
     await device.sync()
-    await verify(options, held)
+    await verify(options, source, readBack, journal)
     return { source, held, original }
   } catch (error) {
     await source[Symbol.asyncDispose]()
@@ -82,15 +100,36 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
   }
 }
 
-async function verify({ plan, device, progress, signal }: TransferOptions, held: HeldBack) {
+async function verify(
+  options: TransferOptions,
+  source: ImageSource,
+  readBack: TrailingReadBack,
+  journal: WriteJournal,
+): Promise<void> {
+  const { plan, device, progress, signal } = options
   throwIfAborted(signal)
-  progress.begin('read-back', plan.sizeBytes)
-  await using readBack = createReadBack(device, plan.hash.algo, (bytes) => progress.add(bytes))
-  const found = await readBack.finish(plan.sizeBytes, held.ranges, signal)
+  progress.begin('read-back', plan.sizeBytes, { doneBytes: readBack.doneBytes })
+  const found = await readBack.finish((bytes) => progress.add(bytes), signal)
   if (found === plan.hash.value.toLowerCase()) return
+  const facts =
+    `${plan.hash.algo} of ${device.geometry.path} bytes 0–${plan.sizeBytes - 1} is ${found}, ` +
+    `image_info says ${plan.hash.value}; source was ${describeSource(source)}`
+  const bad = await journal.findDifference(device, signal)
+  if (bad) {
+    throw new AgentError(
+      'ReadBackMismatchError',
+      `${facts}. Bytes ${bad.offset}–${endOf(bad) - 1} do not read back as they were written: ` +
+        'the disk or the path to it is suspect; see dmesg and SMART',
+    )
+  }
   throw new AgentError(
     'ImageChecksumError',
-    `${plan.hash.algo} of ${device.geometry.path} bytes 0–${plan.sizeBytes - 1} is ${found}, ` +
-      `image_info says ${plan.hash.value}`,
+    `${facts}. The disk holds what the source sent, so the image there is not the one that was ` +
+      'hashed: check os_hash_value and what the image urls serve',
   )
+}
+
+function describeSource(source: ImageSource): string {
+  const { peers } = source.stats()
+  return source.name === 'swarm' ? `swarm (${peers} peers)` : source.name
 }
