@@ -9,6 +9,7 @@ import type { OptionName } from '../config/options.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
 import type { ExtensionRoom } from './extension-room.ts'
+import { createPlainLog } from './plain-log.ts'
 import { createVirtualMediaReader } from './virtual-media-reader.ts'
 
 /** stdout or stderr, or what stands for them in a test. */
@@ -87,20 +88,24 @@ function camelCase(name: string): string {
   return name.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
 }
 
+/** Where and how a command logs. */
+export interface LogOutput {
+  /**
+   * `journal`: JSON from info on, to stdout; `program`: the same to stderr, stdout is for the result;
+   * `person`: warnings as plain lines on stderr. With `debug` the latter is JSON too, and all say more.
+   */
+  readonly reader: 'journal' | 'program' | 'person'
+  readonly copyTo?: LogStream
+}
+
 /**
  * Loads the configuration and opens the log.
- * @param output `run` logs to stdout for the journal, the others keep stdout for their result; `level`
- *   counts while `debug` is off
  * @throws InvalidConfigError
  */
 export async function openContext(
   line: CommandLine,
   command: Command,
-  output: {
-    readonly logTo: OutputStream
-    readonly level: 'info' | 'warn'
-    readonly copyTo?: LogStream
-  },
+  output: LogOutput,
 ): Promise<Context> {
   const argvFlags = typedFlags(command)
   const paths = (attribute: string) => {
@@ -116,13 +121,18 @@ export async function openContext(
     virtualMedia: createVirtualMediaReader,
   })
   const root = createRoot(loaded.config.os_root)
-  const log = createLogger({
-    level: loaded.config.debug ? 'debug' : output.level,
-    destination: output.logTo.fd ?? output.logTo,
-    ...(output.copyTo ? { copyTo: output.copyTo } : {}),
-  })
+  const log = openLog(line, loaded.config.debug, output)
   for (const warning of loaded.warnings) log.warn({ warning }, 'configuration')
   return { loaded, root, log }
+}
+
+function openLog(line: CommandLine, isDebug: boolean, { reader, copyTo }: LogOutput): Logger {
+  const stream = reader === 'journal' ? line.stdout : line.stderr
+  const copy = copyTo ? { copyTo } : {}
+  if (isDebug) return createLogger({ level: 'debug', destination: stream.fd ?? stream, ...copy })
+  return reader === 'person'
+    ? createLogger({ level: 'warn', destination: createPlainLog(stream), ...copy })
+    : createLogger({ level: 'info', destination: stream.fd ?? stream, ...copy })
 }
 
 /** Sits until the process is asked to end: a restart by the supervisor would change nothing. */

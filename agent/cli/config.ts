@@ -10,7 +10,7 @@ export async function runConfig(line: CommandLine, command: Command): Promise<vo
     line.stdout.write(configurationTable())
     return
   }
-  const { loaded } = await openContext(line, command, { logTo: line.stderr, level: 'warn' })
+  const { loaded } = await openContext(line, command, { reader: 'person' })
   const rows = describeConfig(loaded)
   if (command.getOptionValue('json')) {
     const entries = rows.map(({ name, value, origin }) => [name, { value, origin }])

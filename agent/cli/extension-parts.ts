@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns putting together what the extensions are given: the image pipeline, the boot loader set-up, the
 // end of the machine, each with its dependencies filled in. Does not call any of it.
+import type { Progress } from '../core/events.ts'
 import { installUefiBootloader } from '../disk/bootloader.ts'
 import { deployImage } from '../image/deploy-image.ts'
 import { exec } from '../system/exec.ts'
 import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
-import type { ConsoleProgress } from '../telemetry/console.ts'
 import type { ExtensionParts, SeedingOwner } from './extension-room.ts'
 import type { ServeOptions } from './serve.ts'
 
 /**
  * @param onMachineEnd called instead of an end that `machine_control=log` only logs
- * @param console shows progress to a person at the machine
+ * @param onProgress hears of every image write too, whoever asked for it
  */
 export function createExtensionParts(
   options: ServeOptions,
   seeding: SeedingOwner,
-  console: ConsoleProgress,
+  onProgress: (progress: Progress) => void,
   onMachineEnd: (reason: string) => void,
 ): ExtensionParts {
   const { config, root, log, line } = options
@@ -34,13 +34,13 @@ export function createExtensionParts(
     hardware: options.hardware,
     nodeCache: options.nodeCache,
     refreshNode: options.refreshNode,
-    deployImage: ({ onProgress, ...request }) =>
+    deployImage: (request) =>
       deployImage(
         {
           ...request,
           onProgress: (progress) => {
-            console.show(progress)
             onProgress(progress)
+            request.onProgress(progress)
           },
         },
         { config, exec, root, log, random: line.random, now: () => performance.now() },

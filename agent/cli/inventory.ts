@@ -5,10 +5,7 @@ import { type CommandLine, openContext } from './command-line.ts'
 import { loadMachine } from './machine.ts'
 
 export async function runInventory(line: CommandLine, command: Command): Promise<void> {
-  const { loaded, root, log } = await openContext(line, command, {
-    logTo: line.stderr,
-    level: 'warn',
-  })
+  const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
   const hardware = await loadMachine({ config: loaded.config, root, log })
   const inventory = await hardware.dispatch('listHardwareInfo')
   line.stdout.write(`${JSON.stringify(inventory, null, 2)}\n`)

@@ -12,10 +12,7 @@ import { readImageRequest } from './image-request.ts'
  * @throws whatever would make `write` refuse before it touches the disk
  */
 export async function runPlan(line: CommandLine, command: Command): Promise<void> {
-  const { loaded, root, log } = await openContext(line, command, {
-    logTo: line.stderr,
-    level: 'warn',
-  })
+  const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
   const { config } = loaded
   const request = await readImageRequest(command, config)
   await using prepared = await prepareImage(

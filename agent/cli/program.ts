@@ -33,11 +33,11 @@ export function createProgram(line: CommandLine): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => line.stdout.write(text),
-      writeErr: (text) => line.stderr.write(`ironswarm: ${text.replace(/^error: /, '')}`),
-      outputError: (text, write) => write(text),
+      writeErr: (text) => line.stderr.write(text),
+      outputError: (text, write) =>
+        write(`ironswarm: ${text.trim().replace(/^error: /, '')}; see ironswarm --help\n`),
     })
     .addHelpText('after', exitCodeHelp())
-    .showHelpAfterError('(--help shows the flags)')
   const add = (
     parent: Command,
     name: string,

@@ -34,11 +34,7 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
   const { signal } = line
   const startedAt = line.now() / 1000
   const recent = createRecentLines(MiB)
-  const context = await openContext(line, command, {
-    logTo: line.stdout,
-    level: 'info',
-    copyTo: recent,
-  })
+  const context = await openContext(line, command, { reader: 'journal', copyTo: recent })
   const { log, root } = context
   log.info({ version: line.version, hostname: hostname() }, 'agent started')
   if ((await root.readText(RESCUED_FILE)) !== undefined) {

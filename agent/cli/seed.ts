@@ -21,7 +21,7 @@ const REPORT_MS = 10_000
  * @throws InvalidConfigError without any tracker, SwarmError if the seeder cannot go on
  */
 export async function runSeed(line: CommandLine, command: Command): Promise<void> {
-  const { loaded, log } = await openContext(line, command, { logTo: line.stderr, level: 'warn' })
+  const { loaded, log } = await openContext(line, command, { reader: 'person' })
   const { config } = loaded
   const path = String(command.getOptionValue('path'))
   const torrent = command.getOptionValue('torrent') as string | undefined

@@ -7,6 +7,7 @@ import { type ApiTls, createApiServer } from '../api/server.ts'
 import { createRunner } from '../commands/runner.ts'
 import type { Config } from '../config/options.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
+import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { callbackUrl, findAdvertisedAddress } from '../ironic/address.ts'
@@ -55,7 +56,12 @@ export async function serve(options: ServeOptions): Promise<string> {
     now: () => performance.now(),
     log,
   })
-  const parts = createExtensionParts(options, seeding, consoles, machineEnd.resolve)
+  let lastProgress: Progress | undefined
+  const onProgress = (progress: Progress) => {
+    lastProgress = progress
+    consoles.show(progress)
+  }
+  const parts = createExtensionParts(options, seeding, onProgress, machineEnd.resolve)
   const tls = await chooseTls(options)
   let heartbeater: Heartbeater | undefined
   const runner = createRunner({
@@ -67,7 +73,7 @@ export async function serve(options: ServeOptions): Promise<string> {
   const server = createApiServer({
     runner,
     tokens,
-    status: () => statusOf(options, runner, seeding),
+    status: () => statusOf(options, runner, seeding, lastProgress),
     version: line.version,
     startedAt,
     tls: tls?.api,
@@ -182,12 +188,14 @@ function statusOf(
   { found }: ServeOptions,
   runner: ReturnType<typeof createRunner>,
   seeding: { isSeeding(): boolean },
+  lastProgress: Progress | undefined,
 ): JsonObject {
   const running = runner.progress()
+  const finished = lastProgress?.step === 'done' ? lastProgress : null
   return {
     node_uuid: found?.nodeUuid ?? null,
     command: running?.command_name ?? null,
-    progress: running?.progress ?? null,
+    progress: running?.progress ?? finished,
     is_seeding: seeding.isSeeding(),
   }
 }

@@ -27,10 +27,7 @@ interface Verified {
  */
 export async function runVerify(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
-  const context = await openContext(line, command, {
-    logTo: line.stderr,
-    level: isJson ? 'info' : 'warn',
-  })
+  const context = await openContext(line, command, { reader: isJson ? 'program' : 'person' })
   const view = openProgress(line, isJson)
   const startedAt = performance.now()
   using meter = createProgressMeter({ now: () => performance.now(), onProgress: view.show })

@@ -16,10 +16,7 @@ import { type ImageRequest, readImageRequest } from './image-request.ts'
  */
 export async function runWrite(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
-  const context = await openContext(line, command, {
-    logTo: line.stderr,
-    level: isJson ? 'info' : 'warn',
-  })
+  const context = await openContext(line, command, { reader: isJson ? 'program' : 'person' })
   const progress = openProgress(line, isJson)
   try {
     const request = await readImageRequest(command, context.loaded.config)
