@@ -22,7 +22,7 @@ help: ## this list
 # npm writes this file last; it is as new as the installation
 $(MODULES): package.json package-lock.json
 	@echo 'npm: installing the packages of package-lock.json into node_modules'
-	@npm ci --no-audit --no-fund --loglevel=error
+	@npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 setup: $(MODULES) ## npm packages, and as root the Debian packages that tests and demo use
@@ -41,7 +41,8 @@ test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devic
 	@vitest run test/integration/ironic
 
 demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off] [IMAGE=file.raw]
-	@$(PACKAGES) agent
+	@$(PACKAGES) agent $(if $(IMAGE),,instance-image)
+	@$(if $(IMAGE),,node image-build/instance-image.ts)
 	@node test/e2e/demo/main.ts
 
 instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made from Debian packages
