@@ -69,6 +69,13 @@ describe('image.install_bootloader on a machine booted by UEFI', () => {
     expect((await install(none, { root_uuid: '0x1234ABCD' })).result).toBeNull()
   })
 
+  test('refuses to go on to GRUB where the ESP holds no loader and the image is a partition', async () => {
+    const none = { files: UEFI, answers: EFIBOOTMGR, installUefiBootloader: async () => false }
+    await expect(install(none, { root_uuid: FS_UUID })).rejects.toMatchObject({
+      type: 'InvalidImage',
+    })
+  })
+
   test('leaves boot entries alone, with a warning, where there is no efibootmgr', async () => {
     const { bootloaders, log } = await install({ files: UEFI })
     expect(bootloaders).toEqual([])

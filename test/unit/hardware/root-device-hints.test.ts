@@ -21,7 +21,8 @@ describe('a root device hint matches', () => {
     ['with >= and <=', { size: '>= 100', hctl: '0:0:0:0' }],
     ['with > a larger number', { size: '> 99.5' }],
     ['with < a smaller number, without blank', { size: '<101' }],
-    ['a closed range at its ends', { size: '<range-in> [ 100 200 ]' }],
+    ['a closed range at its lower end', { size: '<range-in> [ 100 200 ]' }],
+    ['a closed range at its upper end', { size: '<range-in> ( 50 100 ]' }],
     ['a half-open range inside', { size: '<range-in> ( 99 101 )' }],
     ['one of several numbers', { size: '<or> 50 <or> 100' }],
     ['a model in any case, blanks trimmed', { model: '  samsung mz7km480 ' }],
@@ -52,6 +53,7 @@ describe('a root device hint does not match', () => {
     ['a size that is nearly equal', { size: 99 }],
     ['with = a disk that is smaller', { size: '= 101' }],
     ['a range that excludes its end', { size: '<range-in> [ 50 100 )' }],
+    ['a range that excludes its beginning', { size: '<range-in> ( 100 200 ]' }],
     ['numbers that are not among the choices', { size: '<or> 50 <or> 101' }],
     ['a part of the text without <in>', { model: 'samsung' }],
     [
