@@ -4,7 +4,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises'
+import { mkdir, readFile, rm, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { formatBytes } from '../../../agent/core/units.ts'
@@ -13,11 +13,11 @@ import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
 import { startTracker } from '../../support/tracker.ts'
 import { createMachine, type Machine } from './machine.ts'
 import { type DemoSettings, PROJECT } from './settings.ts'
+import { removeStaleRuns, runFolder } from './stale-runs.ts'
 
 const run = promisify(execFile)
 const GiB = 1024 ** 3
 const MiB = 1024 ** 2
-/** Runs live under here, one folder each, named after the process that owns them. */
 const RUNS = join(PROJECT, 'build/demo')
 
 export interface Lab extends AsyncDisposable {
@@ -31,10 +31,10 @@ export interface Lab extends AsyncDisposable {
 
 /** Builds everything up to machines that are switched off. On failure nothing is left behind. */
 export async function createLab(settings: DemoSettings, signal: AbortSignal): Promise<Lab> {
-  await removeStaleRuns()
+  await removeStaleRuns(RUNS)
   await checkSpace(settings)
   await using stack = new AsyncDisposableStack()
-  const folder = join(RUNS, `run-${process.pid}`)
+  const folder = runFolder(RUNS)
   await mkdir(folder, { recursive: true })
   stack.defer(() => rm(folder, { recursive: true, force: true }))
 
@@ -122,26 +122,5 @@ async function checkSpace({ nodes, imageBytes }: DemoSettings): Promise<void> {
     throw new Error(
       `${nodes} disks need ${formatBytes(neededBytes)} under build/, ${formatBytes(bavail * bsize)} are free; take fewer NODES=`,
     )
-  }
-}
-
-/** A run that was killed outright could not clean up: its loop devices and files go now. */
-async function removeStaleRuns(): Promise<void> {
-  await mkdir(RUNS, { recursive: true })
-  for (const name of await readdir(RUNS)) {
-    const owner = /^run-(\d+)$/.exec(name)?.[1]
-    if (owner === undefined || existsSync(`/proc/${owner}`)) continue
-    const folder = join(RUNS, name)
-    const { stdout } = await run('losetup', [
-      '--list',
-      '--noheadings',
-      '-O',
-      'NAME,BACK-FILE',
-    ]).catch(() => ({ stdout: '' }))
-    for (const line of stdout.split('\n')) {
-      const [device, file] = line.trim().split(/\s+/)
-      if (device && file?.startsWith(`${folder}/`)) await run('losetup', ['--detach', device])
-    }
-    await rm(folder, { recursive: true, force: true })
   }
 }
