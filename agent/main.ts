@@ -9,13 +9,16 @@ import { runCommandLine } from './cli/program.ts'
 import { createLogger } from './telemetry/logger.ts'
 
 const argv = process.argv.slice(2)
+const isAgent = argv[0] === 'run'
 const manifest: { version: string } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 )
 const lifecycle = createLifecycle({
   process,
   // run logs to stdout for the journal; the others keep it for their result
-  log: createLogger({ level: 'error', destination: argv[0] === 'run' ? 1 : 2 }),
+  log: createLogger({ level: 'error', destination: isAgent ? 1 : 2 }),
+  // being stopped is how an agent ends well
+  terminatedCode: isAgent ? 0 : undefined,
   exit: (code) => process.exit(code),
 })
 const code = await runCommandLine(argv, {
@@ -32,10 +35,9 @@ const code = await runCommandLine(argv, {
     createSeedingKeeper: (await import('../extensions/seeding-keeper.ts')).createSeedingKeeper,
   }),
 })
-const exitCode = lifecycle.exitCode() ?? code
 // keep-alive sockets and library threads must not keep a finished command from ending
 await Promise.all([flushed(process.stdout), flushed(process.stderr)])
-process.exit(argv[0] === 'run' && exitCode === 143 ? 0 : exitCode)
+process.exit(lifecycle.exitCode() ?? code)
 
 /** Waits until everything written so far has left for the pipe; at most a second for a reader that is gone. */
 function flushed(stream: OutputStream & NodeJS.WriteStream): Promise<void> {

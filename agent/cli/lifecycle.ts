@@ -16,7 +16,9 @@ export interface LifecycleOptions {
   readonly log: Logger
   /** Ends the process at once. */
   readonly exit: (code: number) => void
-  /** After a crash or SIGTERM, cleaning up may take this long, ms; 20 000 unless given. */
+  /** Exit code after SIGTERM; 143 unless given. */
+  readonly terminatedCode?: number | undefined
+  /** After a crash or a signal, cleaning up may take this long, ms; 20 000 unless given. */
   readonly graceMs?: number
 }
 
@@ -33,6 +35,7 @@ export interface Lifecycle {
  */
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const { exit, log, graceMs = 20_000 } = options
+  const terminatedCode = options.terminatedCode ?? EXIT_CODES.terminated.code
   const controller = new AbortController()
   let code: number | undefined
 
@@ -45,7 +48,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     if (code !== undefined) exit(EXIT_CODES.interrupted.code)
     else end(EXIT_CODES.interrupted.code, 'interrupted by Ctrl-C')
   })
-  options.process.on('SIGTERM', () => end(EXIT_CODES.terminated.code, 'terminated by SIGTERM'))
+  options.process.on('SIGTERM', () => end(terminatedCode, 'terminated by SIGTERM'))
   const onCrash = (kind: string) => (error: unknown) => {
     log.error({ err: error instanceof Error ? error : new Error(String(error)), kind }, 'crashed')
     code = EXIT_CODES.failed.code
