@@ -31,6 +31,8 @@ const MAX_STRIKES = 3
 const REMEMBERED_RANGES = 4096
 /** Attempts of one range; the swarm engine asks again, perhaps another peer. */
 const MAX_ATTEMPTS = 4
+/** A swarm must not stand still longer than this for an origin that is back. */
+const LONGEST_WAIT_MS = 2000
 const FIRST_WAIT_MS = 200
 
 interface SeedUrl {
@@ -146,7 +148,8 @@ function leastFailed(urls: readonly SeedUrl[]): SeedUrl | undefined {
 }
 
 function waitMs(options: RangeReaderOptions, failures: number): number {
-  const maxMs = options.config.image_download_connection_retry_interval * 1000
+  const intervalMs = options.config.image_download_connection_retry_interval * 1000
+  const maxMs = Math.min(intervalMs, LONGEST_WAIT_MS)
   return randomExponential(options.random, failures, {
     minMs: Math.min(FIRST_WAIT_MS, maxMs),
     maxMs,

@@ -138,6 +138,7 @@ describe('a delivery over HTTP', () => {
 
   test('starts over when the image changed on the server, and ends with the new one', async () => {
     const renewed = randomBytes(SIZE)
+    let isRenewed = false
     await using origin = await createHttpOrigin({
       bytes: image,
       faults: { truncateAfterBytes: [8_000_000] },
@@ -145,7 +146,9 @@ describe('a delivery over HTTP', () => {
     await using client = createHttpClient({ config: PLAIN_CLIENT })
     const disk = createMemoryDisk(SIZE, {
       onWrite: async ({ offset }) => {
-        if (offset > 4_000_000) origin.replace(renewed)
+        if (offset < 4_000_000 || isRenewed) return
+        isRenewed = true
+        origin.replace(renewed)
       },
     })
     await createHttpSource(imageOptions(client, [origin.url])).deliver(disk.request())
@@ -154,6 +157,7 @@ describe('a delivery over HTTP', () => {
 
   test('starts over when the server ignores If-Range and sends a part of the new image', async () => {
     const renewed = randomBytes(SIZE)
+    let isRenewed = false
     await using origin = await createHttpOrigin({
       bytes: image,
       faults: { truncateAfterBytes: [8_000_000], ignoreIfRange: true },
@@ -161,7 +165,9 @@ describe('a delivery over HTTP', () => {
     await using client = createHttpClient({ config: PLAIN_CLIENT })
     const disk = createMemoryDisk(SIZE, {
       onWrite: async ({ offset }) => {
-        if (offset > 4_000_000) origin.replace(renewed)
+        if (offset < 4_000_000 || isRenewed) return
+        isRenewed = true
+        origin.replace(renewed)
       },
     })
     await createHttpSource(imageOptions(client, [origin.url])).deliver(disk.request())
@@ -172,14 +178,19 @@ describe('a delivery over HTTP', () => {
     await using origin = await createHttpOrigin({ bytes: image })
     await using client = createHttpClient({ config: PLAIN_CLIENT })
     let outage: Promise<void> | undefined
+    const options = imageOptions(client, [origin.url], { retries: 100, retryIntervalSeconds: 0.05 })
+    const comeBackOnceMissed = async () => {
+      await origin.goDown()
+      while (!options.logged().includes('ECONNREFUSED')) {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      await origin.comeBack()
+    }
     const disk = createMemoryDisk(SIZE, {
       onWrite: async ({ offset }) => {
-        if (offset < 5_000_000 || outage !== undefined) return
-        await origin.goDown()
-        outage = new Promise((resolve) => setTimeout(() => resolve(origin.comeBack()), 100))
+        if (offset > 5_000_000) outage ??= comeBackOnceMissed()
       },
     })
-    const options = imageOptions(client, [origin.url], { retries: 30, retryIntervalSeconds: 0.05 })
     await createHttpSource(options).deliver(disk.request())
     await outage
     expect(sha256(disk.bytes)).toBe(digest)

@@ -94,7 +94,7 @@ test('whatever the sizes of reads, buffers and ranges, the wanted bytes and no o
         expect(pool.lent()).toBe(0)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 100 },
   )
 })
 
