@@ -87,8 +87,8 @@ function parseCommand(body: unknown): { name: string; params: JsonObject } {
   try {
     parsed = JSON.parse(body instanceof Uint8Array ? Buffer.from(body).toString('utf8') : '')
   } catch (error) {
-    // JSON.parse quotes the text around the error, which may be part of a secret
-    const reason = messageOf(error).replaceAll(/, ?"?[^"]*"?\.\.\..*|".*"/gs, '')
+    // JSON.parse quotes the text around the error, which may be part of a secret.
+    const reason = messageOf(error).replace(/".*"/s, '…')
     throw new HttpFault(400, 'Bad Request', `Failed to decode JSON object: ${reason}`)
   }
   const { name, params } = isObject(parsed) ? parsed : {}

@@ -2,7 +2,7 @@
 // Owns the agent's REST API as a listening server: sockets, TLS, limits, request log. The routes are in
 // routes.ts. Does not run commands.
 import type { Socket } from 'node:net'
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { CommandRunner } from '../commands/runner.ts'
 import { messageOf, systemErrorCode } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
@@ -94,9 +94,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     return sendFault(reply, fault)
   })
   app.setNotFoundHandler(sendNoRoute)
-  // Whatever the content type says, a body is JSON (contract 4.2).
+  // Whatever the content type says, a body is JSON (contract 4.2); even where it is no media type.
+  app.addHook('onRequest', async (request) => {
+    request.raw.headers['content-type'] = 'application/json'
+  })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  )
   addRoutes(app, options)
 
   const bind = async (host: string, port: number) => {
@@ -130,6 +135,9 @@ function createApp(tls: ApiTls | undefined): FastifyInstance {
     requestTimeout: LIMITS.requestTimeout,
     routerOptions: { ignoreTrailingSlash: false },
     return503OnClosing: false,
+    frameworkErrors: (error: Error, _request: unknown, reply: unknown) => {
+      void sendFault(reply as FastifyReply, faultOf(error))
+    },
     clientErrorHandler: (error: Error, socket: Socket) => refuseRawly(error, socket),
   }
   const { headersTimeout, connectionsCheckingInterval, handshakeTimeout } = LIMITS

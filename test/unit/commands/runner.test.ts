@@ -1,0 +1,323 @@
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { Command, CommandContext, CommandResult } from '../../../agent/commands/command.ts'
+import { createRunner, type RunnerOptions } from '../../../agent/commands/runner.ts'
+import { AgentError } from '../../../agent/core/errors.ts'
+import type { Progress } from '../../../agent/core/events.ts'
+import { async_, silentLog, sync, temporaryDirectory } from '../../support/agent-in-process.ts'
+
+const PROGRESS: Progress = {
+  step: 'fetch',
+  doneBytes: 1,
+  totalBytes: 2,
+  percent: 50,
+  rateBytesPerSecond: 1,
+  etaSeconds: 1,
+  source: 'http',
+  bytes: { origin: 1, peers: 0, file: 0 },
+  uploadedBytes: 0,
+  peers: 0,
+}
+
+/** A runner with one extension `x` of these commands. */
+async function startRunner(
+  commands: Record<string, Command>,
+  options: Partial<RunnerOptions> = {},
+) {
+  const directory = await temporaryDirectory()
+  const create = () =>
+    createRunner({
+      extensions: [{ name: 'x', commands }],
+      runDir: directory.path,
+      log: silentLog,
+      ...options,
+    })
+  return {
+    runner: create(),
+    /** As the next process would make it. */
+    restart: create,
+    file: join(directory.path, 'commands.json'),
+    [Symbol.asyncDispose]: directory[Symbol.asyncDispose],
+  }
+}
+
+describe('an asynchronous command', () => {
+  test('is RUNNING at once, with the five keys and the short name, and SUCCEEDED at its end', async () => {
+    const gate = Promise.withResolvers<object>()
+    await using x = await startRunner({ go: async_(() => gate.promise) })
+    const started = await x.runner.execute('x.go', {})
+    expect(started).toEqual({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      command_name: 'go',
+      command_status: 'RUNNING',
+      command_error: null,
+      command_result: null,
+    })
+    gate.resolve({ deploy_step: 1 })
+    expect(await x.runner.whenDone(started.id)).toEqual({
+      ...started,
+      command_status: 'SUCCEEDED',
+      command_result: { deploy_step: 1 },
+    })
+  })
+
+  test('makes every other command busy until it has ended', async () => {
+    const gate = Promise.withResolvers<void>()
+    await using x = await startRunner({ go: async_(() => gate.promise), quick: sync(() => null) })
+    await x.runner.execute('x.go', {})
+    for (const name of ['x.go', 'x.quick', 'unknown.y']) {
+      await expect(x.runner.execute(name, {})).rejects.toMatchObject({
+        type: 'AgentIsBusy',
+        status: 409,
+        message: 'Agent is busy: executing command go',
+      })
+    }
+    gate.resolve()
+    await x.runner.whenDone(x.runner.list()[0]?.id as string)
+    expect((await x.runner.execute('x.quick', {})).command_status).toBe('SUCCEEDED')
+  })
+
+  test('shows its progress while it runs, and not afterwards', async () => {
+    const gate = Promise.withResolvers<void>()
+    const command: Command = {
+      kind: 'async',
+      run: async (_params, context) => {
+        context.progress(PROGRESS)
+        await gate.promise
+        return 'done'
+      },
+    }
+    await using x = await startRunner({ go: command })
+    const { id } = await x.runner.execute('x.go', {})
+    await expect.poll(() => x.runner.get(id).command_result).toEqual({ progress: PROGRESS })
+    expect(x.runner.progress()).toEqual({ command_name: 'go', progress: PROGRESS })
+    gate.resolve()
+    expect((await x.runner.whenDone(id)).command_result).toEqual({ result: 'go: done' })
+    expect(x.runner.progress()).toBeUndefined()
+  })
+
+  test('tells the listener of its end, whatever the end is', async () => {
+    const ended: CommandResult[] = []
+    await using x = await startRunner(
+      {
+        good: async_(() => null),
+        bad: async_(() => {
+          throw new Error('no')
+        }),
+      },
+      { onFinished: (result) => ended.push(result) },
+    )
+    await x.runner.execute('x.good', {}, { wait: true })
+    await x.runner.execute('x.bad', {}, { wait: true })
+    expect(ended.map(({ command_status }) => command_status)).toEqual(['SUCCEEDED', 'FAILED'])
+  })
+
+  test('whose validation fails is refused and leaves no result', async () => {
+    const validate = () => {
+      throw new AgentError('InvalidCommandParamsError', 'urls missing')
+    }
+    await using x = await startRunner({ go: { ...async_(() => null), validate } })
+    await expect(x.runner.execute('x.go', {})).rejects.toMatchObject({ status: 400 })
+    expect(x.runner.list()).toEqual([])
+  })
+})
+
+describe('the form of results', () => {
+  test.each([
+    ['text of a sync command', sync(() => 'text'), { result: 'text' }],
+    ['text of an async command', async_(() => 'text'), { result: 'go: text' }],
+    ['nothing', sync(() => undefined), null],
+    ['an object', async_(() => ({ a: [1] })), { a: [1] }],
+  ])('%s', async (_what, command, expected) => {
+    await using x = await startRunner({ go: command })
+    const result = await x.runner.execute('x.go', {}, { wait: true })
+    expect(result).toMatchObject({ command_status: 'SUCCEEDED', command_result: expected })
+  })
+
+  test.each(['sync', 'async'] as const)('a foreign exception of a %s command', async (kind) => {
+    const run = async () => {
+      throw new TypeError('x is not a function')
+    }
+    await using x = await startRunner({ go: { kind, run } })
+    expect(await x.runner.execute('x.go', {}, { wait: true })).toMatchObject({
+      command_name: 'go',
+      command_status: 'FAILED',
+      command_error: {
+        type: 'CommandExecutionError',
+        code: 500,
+        message: 'Command execution failed',
+        details: 'x is not a function',
+      },
+      command_result: null,
+    })
+  })
+
+  test('a version mismatch has a status of its own', async () => {
+    await using x = await startRunner({
+      go: async_(() => {
+        throw new AgentError('VersionMismatch', '{} is not {a: 1}')
+      }),
+    })
+    expect(await x.runner.execute('x.go', {}, { wait: true })).toMatchObject({
+      command_status: 'CLEAN_VERSION_MISMATCH',
+      command_error: { type: 'VersionMismatch', code: 409 },
+    })
+  })
+
+  test('what cannot be written as JSON is a failure of that command, not of later lists', async () => {
+    await using x = await startRunner({ go: async_(() => ({ size: 1n })) })
+    const result = await x.runner.execute('x.go', {}, { wait: true })
+    expect(result.command_status).toBe('FAILED')
+    expect(() => JSON.stringify(x.runner.list())).not.toThrow()
+  })
+
+  test('secrets of urls are struck out of error details', async () => {
+    await using x = await startRunner({
+      go: async_(() => {
+        throw new AgentError('ImageDownloadError', 'http://s/v1/i?temp_url_sig=abc gave 404')
+      }),
+    })
+    const { command_error } = await x.runner.execute('x.go', {}, { wait: true })
+    expect(command_error?.details).toBe('http://s/v1/i?temp_url_sig=*** gave 404')
+  })
+})
+
+describe('synchronous commands', () => {
+  test('run one after the other, in the order they were asked for', async () => {
+    const order: string[] = []
+    const gate = Promise.withResolvers<void>()
+    await using x = await startRunner({
+      slow: sync(async () => {
+        order.push('slow begins')
+        await gate.promise
+        order.push('slow ends')
+      }),
+      quick: sync(() => void order.push('quick')),
+    })
+    const slow = x.runner.execute('x.slow', {})
+    const quick = x.runner.execute('x.quick', {})
+    expect(x.runner.list()).toEqual([])
+    gate.resolve()
+    await Promise.all([slow, quick])
+    expect(order).toEqual(['slow begins', 'slow ends', 'quick'])
+    expect(x.runner.list().map(({ command_name }) => command_name)).toEqual(['slow', 'quick'])
+  })
+
+  test('of which one is refused do not block those after it', async () => {
+    await using x = await startRunner({ quick: sync(() => null) })
+    const refused = x.runner.execute('x.unknown', {})
+    const quick = x.runner.execute('x.quick', {})
+    await expect(refused).rejects.toMatchObject({ type: 'InvalidCommandError' })
+    expect((await quick).command_status).toBe('SUCCEEDED')
+  })
+})
+
+describe('the next process of the same boot', () => {
+  test('shows the finished results and reports the interrupted command as FAILED', async () => {
+    await using x = await startRunner({
+      steps: sync(() => ({ deploy_steps: {} })),
+      write: async_(() => new Promise(() => undefined)),
+    })
+    await x.runner.execute('x.steps', {})
+    await x.runner.execute('x.write', {})
+    const next = x.restart()
+    expect(next.list().map(({ id }) => id)).toEqual(x.runner.list().map(({ id }) => id))
+    expect(next.list()).toMatchObject([
+      { command_name: 'steps', command_status: 'SUCCEEDED', command_result: { deploy_steps: {} } },
+      {
+        command_name: 'write',
+        command_status: 'FAILED',
+        command_error: { type: 'CommandExecutionError', code: 500 },
+        command_result: null,
+      },
+    ])
+    expect(next.list()[1]?.command_error?.details).toContain('was running')
+    expect((await next.execute('x.steps', {})).command_status).toBe('SUCCEEDED')
+  })
+
+  test('finds no secrets in the file, which only root may read, while the wire has the exact echo', async () => {
+    const step = { interface: 'deploy', step: 'write_image', args: { configdrive: 'H4sISECRET' } }
+    await using x = await startRunner({ go: async_(() => ({ deploy_step: step })) })
+    const result = await x.runner.execute('x.go', {}, { wait: true })
+    expect(result.command_result).toEqual({ deploy_step: step })
+    expect(readFileSync(x.file, 'utf8')).not.toContain('SECRET')
+    expect(statSync(x.file).mode & 0o777).toBe(0o600)
+    expect(x.restart().list()[0]?.command_result).toMatchObject({
+      deploy_step: { interface: 'deploy', step: 'write_image' },
+    })
+  })
+
+  test.each(['', '{', '{}', '[1]', '[{"id":"x"}]'])(
+    'does not look freshly booted when the file holds %j',
+    async (text) => {
+      await using x = await startRunner({})
+      writeFileSync(x.file, text)
+      expect(x.restart().list()).toMatchObject([
+        { command_name: 'execute_deploy_step', command_status: 'FAILED' },
+      ])
+    },
+  )
+
+  test('is never promised: a command that cannot be recorded does not start', async () => {
+    let hasRun = false
+    await using x = await startRunner({
+      go: async_(() => {
+        hasRun = true
+      }),
+    })
+    const runDir = dirname(x.file)
+    rmSync(runDir, { recursive: true })
+    writeFileSync(runDir, 'a file where the directory was')
+    await expect(x.runner.execute('x.go', {})).rejects.toMatchObject({ type: 'InvalidConfigError' })
+    expect(hasRun).toBe(false)
+    expect(x.runner.list()).toEqual([])
+  })
+})
+
+describe('memory', () => {
+  test('of large results is bounded: old ones are let go, the newest is exact', async () => {
+    let made = 0
+    await using x = await startRunner({
+      logs: sync(() => ({ system_logs: `${made++}`.padEnd(20_000_000, 'x') })),
+    })
+    for (let i = 0; i < 5; i++) await x.runner.execute('x.logs', {})
+    const lengths = x.runner.list().map((result) => JSON.stringify(result).length)
+    expect(lengths).toHaveLength(5)
+    expect(lengths[0]).toBeLessThan(1000)
+    expect(lengths.at(-1)).toBeGreaterThan(20_000_000)
+    expect(lengths.reduce((sum, n) => sum + n)).toBeLessThan(70_000_000)
+  })
+})
+
+describe('close()', () => {
+  test('aborts the running command, waits for its end and takes no more', async () => {
+    const command: Command = {
+      kind: 'async',
+      run: (_params, { signal }: CommandContext) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason))
+        }),
+    }
+    await using x = await startRunner({ go: command })
+    const { id } = await x.runner.execute('x.go', {})
+    await x.runner.close()
+    expect(x.runner.get(id)).toMatchObject({
+      command_status: 'FAILED',
+      command_error: { type: 'CancelledError' },
+    })
+    await expect(x.runner.execute('x.go', {})).rejects.toThrow('agent is stopping')
+  })
+
+  test('does not wait for ever for a command that ignores its signal', async () => {
+    await using x = await startRunner(
+      { go: async_(() => new Promise(() => undefined)) },
+      { closeDeadlineMs: 50 },
+    )
+    const { id } = await x.runner.execute('x.go', {})
+    const waiting = x.runner.whenDone(id)
+    await x.runner.close()
+    expect((await waiting).command_status).toBe('RUNNING')
+    expect(x.restart().get(id).command_status).toBe('FAILED')
+  })
+})
