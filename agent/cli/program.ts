@@ -5,6 +5,8 @@ import { Command, CommanderError } from 'commander'
 import { addConfigFlags, type CommandLine } from './command-line.ts'
 import { EXIT_CODES, errorLine, exitCodeHelp, exitCodeOf } from './exit-codes.ts'
 
+const CONFIGDRIVE_DOC = 'file with the config drive: URL or base64 of a gzipped image'
+
 type Action = (line: CommandLine, command: Command) => Promise<void>
 
 /**
@@ -96,7 +98,7 @@ function addDeployCommands(program: Command, add: Add): void {
       'write an image to a device, read it back, verify it',
       async () => (await import('./write.ts')).runWrite,
     ),
-  ).option('--configdrive <file>', 'config drive: URL, base64 text or JSON object in a file')
+  ).option('--configdrive <file>', CONFIGDRIVE_DOC)
   imageFlags(
     add(
       program,
@@ -104,7 +106,7 @@ function addDeployCommands(program: Command, add: Add): void {
       'say what write would do, touching nothing',
       async () => (await import('./plan.ts')).runPlan,
     ),
-  )
+  ).option('--configdrive <file>', CONFIGDRIVE_DOC)
   imageFlags(
     add(
       program,

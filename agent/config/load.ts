@@ -233,9 +233,10 @@ function environmentLayer(
 
 function flagLayer(flags: Partial<Readonly<Record<OptionName, string>>>): Layer {
   return new Map(
-    Object.entries(flags).map(([name, text]) => [
-      name as OptionName,
-      { text, origin: `--${name.replaceAll('_', '-')}` },
-    ]),
+    (Object.entries(flags) as [OptionName, string][]).map(([name, text]) => {
+      const isSwitchedOff = rowOf(name).type === 'bool' && text === 'false'
+      const flag = `--${isSwitchedOff ? 'no-' : ''}${name.replaceAll('_', '-')}`
+      return [name, { text, origin: flag }]
+    }),
   )
 }
