@@ -2,7 +2,8 @@
 # Every target does its own set-up: a Debian machine with Node >= 20, npm, git and make is enough.
 # Node itself is pinned: npm installs the one that runs everything (node_modules/.bin/node).
 
-export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Debian keeps disk tools where only root looks
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 # demo: how many agents, which image, and whether they share it
 export NODES IMAGE SWARM
 
