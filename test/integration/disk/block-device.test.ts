@@ -1,16 +1,30 @@
 import { execFile } from 'node:child_process'
 import { closeSync, openSync, readSync } from 'node:fs'
-import { mkdir, mkdtemp, open, readFile, rm, statfs, truncate } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rm,
+  stat,
+  statfs,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
 import { openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { readGeometry } from '../../../agent/disk/geometry.ts'
-import { assertNotInUse } from '../../../agent/disk/in-use.ts'
+import { assertNotInUse, listUses } from '../../../agent/disk/in-use.ts'
+import { createRoot } from '../../../agent/system/root.ts'
+import { formatDeviceNumber } from '../../../agent/system/sysfs.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
 
 const run = promisify(execFile)
 const MiB = 1024 * 1024
@@ -35,7 +49,9 @@ function readBack(path: string, offset: number, length: number): Uint8Array {
   }
 }
 
-describe.skipIf(!hasLoopDevices('an open block device'))('an open block device', () => {
+const canRun = hasLoopDevices('open block devices') && hasPackages('agent')
+
+describe.skipIf(!canRun)('an open block device', () => {
   test.each([512, 4096] as const)(
     'has the geometry the kernel gives it, %i-byte sectors',
     async (sectorBytes) => {
@@ -178,6 +194,31 @@ describe.skipIf(!hasLoopDevices('an open block device'))('an open block device',
     })
   })
 
+  test('what the kernel tells of a held or anonymously mounted device is a use of it', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: MiB })
+    await using folder = await temporaryFolder()
+    const { rdev } = await stat(loop.path)
+    const sysfs = join(folder.path, 'sys/class/block', basename(loop.path))
+    await mkdir(join(sysfs, 'holders/dm-3'), { recursive: true })
+    await writeFile(join(sysfs, 'dev'), `${formatDeviceNumber(rdev)}\n`)
+    await mkdir(join(folder.path, 'proc/self'), { recursive: true })
+    const row = `40 35 0:44 / /data rw - btrfs ${loop.path} rw\n`
+    await writeFile(join(folder.path, 'proc/self/mountinfo'), row)
+    expect(await listUses(loop.path, { root: createRoot(folder.path) })).toEqual([
+      `${loop.path} is mounted at /data`,
+      `${loop.path} is part of dm-3`,
+    ])
+  })
+
+  test('a fixture root without a mount table does not hide the mounts of the machine', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: 8 * MiB })
+    await run('mkfs.ext4', ['-q', loop.path])
+    await using folder = await temporaryFolder()
+    await using _mounted = await mount(loop.path)
+    const uses = await listUses(loop.path, { root: createRoot(folder.path) })
+    expect(uses).toEqual([expect.stringContaining('is mounted at')])
+  })
+
   test('an unused device passes', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB })
     await assertNotInUse(loop.path)
@@ -195,6 +236,29 @@ describe.skipIf(!hasLoopDevices('an open block device'))('an open block device',
       type: 'ImageWriteError',
       details: expect.stringMatching(new RegExp(`of ${loop.path} failed with (EIO|ENOSPC)`)),
     })
+  })
+
+  test('where O_DIRECT is refused, the page cache is used, and the log says so', async () => {
+    await using folder = await temporaryFolder()
+    await run('mount', ['-t', 'ramfs', 'ramfs', folder.path])
+    try {
+      const path = join(folder.path, 'disk')
+      await using file = await open(path, 'w')
+      await file.truncate(MiB)
+      const lines: unknown[] = []
+      const log = createLogger({
+        level: 'warn',
+        destination: { write: (line) => lines.push(JSON.parse(line)) },
+      })
+      await using device = await openBlockDevice(path, { mode: 'write', log })
+      expect(device.isDirect).toBe(false)
+      expect(lines).toMatchObject([{ device: path, err: { code: 'EINVAL' } }])
+      await device.write(1001, noise(5000, 2))
+      await device.sync()
+      expect(Buffer.compare(readBack(path, 1001, 5000), noise(5000, 2))).toBe(0)
+    } finally {
+      await run('umount', ['--lazy', folder.path])
+    }
   })
 
   test('a read-only device cannot be opened for writing', async () => {

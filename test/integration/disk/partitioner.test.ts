@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { openBlockDevice } from '../../../agent/disk/block-device.ts'
+import { readGeometry } from '../../../agent/disk/geometry.ts'
+import { parseMbr } from '../../../agent/disk/partition-table/mbr.ts'
 import {
   addPartition,
   assertPartitioned,
@@ -10,6 +12,8 @@ import {
   fixBackupGpt,
   listPartitions,
 } from '../../../agent/disk/partitioner.ts'
+import { exec } from '../../../agent/system/exec.ts'
+import { rereadPartitions } from '../../../agent/system/udev.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 
@@ -52,6 +56,10 @@ describe.skipIf(!canRun)('the partitioner', () => {
         await using device = await openBlockDevice(loop.path, { mode: 'write' })
         expect(await fixBackupGpt(device)).toBe('moved')
         expect(await fixBackupGpt(device)).toBe('in-place')
+        const sector = new Uint8Array(sectorBytes)
+        await device.read(0, sector)
+        const protective = { firstLba: 1, sectorCount: 200 * perMiB - 1 }
+        expect(parseMbr(sector)?.partitions).toMatchObject([protective])
       }
       expect(await verify(loop.path)).toContain('No problems found')
       const after = await dump(loop.path)
@@ -172,6 +180,16 @@ describe.skipIf(!canRun)('the partitioner', () => {
     await using loop = await createLoopDevice({ sizeBytes: 8 * MiB })
     await using device = await openBlockDevice(loop.path, { mode: 'write' })
     await expect(assertPartitioned(device)).rejects.toMatchObject({ type: 'DeploymentError' })
+  })
+
+  test('the kernel learns of an added partition while the disk is open', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: 100 * MiB })
+    await sfdisk(loop.path, 'label: gpt\nstart=2048,size=2048\n')
+    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    const added = await addPartition(device, { sizeBytes: 64 * MiB, name: 'config-2' })
+    expect(await rereadPartitions(exec, loop.path)).toBe(true)
+    const { sizeBytes } = await readGeometry(`${loop.path}p2`)
+    expect(sizeBytes).toBe(added.range.length)
   })
 
   test('boot ranges of a tiny disk do not overlap or leave it', () => {

@@ -172,6 +172,15 @@ describe('a GPT', () => {
     )
   })
 
+  test('a header that promises gigabytes of entries is refused before they are read', () => {
+    const gpt = emptyGpt(512, 1000)
+    const header = { ...gpt.header, alternateLba: 2 ** 40, entryCount: 2 ** 24 }
+    const [, sector] = encodeGpt({ ...gpt, header }).primary
+    expect(() => parseGptHeader(sector?.bytes ?? new Uint8Array(), 1)).toThrow(
+      /16777216 entries of 128 bytes/,
+    )
+  })
+
   test('random bytes are no GPT', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 4096 }), (bytes) => {
