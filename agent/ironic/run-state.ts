@@ -38,11 +38,20 @@ export function openRunState(directory: string): RunState {
         writeFileSync(temporary, text, { mode: 0o600, flag: 'wx' })
         renameSync(temporary, pathOf(name))
       } catch (error) {
-        rmSync(temporary, { force: true })
+        removeQuietly(temporary)
         throw unusable(directory, error)
       }
     },
     remove: (name) => rmSync(pathOf(name), { force: true }),
+  }
+}
+
+/** After a failure whose own error matters more. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // the directory itself is gone or is none
   }
 }
 

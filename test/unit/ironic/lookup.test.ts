@@ -1,0 +1,237 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
+import { createIronicClient } from '../../../agent/ironic/client.ts'
+import { type LookupOptions, lookupNode, parseLookup } from '../../../agent/ironic/lookup.ts'
+import { clientConfig, silentLog, temporaryDirectory } from '../../support/agent-in-process.ts'
+import { createFakeIronic } from '../../support/fake-ironic.ts'
+
+const UUID = '28ebd8e5-9f13-4275-a0ae-8e7cfed781e6'
+const MAC = '52:54:00:00:00:01'
+const TOKEN = 'yMKhX_V58h6NirO6xuMiEdkzZs_zEafJYVBbobDwLQs'
+
+/** Looks up with a clock that jumps over every wait and notes it. */
+async function lookUp(apiUrls: readonly string[], options: Partial<LookupOptions> = {}) {
+  await using directory = await temporaryDirectory()
+  await using client = createIronicClient({
+    config: clientConfig(apiUrls, { global_request_id: 'req-77' }),
+    log: silentLog,
+  })
+  const waits: number[] = []
+  let now = 0
+  const wait = async (ms: number) => {
+    waits.push(ms)
+    now += ms
+  }
+  const outcome = await lookupNode({
+    client,
+    tokens: createTokenKeeper({ runDir: directory.path }),
+    config: { lookup_timeout: 600, lookup_interval: 1 },
+    log: silentLog,
+    addresses: () => [MAC, '52:54:00:00:00:99'],
+    random: () => 0.5,
+    now: () => now,
+    wait,
+    ...options,
+  }).catch((error: unknown) => error as Error)
+  return { outcome, waits }
+}
+
+function startIronic() {
+  return createFakeIronic({ nodes: [{ uuid: UUID, mac: MAC }], fastTrack: true })
+}
+
+describe('a lookup', () => {
+  test('names all MAC addresses, the version and the request id, and brings node, config and token', async () => {
+    await using ironic = await startIronic()
+    const { outcome, waits } = await lookUp([ironic.url])
+    expect(outcome).toMatchObject({
+      nodeUuid: UUID,
+      heartbeatTimeoutSeconds: 300,
+      token: 'issued',
+      overrides: {
+        disable_deep_image_inspection: false,
+        permitted_image_formats: ['raw', 'qcow2', 'iso'],
+        enable_bios_bootloader_install: true,
+      },
+    })
+    expect(waits).toEqual([])
+    expect(ironic.apiCalls).toMatchObject([
+      { path: '/', requestId: 'req-77' },
+      {
+        method: 'GET',
+        path: '/v1/lookup?addresses=52%3A54%3A00%3A00%3A00%3A01%2C52%3A54%3A00%3A00%3A00%3A99',
+        apiVersion: '1.62',
+        requestId: 'req-77',
+        body: undefined,
+      },
+    ])
+  })
+
+  test('sends node_uuid only where one is known', async () => {
+    await using ironic = await startIronic()
+    await lookUp([ironic.url], { nodeUuid: UUID })
+    expect(ironic.apiCalls.at(-1)?.path).toMatch(new RegExp(`&node_uuid=${UUID}$`))
+  })
+
+  test('is repeated after 404, and after 409 with longer and longer waits', async () => {
+    await using ironic = await startIronic()
+    ironic.failNext('/v1/lookup', 404, 1)
+    ironic.failNext('/v1/lookup', 409, 4)
+    const { outcome, waits } = await lookUp([ironic.url])
+    expect(outcome).toMatchObject({ nodeUuid: UUID })
+    // uniform between 1 s and min(2^(n-1), 60) s at its middle, plus 5, 10, 30, 30 s for a lock
+    expect(waits).toEqual([1000, 6500, 12_500, 34_500, 38_500])
+  })
+
+  test('gives up with LookupNodeError after lookup_timeout, with the last reason', async () => {
+    await using ironic = await startIronic()
+    ironic.failNext('/v1/lookup', 404, 1000)
+    const { outcome, waits } = await lookUp([ironic.url])
+    expect(outcome).toMatchObject({ type: 'LookupNodeError' })
+    expect((outcome as Error).message).toContain('status 404: Injected by the test')
+    expect(waits.reduce((sum, ms) => sum + ms)).toBe(600_000)
+    expect(Math.max(...waits)).toBeLessThanOrEqual(60_000)
+  })
+
+  test('ends at once when it is stopped', async () => {
+    const stop = new AbortController()
+    stop.abort(new Error('stopped'))
+    const { outcome } = await lookUp(['http://127.0.0.1:9'], { signal: stop.signal })
+    expect(outcome).toMatchObject({ message: 'stopped' })
+  })
+
+  test('of an agent whose token is lost says so', async () => {
+    await using ironic = await startIronic()
+    await lookUp([ironic.url])
+    expect((await lookUp([ironic.url])).outcome).toMatchObject({ token: 'missing' })
+  })
+})
+
+describe('several API URLs', () => {
+  test('are tried in order, and the one that works comes first from then on', async () => {
+    await using ironic = await startIronic()
+    await using client = createIronicClient({
+      config: clientConfig(['http://127.0.0.1:9/', `${ironic.url}/v1/`]),
+      log: silentLog,
+    })
+    const reply = await client.lookup({ addresses: [MAC] })
+    expect(reply.status).toBe(200)
+    expect(client.urls()).toEqual([ironic.url, 'http://127.0.0.1:9'])
+  })
+
+  test('that all fail are all named in the error', async () => {
+    await using client = createIronicClient({
+      config: clientConfig(['http://127.0.0.1:9', 'http://127.0.0.1:10']),
+      log: silentLog,
+    })
+    const error = await client.lookup({ addresses: [MAC] }).catch((e: Error) => e)
+    expect(error).toMatchObject({ type: 'IronicAPIError' })
+    expect(String(error)).toMatch(/127\.0\.0\.1:9.*127\.0\.0\.1:10/)
+  })
+
+  test('are refused when one is no http url', () => {
+    const config = clientConfig(['ftp://x'])
+    expect(() => createIronicClient({ config, log: silentLog })).toThrow(/api_url ftp:\/\/x/)
+  })
+})
+
+describe('the API version', () => {
+  test.each([
+    ['{"default_version":{"version":"1.115"}}', '1.62'],
+    ['{"default_version":{"version":"1.40"}}', '1.40'],
+    ['{}', '1.31'],
+    ['no json', '1.31'],
+  ])('where GET / says %s makes the lookup go out as %s', async (root, expected) => {
+    const seen: unknown[] = []
+    const server = createServer((request, response) => {
+      if (request.url !== '/') seen.push(request.headers['x-openstack-ironic-api-version'])
+      response.end(request.url === '/' ? root : '{}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    await using client = createIronicClient({ config: clientConfig([url]), log: silentLog })
+    await client.lookup({ addresses: [MAC] })
+    expect(seen).toEqual([expected])
+    server.close()
+    server.closeAllConnections()
+  })
+
+  test('is not asked for when it is configured', async () => {
+    await using ironic = await startIronic()
+    const config = clientConfig([ironic.url], { ironic_api_version: '1.50' })
+    await using client = createIronicClient({ config, log: silentLog })
+    await client.lookup({ addresses: [MAC] })
+    expect(ironic.apiCalls.map(({ path, apiVersion }) => [path.slice(0, 10), apiVersion])).toEqual([
+      ['/v1/lookup', '1.50'],
+    ])
+  })
+
+  test('is not guessed while the server behind a gateway is down: no token would be handed out', async () => {
+    await using ironic = await startIronic()
+    ironic.failNext('/', 503, 1)
+    const { outcome } = await lookUp([ironic.url])
+    expect(outcome).toMatchObject({ token: 'issued' })
+    expect(ironic.apiCalls.map(({ path }) => path.slice(0, 10))).toEqual(['/', '/', '/v1/lookup'])
+  })
+})
+
+describe('the answer of a lookup', () => {
+  const config = { heartbeat_timeout: 300, agent_token: TOKEN }
+
+  test.each([
+    ['no object', [], 'the answer is not a JSON object'],
+    ['no node', { config }, 'the answer has no node.uuid'],
+    ['no config', { node: { uuid: UUID } }, 'the answer has no config.heartbeat_timeout'],
+    [
+      'a timeout that is text',
+      { node: { uuid: UUID }, config: { heartbeat_timeout: '300' } },
+      'the answer has no config.heartbeat_timeout',
+    ],
+  ])('with %s is refused', (_what, json, reason) => {
+    expect(parseLookup(json)).toBe(reason)
+  })
+
+  test('of a very old API has the timeout at the top', () => {
+    const json = { node: { uuid: UUID }, heartbeat_timeout: 240 }
+    expect(parseLookup(json)).toMatchObject({ heartbeatTimeoutSeconds: 240 })
+  })
+
+  test.each([
+    [{ agent_md5_checksum_enable: false }, { md5_enabled: false }],
+    [{ disable_deep_image_inspection: null, permitted_image_formats: null }, {}],
+    [{ permitted_image_formats: ['raw'] }, { permitted_image_formats: ['raw'] }],
+    [{ permitted_image_formats: ['raw', 1] }, {}],
+    [{ enable_bios_bootloader_install: false }, {}],
+    [{ enable_bios_bootloader_install: true }, { enable_bios_bootloader_install: true }],
+    [{ tls_min_version: '1.3', tls_cipher_suites: null }, { tls_min_version: '1.3' }],
+    [{ tls_min_version: '1.1', tls_cipher_suites: '' }, {}],
+    [{ agent_skip_bmc_detect: true }, { agent_skip_bmc_detect: true }],
+  ])('with config %j overrides %j', (more, overrides) => {
+    const json = { node: { uuid: UUID }, config: { ...config, ...more } }
+    expect(parseLookup(json)).toMatchObject({ overrides, agentToken: TOKEN })
+    expect((parseLookup(json) as { overrides: object }).overrides).toEqual(overrides)
+  })
+})
+
+describe('the text of an API error', () => {
+  test.each([
+    ['{"error_message": "{\\"faultstring\\": \\"from text\\"}"}', 'from text'],
+    ['{"error_message": {"faultstring": "from object"}}', 'from object'],
+    ['{"error_message": {"title": "a title"}}', 'a title'],
+    ['{"error_message": "plain"}', 'plain'],
+    ['<html>Bad Gateway</html>', '<html>Bad Gateway</html>'],
+  ])('of %s', async (body, expected) => {
+    const server = createServer((request, response) => {
+      response.statusCode = request.url === '/' ? 200 : 400
+      response.end(body)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    await using client = createIronicClient({ config: clientConfig([url]), log: silentLog })
+    expect((await client.lookup({ addresses: [MAC] })).errorText).toBe(expected)
+    server.close()
+    server.closeAllConnections()
+  })
+})
