@@ -11,10 +11,11 @@ import type { Exec } from '../system/exec.ts'
 import { sourceAddress } from '../system/net.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { IronicClient } from './client.ts'
+import { openRunState } from './run-state.ts'
 
 export type AddressConfig = Pick<
   Config,
-  'advertise_host' | 'network_interface' | 'ip_lookup_attempts' | 'ip_lookup_sleep'
+  'advertise_host' | 'network_interface' | 'ip_lookup_attempts' | 'ip_lookup_sleep' | 'run_dir'
 >
 
 export interface AddressOptions {
@@ -26,14 +27,28 @@ export interface AddressOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Kept for the boot; agent-token.ts drops it with the results when another boot begins. */
+const ADDRESS_FILE = 'advertised-address'
+
 /**
- * A host name or an address without brackets, to be asked for once per boot: the conductor refuses a
- * callback_url that changes. Throws LookupAgentIPError.
+ * A host name or an address without brackets. What a route brought is kept in run_dir for as long as the
+ * machine has it: routes change, and the conductor refuses a callback_url that does (contract 3.1).
+ * Throws LookupAgentIPError.
  */
 export async function findAdvertisedAddress(options: AddressOptions): Promise<string> {
-  const { config, log } = options
+  const { config } = options
   if (config.advertise_host !== null) return config.advertise_host.replace(/^\[(.*)\]$/, '$1')
   if (config.network_interface !== null) return addressOfInterface(config.network_interface)
+  const state = openRunState(config.run_dir)
+  const kept = state.read(ADDRESS_FILE)
+  if (kept !== undefined && isLocal(kept)) return kept
+  const found = await searchRoutes(options)
+  state.write(ADDRESS_FILE, found)
+  return found
+}
+
+async function searchRoutes(options: AddressOptions): Promise<string> {
+  const { config, log } = options
   const hosts = await answeringHosts(options)
   for (let attempt = 1; ; attempt++) {
     const reasons: string[] = []
@@ -79,6 +94,12 @@ async function sourceTowards(exec: Exec, host: string): Promise<string | undefin
     if (source !== undefined) return source
   }
   return undefined
+}
+
+function isLocal(address: string): boolean {
+  return Object.values(networkInterfaces()).some((list) =>
+    list?.some((entry) => entry.address === address),
+  )
 }
 
 function addressOfInterface(name: string): string {

@@ -10,7 +10,7 @@ export type TokenOutcome = 'issued' | 'kept' | 'missing'
 export interface TokenKeeper {
   /**
    * Takes `config.agent_token` of a lookup. `issued` means that Ironic handed it out just now: it
-   * believes that the machine has booted freshly, so results of an earlier boot are dropped.
+   * believes that the machine has booted freshly, so what is left of an earlier boot is dropped.
    */
   accept(token: unknown): TokenOutcome
   /** Constant time in the candidate; false while there is no token. */
@@ -28,8 +28,8 @@ export interface TokenKeeperOptions {
 const MIN_TOKEN_LENGTH = 32
 const MASKED = '******'
 const TOKEN_FILE = 'agent-token'
-/** Written by commands/history.ts. */
-const COMMANDS_FILE = 'commands.json'
+/** Of commands/history.ts and address.ts: true of one boot only. */
+const FILES_OF_A_BOOT = ['commands.json', 'advertised-address'] as const
 
 /** Reads the token of an earlier process of this boot, if there is one. Throws InvalidConfigError. */
 export function createTokenKeeper(options: TokenKeeperOptions): TokenKeeper {
@@ -39,7 +39,7 @@ export function createTokenKeeper(options: TokenKeeperOptions): TokenKeeper {
 
   const adopt = (candidate: string): TokenOutcome => {
     if (candidate === token) return 'kept'
-    state.remove(COMMANDS_FILE)
+    for (const file of FILES_OF_A_BOOT) state.remove(file)
     state.write(TOKEN_FILE, candidate)
     token = candidate
     return 'issued'

@@ -1,14 +1,21 @@
+import { rmSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { describe, expect, test } from 'vitest'
+import { join } from 'node:path'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import {
   type AddressOptions,
   callbackUrl,
   findAdvertisedAddress,
 } from '../../../agent/ironic/address.ts'
 import { exec } from '../../../agent/system/exec.ts'
-import { silentLog } from '../../support/agent-in-process.ts'
+import { silentLog, temporaryDirectory } from '../../support/agent-in-process.ts'
+
+const directory = await temporaryDirectory()
+afterAll(() => directory[Symbol.asyncDispose]())
+afterEach(() => rmSync(join(directory.path, 'run'), { recursive: true, force: true }))
 
 const CONFIG = {
+  run_dir: join(directory.path, 'run'),
   advertise_host: null,
   network_interface: null,
   ip_lookup_attempts: 2,
@@ -46,6 +53,13 @@ describe('the advertised address', () => {
   test('is looked for towards URLs that answer, the others are left out', async () => {
     const urls = ['http://127.0.0.1:1', 'http://[::1]:1']
     expect(await find(urls, {}, ['http://127.0.0.1:1'])).toBe('::1')
+  })
+
+  test('stays the same for the boot, whatever the routes say later, while the machine has it', async () => {
+    expect(await find(['http://[::1]:1'])).toBe('::1')
+    expect(await find(['http://127.0.0.1:1'])).toBe('::1')
+    writeFileSync(join(CONFIG.run_dir, 'advertised-address'), '192.0.2.254')
+    expect(await find(['http://127.0.0.1:1'])).toBe('127.0.0.1')
   })
 
   test('is an error that says what to set, after as many rounds as configured', async () => {
