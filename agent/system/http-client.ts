@@ -268,26 +268,22 @@ function proxyFor(url: URL, proxies: Readonly<Record<string, string>>): string |
   throw new HttpFailure('proxy', `proxy ${redactUrl(text)} is not an http or https url`)
 }
 
+/** A connector per connection: each socket has read buffers of its own. */
 function connectorOf(tls: () => TlsOptions, timeoutMs: number): buildConnector.connector {
-  let secure: buildConnector.connector | undefined
   return (target, callback) => {
-    if (target.protocol === 'https:') {
-      secure ??= buildConnector({ ...tls(), allowH2: false, timeout: timeoutMs })
-      return secure(target, callback)
-    }
     const reads = createSocketReads()
     const connect = buildConnector({
+      ...(target.protocol === 'https:' ? tls() : {}),
       allowH2: false,
       timeout: timeoutMs,
       onread: reads.onread,
-      // port belongs to the type of TcpNetConnectOpts; the connector overrides it with the target's
-      port: 80,
+      // demanded by the type; the connector puts the target's port in its place
+      port: 0,
     })
-    const attached: buildConnector.Callback = (...outcome) => {
+    return connect(target, (...outcome) => {
       if (outcome[1]) reads.attach(outcome[1])
       callback(...outcome)
-    }
-    return connect(target, attached)
+    })
   }
 }
 

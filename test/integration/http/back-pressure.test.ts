@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import { createHttpClient } from '../../../agent/system/http-client.ts'
+import { createTestAuthority } from '../../support/http-certificates.ts'
 import {
   createMemoryDisk,
   imageOptions,
@@ -50,6 +51,27 @@ test('several writes are in flight at a time', async () => {
   expect(disk.peakWrites).toBeLessThanOrEqual(4)
   expect(sha256(disk.bytes)).toBe(sha256(image))
 })
+
+test.each(['http', 'https'])(
+  '%s bytes stay whole when the sink halts now and then',
+  async (scheme) => {
+    const tls = scheme === 'https' ? { tls: (await createTestAuthority()).server } : {}
+    await using origin = await createHttpOrigin({ bytes: image, ...tls })
+    await using client = createHttpClient({ config: { ...PLAIN_CLIENT, insecure: true } })
+    let writes = 0
+    const disk = createMemoryDisk(image.length, {
+      pool: createAlignedPool({ bufferBytes: 256 * 1024, count: 2 }),
+      onWrite: async () => {
+        // halts of many lengths, so that reads wait at every stage between socket and pool
+        for (let turn = (writes++ * 7) % 23; turn > 0; turn--) {
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+      },
+    })
+    await createHttpSource(imageOptions(client, [origin.url])).deliver(disk.request())
+    expect(sha256(disk.bytes)).toBe(sha256(image))
+  },
+)
 
 test.each([1, 2])('a pool of %i buffers is enough', async (count) => {
   await using origin = await createHttpOrigin({ bytes: image })
