@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns a swarm on loopback for tests: image, torrent, trackers, nodes with a memory disk each. Nodes run
+// the real source with its worker thread and real sockets.
+import { createHash } from 'node:crypto'
+import type { Socket as UdpSocket } from 'node:dgram'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { Server as Tracker } from 'bittorrent-tracker'
+import { Coverage } from '../../../agent/core/coverage.ts'
+import type { ByteRange } from '../../../agent/core/extent.ts'
+import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
+import type { DeliverRequest } from '../../../agent/sources/source.ts'
+import {
+  type CreateTorrentOptions,
+  createTorrent,
+} from '../../../agent/sources/swarm/create-torrent.ts'
+import type { Metainfo } from '../../../agent/sources/swarm/metainfo.ts'
+import type { WebSeedOptions } from '../../../agent/sources/swarm/protocol.ts'
+import {
+  createSwarmSource,
+  type SwarmLimits,
+  type SwarmSource,
+} from '../../../agent/sources/swarm/swarm-source.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
+
+export const MiB = 1024 * 1024
+
+/** Reproducible bytes that do not repeat. */
+export function imageBytes(length: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(length)
+  const words = new Uint32Array(bytes.buffer, 0, Math.floor(length / 4))
+  let x = seed >>> 0 || 1
+  for (let i = 0; i < words.length; i++) {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    words[i] = x
+  }
+  return bytes
+}
+
+export async function torrentOf(
+  image: Uint8Array,
+  options: Partial<CreateTorrentOptions> = {},
+): Promise<{ torrentFile: Uint8Array; metainfo: Metainfo }> {
+  return await createTorrent({
+    image: { name: 'image.raw', read: async ({ offset, length }) => cut(image, offset, length) },
+    lengthBytes: image.length,
+    pieceLength: 64 * 1024,
+    ...options,
+  })
+}
+
+function cut(image: Uint8Array, offset: number, length: number): Uint8Array {
+  return image.subarray(offset, offset + length)
+}
+
+export interface TestTracker extends AsyncDisposable {
+  readonly url: string
+  /** How often each event came: `started`, `update`, `completed`, `stopped`. */
+  readonly events: Map<string, number>
+}
+
+export async function startTracker(
+  options: { udp?: boolean; port?: number } = {},
+): Promise<TestTracker> {
+  const isUdp = options.udp ?? false
+  const tracker = new Tracker({ udp: isUdp, http: !isUdp, ws: false, stats: false })
+  const events = new Map<string, number>()
+  for (const event of ['start', 'update', 'complete', 'stop'] as const) {
+    tracker.on(event, () => events.set(event, (events.get(event) ?? 0) + 1))
+  }
+  tracker.on('warning', () => undefined)
+  // on one address of IPv4 its IPv6 socket would not bind
+  const host = isUdp ? (undefined as unknown as string) : '127.0.0.1'
+  await new Promise<void>((resolve) => tracker.listen(options.port ?? 0, host, resolve))
+  // the types of this package know no UDP side
+  const udp = (tracker as unknown as { udp4: UdpSocket }).udp4
+  const { port } = (isUdp ? udp.address() : tracker.http.address()) as AddressInfo
+  return {
+    url: `${isUdp ? 'udp' : 'http'}://127.0.0.1:${port}/announce`,
+    events,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        if (!isUdp) tracker.http.closeAllConnections()
+        tracker.close(() => resolve())
+      }),
+  }
+}
+
+/** A TCP server whose connections `onSocket` owns; for trackers and origins that misbehave. */
+export async function startServer(
+  onSocket: (socket: Socket) => void,
+): Promise<{ readonly port: number } & AsyncDisposable> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.on('close', () => sockets.delete(socket))
+    onSocket(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as { port: number }).port,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        for (const socket of sockets) socket.destroy()
+        server.close(() => resolve())
+      }),
+  }
+}
+
+export interface NodeOptions {
+  readonly metainfo: Metainfo
+  readonly trackers?: readonly string[]
+  readonly originUrls?: readonly string[]
+  readonly mode?: 'auto' | 'require'
+  readonly limits?: Partial<SwarmLimits>
+  /** Bytes that another source has written already. */
+  readonly onDisk?: { readonly range: ByteRange; readonly bytes: Uint8Array }
+  readonly signal?: AbortSignal
+  /** Called with each extent before it counts as written. */
+  readonly onWrite?: (range: ByteRange) => Promise<void> | void
+  readonly onLog?: (line: string) => void
+}
+
+export interface TestNode extends AsyncDisposable {
+  readonly source: SwarmSource
+  readonly disk: Uint8Array
+  readonly coverage: Coverage
+  /** Bytes written, so that nothing is written twice. */
+  writtenBytes(): number
+  /** Settles with the delivery. */
+  readonly delivered: Promise<void>
+}
+
+const HTTP_SETTINGS = {
+  image_download_connection_timeout: 10,
+  image_download_connection_retries: 2,
+  image_download_connection_retry_interval: 1,
+  image_download_max_duration: 0,
+  insecure: false,
+  cafile: null,
+  certfile: null,
+  keyfile: null,
+  tls_min_version: '1.2',
+} satisfies WebSeedOptions['config']
+
+/** Starts a node; it seeds until it is disposed of. */
+export function startNode(options: NodeOptions): TestNode {
+  const { metainfo } = options
+  const disk = new Uint8Array(metainfo.lengthBytes)
+  const coverage = new Coverage(metainfo.lengthBytes)
+  if (options.onDisk) {
+    disk.set(options.onDisk.bytes, options.onDisk.range.offset)
+    coverage.add(options.onDisk.range)
+  }
+  let writtenBytes = 0
+  const source = createSwarmSource({
+    metainfo,
+    trackers: options.trackers ?? [],
+    webSeed: options.originUrls && { urls: options.originUrls, config: HTTP_SETTINGS },
+    mode: options.mode ?? 'auto',
+    limits: {
+      uploadLimit: 0,
+      downloadLimit: 0,
+      stallTimeoutMs: 30_000,
+      seedTimeMs: 0,
+      ...options.limits,
+    },
+    listenPort: 0,
+    log: createLogger({
+      level: 'debug',
+      destination: { write: options.onLog ?? (() => undefined) },
+    }),
+  })
+  const request: DeliverRequest = {
+    totalBytes: metainfo.lengthBytes,
+    coverage,
+    pool: createAlignedPool({ bufferBytes: MiB, count: 4 }),
+    signal: options.signal ?? new AbortController().signal,
+    readImage: ({ offset, length }) => {
+      if (!coverage.has({ offset, length })) return Promise.reject(new Error('not on the disk'))
+      return Promise.resolve(cut(disk, offset, length))
+    },
+    sink: {
+      write: async ({ offset, data }) => {
+        const range = { offset, length: data.length }
+        await options.onWrite?.(range)
+        disk.set(data, offset)
+        coverage.add(range)
+        writtenBytes += data.length
+      },
+    },
+  }
+  const delivered = source.deliver(request)
+  delivered.catch(() => undefined)
+  return {
+    source,
+    disk,
+    coverage,
+    writtenBytes: () => writtenBytes,
+    delivered,
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  }
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Waits until `check` holds; the limit is for a broken program, not a measure. */
+export async function until(check: () => boolean, what: string, limitMs = 30_000): Promise<void> {
+  const endsAt = Date.now() + limitMs
+  while (!check()) {
+    if (Date.now() > endsAt) throw new Error(`not within ${limitMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
