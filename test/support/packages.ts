@@ -39,7 +39,7 @@ export const PACKAGE_SETS = {
     purpose: 'a real Ironic to be driven by',
     packages: ['genisoimage', 'ironic-api', 'ironic-conductor'],
   },
-  bench: { purpose: 'curl, the program to compare with', packages: ['curl'] },
+  bench: { purpose: 'curl and nginx, to compare with', packages: ['curl', 'nginx'] },
   'instance-image': {
     purpose: 'what the bootable test image is made with',
     packages: [
@@ -86,14 +86,6 @@ export function hasPackages(set: PackageSetName): boolean {
       `as root: node test/support/packages.ts install ${set}`,
   )
   return false
-}
-
-/** Why no real Ironic can drive agents on loop devices here; undefined where it can. */
-export function missingForRealIronic(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root, for loop devices'
-  const missing = missingPackages('agent', 'ironic')
-  if (missing.length === 0) return undefined
-  return `not installed: ${missing.join(' ')}; as root: node test/support/packages.ts install agent ironic`
 }
 
 /** True where `install` can do something: root and apt-get. */
