@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import type { Command } from 'commander'
 import { applyLookupOverrides } from '../config/lookup-overrides.ts'
 import type { Config } from '../config/options.ts'
-import { sleep } from '../core/deadline.ts'
+import { anySignal, sleep, throwIfAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 import { MiB } from '../core/units.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
@@ -23,6 +23,7 @@ import { serve } from './serve.ts'
 /** Contract 1.5 step 6: how long to wait for a network interface, and how often to look. */
 const INTERFACE_WAIT_MS = 60_000
 const INTERFACE_POLL_MS = 5000
+const REFRESH_SECONDS = 10
 /** A rescue image is running: the agent must leave the machine alone (contract 1.5 step 9, 5.7). */
 const RESCUED_FILE = '/etc/.rescued'
 
@@ -41,6 +42,7 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
     log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
     return await untilAborted(signal)
   }
+  throwIfAborted(signal)
   const before = context.loaded.config
   await using client = openClient(before, log)
   const hardware = await operation(log, 'load hardware managers', {}, () =>
@@ -75,8 +77,8 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
     hardware,
     tokens,
     nodeCache,
-    refreshNode: async () =>
-      client && (await findNode(line, context, { client, hardware, tokens })).node,
+    refreshNode: async (during) =>
+      client && (await lookAgain(line, context, { client, hardware, tokens }, during)).node,
     recentLog: () => recent.text(),
     startedAt,
   })
@@ -121,6 +123,24 @@ async function findNode(
     })
     note({ node_uuid: found.nodeUuid, heartbeat_timeout_s: found.heartbeatTimeoutSeconds })
     return found
+  })
+}
+
+/** While a command waits for the answer: Ironic may refuse it, because the node is locked by the deploy. */
+async function lookAgain(
+  line: CommandLine,
+  { loaded, log }: Context,
+  { client, hardware, tokens }: Parts,
+  during: AbortSignal,
+): Promise<LookedUpNode> {
+  return await lookupNode({
+    client,
+    tokens,
+    config: { ...loaded.config, lookup_timeout: REFRESH_SECONDS },
+    log,
+    addresses: () => macAddresses(hardware),
+    random: line.random,
+    signal: anySignal(line.signal, during),
   })
 }
 

@@ -6,6 +6,7 @@ import { hostname } from 'node:os'
 import { type ApiTls, createApiServer } from '../api/server.ts'
 import { createRunner } from '../commands/runner.ts'
 import type { Config } from '../config/options.ts'
+import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
@@ -35,7 +36,7 @@ export interface ServeOptions {
   readonly hardware: Hardware
   readonly tokens: TokenKeeper
   readonly nodeCache: NodeCache
-  readonly refreshNode: () => Promise<JsonObject | undefined>
+  readonly refreshNode: (signal: AbortSignal) => Promise<JsonObject | undefined>
   readonly recentLog: () => string
   /** Unix seconds. */
   readonly startedAt: number
@@ -80,6 +81,7 @@ export async function serve(options: ServeOptions): Promise<string> {
     log,
   })
   try {
+    throwIfAborted(line.signal)
     const { host, port } = await listen(server, config)
     log.info({ host, port, tls: tls !== undefined }, 'api listening')
     heartbeater = await startHeartbeats(options, port, tls)

@@ -1,0 +1,171 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
+import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
+import { createHttpOrigin } from '../../support/http-origin.ts'
+import { createLoopDevice, hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+import { run, start } from './ironswarm.ts'
+
+const MiB = 1024 * 1024
+const canRun = hasLoopDevices('ironswarm write and verify') && hasPackages('agent')
+
+describe.runIf(canRun)('ironswarm write', () => {
+  let directory: string
+  let image: DiskImage
+  let disk: LoopDevice
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'ironswarm-cli-'))
+    image = await makeDiskImage(join(directory, 'image.raw'), { sizeBytes: 32 * MiB })
+    disk = await createLoopDevice({ sizeBytes: 48 * MiB, directory })
+  })
+  afterAll(async () => {
+    await disk?.[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true, force: true })
+  })
+
+  /** The flags for an image at `url`. */
+  async function flags(url: string, fields: object = {}): Promise<string[]> {
+    const path = join(directory, 'image-info.json')
+    const info = {
+      id: 'image.raw',
+      urls: [url],
+      disk_format: 'raw',
+      os_hash_algo: 'sha256',
+      os_hash_value: image.sha256,
+      ...fields,
+    }
+    await writeFile(path, JSON.stringify(info))
+    return ['--image-info', path, '--device', disk.path]
+  }
+
+  /** So that a disk which cannot boot afterwards was made so by the command under test. */
+  async function makeBootable(url: string): Promise<void> {
+    expect((await run('write', ...(await flags(url)))).code).toBe(0)
+    expect(await bootableTraces(disk.path)).not.toEqual([])
+  }
+
+  test('writes a device from an HTTP server; --json ends stdout with one object', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const ended = await run('write', ...(await flags(origin.url)), '--json')
+    expect(ended.code).toBe(0)
+    expect(ended.stdout.trim().split('\n')).toHaveLength(1)
+    expect(ended.report).toMatchObject({
+      verified: true,
+      hash: { algo: 'sha256', value: image.sha256 },
+      bytes: { origin: image.sizeBytes, peers: 0, file: 0 },
+      device: disk.path,
+    })
+    expect(ended.report['seconds']).toBeGreaterThan(0)
+    for (const line of ended.stderr.trim().split('\n')) expect(JSON.parse(line).level).toBe('info')
+    expect(await differencesFromImage(disk.path, image.path)).toEqual([])
+  })
+
+  test('says in plain lines, without escape codes, what it does when nobody wants JSON', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const ended = await run('write', ...(await flags(origin.url)))
+    expect(ended).toMatchObject({ code: 0, stderr: '' })
+    expect(ended.stdout).toMatch(/^writing the image/m)
+    expect(ended.stdout).toMatch(new RegExp(`read back, sha256 ${image.sha256}`))
+    expect(ended.stdout).not.toContain('\u001B')
+  })
+
+  test('verify finds the image on a larger disk, and one changed byte by exit code 3', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const argv = await flags(origin.url)
+    expect((await run('write', ...argv)).code).toBe(0)
+    const good = await run('verify', ...argv, '--json')
+    expect(good.report).toMatchObject({ verified: true, size_bytes: image.sizeBytes })
+    expect(good.code).toBe(0)
+    const byte = ['if=/dev/urandom', `of=${disk.path}`, 'bs=1', 'count=16', 'seek=20000000']
+    await promisify(execFile)('dd', [...byte, 'conv=notrunc', 'status=none'])
+    const bad = await run('verify', ...argv, '--json')
+    expect(bad.code).toBe(3)
+    expect(bad.report).toMatchObject({ verified: false, error: { type: 'ReadBackMismatchError' } })
+    expect(bad.stderr).toMatch(/^ironswarm: ReadBackMismatchError: sha256 of /m)
+  })
+
+  test('a wrong checksum ends with 3, one line on stderr, and a disk that cannot boot', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    await makeBootable(origin.url)
+    const wrong = { os_hash_value: 'a'.repeat(64) }
+    const ended = await run('write', ...(await flags(origin.url, wrong)))
+    expect(ended.code).toBe(3)
+    expect(ended.stderr.trim().split('\n')).toHaveLength(1)
+    expect(ended.stderr).toMatch(/^ironswarm: ImageChecksumError: /)
+    expect(await bootableTraces(disk.path)).toEqual([])
+  })
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s half-way ends with %d and a disk that cannot boot', async (signal, code) => {
+    await using fast = await createHttpOrigin({ path: image.path })
+    await makeBootable(fast.url)
+    await using origin = await createHttpOrigin({
+      path: image.path,
+      faults: { rateBytesPerSecond: 4 * MiB },
+    })
+    const writing = start(['write', ...(await flags(origin.url)), '--json'])
+    // the first request asks for the size, the second for the image
+    await expect.poll(() => origin.requests.length, { timeout: 20_000 }).toBeGreaterThan(1)
+    writing.child.kill(signal)
+    const ended = await writing.finished
+    expect(ended.code).toBe(code)
+    expect(ended.report).toMatchObject({ verified: false, error: { type: 'CancelledError' } })
+    expect(await bootableTraces(disk.path)).toEqual([])
+  })
+
+  test('a device that another process is writing ends with 4', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const slow = await createHttpOrigin({
+      path: image.path,
+      faults: { rateBytesPerSecond: 4 * MiB },
+    })
+    const first = start(['write', ...(await flags(slow.url)), '--json'])
+    await first.says(/image planned/)
+    // the first one has it open exclusively as soon as it asks for bytes
+    await expect.poll(() => slow.requests.length, { timeout: 20_000 }).toBeGreaterThan(1)
+    const second = await run('write', ...(await flags(origin.url)))
+    expect(second.code).toBe(4)
+    expect(second.stderr).toMatch(/^ironswarm: TargetInUseError: /m)
+    first.child.kill('SIGINT')
+    await first.finished
+    await slow[Symbol.asyncDispose]()
+  })
+
+  test('plan touches nothing and names image, target, sources and steps', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const before = await digestOf(disk.path)
+    const ended = await run('plan', ...(await flags(origin.url)))
+    expect(ended).toMatchObject({ code: 0, stderr: '' })
+    for (const word of ['image.raw', disk.path, image.sha256, origin.url, 'step 1']) {
+      expect(ended.stdout).toContain(word)
+    }
+    expect((await digestOf(disk.path)).equals(before)).toBe(true)
+    const json = await run('plan', ...(await flags(origin.url)), '--json')
+    expect(json.report).toMatchObject({ imageId: 'image.raw', sizeBytes: image.sizeBytes })
+  })
+
+  test.each([
+    ['a file that is not there', 'nowhere.json', /cannot read nowhere\.json/],
+    ['a file that is no JSON', 'README.md', /README\.md is no JSON/],
+    ['a JSON that is no image_info', 'package.json', /InvalidCommandParamsError/],
+  ])('%s for --image-info ends with 2 and says so', async (_name, file, words) => {
+    const ended = await run('write', '--image-info', file, '--device', disk.path)
+    expect(ended.code).toBe(2)
+    expect(ended.stderr.trim().split('\n')).toHaveLength(1)
+    expect(ended.stderr).toMatch(words)
+  })
+})
+
+/** A digest of the whole device. */
+async function digestOf(path: string): Promise<Buffer> {
+  const { stdout } = await promisify(execFile)('sha256sum', [path], { encoding: 'buffer' })
+  return stdout
+}
