@@ -380,9 +380,10 @@ async function send(
       bytes = Uint8Array.from(bytes)
       bytes[corruptAt - at] = (bytes[corruptAt - at] as number) ^ 0xff
     }
-    const isFlushed = response.write(bytes)
+    response.write(bytes)
     await onSent(bytes.length)
-    if (!isFlushed) await drained(response)
+    // asked for only now: the drain may have come while the pace held us up
+    if (response.writableNeedDrain && !response.destroyed) await drained(response)
     at += bytes.length
   }
   if (!cut) return void response.end()
