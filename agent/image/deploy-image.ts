@@ -5,6 +5,7 @@
 import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
 import { throwIfAborted } from '../core/deadline.ts'
+import { isAgentError, toAgentError } from '../core/errors.ts'
 import type { BytesBySource, Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
@@ -75,9 +76,15 @@ export async function deployImage(
     device: request.devicePath,
   }
   return await operation(deps.log, 'write image', fields, async (note) => {
-    const deployed = await deploy(request, deps)
-    note({ hash: deployed.hash, bytes: deployed.bytes })
-    return deployed
+    try {
+      const deployed = await deploy(request, deps)
+      note({ hash: deployed.hash, bytes: deployed.bytes })
+      return deployed
+    } catch (error) {
+      // an abort surfaces as whatever the interrupted call makes of it
+      if (!isAgentError(error)) throwIfAborted(request.signal)
+      throw toAgentError(error)
+    }
   })
 }
 
@@ -105,11 +112,13 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
     plan,
     device: target.device,
     createSource: (planned) => createImageSource(planned, imageInfo, facts, servers, deps),
+    permittedFormats: deps.config.permitted_image_formats,
     progress,
     onSource: (source) => {
       stats = () => source.stats()
     },
     isTrailing: target.device.isDirect && !(await isRotational(devicePath)),
+    maxSeconds: deps.config.image_download_max_duration,
     signal,
     log,
   })

@@ -65,3 +65,20 @@ async function deliver(source: ImageSource, options: FetchOptions): Promise<unkn
     return error
   }
 }
+
+/**
+ * Aborts with ImageDownloadTimeoutError after `seconds`; 0 means never. Disposal stops the clock.
+ * HTTP deliveries watch the same option themselves; this one also holds for the swarm.
+ */
+export function downloadDeadline(seconds: number): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController()
+  const expire = () =>
+    controller.abort(
+      new AgentError(
+        'ImageDownloadTimeoutError',
+        `the image did not arrive within ${seconds} s; raise image_download_max_duration`,
+      ),
+    )
+  const timer = seconds > 0 ? setTimeout(expire, seconds * 1000) : undefined
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
+}

@@ -13,7 +13,7 @@ import { chooseHash, type ExpectedHash, hashFromChecksumFile } from './checksum.
 import { SNIFFED_BYTES } from './image-format.ts'
 import type { ImageInfo } from './image-info.ts'
 import { askForSize } from './image-size.ts'
-import type { ImageFacts } from './plan.ts'
+import { type ImageFacts, isUnnamed } from './plan.ts'
 import { fetchMetainfo } from './torrent-file.ts'
 
 /** Checksum files list a release's images: kilobytes. */
@@ -78,8 +78,7 @@ async function firstBytesOf(
   inquiry: Inquiry,
   probe: ImageProbe | undefined,
 ): Promise<Uint8Array | null> {
-  const { diskFormat } = inquiry.imageInfo
-  if (diskFormat !== null && diskFormat !== 'unknown') return null
+  if (!isUnnamed(inquiry.imageInfo.diskFormat)) return null
   if (!probe?.acceptsRanges || !probe.sizeBytes) return null
   const totalBytes = probe.sizeBytes
   const read = async () => {

@@ -40,6 +40,8 @@ export interface Plan {
   /** No byte at or behind this offset is accepted. */
   readonly limitBytes: number
   readonly format: ImageFormat
+  /** The first bytes are to be looked at as soon as they are there: nobody has said what they are. */
+  readonly isFormatOpen: boolean
   readonly hash: ExpectedHash
   /** In the order they are tried. */
   readonly sources: readonly PlannedSource[]
@@ -74,6 +76,7 @@ export function planImage(
     sizeBytes,
     limitBytes,
     format,
+    isFormatOpen: isUnnamed(imageInfo.diskFormat) && !facts.firstBytes,
     hash: facts.hash,
     sources: sourcesOf(imageInfo, swarm.metainfo, options.config.swarm_mode),
     holdBack: holdBackRanges(limitBytes, target),
@@ -115,11 +118,16 @@ function formatOf(info: ImageInfo, facts: ImageFacts, permitted: readonly string
   const { diskFormat } = info
   // contract 5.3.6: raw and gpt are taken at their word
   if (diskFormat === 'raw' || diskFormat === 'gpt') return diskFormat
-  if (diskFormat !== null && diskFormat !== 'unknown') throw laterFormat(diskFormat)
+  if (!isUnnamed(diskFormat)) throw laterFormat(diskFormat)
   if (!facts.firstBytes) return 'raw'
   const format = detectFormat(facts.firstBytes)
   requireRawFormat(format, permitted)
   return format
+}
+
+/** Ironic sends null when the user gave no format; master also knows the word (contract 5.3.6). */
+export function isUnnamed(diskFormat: string | null): diskFormat is null | 'unknown' {
+  return diskFormat === null || diskFormat === 'unknown'
 }
 
 /** The torrent, if it may be used and speaks of the same image as the server. */

@@ -2,7 +2,7 @@
 // Owns bringing the image to the disk and proving that it is there: sources through the sinks, then the
 // read-back against the expected hash. Does not make the disk bootable; deploy-image.ts does.
 import { Coverage } from '../core/coverage.ts'
-import { throwIfAborted } from '../core/deadline.ts'
+import { anySignal, throwIfAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 import { endOf } from '../core/extent.ts'
 import { MiB } from '../core/units.ts'
@@ -11,8 +11,9 @@ import type { BlockDevice } from '../disk/block-device.ts'
 import type { ImageSource } from '../sources/source.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
-import { fetchImage } from './fetch-image.ts'
+import { downloadDeadline, fetchImage } from './fetch-image.ts'
 import { createHeldBack, type HeldBack } from './hold-back.ts'
+import { detectFormat, requireRawFormat, SNIFFED_BYTES } from './image-format.ts'
 import { createOriginalImage, type OriginalImage } from './image-reader.ts'
 import type { Plan, PlannedSource } from './plan.ts'
 import { holdBack, limit, meter, writeTo } from './sinks.ts'
@@ -26,11 +27,15 @@ export interface TransferOptions {
   readonly plan: Plan & { readonly sizeBytes: number }
   readonly device: BlockDevice
   readonly createSource: (planned: PlannedSource) => ImageSource
+  /** Config `permitted_image_formats`. */
+  readonly permittedFormats: readonly string[]
   readonly progress: ProgressMeter
   /** Called with each source that is set to work. */
   readonly onSource: (source: ImageSource) => void
   /** Read the beginning back while the rest comes in. */
   readonly isTrailing: boolean
+  /** Longest time for the fetch; 0 for no limit (image_download_max_duration). */
+  readonly maxSeconds: number
   readonly signal: AbortSignal
   readonly log: Logger
 }
@@ -59,11 +64,13 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
     held,
     isTrailing: options.isTrailing,
   })
+  const checkFormat = createFormatCheck(options, coverage, held)
   const { journal, sink: journaled } = createWriteJournal(writeTo(device))
   const metered = meter(holdBack(journaled, held), {
     coverage,
     onCovered: (bytes, from) => {
       progress.add(bytes, from)
+      checkFormat()
       readBack.covered()
     },
     onRewrite: (range) => {
@@ -71,6 +78,7 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
       journal.forget(range)
     },
   })
+  using deadline = downloadDeadline(options.maxSeconds)
   progress.begin('fetch', plan.sizeBytes, { source: null })
   const source = await fetchImage({
     planned: plan.sources,
@@ -82,7 +90,7 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
       sink: limit(metered, plan.limitBytes, `image ${plan.imageId}`),
       pool: createAlignedPool(POOL),
       readImage: original.read,
-      signal,
+      signal: anySignal(signal, deadline.signal),
     },
     onSource: (next) => {
       progress.useSource(next.name)
@@ -97,6 +105,22 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
   } catch (error) {
     await source[Symbol.asyncDispose]()
     throw error
+  }
+}
+
+/** Looks at the image's beginning once it is there, if nobody could before (contract 5.3.6). */
+function createFormatCheck(
+  { plan, permittedFormats }: TransferOptions,
+  coverage: Coverage,
+  held: HeldBack,
+): () => void {
+  let isOpen = plan.isFormatOpen
+  const beginning = { offset: 0, length: Math.min(SNIFFED_BYTES, plan.sizeBytes) }
+  return () => {
+    if (!isOpen || !coverage.has(beginning)) return
+    isOpen = false
+    const bytes = held.ranges[0]?.bytes ?? new Uint8Array(0)
+    requireRawFormat(detectFormat(bytes.subarray(0, beginning.length)), permittedFormats)
   }
 }
 

@@ -35,7 +35,7 @@ const IMPATIENT: Partial<Config> = {
   image_download_connection_timeout: 2,
   image_download_connection_retries: 3,
   image_download_connection_retry_interval: 0.2,
-  swarm_stall_timeout: 3,
+  swarm_stall_timeout: 10,
 }
 
 export function testConfig(settings: Partial<Config> = {}): Config {

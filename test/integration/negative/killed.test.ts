@@ -1,0 +1,83 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { describe, expect, test } from 'vitest'
+import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
+import { hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+import { createDeployLab, type DeployLab, deployTo, MiB, openersOf } from '../image/deploy-lab.ts'
+
+const canRun = hasLoopDevices('killed deploys') && hasPackages('agent')
+
+function startDeploy(lab: DeployLab): ChildProcess {
+  return spawn(
+    process.execPath,
+    [
+      join(import.meta.dirname, 'deploy-process.ts'),
+      lab.disk.path,
+      JSON.stringify(lab.imageInfo()),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+}
+
+/** Kills with SIGKILL at the first line that `isMoment` takes; the lines until then. */
+async function killAt(child: ChildProcess, isMoment: (line: string) => boolean): Promise<string[]> {
+  const lines: string[] = []
+  const exited = once(child, 'exit')
+  if (!child.stdout) throw new Error('no stdout')
+  for await (const line of createInterface(child.stdout)) {
+    lines.push(line)
+    if (!isMoment(line)) continue
+    child.kill('SIGKILL')
+    break
+  }
+  await exited
+  return lines
+}
+
+describe.runIf(canRun)('a deploy whose process is killed', () => {
+  test.each([
+    ['while the image comes in', /^fetch [1-9]/],
+    ['when the read-back begins', /^read-back/],
+  ])('%s leaves no bootable disk, and the next deploy succeeds', async (_, moment) => {
+    await using lab = await createDeployLab({ imageBytes: 32 * MiB })
+    lab.origin.faults = { rateBytesPerSecond: 32 * MiB }
+    const lines = await killAt(startDeploy(lab), (line) => moment.test(line))
+    expect(lines.at(-1)).toMatch(moment)
+    expect(await bootableTraces(lab.disk.path)).toEqual([])
+    expect(await openersOf(lab.disk.path)).toEqual([])
+    lab.origin.faults = {}
+    await deployTo(lab.disk.path, lab.imageInfo())
+    expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+  })
+
+  test('at any moment leaves the whole image or no bootable disk', async () => {
+    await using lab = await createDeployLab({ imageBytes: 8 * MiB })
+    for (const delayMs of [0, 5, 10, 20, 40, 80]) {
+      const child = startDeploy(lab)
+      let isCommitting = false
+      await killAt(child, (line) => {
+        if (line.startsWith('commit') && !isCommitting) {
+          isCommitting = true
+          setTimeout(() => child.kill('SIGKILL'), delayMs)
+        }
+        return false
+      })
+      const traces = await bootableTraces(lab.disk.path)
+      const isBootable = traces.includes('boot signature in sector 0')
+      if (isBootable) expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+    }
+  })
+})
+
+describe.runIf(canRun)('the memory of a deploy', () => {
+  test('stays below 256 MiB for an image of 256 MiB', async () => {
+    await using lab = await createDeployLab({ imageBytes: 256 * MiB })
+    const lines = await killAt(startDeploy(lab), () => false)
+    const peakKiB = Number(/^peak (\d+)$/.exec(lines.at(-1) ?? '')?.[1])
+    expect(peakKiB).toBeGreaterThan(0)
+    expect(peakKiB / 1024).toBeLessThan(256)
+  })
+})
