@@ -203,7 +203,7 @@ function wordOnly(text: string): string {
 }
 
 function optionOfEntry({ section, key }: IniEntry): OptionName | undefined {
-  // oslo accepts a name and its `dest`: guard-special-filesystems is guard_special_filesystems
+  // oslo accepts the name of an option, with dashes, and its `dest`, with underscores
   const name = key.replaceAll('-', '_')
   const old = `${section}.${name}`
   return OPTION_NAMES.find((option) => {

@@ -150,11 +150,15 @@ export const OPTIONS = {
   }),
   md5_enabled: bool(true, 'Accept MD5 checksums'),
   permitted_image_formats: list(['raw', 'gpt', 'qcow2'], 'Formats that may be written'),
-  disable_deep_image_inspection: bool(false, 'Trust disk_format without looking'),
+  disable_deep_image_inspection: bool(false, 'Trust disk_format without looking', {
+    noEffect: true,
+  }),
   ignore_bootloader_failure: bool(false, 'A failing bootloader set-up does not fail the deploy', {
     karg: 'ipa-ignore-bootloader-failure',
   }),
-  enable_bios_bootloader_install: bool(false, 'Run grub-install from the image (CVE-2026-43003)'),
+  enable_bios_bootloader_install: bool(false, 'Run grub-install from the image (CVE-2026-43003)', {
+    noEffect: true,
+  }),
   config_drive_rebuild: bool(false, 'Always rebuild the config drive as vfat'),
   // hardware
   disk_wait_attempts: int(10, 'How often to look for a root disk; 0 = do not wait', {
@@ -165,8 +169,9 @@ export const OPTIONS = {
   hardware_initialization_delay: seconds(0, 'Wait before looking at the hardware', {
     karg: 'ipa-hardware-initialization-delay',
   }),
-  guard_special_filesystems: bool(true, 'Never touch disks with special file systems', {
+  guard_special_filesystems: bool(true, 'Never erase disks with special file systems', {
     karg: 'ipa-guard-special-filesystems',
+    noEffect: true,
   }),
   bootif: string('MAC of the interface the machine booted from, as PXE or iPXE write it', {
     karg: 'BOOTIF',
