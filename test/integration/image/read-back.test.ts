@@ -1,0 +1,180 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Coverage } from '../../../agent/core/coverage.ts'
+import { type BlockDevice, openBlockDevice } from '../../../agent/disk/block-device.ts'
+import { createHeldBack, type HeldBack } from '../../../agent/image/hold-back.ts'
+import { createOriginalImage } from '../../../agent/image/image-reader.ts'
+import { writeTo } from '../../../agent/image/sinks.ts'
+import { createTrailingReadBack } from '../../../agent/image/trailing-read-back.ts'
+import { createWriteJournal } from '../../../agent/image/write-journal.ts'
+import { MiB } from './deploy-lab.ts'
+
+const SIZE = 100 * MiB + 12_345
+const HELD = [
+  { offset: 0, length: MiB },
+  { offset: SIZE - 1000, length: 1000 },
+]
+let folder = ''
+let image: Buffer
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ironswarm-read-back-'))
+  image = randomBytes(SIZE)
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** A disk with the image on it, but for the held-back bytes. */
+async function openDisk(): Promise<{ device: BlockDevice; held: HeldBack; coverage: Coverage }> {
+  const path = join(folder, 'disk')
+  const content = Buffer.concat([image, Buffer.alloc(8 * MiB - (SIZE % MiB))])
+  const held = createHeldBack(HELD)
+  held.take({ offset: 0, data: image, from: 'origin' })
+  for (const { offset, length } of HELD) content.fill(0, offset, offset + length)
+  await writeFile(path, content)
+  const coverage = new Coverage(SIZE)
+  return { device: await openBlockDevice(path, { mode: 'write' }), held, coverage }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+const never = new AbortController().signal
+
+describe('the read-back', () => {
+  test.each([
+    ['at the end', false],
+    ['while the image comes in', true],
+  ])('%s hashes the disk together with what is held back', async (_, isTrailing) => {
+    const { device, held, coverage } = await openDisk()
+    await using _device = device
+    await using readBack = createTrailingReadBack({
+      device,
+      algo: 'sha256',
+      coverage,
+      held,
+      isTrailing,
+    })
+    for (let at = 0; at < SIZE; at += MiB) {
+      coverage.add({ offset: at, length: Math.min(MiB, SIZE - at) })
+      readBack.covered()
+    }
+    let reported = 0
+    const before = readBack.doneBytes
+    const digest = await readBack.finish((bytes) => {
+      reported += bytes
+    }, never)
+    expect(digest).toBe(sha256(image))
+    expect(reported).toBeGreaterThan(0)
+    expect(readBack.doneBytes).toBe(SIZE)
+    expect(before).toBeLessThanOrEqual(SIZE)
+  })
+
+  test('begins anew when bytes it has read are written again', async () => {
+    const { device, held, coverage } = await openDisk()
+    await using _device = device
+    await using readBack = createTrailingReadBack({
+      device,
+      algo: 'sha256',
+      coverage,
+      held,
+      isTrailing: true,
+    })
+    coverage.add({ offset: 0, length: SIZE })
+    readBack.covered()
+    while (readBack.doneBytes < 16 * MiB) await new Promise((resolve) => setTimeout(resolve, 5))
+    const changed = Buffer.from(image)
+    changed.fill(0x11, 2 * MiB, 3 * MiB)
+    readBack.rewritten({ offset: 2 * MiB, length: MiB })
+    await device.write(2 * MiB, changed.subarray(2 * MiB, 3 * MiB))
+    expect(await readBack.finish(() => undefined, never)).toBe(sha256(changed))
+  })
+
+  test('ends at once when it is aborted', async () => {
+    const { device, held, coverage } = await openDisk()
+    await using _device = device
+    await using readBack = createTrailingReadBack({
+      device,
+      algo: 'sha256',
+      coverage,
+      held,
+      isTrailing: false,
+    })
+    const controller = new AbortController()
+    const reading = readBack.finish(() => controller.abort(new Error('enough')), controller.signal)
+    await expect(reading).rejects.toThrow('enough')
+  })
+
+  test('of a disk shorter than the image says where it ends', async () => {
+    const { device, held } = await openDisk()
+    await using _device = device
+    const coverage = new Coverage(SIZE + 64 * MiB)
+    await using readBack = createTrailingReadBack({
+      device,
+      algo: 'sha256',
+      coverage,
+      held,
+      isTrailing: false,
+    })
+    await expect(readBack.finish(() => undefined, never)).rejects.toMatchObject({
+      type: 'BlockDeviceError',
+    })
+  })
+})
+
+describe('the write journal', () => {
+  test('finds the extent that reads otherwise than it was written', async () => {
+    const { device } = await openDisk()
+    await using _device = device
+    const { journal, sink } = createWriteJournal(writeTo(device))
+    for (const offset of [2 * MiB, 4 * MiB, 9 * MiB]) {
+      await sink.write({ offset, data: randomBytes(5 * MiB - 77), from: 'peers' })
+      journal.forget({ offset: 4 * MiB, length: 1 })
+    }
+    expect(journal.rememberedBytes).toBe(5 * MiB - 77)
+    expect(await journal.findDifference(device, never)).toBeUndefined()
+    await device.write(12 * MiB, new Uint8Array(1))
+    expect(await journal.findDifference(device, never)).toMatchObject({ offset: 9 * MiB })
+  })
+})
+
+describe('the original image', () => {
+  test('is the held-back bytes from memory and the others from the disk, as they were sent', async () => {
+    const { device, held, coverage } = await openDisk()
+    await using _device = device
+    const original = createOriginalImage(held, coverage)
+    coverage.add({ offset: 0, length: SIZE })
+    // the disk's own partition table, later
+    await device.write(0, Buffer.alloc(4096, 1))
+    const wholes = { offset: 0, length: 64 * 1024 }
+    expect(Buffer.from(await original.read(wholes))).toEqual(image.subarray(0, 64 * 1024))
+    original.useDevice(device)
+    for (const range of [
+      { offset: MiB - 100, length: 300 },
+      { offset: 5 * MiB + 1, length: 70_000 },
+      { offset: SIZE - 2000, length: 2000 },
+    ]) {
+      const { offset, length } = range
+      const bytes = Buffer.from(await original.read(range))
+      expect(bytes.equals(image.subarray(offset, offset + length))).toBe(true)
+    }
+  })
+
+  test('refuses bytes that are not there, or no longer', async () => {
+    const { device, held, coverage } = await openDisk()
+    await using _device = device
+    const original = createOriginalImage(held, coverage)
+    coverage.add({ offset: 0, length: 10 * MiB })
+    const read = (offset: number, length: number) => original.read({ offset, length })
+    await expect(read(2 * MiB, 10)).rejects.toThrow(/not on the disk/)
+    original.useDevice(device)
+    await expect(read(2 * MiB, 10)).resolves.toHaveLength(10)
+    await expect(read(10 * MiB - 5, 10)).rejects.toThrow(/not on the disk/)
+    original.overwritten({ offset: 3 * MiB, length: MiB })
+    await expect(read(3 * MiB - 5, 10)).rejects.toThrow(/not on the disk/)
+    await expect(read(4 * MiB, 10)).resolves.toHaveLength(10)
+  })
+})
