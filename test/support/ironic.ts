@@ -121,7 +121,7 @@ function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): I
   const provision = async (uuid: string, target: string, extra: Record<string, unknown> = {}) => {
     await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target, ...extra })
   }
-  const waitFor: Ironic['waitFor'] = async (uuid, states, timeoutMs = 120_000) => {
+  const waitFor: Ironic['waitFor'] = async (uuid, states, timeoutMs = 150_000) => {
     const end = Date.now() + timeoutMs
     for (;;) {
       const current = await node(uuid)
