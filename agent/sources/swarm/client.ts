@@ -73,8 +73,9 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   })
   client.on('error', (error) => fail(asError(error)))
   try {
-    const torrent = await Promise.race([addTorrent(client, options, fail), failure])
-    return createClient(client, torrent)
+    const strangers: Strangers = new Map()
+    const adding = addTorrent(client, options, strangers, fail)
+    return createClient(client, await Promise.race([adding, failure]), strangers)
   } catch (error) {
     await destroyWithin(client, 1000)
     throw new AgentError('SwarmError', `the swarm client cannot start: ${messageOf(error)}`, {
@@ -83,9 +84,16 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   }
 }
 
+/**
+ * Wires between bitfield and introduction to the engine, each with the pieces that came in since: the
+ * engine does not know these wires yet and the bitfield did not have the pieces.
+ */
+type Strangers = Map<LibraryWire, number[]>
+
 function addTorrent(
   client: LibraryClient,
   options: SwarmClientOptions,
+  strangers: Strangers,
   fail: (error: Error) => void,
 ): Promise<LibraryTorrent> {
   return new Promise((resolve, reject) => {
@@ -106,7 +114,7 @@ function addTorrent(
     takeOver(torrent, book)
     torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
     torrent.on('error', (error) => fail(asError(error)))
-    torrent.on('wire', (wire) => meet(client, torrent, wire, book, options))
+    torrent.on('wire', (wire) => meet(client, torrent, wire, book, strangers, options))
     torrent.on('ready', () => {
       if (torrent.infoHash !== options.infoHash) {
         reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
@@ -140,6 +148,7 @@ function meet(
   torrent: LibraryTorrent,
   wire: LibraryWire,
   book: PeerBook,
+  strangers: Strangers,
   options: SwarmClientOptions,
 ): void {
   const address = `${wire.remoteAddress ?? '?'}:${wire.remotePort ?? 0}`
@@ -157,7 +166,11 @@ function meet(
   superfluous?.destroy()
   if (superfluous === wire) return
   book.connect(wire.peerId)
-  wire.once('close', () => book.disconnect(wire.peerId))
+  strangers.set(wire, [])
+  wire.once('close', () => {
+    book.disconnect(wire.peerId)
+    strangers.delete(wire)
+  })
   const socket = [...(torrent._peers?.values() ?? [])].find((peer) => peer.wire === wire)?.conn
   const adapted = adaptWire({
     wire,
@@ -174,13 +187,20 @@ function meet(
   // the library sends handshake and bitfield first, in microtasks after this event and after `ready`
   const introduce = () =>
     setImmediate(() => {
-      if (!wire.destroyed && !torrent.destroyed) options.onWire(adapted)
+      if (wire.destroyed || torrent.destroyed) return
+      for (const piece of strangers.get(wire) ?? []) wire.have(piece)
+      strangers.delete(wire)
+      options.onWire(adapted)
     })
   if (torrent.ready) introduce()
   else torrent.on('ready', introduce)
 }
 
-function createClient(client: LibraryClient, torrent: LibraryTorrent): SwarmClient {
+function createClient(
+  client: LibraryClient,
+  torrent: LibraryTorrent,
+  strangers: Strangers,
+): SwarmClient {
   return {
     port: client.torrentPort,
     get trackers() {
@@ -193,6 +213,7 @@ function createClient(client: LibraryClient, torrent: LibraryTorrent): SwarmClie
     },
     markHave: (piece) => {
       if (!torrent.destroyed) torrent._markVerified(piece)
+      for (const missed of strangers.values()) missed.push(piece)
     },
     markComplete: () => {
       if (!torrent.destroyed) torrent._checkDone()

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import type { BlockCallback, PeerWire, WireListener } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
 import type { LibraryWire } from './library-types.ts'
+import { isIronswarm } from './peer-book.ts'
 import { type BlockRequest, createUploadGate } from './upload-gate.ts'
 
 /** Longest message we accept: blocks are 16 KiB, a bitfield of 256 Ki pieces 32 KiB. */
@@ -62,6 +63,7 @@ export function adaptWire(deps: WireDeps): PeerWire {
   return {
     peerId: wire.peerId,
     address: deps.address,
+    isSharingOrigin: isIronswarm(wire.peerId),
     get maxRequests() {
       const { reqq } = wire.peerExtendedHandshake
       return typeof reqq === 'number' && reqq > 0 ? reqq : DEFAULT_REQQ

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { LibraryWire } from './library-types.ts'
 
 /** `-IS0001-`, Azureus style (BEP 20), as hex. */
-export const PEER_ID_PREFIX = Buffer.from('-IS0001-').toString('hex')
+const PEER_ID_PREFIX = Buffer.from('-IS0001-').toString('hex')
 /** Addresses tried or queued at a time: PEX from a hostile peer must not fill the memory. */
 const MAX_KNOWN = 200
 const MAX_LEARNED = 4096
@@ -61,12 +61,17 @@ export class PeerBook {
     if (wire.peerId === this.#selfId || this.#banned.has(wire.peerId)) return wire
     for (const rival of rivals) {
       if (isOutgoing(rival) === isOutgoing(wire)) return wire
-      if (!wire.peerId.startsWith(PEER_ID_PREFIX)) continue
+      if (!isIronswarm(wire.peerId)) continue
       const keepsOutgoing = this.#selfId < wire.peerId
       return isOutgoing(wire) === keepsOutgoing ? rival : wire
     }
     return undefined
   }
+}
+
+/** Programs of ours share the origin and agree on which connection stays. */
+export function isIronswarm(peerId: string): boolean {
+  return peerId.startsWith(PEER_ID_PREFIX)
 }
 
 /** A fresh id for one worker. */

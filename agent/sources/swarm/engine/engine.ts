@@ -127,7 +127,7 @@ export class SwarmEngine {
     const board = this.#board
     const peer = new Peer(wire, board.pieceCount)
     board.peers.add(peer)
-    this.#shares.addPeer(wire.peerId)
+    if (wire.isSharingOrigin) this.#shares.addPeer(wire.peerId)
     const refresh = () => {
       wire.setInterested(peer.wanted > 0)
       this.#requests.fillLater(peer)
@@ -191,7 +191,7 @@ export class SwarmEngine {
       onReopened: () => this.#reconsider(),
       onVerified: (_piece, bytes, from) => {
         this.#bytesFrom[from] += bytes
-        this.#gain.note(bytes)
+        this.#gain.note(bytes, from)
       },
       onStored: (piece) => this.#onStored(piece),
       onStoreFailed: () => this.stop(), // whoever stores knows why and decides
@@ -247,7 +247,7 @@ export class SwarmEngine {
     if (!this.#board.peers.has(peer)) return
     this.#board.removePeer(peer)
     this.#requests.giveBack(peer)
-    this.#shares.removePeer(peer.wire.peerId)
+    if (peer.wire.isSharingOrigin) this.#shares.removePeer(peer.wire.peerId)
     // nobody is left to finish these: the origin has to know that they are open again
     for (const partial of this.#work.partials.values()) {
       if (this.#board.rarity.availability(partial.piece) === 0) this.#work.abandon(partial)
@@ -269,8 +269,8 @@ export class SwarmEngine {
       hasPeers: () => this.peerCount > 0,
       isOnlyAtOrigin: (piece) => this.#board.isOnlyAtOrigin(piece),
       peersHave: (piece) => rarity.availability(piece) > 0,
-      pickRescue: () => this.#pickRescue(),
-      isStarving: () => this.#gain.isStarving(),
+      pickRescue: (mayTakeOver) => this.#pickRescue(mayTakeOver),
+      isStarving: (originRate) => this.#gain.isStarving(originRate),
       open: (piece) => this.#work.open(piece),
       finish: (partial) => this.#work.finishFromOrigin(partial),
       abandon: (partial) => this.#work.abandon(partial),
@@ -281,9 +281,9 @@ export class SwarmEngine {
   }
 
   /** Nothing comes in although peers have it: any missing piece, else the one furthest behind. */
-  #pickRescue(): number {
+  #pickRescue(mayTakeOver: boolean): number {
     const piece = this.#board.rarity.pickAny(this.#options.random)
-    if (piece >= 0) return piece
+    if (piece >= 0 || !mayTakeOver) return piece
     const stuckBefore = this.#options.now() - STUCK_PIECE_MS
     const stuck = [...this.#work.partials.values()]
       .filter((partial) => partial.touchedAt < stuckBefore)

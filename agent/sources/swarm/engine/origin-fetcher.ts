@@ -29,9 +29,13 @@ export interface OriginFetcherDeps {
   /** Missing, not started, and no peer has it. */
   isOnlyAtOrigin(piece: number): boolean
   peersHave(piece: number): boolean
-  /** A missing piece to fetch although peers have it, when nothing comes in; -1 if there is none. */
-  pickRescue(): number
-  isStarving(): boolean
+  /**
+   * A missing piece to fetch although peers have it, -1 if there is none; `mayTakeOver` also takes one
+   * from peers that are stuck with it.
+   */
+  pickRescue(mayTakeOver: boolean): number
+  /** Peers bring little compared with what the origin could, bytes per second. */
+  isStarving(originRate: number): boolean
   /** Reserves memory for the piece; undefined if there is none now. */
   open(piece: number): PartialPiece<Peer> | undefined
   /** Takes the filled piece; false if its hash is wrong. */
@@ -50,6 +54,7 @@ export class OriginFetcher {
   readonly #deps: OriginFetcherDeps
   readonly #inFlight = new Map<number, Fetch>()
   #idleSince: number | undefined
+  #helpAfterMs = HELP_AFTER_MS
   #notBefore = 0
   #backoffMs = 0
   #averageMs = 0
@@ -100,15 +105,37 @@ export class OriginFetcher {
     const { shares } = this.#deps
     const isOpen = (piece: number) => this.#deps.isOnlyAtOrigin(piece)
     const own = shares.nextOwn(isOpen)
-    if (own >= 0 || this.#inFlight.size > 0) {
+    if (own >= 0) {
       this.#idleSince = undefined
+      this.#helpAfterMs = HELP_AFTER_MS
       return own
     }
-    this.#idleSince ??= this.#deps.now()
-    if (this.#deps.now() - this.#idleSince < HELP_AFTER_MS) return -1
-    const other = shares.nextAny(isOpen)
-    if (other >= 0) return other
-    return this.#deps.isStarving() ? this.#deps.pickRescue() : -1
+    if (this.#inFlight.size === 0) {
+      this.#idleSince ??= this.#deps.now()
+      const help = this.#chooseHelp(() => shares.nextAny(isOpen))
+      if (help >= 0) return help
+    }
+    // peers have what is left: the origin only if they are slower than it is
+    if (!this.#deps.isStarving(this.#bytesPerSecond)) return -1
+    return this.#deps.pickRescue(this.#inFlight.size === 0)
+  }
+
+  /** Pieces of others that nobody has announced; ever sooner while their owners do nothing. */
+  #chooseHelp(next: () => number): number {
+    const idleMs = this.#deps.now() - (this.#idleSince ?? this.#deps.now())
+    if (idleMs < this.#helpAfterMs) return -1
+    const piece = next()
+    if (piece >= 0) {
+      this.#helpAfterMs /= 2
+      this.#idleSince = undefined
+    }
+    return piece
+  }
+
+  /** What the ranges of a swarm node would bring. Unknown is worth a try: the peers may be slow. */
+  get #bytesPerSecond(): number {
+    if (this.#averageMs === 0) return Number.POSITIVE_INFINITY
+    return (RANGES_IN_SWARM * this.#deps.geometry.pieceLength * 1000) / this.#averageMs
   }
 
   async #fetch(partial: PartialPiece<Peer>): Promise<void> {
@@ -119,7 +146,7 @@ export class OriginFetcher {
       const { signal } = fetch.controller
       await this.#deps.origin.readRange(this.#rangeOf(piece), partial.bytes, signal)
       this.#backoffMs = 0
-      const tookMs = this.#deps.now() - fetch.startedAt
+      const tookMs = Math.max(1, this.#deps.now() - fetch.startedAt)
       this.#averageMs += (tookMs - this.#averageMs) / (this.#averageMs === 0 ? 1 : 4)
       if (!this.#deps.finish(partial)) this.#strike(piece)
     } catch (error) {

@@ -23,6 +23,8 @@ export interface PeerWire {
   readonly peerId: string
   /** `host:port`, for logs. */
   readonly address: string
+  /** Another ironswarm: it takes its share of the origin's pieces. */
+  readonly isSharingOrigin: boolean
   /** How many requests the peer is willing to queue (BEP 10 `reqq`). */
   readonly maxRequests: number
   readonly isPeerChoking: boolean

@@ -1,0 +1,251 @@
+import type { Socket } from 'node:net'
+import { afterEach, expect, test } from 'vitest'
+import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
+import { freePort } from '../../support/processes.ts'
+import { type Conversation, startHostilePeer } from './hostile-peer.ts'
+import {
+  imageBytes,
+  MiB,
+  type NodeOptions,
+  sha256,
+  startNode,
+  startServer,
+  startTracker,
+  type TestNode,
+  torrentOf,
+  until,
+} from './lab.ts'
+
+const resources: AsyncDisposable[] = []
+const keep = <T extends AsyncDisposable>(resource: T): T => {
+  resources.push(resource)
+  return resource
+}
+afterEach(async () => {
+  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
+})
+
+const image = imageBytes(3 * MiB + 777)
+const node = (options: NodeOptions): TestNode => keep(startNode(options))
+const serve = async (faults: HttpOriginFaults = {}) =>
+  keep(await createHttpOrigin({ bytes: image, faults }))
+
+interface LogLine {
+  readonly msg: string
+  readonly reason?: string
+}
+
+function collectLog(): { lines: LogLine[]; onLog: (line: string) => void } {
+  const lines: LogLine[] = []
+  return { lines, onLog: (line) => lines.push(JSON.parse(line)) }
+}
+
+test('a peer that flips bytes is found out and dropped, and the image is right', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const liar = keep(
+    await startHostilePeer(tracker.url, {
+      metainfo,
+      onRequest: (talk, { piece, offset, length }) => {
+        const at = piece * metainfo.pieceLength + offset
+        const block = image.slice(at, at + length)
+        block[0] = (block[0] as number) ^ 0xff
+        talk.sendBlock(piece, offset, block)
+      },
+    }),
+  )
+  const origin = await serve({ delayMs: 30 })
+  const { lines, onLog } = collectLog()
+  const honest = [0, 1].map(() =>
+    node({ metainfo, trackers: [tracker.url], originUrls: [origin.url], onLog }),
+  )
+  await Promise.all(honest.map((each) => each.delivered))
+  for (const each of honest) expect(sha256(each.disk)).toBe(sha256(image))
+  expect(liar.requests()).toBeGreaterThan(0)
+  const dropped = lines.filter((line) => line.msg === 'peer dropped')
+  expect(dropped.length).toBeGreaterThan(0)
+  // nobody but the liar: both honest nodes are still connected to each other
+  await until(() => honest.every((each) => each.source.stats().peers === 1), 'the honest peer')
+})
+
+const UNHELPFUL: Record<string, (talk: Conversation) => void> = {
+  'that answers nothing': () => undefined,
+  'that sends garbage': ({ socket }) => void socket.write(Buffer.alloc(100_000, 0x5a)),
+  'that announces a message of 2 GiB': ({ socket }) => {
+    socket.write(Buffer.from([0x7f, 0xff, 0xff, 0xff, 7]))
+    socket.write(Buffer.alloc(MiB))
+  },
+}
+
+for (const [what, onReady] of Object.entries(UNHELPFUL)) {
+  test(`a peer ${what} does not hinder the others`, async () => {
+    const { metainfo } = await torrentOf(image)
+    const tracker = keep(await startTracker())
+    keep(await startHostilePeer(tracker.url, { metainfo, onReady }))
+    const origin = await serve()
+    const honest = [0, 1].map(() =>
+      node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
+    )
+    await Promise.all(honest.map((each) => each.delivered))
+    for (const each of honest) expect(sha256(each.disk)).toBe(sha256(image))
+  })
+}
+
+/** An HTTP server that reads the request and then does this. */
+const badTracker = async (onRequest: (socket: Socket) => void) => {
+  const server = keep(await startServer((socket) => socket.once('data', () => onRequest(socket))))
+  return `http://127.0.0.1:${server.port}/announce`
+}
+
+test('a tracker that breaks off or stalls in mid-body costs nothing', async () => {
+  const { metainfo } = await torrentOf(image)
+  const head = 'HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\nd8:int'
+  const breaking = await badTracker((socket) => socket.end(head))
+  const stalling = await badTracker((socket) => void socket.write(head))
+  const good = keep(await startTracker())
+  const origin = await serve()
+  const trackers = [breaking, stalling, good.url]
+  const { lines, onLog } = collectLog()
+  const seed = node({ metainfo, trackers, originUrls: [origin.url], onLog })
+  await seed.delivered
+  const leech = node({ metainfo, trackers })
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+  // the library rejects a promise nobody holds: the guard reports it, and the worker lives on
+  await until(() => lines.some((line) => line.msg === 'tracker'), 'the warning')
+  expect(lines.filter((line) => line.msg === 'swarm worker restarted')).toEqual([])
+})
+
+test('without any tracker alive each node falls back to the origin', async () => {
+  const { metainfo } = await torrentOf(image)
+  const dead = `http://127.0.0.1:${await freePort()}/announce`
+  const origin = await serve()
+  const nodes = [0, 1].map(() =>
+    node({ metainfo, trackers: [dead, 'udp://127.0.0.1:1/announce'], originUrls: [origin.url] }),
+  )
+  await Promise.all(nodes.map((each) => each.delivered))
+  expect(origin.bytesSent).toBe(2 * image.length)
+})
+
+test('a tracker that comes up late is found', async () => {
+  const { metainfo } = await torrentOf(image)
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}/announce`
+  const seed = node({
+    metainfo,
+    trackers: [url],
+    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+  })
+  const leech = node({ metainfo, trackers: [url] })
+  await seed.delivered
+  keep(await startTracker({ port }))
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+})
+
+test('the origin dies in mid-way while a peer has everything', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const origin = await serve({ delayMs: 50 })
+  const leech = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
+  await until(() => leech.coverage.coveredBytes > 0, 'the first piece')
+  await origin.goDown()
+  node({
+    metainfo,
+    trackers: [tracker.url],
+    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+  })
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+})
+
+test('the origin is away for a while and nobody else has the image', async () => {
+  const { metainfo } = await torrentOf(image)
+  const origin = await serve({ delayMs: 30 })
+  const leech = node({ metainfo, originUrls: [origin.url] })
+  await until(() => leech.coverage.coveredBytes > 0, 'the first piece')
+  await origin.goDown()
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  await origin.comeBack()
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+})
+
+test('the peers die in mid-way and the origin does the rest', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const origin = await serve({ delayMs: 20 })
+  const seed = node({
+    metainfo,
+    trackers: [tracker.url],
+    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    limits: { uploadLimit: MiB / 2 },
+  })
+  await seed.delivered
+  const leech = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
+  await until(() => seed.source.stats().uploadedBytes > 0, 'an upload')
+  await seed.source[Symbol.asyncDispose]()
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+})
+
+test('an origin with wrong bytes in one place ends in a clear error, not in an endless loop', async () => {
+  const { metainfo } = await torrentOf(image)
+  const origin = await serve({ corruptAt: 200_000 })
+  const leech = node({ metainfo, originUrls: [origin.url] })
+  await expect(leech.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })
+  await expect(leech.delivered).rejects.toThrow(/wrong SHA-1|failed their hash/)
+  const wrongPiece = Math.floor(200_000 / metainfo.pieceLength) * metainfo.pieceLength
+  expect(leech.coverage.has({ offset: wrongPiece, length: 1 })).toBe(false)
+  // three strikes, and pieces that were in flight
+  expect(origin.bytesSent).toBeLessThan(image.length + 8 * metainfo.pieceLength)
+})
+
+test('an origin that ignores Range is given up at once, and peers still count', async () => {
+  const { metainfo } = await torrentOf(image)
+  const origin = await serve({ ignoreRange: true })
+  const lonely = node({ metainfo, originUrls: [origin.url] })
+  await expect(lonely.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })
+  const tracker = keep(await startTracker())
+  node({
+    metainfo,
+    trackers: [tracker.url],
+    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+  })
+  const leech = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+})
+
+test('nothing from anywhere ends in SwarmStalledError, and the coverage stays', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const part = image.slice(0, MiB)
+  const stalled = node({
+    metainfo,
+    trackers: [tracker.url],
+    mode: 'require',
+    limits: { stallTimeoutMs: 1500 },
+    onDisk: { range: { offset: 0, length: MiB }, bytes: part },
+  })
+  await expect(stalled.delivered).rejects.toMatchObject({
+    type: 'SwarmStalledError',
+    kind: 'source',
+  })
+  expect(stalled.coverage.coveredBytes).toBe(MiB)
+})
+
+test('several peers gone at once leave no piece behind', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const origin = await serve({ delayMs: 60 })
+  const nodes = Array.from({ length: 4 }, () =>
+    node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
+  )
+  await until(() => nodes.every((each) => each.coverage.coveredBytes > MiB / 2), 'half a MiB')
+  const [first, second, ...gone] = nodes as [TestNode, TestNode, ...TestNode[]]
+  await Promise.all(gone.map((each) => each.source[Symbol.asyncDispose]()))
+  await Promise.all([first.delivered, second.delivered])
+  expect(sha256(first.disk)).toBe(sha256(image))
+  expect(sha256(second.disk)).toBe(sha256(image))
+})
