@@ -75,6 +75,12 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const { log } = options
   const app = createApp(options.tls)
   app.server.maxConnections = LIMITS.maxConnections
+  // The server itself does not count connections that are still in their TLS handshake.
+  const sockets = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   app.addHook('onResponse', async (request, reply) => {
     const fields = {
       peer: request.ip,
@@ -122,7 +128,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         return bind('0.0.0.0', port)
       }
     },
-    close: () => app.close(),
+    close: async () => {
+      const closed = app.close()
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
   }
 }
 
@@ -161,7 +171,9 @@ function createApp(tls: ApiTls | undefined): FastifyInstance {
 /** What is no HTTP at all, too slow or too long is refused below the routes, in the same words. */
 function refuseRawly(error: Error, socket: Socket): void {
   const code = systemErrorCode(error)
-  if (code === 'ECONNRESET' || !socket.writable) {
+  // Without a finished handshake nothing can be said, and ending politely would wait for it.
+  const isTlsError = /^(ERR_TLS|ERR_SSL|EPROTO)/.test(code ?? '')
+  if (code === 'ECONNRESET' || isTlsError || !socket.writable) {
     socket.destroy()
     return
   }
@@ -178,5 +190,6 @@ function refuseRawly(error: Error, socket: Socket): void {
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroy(),
   )
 }

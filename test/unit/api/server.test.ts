@@ -392,6 +392,19 @@ describe('the listening socket', () => {
     expect(await waiting).toBeInstanceOf(Error)
   })
 
+  test('close() ends a connection that never began its TLS handshake', async () => {
+    const tls = await createSelfSignedCertificate({ address: '127.0.0.1', hostname: 'x' })
+    await using api = await startServer({ tls })
+    const socket = connect(api.port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    await once(socket, 'connect')
+    // a request on another connection: the server has certainly accepted the first one
+    await api.call('GET', '/v1/status')
+    const ended = once(socket, 'close')
+    await api.server.close()
+    await ended
+  })
+
   test('refuses a TLS version below the lowest allowed, and speaks 1.2 where it is', async () => {
     const certificate = await createSelfSignedCertificate({ address: '127.0.0.1', hostname: 'x' })
     for (const [minVersion, works] of [
