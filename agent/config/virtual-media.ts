@@ -31,11 +31,9 @@ const LARGEST_USB_BYTES = 4 * GiB
  * chain. Anything else could be a tenant's disk that carries the label on purpose (contract 1.4).
  */
 export function isVirtualMedium(chain: readonly DeviceChainLink[]): boolean {
-  if (chain.length === 0 || chain.some(({ type }) => type === 'part')) return false
-  return chain.every(
-    ({ type, transport, sizeBytes }) =>
-      type === 'rom' || (type === 'disk' && transport === 'usb' && sizeBytes < LARGEST_USB_BYTES),
-  )
+  const isRemovable = ({ type, transport, sizeBytes }: DeviceChainLink) =>
+    type === 'rom' || (type === 'disk' && transport === 'usb' && sizeBytes < LARGEST_USB_BYTES)
+  return chain.length > 0 && chain.every(isRemovable)
 }
 
 /**

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type AgentProcess, startAgent } from '../../support/agent-process.ts'
-import { differencesFromImage } from '../../support/compare-disk.ts'
+import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
 import { makeDiskImage } from '../../support/disk-image.ts'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
@@ -102,6 +102,38 @@ describe('ironswarm run', () => {
     expect(await agent.exited).toBe(0)
     expect(await agent.log()).toMatch(/"reason":"Cancelled: terminated by SIGTERM".*agent ended/)
   })
+
+  test.runIf(hasLoopDevices('stopping a deploy') && hasPackages('agent'))(
+    'SIGTERM half-way through a deploy: the command ends first, the disk cannot boot, exit code 0',
+    async () => {
+      const image = await makeDiskImage(join(directory, 'image.raw'), { sizeBytes: 32 * MiB })
+      const faults = { rateBytesPerSecond: 4 * MiB }
+      await using origin = await createHttpOrigin({ path: image.path, faults })
+      await using disk = await createLoopDevice({ sizeBytes: 48 * MiB, directory })
+      await writeFile(disk.path, await readFile(image.path), { flag: 'r+' })
+      expect(await bootableTraces(disk.path)).not.toEqual([])
+      const agent = await agentOn(disk.path)
+      const outcome = ironic.deploy(NODE.uuid, {
+        imageInfo: {
+          id: 'image.raw',
+          urls: [origin.url],
+          disk_format: 'raw',
+          os_hash_algo: 'sha256',
+          os_hash_value: image.sha256,
+        },
+      })
+      // the first request asks for the size, the second for the image
+      await expect.poll(() => origin.requests.length, soon).toBeGreaterThan(1)
+      agent.child.kill('SIGTERM')
+      expect(await agent.exited).toBe(0)
+      expect(await agent.log()).toMatch(/"type":"CancelledError".*"msg":"write image failed"/)
+      expect(await bootableTraces(disk.path)).toEqual([])
+      // started again, it tells the conductor that the command failed
+      await using second = await agentOn(disk.path)
+      expect(await outcome).toMatchObject({ state: 'deploy failed' })
+      expect(second.child.exitCode).toBeNull()
+    },
+  )
 
   test('an exception nobody caught is logged without secrets and ends it with 1', async () => {
     const crash = join(directory, 'crash.mjs')
