@@ -373,14 +373,9 @@ async function send(
   const end = cut ? Math.min(plan.end, plan.start + cut.after) : plan.end
   for (let at = plan.start; at < end; ) {
     if (response.destroyed) return
-    let bytes = await body.read(at, Math.min(SLICE_BYTES, end - at))
+    const bytes = await body.read(at, Math.min(SLICE_BYTES, end - at))
     if (bytes.length === 0) break
-    const { corruptAt } = faults
-    if (corruptAt !== undefined && corruptAt >= at && corruptAt < at + bytes.length) {
-      bytes = Uint8Array.from(bytes)
-      bytes[corruptAt - at] = (bytes[corruptAt - at] as number) ^ 0xff
-    }
-    response.write(bytes)
+    response.write(withFlippedByte(bytes, (faults.corruptAt ?? -1) - at))
     await onSent(bytes.length)
     // asked for only now: the drain may have come while the pace held us up
     if (response.writableNeedDrain && !response.destroyed) await drained(response)
@@ -392,6 +387,14 @@ async function send(
   await new Promise<void>((resolve) => response.write('', () => resolve()))
   if (cut.how === 'reset') response.socket?.resetAndDestroy()
   else response.socket?.end()
+}
+
+/** The same bytes, or a copy with the byte at `index` inverted where it lies in them. */
+function withFlippedByte(bytes: Uint8Array, index: number): Uint8Array {
+  if (index < 0 || index >= bytes.length) return bytes
+  const copy = Uint8Array.from(bytes)
+  copy[index] = (copy[index] as number) ^ 0xff
+  return copy
 }
 
 function drained(response: ServerResponse): Promise<void> {
