@@ -4,8 +4,8 @@
 
 # Debian keeps disk tools where only root looks
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
-# demo: how many agents, which image, and whether they share it
-export NODES IMAGE SWARM
+# demo: how many agents, which image, whether they share it, the origin's bytes per second
+export NODES IMAGE SWARM ORIGIN_RATE
 
 MODULES := node_modules/.package-lock.json
 BIOME := node_modules/@biomejs/cli-linux-x64/biome
@@ -41,7 +41,7 @@ test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devic
 	@$(PACKAGES) agent ironic
 	@vitest run test/integration/ironic
 
-demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off] [IMAGE=file.raw]
+demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off] [IMAGE=file.raw] [ORIGIN_RATE=25M]
 	@$(PACKAGES) agent $(if $(IMAGE),,instance-image)
 	@$(if $(IMAGE),,node image-build/instance-image.ts)
 	@node test/e2e/demo/main.ts

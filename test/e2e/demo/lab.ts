@@ -44,7 +44,15 @@ export async function createLab(settings: DemoSettings, signal: AbortSignal): Pr
     files['/image.torrent'] = await makeTorrent(settings, tracker.url, folder, signal)
   }
   const name = basename(settings.image)
-  const origin = stack.use(await createHttpOrigin({ path: settings.image, name, files }))
+  const { originRate } = settings
+  const origin = stack.use(
+    await createHttpOrigin({
+      path: settings.image,
+      name,
+      files,
+      faults: originRate ? { rateBytesPerSecond: originRate } : {},
+    }),
+  )
   const sha512 = await hashOf(settings.image, signal)
   const machines = await createMachines(stack, settings, folder, signal)
   const byUuid = new Map(machines.map((machine) => [machine.uuid, machine]))

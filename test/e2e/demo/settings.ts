@@ -2,6 +2,7 @@
 // Owns what a person may choose about the demo, read from the environment that make passes on.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseBytes } from '../../../agent/core/units.ts'
 
 export const PROJECT = join(import.meta.dirname, '../../..')
 const DEFAULT_IMAGE = join(PROJECT, 'build/instance-image.raw')
@@ -12,6 +13,8 @@ export interface DemoSettings {
   readonly image: string
   readonly imageBytes: number
   readonly swarm: (typeof SWARM_MODES)[number]
+  /** What the origin's network takes, bytes per second; undefined for no limit. */
+  readonly originRate: number | undefined
 }
 
 /** Throws an Error whose message says what to write instead. Empty values are as good as none. */
@@ -31,5 +34,10 @@ export async function readSettings(
     const hint = env['IMAGE'] ? 'IMAGE= takes the path of a raw image' : 'run make instance-image'
     throw new Error(`${image} is not an image file; ${hint}`)
   }
-  return { nodes, image, imageBytes: found.size, swarm }
+  const rate = env['ORIGIN_RATE']
+  const originRate = rate ? parseBytes(rate) : undefined
+  if (rate && !originRate) {
+    throw new Error(`ORIGIN_RATE=${rate} is no number of bytes per second, for example 25M`)
+  }
+  return { nodes, image, imageBytes: found.size, swarm, originRate }
 }
