@@ -9,7 +9,7 @@ import { pieceRange } from './engine/peer-wire.ts'
 import { encodeMetainfo, type Metainfo } from './metainfo.ts'
 import { createPeerId } from './peer-book.ts'
 import { ON_DISK, type SwarmFigures, type WebSeedOptions, type WorkerNews } from './protocol.ts'
-import { startWorker, type WorkerHost } from './worker-host.ts'
+import { startWorker, type WorkerHost, type WorkerHostOptions } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
 
@@ -29,6 +29,7 @@ export interface SwarmRunOptions {
   /** One more piece is verified on the disk. */
   onPiece(): void
   onOriginLost(reason: string): void
+  readonly worker?: WorkerHostOptions | undefined
   /** The worker crashed for the last time, or a write failed. */
   onFailure(error: unknown): void
 }
@@ -80,6 +81,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
         onNews: (news) => onNews(news, memory, started),
         onLost: (error) => onLost(error),
       },
+      options.worker,
     )
     return started
   }

@@ -12,6 +12,7 @@ import type { Metainfo } from './metainfo.ts'
 import { ON_DISK, type SwarmFigures, type WebSeedOptions } from './protocol.ts'
 import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
 import { mergeTrackers, type TrackerList } from './trackers.ts'
+import type { WorkerHostOptions } from './worker-host.ts'
 
 export interface SwarmLimits {
   /** Bytes per second; 0 for none. */
@@ -35,6 +36,7 @@ export interface SwarmSourceOptions {
   /** 0 for any. */
   readonly listenPort: number
   readonly log: Logger
+  readonly worker?: WorkerHostOptions | undefined
 }
 
 export interface SwarmSource extends ImageSource {
@@ -119,6 +121,7 @@ function startDelivery(
     uploadLimit: limits.uploadLimit,
     downloadLimit: limits.downloadLimit,
     log,
+    worker: options.worker,
     onDisk: claimsOf(metainfo, request),
     readImage: request.readImage,
     writePiece: (offset, bytes, from) => writePiece(request, offset, bytes, from),

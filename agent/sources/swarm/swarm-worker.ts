@@ -10,12 +10,14 @@ const port = parentPort
 if (port === null) throw new Error('swarm-worker.ts runs as a worker thread only')
 const tell = (news: WorkerNews) => port.postMessage(news)
 
-// bittorrent-tracker reads a tracker's body outside of its try: one that stalls or breaks off there
-// rejects a promise nobody holds. The next announce is independent of it.
-process.on('unhandledRejection', (error) => {
+// bittorrent-tracker reads and decodes a tracker's answer outside of its try: one that stalls, breaks
+// off or makes no sense rejects a promise nobody holds. The next announce is independent of it.
+const survive = (error: unknown) => {
   if (!isTrackerTrouble(error)) throw error
   tell({ kind: 'warning', message: 'tracker', fields: { message: messageOf(error) } })
-})
+}
+process.on('unhandledRejection', survive)
+process.on('uncaughtException', survive)
 
 const early: WorkerOrder[] = []
 port.on('message', (order: WorkerOrder) => early.push(order))
@@ -24,8 +26,9 @@ port.removeAllListeners('message')
 port.on('message', (order: WorkerOrder) => session.onOrder(order))
 for (const order of early) session.onOrder(order)
 
-/** What fetch throws when a body breaks off (`terminated`) or its time is up. */
+/** What fetch throws when a body breaks off (`terminated`) or its time is up, and the library's own. */
 function isTrackerTrouble(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return error.message === 'terminated' || /^(AbortError|TimeoutError)$/.test(error.name)
+  if (error.message === 'terminated' || /^(AbortError|TimeoutError)$/.test(error.name)) return true
+  return error.stack?.includes('/node_modules/bittorrent-tracker/') ?? false
 }

@@ -12,7 +12,8 @@ export function isTrackerUrl(text: string): boolean {
   if (text.length > MAX_URL_LENGTH) return false
   try {
     const url = new URL(text)
-    return TRACKER_SCHEMES.has(url.protocol) && url.hostname !== ''
+    // port 0 makes the UDP client throw
+    return TRACKER_SCHEMES.has(url.protocol) && url.hostname !== '' && url.port !== '0'
   } catch {
     return false
   }

@@ -19,6 +19,7 @@ import {
   createSwarmSource,
   type SwarmLimits,
   type SwarmSource,
+  type SwarmSourceOptions,
 } from '../../../agent/sources/swarm/swarm-source.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
@@ -121,6 +122,7 @@ export interface NodeOptions {
   /** Called with each extent before it counts as written. */
   readonly onWrite?: (range: ByteRange) => Promise<void> | void
   readonly onLog?: (line: string) => void
+  readonly worker?: SwarmSourceOptions['worker']
 }
 
 export interface TestNode extends AsyncDisposable {
@@ -168,6 +170,7 @@ export function startNode(options: NodeOptions): TestNode {
       ...options.limits,
     },
     listenPort: 0,
+    worker: options.worker,
     log: createLogger({
       level: 'debug',
       destination: { write: options.onLog ?? (() => undefined) },

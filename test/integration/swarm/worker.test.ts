@@ -1,0 +1,101 @@
+import { afterEach, expect, test } from 'vitest'
+import { createHttpOrigin } from '../../support/http-origin.ts'
+import {
+  imageBytes,
+  type NodeOptions,
+  sha256,
+  startNode,
+  startServer,
+  type TestNode,
+  torrentOf,
+  until,
+} from './lab.ts'
+
+const resources: AsyncDisposable[] = []
+const keep = <T extends AsyncDisposable>(resource: T): T => {
+  resources.push(resource)
+  return resource
+}
+afterEach(async () => {
+  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
+})
+
+const PIECE = 16 * 1024
+const script = (name: string) => new URL(`./workers/${name}.ts`, import.meta.url)
+const node = (options: NodeOptions): TestNode => keep(startNode(options))
+
+async function serve(pieceCount: number) {
+  const image = imageBytes(pieceCount * PIECE, 3)
+  const { metainfo } = await torrentOf(image, { pieceLength: PIECE })
+  const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs: 10 } }))
+  return { image, metainfo, origin }
+}
+
+test('a worker that crashes is started again and goes on where it was', async () => {
+  const { image, metainfo, origin } = await serve(28)
+  const crashing = node({
+    metainfo,
+    originUrls: [origin.url],
+    worker: { script: script('crashes-after-ten-pieces') },
+  })
+  await crashing.delivered
+  expect(sha256(crashing.disk)).toBe(sha256(image))
+  // at most what was in flight at a crash is fetched again
+  expect(crashing.writtenBytes()).toBeLessThan(image.length + 2 * 8 * PIECE)
+})
+
+test('a worker that keeps crashing ends the delivery, not the agent, and the coverage stays', async () => {
+  const { metainfo, origin } = await serve(200)
+  const crashing = node({
+    metainfo,
+    originUrls: [origin.url],
+    worker: { script: script('crashes-after-ten-pieces') },
+  })
+  await expect(crashing.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })
+  await expect(crashing.delivered).rejects.toThrow(/a crash of the library/)
+  expect(crashing.coverage.coveredBytes).toBeGreaterThanOrEqual(40 * PIECE)
+})
+
+test('a worker that hangs is replaced', async () => {
+  const { image, metainfo, origin } = await serve(28)
+  const hanging = node({
+    metainfo,
+    originUrls: [origin.url],
+    worker: { script: script('hangs-after-ten-pieces'), hangMs: 4000 },
+  })
+  await hanging.delivered
+  expect(sha256(hanging.disk)).toBe(sha256(image))
+})
+
+test('a tracker whose answers make no sense does not crash the worker', async () => {
+  const { image, metainfo, origin } = await serve(28)
+  const answers = [
+    'd14:failure reasoni5ee',
+    'd5:peersli1eee',
+    'd8:intervali-1e5:peers3:abce',
+    'x',
+    '',
+  ]
+  const lines: string[] = []
+  const trackers: string[] = []
+  for (const body of answers) {
+    const server = keep(
+      await startServer((socket) =>
+        socket.once('data', () =>
+          socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`),
+        ),
+      ),
+    )
+    trackers.push(`http://127.0.0.1:${server.port}/announce`)
+  }
+  const told = node({
+    metainfo,
+    trackers,
+    originUrls: [origin.url],
+    onLog: (line) => lines.push(line),
+  })
+  await told.delivered
+  expect(sha256(told.disk)).toBe(sha256(image))
+  await until(() => lines.some((line) => line.includes('"tracker"')), 'a warning')
+  expect(lines.filter((line) => line.includes('restarted'))).toEqual([])
+})

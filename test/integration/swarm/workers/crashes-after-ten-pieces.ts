@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns a swarm worker that does its work and crashes after ten pieces.
+import { parentPort } from 'node:worker_threads'
+
+let pieces = 0
+if (parentPort) {
+  const post = parentPort.postMessage.bind(parentPort)
+  parentPort.postMessage = (message: { kind: string }) => {
+    post(message)
+    if (message.kind !== 'piece') return
+    pieces += 1
+    if (pieces === 10) {
+      setTimeout(() => {
+        throw new Error('a crash of the library')
+      }, 50)
+    }
+  }
+}
+await import('../../../../agent/sources/swarm/swarm-worker.ts')
