@@ -23,7 +23,6 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   commander: ['agent/cli/', 'agent/main.ts'],
   execa: ['agent/system/exec.ts'],
   fastify: ['agent/api/'],
-  ini: ['agent/config/'],
   'node-disk-info': ['agent/system/scratch.ts'],
   pino: ['agent/telemetry/'],
   undici: ['agent/sources/http/', 'agent/ironic/', 'agent/system/http-client.ts'],
