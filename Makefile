@@ -12,7 +12,7 @@ BIOME := node_modules/@biomejs/cli-linux-x64/biome
 PACKAGES := node test/support/packages.ts install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-ironic demo instance-image bench docs clean
+.PHONY: help setup check test test-ironic demo instance-image ramdisk bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +49,10 @@ demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off]
 instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made from Debian packages
 	@$(PACKAGES) instance-image
 	@node image-build/instance-image.ts
+
+ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [FAST=1]
+	@$(PACKAGES) ramdisk
+	@node image-build/ramdisk/build.ts
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@$(PACKAGES) agent bench

@@ -45,7 +45,7 @@ interface Manifest {
   readonly kind: 'bootable' | 'generated'
   readonly sizeBytes: number
   readonly sha256: string
-  /** Hash of everything under image-build/: another recipe, another image. */
+  /** Hash of everything under image-build/ but the ramdisk: another recipe, another image. */
   readonly recipe: string
   readonly packages: readonly DebianPackage[]
 }
@@ -127,6 +127,7 @@ async function hashRecipes(): Promise<string> {
   const paths = names
     .filter((item) => item.isFile())
     .map((item) => join(item.parentPath, item.name))
+    .filter((path) => !path.startsWith(join(import.meta.dirname, 'ramdisk/')))
   for (const path of paths.sort())
     hash.update(path.slice(PROJECT.length)).update(await readFile(path))
   return hash.digest('hex')

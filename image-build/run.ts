@@ -11,13 +11,13 @@ const execute = promisify(execFile)
 
 export async function run(
   argv: readonly [string, ...string[]],
-  options: { cwd?: string; env?: Record<string, string> } = {},
+  options: { cwd?: string; env?: Record<string, string>; timeoutMs?: number } = {},
 ): Promise<{ stdout: string; stderr: string }> {
   const [command, ...args] = argv
   try {
     const { stdout, stderr } = await execute(command, args, {
       cwd: options.cwd,
-      timeout: 300_000,
+      timeout: options.timeoutMs ?? 300_000,
       maxBuffer: 64 * 1024 * 1024,
       env: {
         ...process.env,

