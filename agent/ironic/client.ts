@@ -91,6 +91,8 @@ export function createIronicClient(options: IronicClientOptions): IronicClient {
       body: call.body === undefined ? undefined : JSON.stringify(call.body),
       signal: call.signal,
       timeoutMs: config.http_request_timeout * 1000,
+      // minutes lie between heartbeats; a server closes an idle connection after seconds
+      isLast: true,
       maxBytes: MAX_ANSWER_BYTES,
     })
     return replyOf(response.status, response.text())

@@ -40,7 +40,9 @@ export const exec: Exec = async (argv, options = {}) => {
     timeout: timeoutMs,
     forceKillAfterDelay: 2000,
     maxBuffer: options.maxBytes ?? 16 * MiB,
-    env: { LC_ALL: 'C', ...options.env },
+    // a user's PATH on Debian lacks sbin, where most of these tools are
+    // biome-ignore lint/style/noProcessEnv: children inherit it; only PATH is looked at
+    env: { LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, ...options.env },
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
     ...(options.signal ? { cancelSignal: options.signal } : {}),
   })

@@ -37,6 +37,8 @@ export interface HttpRequestOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array | undefined
   readonly signal?: AbortSignal | undefined
+  /** Closes the connection after the answer: for calls so rare that a kept one would be stale by the next. */
+  readonly isLast?: boolean | undefined
 }
 
 /** Steers the body while it comes in. */
@@ -107,6 +109,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         headers,
         body: request.body,
         signal: request.signal,
+        isLast: request.isLast,
         readTimeoutMs,
         receiver,
       })
@@ -293,6 +296,7 @@ interface Exchange {
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | Uint8Array | undefined
   readonly signal: AbortSignal | undefined
+  readonly isLast: boolean | undefined
   readonly readTimeoutMs: number
   readonly receiver: HttpReceiver
 }
@@ -347,6 +351,7 @@ function exchange(dispatcher: Dispatcher, request: Exchange): Promise<string | u
       body: request.body ?? null,
       headersTimeout: request.readTimeoutMs,
       bodyTimeout: request.readTimeoutMs,
+      reset: request.isLast ?? false,
     },
     {
       onRequestStart: (started) => {

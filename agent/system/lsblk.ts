@@ -28,12 +28,14 @@ export interface LsblkDevice {
   readonly uuid: string | null
   readonly partuuid: string | null
   readonly partlabel: string | null
+  /** Type GUID, or `0x83` and the like; lower case. */
+  readonly partType: string | null
   readonly mountPoints: readonly string[]
 }
 
 const COLUMNS =
   'KNAME,PKNAME,TYPE,SIZE,MODEL,SERIAL,WWN,VENDOR,HCTL,TRAN,ROTA,RM,RO,LOG-SEC,PHY-SEC,' +
-  'FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,MOUNTPOINTS'
+  'FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,MOUNTPOINTS'
 
 /**
  * All block devices, or those of `paths` with what lies on them; parents before children.
@@ -101,6 +103,7 @@ function deviceOf(row: JsonObject, kname: string, parent: string | null): LsblkD
     uuid: textOf(row['uuid']),
     partuuid: textOf(row['partuuid']),
     partlabel: textOf(row['partlabel']),
+    partType: textOf(row['parttype'])?.toLowerCase() ?? null,
     mountPoints: mountPoints(row['mountpoints']),
   }
 }
