@@ -2,11 +2,12 @@
 // Owns a real, unmodified Ironic (Debian's ironic-api and ironic-conductor as one process, sqlite, fake
 // power) and the calls an operator makes. Does not know the agent: that is agent-process.ts.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { startFileServer } from './file-server.ts'
 import { freePort, stopChild } from './processes.ts'
 
 const run = promisify(execFile)
@@ -27,8 +28,21 @@ export interface EnrolOptions {
   readonly properties?: Record<string, unknown>
 }
 
+type Sections = Readonly<Record<string, Readonly<Record<string, string | number>>>>
+
+export interface IronicOptions {
+  /** Address of the API and of the conductor's HTTP server; loopback by default. */
+  readonly host?: string
+  /** Rows of ironic.conf, by section, over those of `ironicConf`. */
+  readonly settings?: Sections
+  /** Files for the conductor's HTTP server: path by name. */
+  readonly files?: Readonly<Record<string, string>>
+}
+
 export interface Ironic extends AsyncDisposable {
   readonly url: string
+  /** The conductor's HTTP server: kernel, ramdisk, boot scripts. */
+  readonly filesUrl: string
   /** One REST call; throws with status and body for anything >= 400. */
   call(method: string, path: string, body?: unknown): Promise<unknown>
   /** Creates the node with its port and brings it to `available`; its uuid. */
@@ -46,10 +60,11 @@ export interface Ironic extends AsyncDisposable {
 }
 
 /** Starts Ironic in a temporary directory; disposal stops it and removes the directory. */
-export async function startIronic(): Promise<Ironic> {
+export async function startIronic(options: IronicOptions = {}): Promise<Ironic> {
+  const { host = '127.0.0.1' } = options
   const directory = await mkdtemp(join(tmpdir(), 'ironswarm-ironic-'))
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://${host}:${port}`
   for (const name of [
     'state',
     'log',
@@ -65,12 +80,18 @@ export async function startIronic(): Promise<Ironic> {
   // the ipxe boot interface copies these for every node; nothing boots them here
   await writeFile(join(directory, 'httpboot/kernel'), 'kernel')
   await writeFile(join(directory, 'httpboot/ramdisk'), 'ramdisk')
-  const files = await serveDirectory(join(directory, 'httpboot'))
+  for (const [name, path] of Object.entries(options.files ?? {})) {
+    await symlink(path, join(directory, 'httpboot', name))
+  }
+  const files = await startFileServer(join(directory, 'httpboot'), host)
   const configFile = join(directory, 'ironic.conf')
-  await writeFile(configFile, ironicConf(directory, port, files.url))
+  const settings = options.settings ?? {}
+  await writeFile(configFile, ironicConf({ directory, host, port, filesUrl: files.url, settings }))
   await run('ironic-dbsync', ['--config-file', configFile, 'create_schema'], { timeout: 60_000 })
   const output = await open(join(directory, 'log/out'), 'a')
-  const child = spawn('/usr/bin/ironic', ['--config-file', configFile], {
+  // it ends with this process, however that ends (prctl(2), PR_SET_PDEATHSIG)
+  const argv = ['--pdeathsig', 'TERM', '--', '/usr/bin/ironic', '--config-file', configFile]
+  const child = spawn('setpriv', argv, {
     stdio: ['ignore', output.fd, output.fd],
   })
   await output.close()
@@ -79,7 +100,7 @@ export async function startIronic(): Promise<Ironic> {
     url,
     filesUrl: files.url,
     child,
-    closeFiles: files.close,
+    closeFiles: async () => await files[Symbol.asyncDispose](),
   })
   try {
     await waitUntilUp(ironic, child)
@@ -137,6 +158,7 @@ function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): I
   }
   return {
     url,
+    filesUrl,
     call,
     node,
     provision,
@@ -211,36 +233,20 @@ async function waitUntilUp(ironic: Ironic, child: ChildProcess): Promise<void> {
   }
 }
 
-async function serveDirectory(folder: string) {
-  const { createServer: createHttpServer } = await import('node:http')
-  const server = createHttpServer((request, response) => {
-    readFile(join(folder, new URL(request.url ?? '/', 'http://x').pathname)).then(
-      (body) =>
-        response
-          .setHeader('content-length', body.length)
-          .end(request.method === 'HEAD' ? '' : body),
-      () => response.writeHead(404).end(),
-    )
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' && address ? address.port : 0
-  return {
-    url: `http://127.0.0.1:${port}`,
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  }
+interface ConfOptions {
+  readonly directory: string
+  readonly host: string
+  readonly port: number
+  readonly filesUrl: string
+  readonly settings: Sections
 }
 
-function ironicConf(directory: string, port: number, filesUrl: string): string {
-  const sections: Record<string, Record<string, string | number>> = {
+function ironicConf({ directory, host, port, filesUrl, settings }: ConfOptions): string {
+  const usual: Sections = {
     DEFAULT: {
       debug: 'True',
       host: 'ironswarm-test',
-      my_ip: '127.0.0.1',
+      my_ip: host,
       auth_strategy: 'noauth',
       // one process with API and conductor needs no message bus
       rpc_transport: 'none',
@@ -264,14 +270,14 @@ function ironicConf(directory: string, port: number, filesUrl: string): string {
       enabled_console_interfaces: 'no-console',
     },
     api: {
-      host_ip: '127.0.0.1',
+      host_ip: host,
       port,
       api_workers: 1,
-      public_endpoint: `http://127.0.0.1:${port}`,
+      public_endpoint: `http://${host}:${port}`,
     },
     database: { connection: `sqlite:///${directory}/state/ironic.sqlite` },
     dhcp: { dhcp_provider: 'none' },
-    service_catalog: { auth_type: 'none', endpoint_override: `http://127.0.0.1:${port}` },
+    service_catalog: { auth_type: 'none', endpoint_override: `http://${host}:${port}` },
     agent: {
       image_download_source: 'http',
       certificates_path: `${directory}/certs`,
@@ -290,12 +296,13 @@ function ironicConf(directory: string, port: number, filesUrl: string): string {
     },
     oslo_concurrency: { lock_path: `${directory}/state` },
     oslo_messaging_notifications: { driver: 'noop' },
-    json_rpc: { auth_strategy: 'noauth', host_ip: '127.0.0.1' },
+    json_rpc: { auth_strategy: 'noauth', host_ip: host },
   }
-  return Object.entries(sections)
+  const names = new Set([...Object.keys(usual), ...Object.keys(settings)])
+  return [...names]
     .map(
-      ([name, rows]) =>
-        `[${name}]\n${Object.entries(rows)
+      (name) =>
+        `[${name}]\n${Object.entries({ ...usual[name], ...settings[name] })
           .map(([key, value]) => `${key} = ${value}\n`)
           .join('')}`,
     )

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns how a machine is told to QEMU 7.2: chipset, firmware, disk, NIC, drives, order of boot devices.
+// Pure; does not start anything.
+
+export type Firmware = 'bios' | 'uefi'
+export type BootDevice = 'network' | 'disk' | 'cdrom'
+
+export interface Hardware {
+  readonly name: string
+  readonly uuid: string
+  readonly mac: string
+  /** Raw file behind the virtio disk. */
+  readonly disk: string
+  readonly memoryMib: number
+  readonly accelerator: 'kvm' | 'tcg'
+  /** Tap device that exists already; undefined: no NIC. */
+  readonly tap: string | undefined
+  /** True: the NIC has no iPXE of its own and the firmware fetches one by TFTP, as most servers do. */
+  readonly hasPlainNic?: boolean
+}
+
+export interface Boot {
+  readonly firmware: Firmware
+  readonly device: BootDevice
+  /** Started by QEMU itself, without any firmware's boot device. */
+  readonly kernel?: {
+    readonly kernel: string
+    readonly initramfs: string
+    readonly cmdline: string
+  }
+  /** ISO in the CD drive; the drive is there even when it is empty. */
+  readonly cdrom?: string | undefined
+  /** Image behind a removable USB stick, as virtual media has them. */
+  readonly usbStick?: string | undefined
+}
+
+export interface Files {
+  /** UEFI variables of this machine; written by its firmware. */
+  readonly uefiVariables: string
+  readonly serialSocket: string
+  readonly serialLog: string
+}
+
+const OVMF_CODE = '/usr/share/OVMF/OVMF_CODE_4M.fd'
+export const OVMF_VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd'
+
+/** argv after the program's name. Monitor on stdin/stdout; a reset by the guest ends QEMU. */
+export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): string[] {
+  const order = bootOrder(boot.device)
+  // biome-ignore format: one flag and its value per pair
+  return [
+    '-name', hardware.name,
+    '-uuid', hardware.uuid,
+    '-machine', 'q35',
+    '-accel', hardware.accelerator,
+    '-cpu', 'max',
+    '-smp', '1',
+    '-m', String(hardware.memoryMib),
+    '-nodefaults',
+    '-display', 'none',
+    '-action', 'reboot=shutdown',
+    '-qmp', 'stdio',
+    '-chardev', `socket,id=console,path=${files.serialSocket},server=on,wait=off,logfile=${files.serialLog},logappend=on`,
+    '-serial', 'chardev:console',
+    ...firmwareArguments(boot.firmware, files),
+    // killing QEMU is pulling the plug of the machine, not of the host: its page cache stays
+    '-drive', `file=${hardware.disk},format=raw,if=none,id=disk,cache=unsafe,discard=unmap`,
+    '-device', `virtio-blk-pci,drive=disk,serial=${hardware.name},bootindex=${order.disk}`,
+    ...nicArguments(hardware, order.network),
+    ...cdromArguments(boot.cdrom, order.cdrom),
+    ...usbArguments(boot.usbStick),
+    ...kernelArguments(boot.kernel),
+  ]
+}
+
+/** QEMU's bootindex of each device: the chosen one first, then disk, CD drive, network. */
+export function bootOrder(first: BootDevice): Record<BootDevice, number> {
+  const order = { disk: 2, cdrom: 3, network: 4 }
+  return { ...order, [first]: 1 }
+}
+
+function firmwareArguments(firmware: Firmware, { uefiVariables }: Files): string[] {
+  // SeaBIOS is QEMU's default
+  if (firmware === 'bios') return []
+  // biome-ignore format: one flag and its value per pair
+  return [
+    '-drive', `if=pflash,format=raw,unit=0,readonly=on,file=${OVMF_CODE}`,
+    '-drive', `if=pflash,format=raw,unit=1,file=${uefiVariables}`,
+  ]
+}
+
+function nicArguments({ tap, mac, hasPlainNic }: Hardware, bootIndex: number): string[] {
+  if (tap === undefined) return []
+  const rom = hasPlainNic ? ',romfile=' : ''
+  // biome-ignore format: one flag and its value per pair
+  return [
+    '-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`,
+    '-device', `virtio-net-pci,netdev=net,mac=${mac},bootindex=${bootIndex}${rom}`,
+  ]
+}
+
+function cdromArguments(image: string | undefined, bootIndex: number): string[] {
+  const file = image === undefined ? '' : `,file=${image},format=raw`
+  // biome-ignore format: one flag and its value per pair
+  return [
+    '-drive', `if=none,id=cdrom,media=cdrom,readonly=on${file}`,
+    '-device', `ide-cd,drive=cdrom,bus=ide.0,bootindex=${bootIndex}`,
+  ]
+}
+
+function usbArguments(image: string | undefined): string[] {
+  if (image === undefined) return []
+  // biome-ignore format: one flag and its value per pair
+  return [
+    '-drive', `if=none,id=stick,format=raw,readonly=on,file=${image}`,
+    '-device', 'qemu-xhci,id=usb',
+    '-device', 'usb-storage,bus=usb.0,drive=stick,removable=on',
+  ]
+}
+
+function kernelArguments(kernel: Boot['kernel']): string[] {
+  if (!kernel) return []
+  return ['-kernel', kernel.kernel, '-initrd', kernel.initramfs, '-append', kernel.cmdline]
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one QEMU machine as a piece of hardware: its power, its boot order and firmware, what lies in its
+// drives, its disk and its serial console. It has an end: with its owner, or with this process, however
+// that ends. Does not know Redfish or Ironic.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { copyFile, mkdir, mkdtemp, open, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Boot,
+  type BootDevice,
+  type Firmware,
+  OVMF_VARIABLES,
+  qemuArguments,
+} from './qemu-arguments.ts'
+import { createQmp, type Qmp, type QmpEvent } from './qmp.ts'
+import { createSerialLog, type SerialLog } from './serial-log.ts'
+
+const MiB = 1024 * 1024
+
+export interface QemuMachineOptions {
+  readonly name: string
+  /** Gets the disk, the serial log and the UEFI variables. */
+  readonly folder: string
+  readonly accelerator: 'kvm' | 'tcg'
+  readonly firmware: Firmware
+  readonly tap?: string
+  readonly mac?: string
+  /** See `Hardware.hasPlainNic`. */
+  readonly hasPlainNic?: boolean
+  readonly memoryMib?: number
+  readonly diskBytes?: number
+}
+
+/** Why a machine went off. */
+export type PowerOffCause = 'guest' | 'plug' | 'crash'
+
+export interface QemuMachine extends AsyncDisposable {
+  readonly name: string
+  readonly uuid: string
+  readonly mac: string
+  readonly disk: string
+  readonly serial: SerialLog
+  /** What the next boots start from, like a server's set-up; change it at any time. */
+  readonly setup: {
+    firmware: Firmware
+    /** Always, unless `once` says otherwise for the next boot. */
+    device: BootDevice
+    once: BootDevice | undefined
+    /** Boots this kernel directly as long as it is set. */
+    kernel: Boot['kernel'] | undefined
+    cdrom: string | undefined
+    usbStick: string | undefined
+  }
+  isOn(): boolean
+  /** How many times it was started, by us or by a reset of its own. */
+  readonly boots: number
+  /** What ended the last boot; undefined while the first one runs. */
+  readonly lastPowerOff: PowerOffCause | undefined
+  powerOn(): Promise<void>
+  /** Pulls the plug: nothing in the guest learns of it. */
+  powerOff(): Promise<void>
+  /** Pulls the plug and starts again. */
+  powerCycle(): Promise<void>
+  /** What a short press on the power button does: ACPI tells the guest. */
+  pressPowerButton(): Promise<void>
+  /** Resolves when the machine is off. Throws when the time is up. */
+  waitForPowerOff(timeoutMs: number): Promise<PowerOffCause>
+  /** Types at the serial console. */
+  type(text: string): Promise<void>
+}
+
+/** A machine that is switched off, with an empty disk. */
+export async function createQemuMachine(options: QemuMachineOptions): Promise<QemuMachine> {
+  const { name, folder } = options
+  await mkdir(folder, { recursive: true })
+  const at = (suffix: string) => join(folder, `${name}.${suffix}`)
+  const { uuid, mac } = identityOf(name)
+  const disk = at('disk')
+  await makeEmptyDisk(disk, options.diskBytes ?? 1024 * MiB)
+  await copyFile(OVMF_VARIABLES, at('uefi-variables'))
+  // a socket's path may not be longer than 107 bytes, and the folder may be anywhere
+  const sockets = await mkdtemp(join(tmpdir(), 'ironswarm-vm-'))
+  const files = {
+    uefiVariables: at('uefi-variables'),
+    serialSocket: join(sockets, 'serial'),
+    serialLog: at('serial.log'),
+  }
+  await rm(files.serialLog, { force: true })
+  const serial = createSerialLog(files.serialLog)
+  const hardware = {
+    name,
+    uuid,
+    mac: options.mac ?? mac,
+    disk,
+    memoryMib: options.memoryMib ?? 512,
+    accelerator: options.accelerator,
+    tap: options.tap,
+    hasPlainNic: options.hasPlainNic ?? false,
+  }
+  const setup: QemuMachine['setup'] = {
+    firmware: options.firmware,
+    device: 'disk',
+    once: undefined,
+    kernel: undefined,
+    cdrom: undefined,
+    usbStick: undefined,
+  }
+  let running: Running | undefined
+  let boots = 0
+  let lastPowerOff: PowerOffCause | undefined
+  let isDisposed = false
+
+  const powerOn = async (): Promise<void> => {
+    if (running || isDisposed) return
+    const { firmware, kernel, cdrom, usbStick } = setup
+    const device = setup.once ?? setup.device
+    setup.once = undefined
+    boots++
+    const boot = { firmware, device, cdrom, usbStick, ...(kernel ? { kernel } : {}) }
+    const started = startQemu(qemuArguments(hardware, boot, files))
+    running = started
+    void started.ended.then(async (end) => {
+      running = undefined
+      lastPowerOff = end.cause
+      await serial.note(`${name} is off: ${end.text}`)
+      // the order of boot devices may have changed meanwhile, so a reset is another start of QEMU
+      if (end.isReset) await powerOn()
+    })
+    await serial.note(`${name} is on: ${firmware}, from ${kernel ? 'the kernel given' : device}`)
+  }
+
+  const powerOff = async (): Promise<void> => {
+    const current = running
+    if (!current) return
+    current.pullPlug()
+    await current.ended
+  }
+
+  return {
+    name,
+    uuid,
+    mac: hardware.mac,
+    disk,
+    serial,
+    setup,
+    isOn: () => running !== undefined,
+    get boots() {
+      return boots
+    },
+    get lastPowerOff() {
+      return lastPowerOff
+    },
+    powerOn,
+    powerOff,
+    powerCycle: async () => {
+      await powerOff()
+      await powerOn()
+    },
+    pressPowerButton: async () => {
+      await running?.qmp.execute('system_powerdown')
+    },
+    waitForPowerOff: async (timeoutMs) => {
+      const current = running
+      const end = await Promise.race([current?.ended, timeout(timeoutMs)])
+      if (end === 'timeout') throw new Error(`${name} is still on after ${timeoutMs / 1000} s`)
+      return end?.cause ?? lastPowerOff ?? 'plug'
+    },
+    type: (text) => typeInto(files.serialSocket, text),
+    [Symbol.asyncDispose]: async () => {
+      isDisposed = true
+      await powerOff()
+      await rm(sockets, { recursive: true, force: true })
+    },
+  }
+}
+
+interface End {
+  readonly cause: PowerOffCause
+  readonly isReset: boolean
+  readonly text: string
+}
+
+interface Running {
+  readonly qmp: Qmp
+  readonly ended: Promise<End>
+  pullPlug(): void
+}
+
+function startQemu(argumentsOfQemu: readonly string[]): Running {
+  // the kernel kills QEMU when this process is gone, whatever ended it (prctl(2), PR_SET_PDEATHSIG)
+  const argv = ['--pdeathsig', 'KILL', '--', 'qemu-system-x86_64', ...argumentsOfQemu]
+  const child = spawn('setpriv', argv, { stdio: ['pipe', 'pipe', 'pipe'] })
+  let isPulled = false
+  let shutdown: QmpEvent['data']
+  let complaint = ''
+  child.stderr.on('data', (bytes) => {
+    complaint = `${complaint}${bytes}`.slice(-2000)
+  })
+  const qmp = createQmp(child, ({ event, data }) => {
+    if (event === 'SHUTDOWN') shutdown = data
+  })
+  const ended = exitOf(child).then((how): End => {
+    if (isPulled) return { cause: 'plug', isReset: false, text: 'the plug was pulled' }
+    if (shutdown?.['reason'] === 'guest-reset') {
+      return { cause: 'guest', isReset: true, text: 'the guest reset itself' }
+    }
+    if (shutdown) return { cause: 'guest', isReset: false, text: 'the guest switched it off' }
+    return { cause: 'crash', isReset: false, text: `QEMU ended with ${how}: ${complaint}` }
+  })
+  return {
+    qmp,
+    ended,
+    pullPlug: () => {
+      isPulled = true
+      child.kill('SIGKILL')
+    },
+  }
+}
+
+function exitOf(child: ChildProcess): Promise<number | string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    // not `exit`: the last words on stdout say why QEMU ended
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown'))
+  })
+}
+
+/** The same for the same name in every run; version and variant bits as RFC 9562 wants them. */
+function identityOf(name: string): { uuid: string; mac: string } {
+  const hex = createHash('sha256').update(name).digest('hex')
+  return {
+    uuid: `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`,
+    mac: `52:54:00:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}`,
+  }
+}
+
+async function makeEmptyDisk(path: string, sizeBytes: number): Promise<void> {
+  await using file = await open(path, 'w')
+  await file.truncate(sizeBytes)
+}
+
+function typeInto(socketPath: string, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath, () => socket.end(text))
+    // what the guest says is in the log
+    socket.resume()
+    socket.once('error', reject)
+    socket.once('close', () => resolve())
+  })
+}
+
+function timeout(ms: number): Promise<'timeout'> {
+  return new Promise((resolve) => setTimeout(() => resolve('timeout'), ms).unref())
+}
