@@ -75,6 +75,11 @@ export interface ExtensionDeps {
   readonly power: PowerControl
   /** Owner of the seeding of the last deploy; main disposes of it at shutdown. */
   readonly seeding: SeedingKeeper
+  /**
+   * The machine belongs to the rescue user from here on: the agent stops serving once the answers under
+   * way have been delivered, and stays idle.
+   */
+  readonly afterRescue: () => void
   /** The agent's recent log lines, for the log bundle; main keeps a bounded number of them. */
   readonly recentLog?: () => string
   /** Allows poll.set_node_info (contract 5: standalone mode); no option turns it on. */

@@ -28,6 +28,8 @@ export interface ImageWriter {
   ): Promise<string>
   /** The image on the disk; undefined from the start of a write until it has succeeded. */
   lastWritten(): WrittenImage | undefined
+  /** Ends the seeding of that image and forgets it: its disk is about to be erased. */
+  release(reason: string): Promise<void>
   /** Progress of the write that runs, or of the last one. */
   lastProgress(): Progress | undefined
 }
@@ -82,6 +84,10 @@ export function createImageWriter(deps: ExtensionDeps): ImageWriter {
       } finally {
         isWriting = false
       }
+    },
+    release: async (reason) => {
+      await deps.seeding.release(reason)
+      written = undefined
     },
     lastWritten: () => written,
     lastProgress: () => progress,

@@ -79,6 +79,7 @@ export function createExecuteStep(
           progress: context.progress,
           prepareImage: async (imageInfo: unknown, configdrive: unknown) =>
             `prepare_image: ${await writer.write(imageInfo, configdrive, node, context)}`,
+          releaseDisks: () => writer.release(`${kind} step ${stepName}`),
         },
       }
       try {

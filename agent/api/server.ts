@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the agent's REST API as a listening server: sockets, TLS, limits, request log. The routes are in
 // routes.ts. Does not run commands.
+import { EventEmitter, once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { CommandRunner } from '../commands/runner.ts'
@@ -39,6 +41,8 @@ export interface ApiServer {
    * system's error (EADDRINUSE, EACCES).
    */
   listen(address: { host: string | null; port: number }): Promise<{ host: string; port: number }>
+  /** Resolves once no request is under way and its answer has been sent, or after `deadlineMs`. */
+  drained(deadlineMs: number): Promise<void>
   /** Ends every open connection; answers under way are lost. */
   close(): Promise<void>
 }
@@ -81,6 +85,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
+  const drained = trackAnswers(app.server)
   app.addHook('onResponse', async (request, reply) => {
     const fields = {
       peer: request.ip,
@@ -128,11 +133,32 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         return bind('0.0.0.0', port)
       }
     },
+    drained,
     close: async () => {
       const closed = app.close()
       for (const socket of sockets) socket.destroy()
       await closed
     },
+  }
+}
+
+/** Counts the requests whose answer has not left yet; see {@link ApiServer.drained}. */
+function trackAnswers(server: FastifyInstance['server']): ApiServer['drained'] {
+  const underWay = new Set<ServerResponse>()
+  const events = new EventEmitter()
+  server.on('request', (_request, response: ServerResponse) => {
+    underWay.add(response)
+    // comes after the last byte went to the kernel, and for answers that nobody waits for any more
+    response.once('close', () => {
+      underWay.delete(response)
+      if (underWay.size === 0) events.emit('drained')
+    })
+  })
+  return async (deadlineMs) => {
+    if (underWay.size === 0) return
+    await once(events, 'drained', { signal: AbortSignal.timeout(deadlineMs) }).catch(
+      () => undefined,
+    )
   }
 }
 

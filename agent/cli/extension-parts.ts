@@ -9,15 +9,21 @@ import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
 import type { ExtensionParts, SeedingOwner } from './extension-room.ts'
 import type { ServeOptions } from './serve.ts'
 
+export interface EndListeners {
+  /** Instead of an end that `machine_control=log` only logs. */
+  readonly onMachineEnd: (reason: string) => void
+  /** The machine has been handed to its rescue user. */
+  readonly onRescued: () => void
+}
+
 /**
- * @param onMachineEnd called instead of an end that `machine_control=log` only logs
  * @param onProgress hears of every image write too, whoever asked for it
  */
 export function createExtensionParts(
   options: ServeOptions,
   seeding: SeedingOwner,
   onProgress: (progress: Progress) => void,
-  onMachineEnd: (reason: string) => void,
+  { onMachineEnd, onRescued }: EndListeners,
 ): ExtensionParts {
   const { config, root, log, line } = options
   const powerDeps: PowerDeps = { exec, root, log, machineControl: config.machine_control }
@@ -57,6 +63,7 @@ export function createExtensionParts(
       reboot: () => endMachine(reboot, 'rebooted'),
     },
     seeding,
+    afterRescue: onRescued,
     recentLog: options.recentLog,
   }
 }

@@ -53,6 +53,8 @@ export interface ExtensionParts {
   }) => Promise<boolean>
   readonly power: { powerOff(): Promise<void>; reboot(): Promise<void> }
   readonly seeding: SeedingOwner
+  /** Stop serving after the answers under way, and stay idle. */
+  readonly afterRescue: () => void
   readonly recentLog: () => string
 }
 

@@ -67,7 +67,7 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
     nodeCache.set(found.node)
     await hardware.dispatch('waitForDisks', found.node, signal)
   }
-  const why = await serve({
+  const end = await serve({
     line,
     config: loaded.config,
     root,
@@ -82,7 +82,11 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
     recentLog: () => recent.text(),
     startedAt,
   })
-  log.info({ reason: why }, 'agent ended')
+  if (end.isRescued) {
+    log.info('rescued, doing nothing')
+    await untilAborted(signal)
+  }
+  log.info({ reason: end.reason }, 'agent ended')
 }
 
 /** Undefined without any URL: the agent then serves its API and heartbeats to nobody (contract 1.5). */

@@ -42,14 +42,23 @@ export interface ServeOptions {
   readonly startedAt: number
 }
 
+/** Why the agent serves no more. After a rescue it must leave the machine alone, but not end. */
+export interface ServingEnd {
+  readonly reason: string
+  readonly isRescued: boolean
+}
+
+/** What of a last answer has not left by then never will, ms. */
+const LAST_ANSWER_MS = 5000
+
 /**
  * Serves until the signal of the command line aborts or the machine would have ended
- * (`machine_control=log`); resolves to the reason once everything is closed.
+ * (`machine_control=log`), or the machine was rescued; resolves once everything is closed.
  */
-export async function serve(options: ServeOptions): Promise<string> {
+export async function serve(options: ServeOptions): Promise<ServingEnd> {
   const { line, config, log, tokens, startedAt } = options
   const { createExtensions, createSeedingKeeper } = await line.loadExtensions()
-  const machineEnd = Promise.withResolvers<string>()
+  const ending = Promise.withResolvers<ServingEnd>()
   await using seeding = createSeedingKeeper({ log })
   const consoles = openConsoles({
     paths: config.consoles,
@@ -62,7 +71,10 @@ export async function serve(options: ServeOptions): Promise<string> {
     lastProgress = progress
     consoles.show(progress)
   }
-  const parts = createExtensionParts(options, seeding, onProgress, machineEnd.resolve)
+  const parts = createExtensionParts(options, seeding, onProgress, {
+    onMachineEnd: (reason) => ending.resolve({ reason, isRescued: false }),
+    onRescued: () => ending.resolve({ reason: 'rescued', isRescued: true }),
+  })
   const tls = await chooseTls(options)
   let heartbeater: Heartbeater | undefined
   const runner = createRunner({
@@ -86,8 +98,14 @@ export async function serve(options: ServeOptions): Promise<string> {
     log.info({ host, port, tls: tls !== undefined }, 'api listening')
     heartbeater = await startHeartbeats(options, port, tls)
     return await Promise.race([
-      machineEnd.promise,
-      untilAborted(line.signal).then(() => messageOf(line.signal.reason)),
+      ending.promise.then(async (end) => {
+        if (end.isRescued) await server.drained(LAST_ANSWER_MS)
+        return end
+      }),
+      untilAborted(line.signal).then(() => ({
+        reason: messageOf(line.signal.reason),
+        isRescued: false,
+      })),
     ])
   } finally {
     // no heartbeat may promise an agent that is going; a command must leave its disk unbootable first

@@ -171,7 +171,6 @@ export const OPTIONS = {
   }),
   guard_special_filesystems: bool(true, 'Never erase disks with special file systems', {
     karg: 'ipa-guard-special-filesystems',
-    noEffect: true,
   }),
   bootif: string('MAC of the interface the machine booted from, as PXE or iPXE write it', {
     karg: 'BOOTIF',

@@ -12,10 +12,10 @@ export interface BytesBySource {
   file: number
 }
 
-/** A snapshot of a running image write; also what `/v1/status` and the command's result carry. */
+/** A snapshot of a running image write or erasure; also what `/v1/status` and the command's result carry. */
 export interface Progress {
-  /** `fetch` the bytes come in and go to disk · `read-back` · `commit` · `configdrive` · `done` */
-  readonly step: 'prepare' | 'fetch' | 'read-back' | 'commit' | 'configdrive' | 'done'
+  /** `fetch` the bytes come in and go to disk · `read-back` · `commit` · `configdrive` · `erase` · `done` */
+  readonly step: 'prepare' | 'fetch' | 'read-back' | 'commit' | 'configdrive' | 'erase' | 'done'
   /** Bytes of this step done, and in all. */
   readonly doneBytes: number
   readonly totalBytes: number

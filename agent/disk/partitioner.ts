@@ -34,6 +34,8 @@ export interface Partition {
   readonly number: number
   /** Bytes of the whole disk. */
   readonly range: ByteRange
+  /** Type GUID in lower case, or `0x83` and the like on MBR disks. */
+  readonly type: string
   readonly isEsp: boolean
   /** Unique GUID, lower case; null on MBR disks. */
   readonly uniqueGuid: string | null
@@ -89,6 +91,7 @@ export async function listPartitions(device: BlockDevice): Promise<PartitionTabl
       offset: partition.firstLba * logicalSectorBytes,
       length: partition.sectorCount * logicalSectorBytes,
     },
+    type: mbrType(partition.type),
     isEsp: partition.type === MBR_ESP_TYPE,
     uniqueGuid: null,
     name: '',
@@ -197,7 +200,7 @@ async function addToMbr(device: BlockDevice, sizeBytes: number): Promise<Partiti
   })
   await device.write(0, sector)
   await device.sync()
-  return { number, range, isEsp: false, uniqueGuid: null, name: '' }
+  return { number, range, type: mbrType(FAT32_LBA_TYPE), isEsp: false, uniqueGuid: null, name: '' }
 }
 
 /** The end of the last free stretch of `usable` that can hold `sizeBytes` from an aligned start on. */
@@ -260,6 +263,10 @@ async function readSector(device: BlockDevice, lba: number): Promise<Uint8Array>
   return sector
 }
 
+function mbrType(type: number): string {
+  return `0x${type.toString(16)}`
+}
+
 function sectorCount(device: BlockDevice): number {
   return Math.floor(device.geometry.sizeBytes / device.geometry.logicalSectorBytes)
 }
@@ -271,6 +278,7 @@ function gptPartition(gpt: Gpt): (partition: Gpt['partitions'][number]) => Parti
       offset: firstLba * gpt.sectorBytes,
       length: (lastLba - firstLba + 1) * gpt.sectorBytes,
     },
+    type: typeGuid,
     isEsp: typeGuid === ESP_TYPE,
     uniqueGuid,
     name,

@@ -32,6 +32,8 @@ export interface StepContext {
    * because images are written a layer above the hardware managers.
    */
   prepareImage(imageInfo: unknown, configdrive: unknown): Promise<string>
+  /** Lets go of what the agent itself holds open on disks: a deployed image that is still being seeded. */
+  releaseDisks(): Promise<void>
 }
 
 /** One call of a step: the conductor's node and ports, and the arguments by name. */

@@ -32,6 +32,7 @@ const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   'read-back': 'reading back',
   commit: 'making the disk bootable',
   configdrive: 'writing the config drive',
+  erase: 'erasing disks',
   done: 'done',
 }
 

@@ -12,6 +12,7 @@ import { type Bmc, readBmc } from './bmc.ts'
 import { readBoot } from './boot.ts'
 import { readCpu } from './cpus.ts'
 import { listDisks } from './disks.ts'
+import { createEraseSteps } from './erase.ts'
 import { readMemory } from './memory.ts'
 import { listNetworkInterfaces } from './nics.ts'
 import { createRootDiskFinder } from './root-disk.ts'
@@ -50,7 +51,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     version: '1.2',
     label: 'GenericHardwareManager',
     evaluateHardwareSupport: async () => SUPPORT.GENERIC,
-    steps: [WRITE_IMAGE],
+    steps: [WRITE_IMAGE, ...createEraseSteps({ ...deps, listDisks: (node) => finder.list(node) })],
     listNetworkInterfaces: () => listNetworkInterfaces({ exec, root }),
     listBlockDevices: (node) => finder.list(node),
     getOsInstallDevice: (node) => finder.find(node),

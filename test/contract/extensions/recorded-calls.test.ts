@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { CommandResult } from '../../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../../agent/commands/runner.ts'
 import { isObject, type JsonObject } from '../../../agent/core/json.ts'
-import { GiB } from '../../../agent/core/units.ts'
+import { GiB, MiB } from '../../../agent/core/units.ts'
 import {
   createExtensionLab,
   type ExtensionLab,
@@ -35,14 +35,26 @@ function recordedCalls(trace: string): RecordedCall[] {
 }
 
 /** Steps of the recordings that other issues bring. */
-const NOT_OFFERED = ['erase_devices_metadata', 'apply_configuration', 'inject_files']
+const NOT_OFFERED = [
+  'apply_configuration',
+  'create_configuration',
+  'delete_configuration',
+  'inject_files',
+  // of the recorded agent's own hardware manager
+  'my_reboot_step',
+]
 
 /** One recorded node has the root device hint `size: ">= 5"`. */
 const UEFI: ExtensionLabOptions = {
   diskBytes: 6 * GiB,
   files: { '/sys/firmware/efi/fw_platform_size': '64' },
-  answers: { 'efibootmgr --version': 'version 17' },
+  answers: { 'efibootmgr --version': 'version 17', wipefs: '', partx: '', udevadm: '' },
 }
+
+/** Small, because erase_devices writes every byte of it. */
+const CLEANED: ExtensionLabOptions = { ...UEFI, diskBytes: 32 * MiB }
+
+const RESCUE_PASSWORD_FILE = '/etc/ipa-rescue-config/ipa-rescue-password'
 
 interface Replay {
   readonly call: RecordedCall
@@ -64,7 +76,8 @@ async function replay(trace: string, options: ExtensionLabOptions = UEFI) {
       const reply = await runner.execute(call.name, params, { wait: call.wait })
       replays.push({ call, reply, end: await runner.whenDone(reply.id) })
     }
-    return { replays, lab, diskPath: lab.diskPath, listed: runner.list() }
+    const rescuePassword = await lab.machine.root.readText(RESCUE_PASSWORD_FILE)
+    return { replays, lab, diskPath: lab.diskPath, listed: runner.list(), rescuePassword }
   } finally {
     await stop(runner)
     await rm(runDir, { recursive: true, force: true })
@@ -77,9 +90,8 @@ function stop(runner: CommandRunner): Promise<void> {
 
 /** The conductor repeats the versions this agent gave it, not those of the recorded one. */
 function withOwnVersions(params: JsonObject, lab: ExtensionLab): JsonObject {
-  return 'deploy_version' in params
-    ? { ...params, deploy_version: lab.deps.hardware.versions() }
-    : params
+  const key = ['deploy_version', 'clean_version'].find((version) => version in params)
+  return key === undefined ? params : { ...params, [key]: lab.deps.hardware.versions() }
 }
 
 const DEPLOYS = [
@@ -167,6 +179,65 @@ describe.each(DEPLOYS)('the calls of %s', (trace) => {
   })
 })
 
+describe.each(['tr-clean-automated', 'tr-clean-manual'])('the calls of %s', (trace) => {
+  test('are answered with the recorded keys, names and statuses', async () => {
+    const { replays } = await replay(trace, CLEANED)
+    expect(replays.length).toBeGreaterThan(2)
+    for (const { call, reply } of replays) {
+      expect(Object.keys(reply)).toEqual(Object.keys(call.answer))
+      expect(reply.command_name).toBe(call.answer.command_name)
+      expect(reply.command_status, call.name).toBe(call.answer.command_status)
+    }
+  })
+
+  test('get the clean steps with the priorities Ironic knows of ironic-python-agent', async () => {
+    const { replays } = await replay(trace, CLEANED)
+    const end = replays.find(({ call }) => call.name === 'clean.get_clean_steps')?.end
+    const common = { interface: 'deploy', reboot_requested: false, abortable: true }
+    expect(end?.command_result).toEqual({
+      clean_steps: {
+        GenericHardwareManager: [
+          { ...common, step: 'erase_devices_metadata', priority: 99 },
+          { ...common, step: 'erase_devices', priority: 10 },
+          { ...common, step: 'erase_devices_express', priority: 0 },
+        ],
+      },
+      hardware_manager_version: { generic_hardware_manager: '1.2' },
+    })
+  })
+
+  test('run the step and echo it exactly, or name the step this agent does not offer', async () => {
+    const { replays, diskPath } = await replay(trace, CLEANED)
+    const steps = replays.filter(({ call }) => call.name === 'clean.execute_clean_step')
+    expect(steps.length).toBeGreaterThan(1)
+    for (const { call, end } of steps) {
+      const step = call.params['step'] as JsonObject
+      const name = String(step['step'])
+      if (NOT_OFFERED.includes(name)) {
+        expect(end).toMatchObject({
+          command_status: 'FAILED',
+          command_error: { type: 'HardwareManagerMethodNotFound' },
+        })
+        continue
+      }
+      const result = name === 'erase_devices' ? { [diskPath]: expect.any(String) } : null
+      expect(end).toMatchObject({ command_status: 'SUCCEEDED', command_error: null })
+      expect(end.command_result).toEqual({ clean_result: result, clean_step: step })
+    }
+  })
+})
+
+test('the recorded rescue call has succeeded with its answer, and leaves the hash for the login', async () => {
+  const { replays, rescuePassword } = await replay('tr-rescue', {
+    files: { '/etc/ipa-rescue-config/.keep': '' },
+  })
+  expect(replays).toHaveLength(1)
+  const { call, reply } = replays[0] as Replay
+  expect(call.wait).toBe(false)
+  expect(reply).toEqual({ ...call.answer, id: reply.id })
+  expect(rescuePassword).toBe(call.params['rescue_password'])
+})
+
 test('partition UUIDs carry the key the conductor reads', async () => {
   const { replays } = await replay('tr-deploy-uefi')
   const uuids = replays.find(({ call }) => call.name === 'standby.get_partition_uuids')
@@ -190,6 +261,26 @@ test('the log bundle of a failed deployment is a gzip file in base64, like the r
   for (const result of [logs?.call.answer, logs?.end]) {
     const { system_logs } = { ...(result?.command_result as JsonObject) }
     expect([...Buffer.from(String(system_logs), 'base64').subarray(0, 2)]).toEqual([0x1f, 0x8b])
+  }
+})
+
+test('clean steps of another version map get the status that makes the conductor start over', async () => {
+  await using lab = await createExtensionLab()
+  const runDir = await mkdtemp(join(tmpdir(), 'ironswarm-replay-'))
+  const runner = createRunner({ extensions: lab.extensions, runDir, log: lab.deps.log })
+  try {
+    const erase = recordedCalls('tr-clean-automated').find(({ name }) =>
+      name.endsWith('execute_clean_step'),
+    )
+    const result = await runner.execute(erase?.name ?? '', erase?.params ?? {}, { wait: true })
+    expect(result).toMatchObject({
+      command_name: 'execute_clean_step',
+      command_status: 'CLEAN_VERSION_MISMATCH',
+      command_error: { type: 'VersionMismatch', code: 409 },
+    })
+  } finally {
+    await stop(runner)
+    await rm(runDir, { recursive: true, force: true })
   }
 })
 

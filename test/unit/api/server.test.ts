@@ -384,6 +384,33 @@ describe('the listening socket', () => {
     await once(socket, 'close')
   })
 
+  test('drained() waits until the answer under way has arrived, and no longer', async () => {
+    await using api = await startServer()
+    await api.server.drained(60_000)
+    const waiting = api.command('standby.gated')
+    await expect.poll(() => api.runner.list().length).toBe(1)
+    let isDrained = false
+    const draining = api.server.drained(60_000).then(() => {
+      isDrained = true
+    })
+    await api.call('GET', '/v1/status')
+    expect(isDrained).toBe(false)
+    api.gate.resolve()
+    await draining
+    await api.server.close()
+    expect((await waiting).json).toMatchObject({ command_status: 'SUCCEEDED' })
+  })
+
+  test('drained() gives up on an answer that does not come', async () => {
+    await using api = await startServer()
+    const waiting = api.command('standby.gated').catch(() => undefined)
+    await expect.poll(() => api.runner.list().length).toBe(1)
+    await api.server.drained(10)
+    expect(api.runner.list()).toMatchObject([{ command_status: 'RUNNING' }])
+    api.gate.resolve()
+    await waiting
+  })
+
   test('close() ends connections that wait for a command', async () => {
     await using api = await startServer()
     const waiting = api.command('standby.gated').catch((error: unknown) => error)

@@ -53,12 +53,18 @@ const polish = (step: object = {}, more: object = {}) => ({
 })
 
 describe('deploy.get_deploy_steps', () => {
-  test('lists write_image with interface, step and priority, and the version map', async () => {
+  test('lists the steps with interface, step and priority, and the version map', async () => {
     await using lab = await createExtensionLab()
     expect(await lab.run('deploy.get_deploy_steps', { node: NODE, ports: [] })).toEqual({
       deploy_steps: {
         GenericHardwareManager: [
           { step: 'write_image', priority: 0, interface: 'deploy', reboot_requested: false },
+          {
+            step: 'erase_devices_metadata',
+            priority: 0,
+            interface: 'deploy',
+            reboot_requested: false,
+          },
         ],
       },
       hardware_manager_version: { generic_hardware_manager: '1.2' },

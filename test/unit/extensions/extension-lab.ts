@@ -46,7 +46,7 @@ export interface ExtensionLab extends AsyncDisposable {
   readonly diskPath: string
   readonly deploys: DeployImageRequest[]
   readonly bootloaders: BootloaderRequest[]
-  /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`. */
+  /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`, `rescued`. */
   readonly events: string[]
   readonly logLines: string[]
   /** Validates and runs `<extension>.<command>` as the runner would, without one. */
@@ -113,6 +113,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     },
     power: { powerOff: note('power off'), reboot: note('reboot') },
     seeding: createSeedingKeeper({ log, deadlineMs: options.seedingDeadlineMs ?? 5000 }),
+    afterRescue: () => void events.push('rescued'),
     recentLog: () => '{"msg":"agent started"}\n',
     ...options.deps,
   }

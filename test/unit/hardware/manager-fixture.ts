@@ -47,6 +47,7 @@ export function callWith(args: StepCall['args'] = {}): StepCall {
       signal: new AbortController().signal,
       progress: () => undefined,
       prepareImage: async () => 'prepared',
+      releaseDisks: async () => undefined,
     },
   }
 }
