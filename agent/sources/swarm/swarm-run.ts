@@ -12,6 +12,8 @@ import { ON_DISK, type SwarmFigures, type WebSeedOptions, type WorkerNews } from
 import { startWorker, type WorkerHost, type WorkerHostOptions } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
+/** Reads for uploads come in parts of this size, so that a piece of 16 MiB is not in memory twice. */
+const READ_BYTES = 1024 * 1024
 
 export interface SwarmRunOptions {
   readonly metainfo: Metainfo
@@ -160,8 +162,11 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     const { piece } = news
     const slot = slotAt(memory, shape, news.slot)
     try {
-      const range = pieceRange(metainfo, piece)
-      slot.bytes.set(await options.readImage(range))
+      const { offset, length } = pieceRange(metainfo, piece)
+      for (let at = 0; at < length; at += READ_BYTES) {
+        const part = { offset: offset + at, length: Math.min(READ_BYTES, length - at) }
+        slot.bytes.set(await options.readImage(part), at)
+      }
       to.send({ kind: 'read', piece, error: null })
     } catch (error) {
       log.warn({ err: error, piece }, 'piece cannot be read for upload')

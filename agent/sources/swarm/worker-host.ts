@@ -50,7 +50,7 @@ export function startWorker(
     // what the library prints is not for the console
     stdout: true,
     stderr: true,
-    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 },
+    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 4 },
   })
   let figures = NO_FIGURES
   let heardAt = performance.now()
