@@ -9,7 +9,7 @@ import type { HeldRange } from './hold-back.ts'
 import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-worker.ts'
 
 /** One read. Two of these are the thread's image memory. */
-const BLOCK_BYTES = 4 * MiB
+const BLOCK_BYTES = 2 * MiB
 
 export interface ReadBack extends AsyncDisposable {
   /** Bytes read and hashed. */

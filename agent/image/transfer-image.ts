@@ -21,7 +21,7 @@ import { createTrailingReadBack, type TrailingReadBack } from './trailing-read-b
 import { createWriteJournal, type WriteJournal } from './write-journal.ts'
 
 /** The only memory image bytes pass through on their way to the disk, beside the swarm's own. */
-const POOL = { bufferBytes: 4 * MiB, count: 8 }
+const POOL = { bufferBytes: 4 * MiB, count: 6 }
 
 export interface TransferOptions {
   readonly plan: Plan & { readonly sizeBytes: number }
