@@ -27,6 +27,8 @@ export interface AgentProcess extends AsyncDisposable {
   readonly port: number
   readonly child: ChildProcess
   readonly logFile: string
+  /** The tree the agent reads as `/`. */
+  readonly root: string
   /** Resolves with exit code or signal name. */
   readonly exited: Promise<number | string>
   log(): Promise<string>
@@ -59,6 +61,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
     port,
     child,
     logFile,
+    root,
     exited,
     log: () => readFile(logFile, 'utf8'),
     peakRssBytes: async () => {
@@ -75,7 +78,8 @@ async function writeMachine(root: string, { mac, apiUrl, bootMode }: AgentProces
   const nic = join(root, 'sys/class/net/eth0')
   await mkdir(nic, { recursive: true })
   await mkdir(join(root, 'proc'), { recursive: true })
-  await mkdir(join(root, 'etc'), { recursive: true })
+  // as in a ramdisk that was built with support for rescue
+  await mkdir(join(root, 'etc/ipa-rescue-config'), { recursive: true })
   await writeFile(join(nic, 'address'), `${mac}\n`)
   await writeFile(join(nic, 'carrier'), '1\n')
   await writeFile(join(nic, 'operstate'), 'up\n')

@@ -1,0 +1,219 @@
+// A real, unmodified Ironic has machines cleaned and rescued by the agent.
+import { execFile } from 'node:child_process'
+import { mkdtemp, open, readFile, rm, stat } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
+import { type AgentProcess, startAgent } from '../../support/agent-process.ts'
+import { type Ironic, startIronic } from '../../support/ironic.ts'
+import { createLoopDevice, hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+
+const MiB = 1024 * 1024
+const DISK_BYTES = 96 * MiB
+/** In the middle of nowhere: only erasing every byte finds it. */
+const MARKER = { text: 'data of the last tenant', offset: 70 * MiB } as const
+const run = promisify(execFile)
+const canRun =
+  hasLoopDevices('cleaning by a real Ironic') && hasPackages('agent') && hasPackages('ironic')
+
+describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () => {
+  let ironic: Ironic
+  let directory: string
+  let nodeCount = 0
+  const agents: AgentProcess[] = []
+  const disks: LoopDevice[] = []
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'ironswarm-cleaning-'))
+    ironic = await startIronic()
+  }, 120_000)
+
+  afterAll(async () => {
+    await ironic?.[Symbol.asyncDispose]()
+    for (const agent of agents) await agent[Symbol.asyncDispose]()
+    for (const disk of disks) await disk[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true, force: true })
+  })
+
+  /** What to look at first when it did not end as expected. */
+  async function printLogs(): Promise<void> {
+    for (const agent of agents.slice(-1)) {
+      console.log(`--- ${agent.name}\n${(await agent.log()).split('\n').slice(-15).join('\n')}`)
+    }
+    const lines = (await ironic.conductorLog()).split('\n')
+    const bad = lines.filter((line) => / (WARNING|ERROR) /.test(line))
+    console.log(bad.slice(-10).join('\n'))
+  }
+
+  interface Machine {
+    readonly uuid: string
+    readonly disk: LoopDevice
+    boot(): Promise<AgentProcess>
+  }
+
+  /** An available node, and its machine with the disk of a tenant that has gone. */
+  async function createMachine(): Promise<Machine> {
+    onTestFailed(printLogs)
+    const name = `node-${++nodeCount}`
+    const mac = `52:54:00:00:02:${String(nodeCount).padStart(2, '0')}`
+    const disk = await createLoopDevice({ sizeBytes: DISK_BYTES })
+    disks.push(disk)
+    await fillDisk(disk.path)
+    const uuid = await ironic.enrol({ name, mac, bootMode: 'uefi' })
+    const machine = { name, mac, device: disk.path, apiUrl: ironic.url, bootMode: 'uefi' } as const
+    return {
+      uuid,
+      disk,
+      boot: async () => {
+        const agent = await startAgent({ ...machine, directory: join(directory, name) })
+        agents.push(agent)
+        return agent
+      },
+    }
+  }
+
+  async function patch(uuid: string, path: string, value: unknown): Promise<void> {
+    await ironic.call('PATCH', `/v1/nodes/${uuid}`, [{ op: 'add', path, value }])
+  }
+
+  async function makeManageable({ uuid }: Machine): Promise<void> {
+    await ironic.provision(uuid, 'manage')
+    await ironic.waitFor(uuid, ['manageable'])
+  }
+
+  /** Boots the machine once Ironic expects its ramdisk, and waits for the end. */
+  async function cleanUntil(machine: Machine, state: string): Promise<AgentProcess> {
+    await ironic.waitFor(machine.uuid, ['clean wait'])
+    const agent = await machine.boot()
+    await ironic.waitFor(machine.uuid, [state])
+    return agent
+  }
+
+  const cleanStep = (step: string) => ({ clean_steps: [{ interface: 'deploy', step }] })
+
+  test('automated cleaning erases metadata and every byte, and the node is available', async () => {
+    const machine = await createMachine()
+    await makeManageable(machine)
+    await patch(machine.uuid, '/automated_clean', true)
+    await ironic.provision(machine.uuid, 'provide')
+    const agent = await cleanUntil(machine, 'available')
+    expect(await signatures(machine.disk.path)).toBe('')
+    expect(await markerOn(machine.disk.path)).not.toBe(MARKER.text)
+    const log = await agent.log()
+    expect(log.match(/"msg":"disk erased"/g)).toHaveLength(2)
+  })
+
+  test('manual cleaning runs the step it was asked for and no other', async () => {
+    const machine = await createMachine()
+    await makeManageable(machine)
+    await ironic.provision(machine.uuid, 'clean', cleanStep('erase_devices_metadata'))
+    await cleanUntil(machine, 'manageable')
+    expect(await signatures(machine.disk.path)).toBe('')
+    expect(await markerOn(machine.disk.path)).toBe(MARKER.text)
+  })
+
+  test('a disk in use fails the cleaning and is named, untouched', async () => {
+    const machine = await createMachine()
+    const { stdout } = await run('losetup', ['--find', '--show', machine.disk.path])
+    try {
+      await makeManageable(machine)
+      const before = await signatures(machine.disk.path)
+      await ironic.provision(machine.uuid, 'clean', cleanStep('erase_devices_metadata'))
+      await cleanUntil(machine, 'clean failed')
+      const { last_error } = await ironic.node(machine.uuid)
+      expect(last_error).toContain(`${machine.disk.path} is in use`)
+      expect(await signatures(machine.disk.path)).toBe(before)
+    } finally {
+      await run('losetup', ['--detach', stdout.trim()])
+    }
+  })
+
+  test('rescue leaves the password hash, stops serving and idles; unrescue brings the instance back', async () => {
+    const machine = await createMachine()
+    await becomeActive(machine)
+    const { uuid } = machine
+    await ironic.provision(uuid, 'rescue', { rescue_password: PASSWORD })
+    await ironic.waitFor(uuid, ['rescue wait', 'rescuing'])
+    const agent = await machine.boot()
+    await ironic.waitFor(uuid, ['rescue'])
+
+    const file = join(agent.root, 'etc/ipa-rescue-config/ipa-rescue-password')
+    const hash = await readFile(file, 'utf8')
+    expect(hash).toBe(await cryptOf(PASSWORD, hash))
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    await stat(join(agent.root, 'etc/.rescued'))
+    await expect.poll(() => isServing(agent), { timeout: 20_000 }).toBe(false)
+    await expect.poll(() => agent.log(), { timeout: 20_000 }).toContain('rescued, doing nothing')
+    expect(agent.child.exitCode).toBeNull()
+    const log = await agent.log()
+    expect(log).not.toContain(PASSWORD)
+    expect(log).not.toContain(hash)
+
+    await ironic.provision(uuid, 'unrescue')
+    await ironic.waitFor(uuid, ['active'])
+    expect(await signatures(machine.disk.path)).toContain('gpt')
+    agent.child.kill('SIGTERM')
+    expect(await agent.exited).toBe(0)
+  })
+
+  const PASSWORD = 'correct horse battery staple'
+
+  /** A node with an instance that Ironic takes over as it is. */
+  async function becomeActive(machine: Machine): Promise<void> {
+    await makeManageable(machine)
+    for (const name of ['kernel', 'ramdisk']) {
+      await patch(machine.uuid, `/driver_info/rescue_${name}`, `${ironic.filesUrl}/${name}`)
+    }
+    await ironic.setInstanceInfo(machine.uuid, {
+      image_source: `${ironic.filesUrl}/kernel`,
+      image_checksum: '5eb63bbbe01eeed093cb22bb8f5acdc3',
+      root_gb: 1,
+    })
+    await ironic.provision(machine.uuid, 'adopt')
+    await ironic.waitFor(machine.uuid, ['active'])
+  }
+})
+
+/** GPT with a file system in its partition, and data beyond. */
+async function fillDisk(path: string): Promise<void> {
+  const tables = run('sfdisk', ['--quiet', '--no-reread', '--no-tell-kernel', path])
+  tables.child.stdin?.end('label: gpt\nstart=2048,size=65536\n')
+  await tables
+  await run('mkfs.vfat', ['--offset=2048', '-F', '32', path, '32768'])
+  await using disk = await open(path, 'r+')
+  await disk.write(MARKER.text, MARKER.offset)
+  await disk.sync()
+}
+
+async function signatures(path: string): Promise<string> {
+  return (await run('wipefs', ['--no-act', '--noheadings', path])).stdout.trim()
+}
+
+async function markerOn(path: string): Promise<string> {
+  await using disk = await open(path)
+  const bytes = Buffer.alloc(MARKER.text.length)
+  await disk.read(bytes, 0, bytes.length, MARKER.offset)
+  return bytes.toString('latin1')
+}
+
+/** The hash that openssl makes of the password with the salt and algorithm of `hash`. */
+async function cryptOf(password: string, hash: string): Promise<string> {
+  const [, algorithm = '', salt = ''] = hash.split('$')
+  const running = run('openssl', ['passwd', `-${algorithm}`, '-salt', salt, '-stdin'])
+  running.child.stdin?.end(password)
+  return (await running).stdout.trim()
+}
+
+async function isServing({ port }: AgentProcess): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
