@@ -118,6 +118,7 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
       stats = () => source.stats()
     },
     isTrailing: target.device.isDirect && !(await isRotational(devicePath)),
+    dropCache: () => dropCache(devicePath, deps),
     maxSeconds: deps.config.image_download_max_duration,
     signal,
     log,
@@ -171,6 +172,11 @@ async function readRootUuid(disk: BlockDevice): Promise<string> {
   const sector = new Uint8Array(disk.geometry.logicalSectorBytes)
   await disk.read(0, sector)
   return diskIdentifier(sector)
+}
+
+/** dd(1): count=0 with nocache drops the whole file's pages; clean ones, so after an fsync all of them. */
+async function dropCache(path: string, { exec }: DeployImageDeps): Promise<void> {
+  await exec(['dd', `if=${path}`, 'iflag=nocache', 'count=0', 'status=none'])
 }
 
 /** Best effort: nothing here needs partition nodes, and the kernel may have no parser for the table. */

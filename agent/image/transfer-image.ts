@@ -36,6 +36,8 @@ export interface TransferOptions {
   readonly isTrailing: boolean
   /** Longest time for the fetch; 0 for no limit (image_download_max_duration). */
   readonly maxSeconds: number
+  /** Without O_DIRECT the page cache would answer the read-back; called when everything is synced. */
+  readonly dropCache: () => Promise<void>
   readonly signal: AbortSignal
   readonly log: Logger
 }
@@ -100,6 +102,7 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
   })
   try {
     await device.sync()
+    if (!device.isDirect) await options.dropCache()
     await verify(options, source, readBack, journal)
     return { source, held, original }
   } catch (error) {
