@@ -6,13 +6,17 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 # demo: how many agents, which image, whether they share it, the origin's bytes per second
 export NODES IMAGE SWARM ORIGIN_RATE
+# vm: how machines boot and how much memory they have, MiB
+export BOOT FIRMWARE MEMORY
 
 MODULES := node_modules/.package-lock.json
 BIOME := node_modules/@biomejs/cli-linux-x64/biome
 PACKAGES := node test/support/packages.ts install
+# a network of our own, which ends with the program; a normal user needs a user namespace for it
+OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-ironic demo instance-image ramdisk bench docs clean
+.PHONY: help setup check test test-ironic demo instance-image ramdisk vm bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -53,6 +57,12 @@ instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made fro
 ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [FAST=1]
 	@$(PACKAGES) ramdisk
 	@node image-build/ramdisk/build.ts
+
+vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [MEMORY=512]
+	@$(PACKAGES) agent instance-image ramdisk vm
+	@$(if $(IMAGE),,node image-build/instance-image.ts)
+	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
+	@$(OWN_NETWORK) node test/e2e/vm/main.ts
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@$(PACKAGES) agent bench

@@ -59,8 +59,19 @@ export const PACKAGE_SETS = {
     packages: ['binutils', 'kmod', 'squashfs-tools'],
   },
   vm: {
-    purpose: 'machines to boot images in',
-    packages: ['ovmf', 'qemu-system-x86'],
+    purpose: 'machines to boot images in, and their network',
+    packages: [
+      'dnsmasq-base',
+      'dosfstools',
+      'genisoimage',
+      'iproute2',
+      'ipxe',
+      'ipxe-qemu',
+      'mtools',
+      'ovmf',
+      'qemu-system-x86',
+      'util-linux',
+    ],
   },
 } as const satisfies Record<string, PackageSet>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns a BitTorrent tracker on loopback for tests and laboratories: bittorrent-tracker's HTTP server.
+// Owns a BitTorrent tracker for tests and laboratories: bittorrent-tracker's HTTP server.
 import type { Server as HttpServer } from 'node:http'
 import { Server } from 'bittorrent-tracker'
 
@@ -8,8 +8,8 @@ export interface Tracker extends AsyncDisposable {
   readonly url: string
 }
 
-/** Starts a tracker on a free port. */
-export async function startTracker(): Promise<Tracker> {
+/** Starts a tracker on a free port; on loopback unless `host` says otherwise. */
+export async function startTracker(host = '127.0.0.1'): Promise<Tracker> {
   // private addresses are all there are here, so it may not be told to filter them
   const server = new Server({ udp: false, http: true, ws: false, stats: false })
   server.on('error', () => {})
@@ -17,12 +17,12 @@ export async function startTracker(): Promise<Tracker> {
   server.on('warning', () => {})
   await new Promise<void>((resolve, reject) => {
     server.http.once('error', reject)
-    server.listen(0, '127.0.0.1', () => resolve())
+    server.listen(0, host, () => resolve())
   })
   const address = server.http.address()
   if (typeof address !== 'object' || address === null) throw new Error('the tracker has no address')
   return {
-    url: `http://127.0.0.1:${address.port}/announce`,
+    url: `http://${host}:${address.port}/announce`,
     [Symbol.asyncDispose]: () => closed(server),
   }
 }

@@ -19,6 +19,8 @@ import { createQmp, type Qmp, type QmpEvent } from './qmp.ts'
 import { createSerialLog, type SerialLog } from './serial-log.ts'
 
 const MiB = 1024 * 1024
+/** Ironic takes no disk below 4 GiB; the file is sparse, so it costs what is written. */
+const DISK_BYTES = 5 * 1024 * MiB
 
 export interface QemuMachineOptions {
   readonly name: string
@@ -79,7 +81,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
   const at = (suffix: string) => join(folder, `${name}.${suffix}`)
   const { uuid, mac } = identityOf(name)
   const disk = at('disk')
-  await makeEmptyDisk(disk, options.diskBytes ?? 1024 * MiB)
+  await makeEmptyDisk(disk, options.diskBytes ?? DISK_BYTES)
   await copyFile(OVMF_VARIABLES, at('uefi-variables'))
   // a socket's path may not be longer than 107 bytes, and the folder may be anywhere
   const sockets = await mkdtemp(join(tmpdir(), 'ironswarm-vm-'))

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the laboratory of `make vm`: network, image source, machines, Ironic's stand-in and how each way
+// of booting is offered to the machines. Its end leaves no process behind; logs stay under build/vm.
+import { execFile } from 'node:child_process'
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
+import { type FileServer, startFileServer } from '../../support/file-server.ts'
+import { findAccelerator } from '../../support/vm/accelerator.ts'
+import { createImageSource, type ImageSource } from '../../support/vm/image-source.ts'
+import { createNetwork, LAB_ADDRESS, type Network } from '../../support/vm/network.ts'
+import { createQemuMachine, type QemuMachine } from '../../support/vm/qemu-machine.ts'
+import { KERNEL_WORDS, VM_RAMDISK } from '../../support/vm/ramdisk.ts'
+import { makeConfigDrive } from '../demo/config-drive.ts'
+import { PROJECT, type VmSettings } from './settings.ts'
+
+const run = promisify(execFile)
+const ISO = join(PROJECT, 'build/ironswarm.iso')
+
+export interface VmLab extends AsyncDisposable {
+  readonly accelerator: 'kvm' | 'tcg'
+  readonly machines: readonly QemuMachine[]
+  readonly source: ImageSource
+  readonly ironic: FakeIronic
+  /** Base64 of the gzipped volume, as the conductor sends it. */
+  configDrive(machine: QemuMachine): Promise<string>
+}
+
+/** Machines that are switched off and find the ramdisk when they boot as the settings say. */
+export async function createVmLab(settings: VmSettings, folder: string): Promise<VmLab> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  await using stack = new AsyncDisposableStack()
+  const accelerator = await findAccelerator()
+  const network = stack.use(await createNetwork({ folder, taps: settings.nodes }))
+  const source = stack.use(await createImageSource(settings.image, folder))
+  const machines: QemuMachine[] = []
+  for (const [i, tap] of network.taps.entries()) {
+    const { firmware, memoryMib } = settings
+    const name = `node-${i + 1}`
+    const diskBytes = diskFor(source.image.sizeBytes)
+    const options = { name, folder, accelerator, firmware, tap, memoryMib, diskBytes }
+    machines.push(stack.use(await createQemuMachine(options)))
+  }
+  const byUuid = new Map(machines.map((machine) => [machine.uuid, machine]))
+  const ironic = stack.use(
+    await createFakeIronic({
+      host: LAB_ADDRESS,
+      nodes: machines.map(({ uuid, mac, name }) => ({ uuid, mac, name })),
+      callbackTimeoutMs: 600_000,
+      powerOffWaitMs: 120_000,
+      power: {
+        on: ({ uuid }) => byUuid.get(uuid)?.powerOn(),
+        isOn: ({ uuid }) => byUuid.get(uuid)?.isOn() ?? false,
+        off: ({ uuid }) => byUuid.get(uuid)?.powerOff(),
+      },
+    }),
+  )
+  const files = stack.use(await startFileServer(await bootFiles(folder, ironic.url), LAB_ADDRESS))
+  await offerRamdisk({ settings, machines, network, files, folder, apiUrl: ironic.url })
+  const owned = stack.move()
+  return {
+    accelerator,
+    machines,
+    source,
+    ironic,
+    configDrive: async ({ name, uuid }) =>
+      (await makeConfigDrive(join(folder, `${name}.config-drive`), { name, uuid })).payload,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** From here on a machine boots its disk, as after a deploy. */
+export function bootFromDisk({ setup }: QemuMachine): void {
+  setup.device = 'disk'
+  setup.kernel = undefined
+  setup.cdrom = undefined
+  setup.usbStick = undefined
+}
+
+function diskFor(imageBytes: number): number {
+  const GiB = 1024 ** 3
+  // a whole number of GiB, with room for the config drive; Ironic takes none below 4
+  return Math.max(5, Math.ceil(imageBytes / GiB) + 1) * GiB
+}
+
+function kernelLine(apiUrl: string): string {
+  return `${KERNEL_WORDS} ipa-api-url=${apiUrl} ipa-debug=1`
+}
+
+/** What the network boots: kernel, ramdisk, and a script as the conductor writes it. */
+async function bootFiles(folder: string, apiUrl: string): Promise<string> {
+  const root = join(folder, 'http')
+  await mkdir(root, { recursive: true })
+  await symlink(VM_RAMDISK.kernel, join(root, 'kernel'))
+  await symlink(VM_RAMDISK.initramfs, join(root, 'ramdisk'))
+  const words = `${kernelLine(apiUrl)} BOOTIF=\${mac} initrd=ramdisk`
+  await writeFile(join(root, 'boot.ipxe'), `#!ipxe\nkernel kernel ${words}\ninitrd ramdisk\nboot\n`)
+  return root
+}
+
+interface Offer {
+  readonly settings: VmSettings
+  readonly machines: readonly QemuMachine[]
+  readonly network: Network
+  readonly files: FileServer
+  readonly folder: string
+  readonly apiUrl: string
+}
+
+async function offerRamdisk(offer: Offer): Promise<void> {
+  const { settings, machines, network, files, folder, apiUrl } = offer
+  await network.serveBoot(`${files.url}/boot.ipxe`)
+  for (const { setup, mac, name } of machines) {
+    if (settings.boot === 'pxe') setup.device = 'network'
+    if (settings.boot === 'direct') {
+      setup.kernel = { ...VM_RAMDISK, cmdline: `${kernelLine(apiUrl)} BOOTIF=${mac}` }
+    }
+    if (settings.boot === 'iso') {
+      setup.device = 'cdrom'
+      setup.cdrom = ISO
+      setup.usbStick = await makeParameters(join(folder, `${name}.parameters`), apiUrl)
+    }
+  }
+}
+
+/** Parameters as Ironic hands them over beside a prebuilt ISO: a small FAT volume (contract 1.4). */
+async function makeParameters(path: string, apiUrl: string): Promise<string> {
+  await writeFile(path, new Uint8Array(1_474_560))
+  await run('mkfs.vfat', ['-n', 'IR-VFD-DEV', path])
+  await writeFile(`${path}.txt`, `ipa-api-url=${apiUrl}\nipa-debug=1\n`)
+  await run('mcopy', ['-i', path, `${path}.txt`, '::/parameters.txt'])
+  return path
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns where the built ramdisk lies and how machines of the laboratory are told to start it.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+
+const BUILD = join(import.meta.dirname, '../../../build')
+
+export interface Ramdisk {
+  readonly kernel: string
+  readonly initramfs: string
+}
+
+/** What `make ramdisk RAMDISK=vm` makes. */
+export const VM_RAMDISK: Ramdisk = {
+  kernel: join(BUILD, 'ironswarm-vm.kernel'),
+  initramfs: join(BUILD, 'ironswarm-vm.initramfs'),
+}
+
+/** Why machines cannot be booted from it; undefined when they can. */
+export function whyNoRamdisk({ kernel, initramfs }: Ramdisk = VM_RAMDISK): string | undefined {
+  const missing = [kernel, initramfs].filter((path) => !existsSync(path))
+  return missing.length === 0
+    ? undefined
+    : `${missing.join(', ')} not built: make ramdisk RAMDISK=vm`
+}
+
+/** Serial console and speed; Ironic adds the rest. */
+export const KERNEL_WORDS = 'console=ttyS0 mitigations=off'
