@@ -146,7 +146,10 @@ export class SwarmEngine {
         peer.isSnubbed = false
         refresh()
       },
-      onUnchoke: refresh,
+      onUnchoke: () => {
+        peer.isResting = false
+        refresh()
+      },
       onInterested: () => this.#choker.fill(this.#wires()),
       onUninterested: () => undefined,
       onClose: () => this.#removePeer(peer),
@@ -160,6 +163,7 @@ export class SwarmEngine {
     const now = this.#options.now()
     for (const peer of [...this.#board.peers]) {
       peer.updateRate(now - this.#tickedAt)
+      peer.isResting = false
       this.#watch(peer, now)
     }
     this.#tickedAt = now

@@ -28,6 +28,8 @@ export class Peer {
   /** Time of the last block, or of the first request since: how long it owes us. */
   owesSince = 0
   isSnubbed = false
+  /** It refused a request: nothing is asked of it until the next tick, or both would spin. */
+  isResting = false
   /** Bytes per second, smoothed. */
   rate = 0
   #fresh = 0

@@ -79,9 +79,9 @@ export class RequestScheduler {
   #fill(peer: Peer): void {
     const { board, budget } = this.#deps
     if (this.#isStopped || !board.peers.has(peer)) return
-    if (peer.wire.isPeerChoking || peer.wanted === 0) return
+    if (peer.wire.isPeerChoking || peer.isResting || peer.wanted === 0) return
     const depth = peer.pipelineDepth
-    while (peer.pending.size < depth) {
+    while (peer.pending.size < depth && !peer.isResting) {
       const choice = this.#choose(peer)
       if (choice === undefined) return
       if (!budget.take(BLOCK_BYTES)) {
@@ -140,6 +140,7 @@ export class RequestScheduler {
     const isLive = this.#deps.work.partials.get(partial.piece) === partial
     if (bytes === null || bytes.length !== partial.blockLength(block)) {
       if (isLive) partial.noteLost(block)
+      peer.isResting = true
       this.fillAllLater()
       return
     }

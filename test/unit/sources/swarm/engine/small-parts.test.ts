@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest'
+import { createChoker } from '../../../../../agent/sources/swarm/engine/choker.ts'
+import { createGainMeter } from '../../../../../agent/sources/swarm/engine/gain-meter.ts'
+import type { PeerWire } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
+import { createTokenBucket } from '../../../../../agent/sources/swarm/engine/token-bucket.ts'
+
+const clock = () => {
+  let at = 0
+  return { now: () => at, pass: (ms: number) => (at += ms) }
+}
+
+const wireOf = (isPeerInterested: boolean) => {
+  const wire = {
+    isChoking: true,
+    isPeerInterested,
+    choke: () => {
+      wire.isChoking = true
+    },
+    unchoke: () => {
+      wire.isChoking = false
+    },
+  }
+  return wire as unknown as PeerWire
+}
+const unchoked = (wires: readonly PeerWire[]) => wires.filter((wire) => !wire.isChoking)
+
+test('the choker serves everybody who is interested while slots last', () => {
+  const wires = [wireOf(true), wireOf(false), wireOf(true)]
+  createChoker(2, Math.random).fill(wires)
+  expect(wires.map((wire) => wire.isChoking)).toEqual([false, true, false])
+})
+
+test('with too few slots they go round, never beyond their number', () => {
+  const choker = createChoker(3, Math.random)
+  const wires = Array.from({ length: 10 }, () => wireOf(true))
+  const served = new Set<PeerWire>()
+  choker.fill(wires)
+  for (let round = 0; round < 100; round++) {
+    expect(unchoked(wires).length).toBe(3)
+    for (const wire of unchoked(wires)) served.add(wire)
+    choker.rotate(wires)
+  }
+  expect(served.size).toBe(10)
+})
+
+test('a token bucket lets its rate through, whatever the size of the portions', () => {
+  const { now, pass } = clock()
+  const bucket = createTokenBucket(1_000_000, now)
+  let passed = 0
+  for (let tick = 0; tick < 1000; tick++) {
+    while (bucket.take(16_384)) passed += 16_384
+    pass(10)
+  }
+  // ten seconds, a quarter of a second of burst, one portion of overdraft
+  expect(passed).toBeGreaterThan(9_900_000)
+  expect(passed).toBeLessThan(10_300_000)
+})
+
+test('a portion above the burst passes, and is paid back', () => {
+  const { now, pass } = clock()
+  const bucket = createTokenBucket(100_000, now)
+  expect(bucket.take(4_000_000)).toBe(true)
+  pass(30_000)
+  expect(bucket.take(1)).toBe(false)
+  pass(15_000)
+  expect(bucket.take(1)).toBe(true)
+})
+
+test('without a limit everything passes', () => {
+  const bucket = createTokenBucket(0, () => 0)
+  for (let i = 0; i < 1000; i++) expect(bucket.take(1e9)).toBe(true)
+})
+
+test('a node starves when nothing comes in, or far less than before or than the origin could bring', () => {
+  const { now, pass } = clock()
+  const gain = createGainMeter(now)
+  const run = (ms: number, bytesPerTick: number, from: 'origin' | 'peers') => {
+    for (let at = 0; at < ms; at += 100) {
+      gain.note(bytesPerTick, from)
+      pass(100)
+    }
+  }
+  run(3000, 1000, 'peers')
+  expect(gain.isStarving(0)).toBe(false)
+  expect(gain.isStarving(10_000)).toBe(false)
+  expect(gain.isStarving(100_000)).toBe(true)
+  run(3000, 100, 'peers')
+  expect(gain.isStarving(0)).toBe(true)
+  run(3000, 1000, 'origin')
+  expect(gain.isStarving(0)).toBe(false)
+  expect(gain.isStarving(10_000)).toBe(true)
+  pass(1600)
+  expect(gain.isStarving(0)).toBe(true)
+})
