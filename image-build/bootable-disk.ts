@@ -28,6 +28,8 @@ export interface DiskParts {
   readonly debPaths: readonly string[]
   readonly workFolder: string
   readonly sizeBytes: number
+  /** Folders of the packages that the root goes without. */
+  readonly leftOut?: readonly string[]
 }
 
 /** Makes the disk at `imagePath`. Throws with the tool's words where one of them fails. */
@@ -39,7 +41,10 @@ export async function makeBootableDisk(imagePath: string, parts: DiskParts): Pro
   await truncate(imagePath, parts.sizeBytes)
   await fillEsp(imagePath, parts)
   const rootImage = join(parts.workFolder, 'root.ext4')
-  const files = await listRoot(parts.unpacked, parts.debPaths, parts.workFolder)
+  const isLeftOut = (path: string) =>
+    parts.leftOut?.some((folder) => path === folder || path.startsWith(`${folder}/`)) ?? false
+  const all = await listRoot(parts.unpacked, parts.debPaths, parts.workFolder)
+  const files = all.filter(({ path }) => !isLeftOut(path))
   await makeExt4(rootImage, files, {
     label: 'instance-root',
     uuid: ROOT_UUID,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `make instance-image`: build/instance-image.raw with its sha256 and its list of ingredients beside
 // it; built once, again when a recipe changes. Where a bootable image cannot be built it says why, in one
-// line, and takes a generated image of the same size.
+// line, and takes a generated image of the same size. With `small` as its argument it makes
+// build/instance-image-small.raw: the same system with next to nothing in its root, for slow machines.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -19,9 +20,7 @@ import { makeGeneratedImage } from './generated-image.ts'
 
 const PROJECT = join(import.meta.dirname, '..')
 const BUILD = join(PROJECT, 'build')
-const IMAGE = join(BUILD, 'instance-image.raw')
-const MANIFEST = join(BUILD, 'instance-image.json')
-const SIZE_BYTES = 256 * 1024 * 1024
+const MiB = 1024 * 1024
 
 /** Beside kernel and BusyBox: what fills a root file system, so that the image compresses like a real one. */
 const ROOT_PACKAGES = [
@@ -41,6 +40,33 @@ const ROOT_PACKAGES = [
   'util-linux',
 ]
 
+interface Variant {
+  /** Outputs are build/<name>.raw, .raw.sha256 and .json. */
+  readonly name: string
+  readonly sizeBytes: number
+  readonly packages: readonly string[]
+  /** Whether the largest package file stays in the root's cache: content that does not compress. */
+  readonly keepsPackage: boolean
+  /** Folders of the packages that the root goes without. */
+  readonly leftOut: readonly string[]
+}
+
+const USUAL: Variant = {
+  name: 'instance-image',
+  sizeBytes: 256 * MiB,
+  packages: ROOT_PACKAGES,
+  keepsPackage: true,
+  leftOut: [],
+}
+const SMALL: Variant = {
+  name: 'instance-image-small',
+  sizeBytes: 64 * MiB,
+  packages: ['base-files', 'busybox-static'],
+  keepsPackage: false,
+  // the drivers it needs are in its initramfs
+  leftOut: ['/boot', '/lib/modules', '/usr/share/doc'],
+}
+
 interface Manifest {
   readonly kind: 'bootable' | 'generated'
   readonly sizeBytes: number
@@ -51,60 +77,69 @@ interface Manifest {
 }
 
 /** Makes the image unless it is there; returns what it is. */
-async function ensureImage(): Promise<Manifest> {
+async function ensureImage(variant: Variant): Promise<Manifest> {
+  const image = join(BUILD, `${variant.name}.raw`)
+  const manifestFile = join(BUILD, `${variant.name}.json`)
+  const { sizeBytes } = variant
   const recipe = await hashRecipes()
   const toolsMissing = missingPackages('instance-image')
-  const known = await readManifest()
+  const known = await readManifest(image, manifestFile)
   const isBestPossible = known?.kind === 'bootable' || toolsMissing.length > 0
   if (known?.recipe === recipe && isBestPossible) return known
   const began = Date.now()
   await mkdir(BUILD, { recursive: true })
-  const partial = `${IMAGE}.partial`
+  const partial = `${image}.partial`
   let packages: readonly DebianPackage[] = []
   let kind: Manifest['kind'] = 'bootable'
   try {
     if (toolsMissing.length > 0) throw new Error(`${toolsMissing.join(' ')} not installed`)
-    packages = await buildBootable(partial)
+    packages = await buildBootable(partial, variant)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     console.log(`instance-image: taking a generated image that does not boot: ${reason}`)
     kind = 'generated'
     packages = []
-    await makeGeneratedImage(partial, SIZE_BYTES)
+    await makeGeneratedImage(partial, sizeBytes)
   }
   const manifest = {
     kind,
-    sizeBytes: SIZE_BYTES,
+    sizeBytes,
     sha256: await hashFile(partial),
     recipe,
     packages,
   }
-  await rename(partial, IMAGE)
-  await writeFile(`${IMAGE}.sha256`, `${manifest.sha256}  instance-image.raw\n`)
-  await writeFile(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`)
+  await rename(partial, image)
+  await writeFile(`${image}.sha256`, `${manifest.sha256}  ${variant.name}.raw\n`)
+  await writeFile(manifestFile, `${JSON.stringify(manifest, null, 2)}\n`)
   console.log(`instance-image: built in ${((Date.now() - began) / 1000).toFixed(1)} s`)
   return manifest
 }
 
-async function buildBootable(imagePath: string): Promise<readonly DebianPackage[]> {
-  const workFolder = join(BUILD, 'instance-image.work')
+async function buildBootable(
+  imagePath: string,
+  variant: Variant,
+): Promise<readonly DebianPackage[]> {
+  const workFolder = join(BUILD, `${variant.name}.work`)
   await rm(workFolder, { recursive: true, force: true })
   await mkdir(workFolder, { recursive: true })
   try {
     // the lists of a fresh machine come with this call
     await resolvePackages(['busybox-static'])
     const kernel = await firstDependency('linux-image-cloud-amd64')
-    const packages = await resolvePackages([...ROOT_PACKAGES, kernel].sort())
+    const packages = await resolvePackages([...variant.packages, kernel].sort())
     const debPaths = await downloadPackages(packages, join(BUILD, 'debian'))
     const unpacked = join(workFolder, 'root')
     await unpackPackages(debPaths, unpacked)
     // as apt leaves it: the largest package file stays in the root's cache, content that does not compress
-    const kept = debPaths.filter((path) => basename(path).startsWith(`${kernel}_`))
+    const kept = debPaths.filter(
+      (path) => variant.keepsPackage && basename(path).startsWith(`${kernel}_`),
+    )
     await makeBootableDisk(imagePath, {
       unpacked,
       debPaths: kept,
       workFolder,
-      sizeBytes: SIZE_BYTES,
+      sizeBytes: variant.sizeBytes,
+      leftOut: variant.leftOut,
     })
     return packages
   } finally {
@@ -112,10 +147,10 @@ async function buildBootable(imagePath: string): Promise<readonly DebianPackage[
   }
 }
 
-async function readManifest(): Promise<Manifest | undefined> {
+async function readManifest(image: string, file: string): Promise<Manifest | undefined> {
   try {
-    const manifest = JSON.parse(await readFile(MANIFEST, 'utf8')) as Manifest
-    return (await stat(IMAGE)).size === manifest.sizeBytes ? manifest : undefined
+    const manifest = JSON.parse(await readFile(file, 'utf8')) as Manifest
+    return (await stat(image)).size === manifest.sizeBytes ? manifest : undefined
   } catch {
     return undefined
   }
@@ -127,6 +162,7 @@ async function hashRecipes(): Promise<string> {
   const paths = names
     .filter((item) => item.isFile())
     .map((item) => join(item.parentPath, item.name))
+    .filter((path) => !path.startsWith(join(import.meta.dirname, 'ramdisk/')))
     .filter((path) => !path.startsWith(join(import.meta.dirname, 'ramdisk/')))
   for (const path of paths.sort())
     hash.update(path.slice(PROJECT.length)).update(await readFile(path))
@@ -140,7 +176,8 @@ async function hashFile(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-const image = await ensureImage()
+const variant = process.argv[2] === 'small' ? SMALL : USUAL
+const image = await ensureImage(variant)
 console.log(
-  `instance-image: build/instance-image.raw, ${image.kind}, ${image.sizeBytes / 1024 / 1024} MiB, sha256 ${image.sha256}`,
+  `instance-image: build/${variant.name}.raw, ${image.kind}, ${image.sizeBytes / MiB} MiB, sha256 ${image.sha256}`,
 )
