@@ -25,7 +25,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['agent/api/'],
   'node-disk-info': ['agent/system/scratch.ts'],
   pino: ['agent/telemetry/'],
-  undici: ['agent/sources/http/', 'agent/ironic/', 'agent/system/http-client.ts'],
+  undici: ['agent/system/http-client.ts'],
   webtorrent: ['agent/sources/swarm/client.ts'],
 }
 
