@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { freePort } from '../../support/processes.ts'
-import { type Conversation, startHostilePeer } from './hostile-peer.ts'
+import { startHostilePeer } from './hostile-peer.ts'
 import {
   imageBytes,
   MiB,
@@ -72,26 +72,46 @@ test('a peer that flips bytes is found out and dropped, and the image is right',
   await until(() => honest.every((each) => each.source.stats().peers === 1), 'the honest peer')
 })
 
-const UNHELPFUL: Record<string, (talk: Conversation) => void> = {
-  'that answers nothing': () => undefined,
-  'that sends garbage': ({ socket }) => void socket.write(Buffer.alloc(100_000, 0x5a)),
-  'that announces a message of 2 GiB': ({ socket }) => {
-    socket.write(Buffer.from([0x7f, 0xff, 0xff, 0xff, 7]))
-    socket.write(Buffer.alloc(MiB))
-  },
+test('a peer that answers nothing does not hinder the others', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  keep(await startHostilePeer(tracker.url, { metainfo }))
+  const origin = await serve()
+  const honest = [0, 1].map(() =>
+    node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
+  )
+  await Promise.all(honest.map((each) => each.delivered))
+  for (const each of honest) expect(sha256(each.disk)).toBe(sha256(image))
+})
+
+const ABUSE: Record<string, Buffer[]> = {
+  'sends garbage': [Buffer.alloc(100_000, 0x5a)],
+  'announces a message of 2 GiB': [Buffer.from([0x7f, 0xff, 0xff, 0xff, 7]), Buffer.alloc(MiB)],
 }
 
-for (const [what, onReady] of Object.entries(UNHELPFUL)) {
-  test(`a peer ${what} does not hinder the others`, async () => {
+for (const [what, messages] of Object.entries(ABUSE)) {
+  test(`a peer that ${what} is disconnected before it fills the memory`, async () => {
     const { metainfo } = await torrentOf(image)
     const tracker = keep(await startTracker())
-    keep(await startHostilePeer(tracker.url, { metainfo, onReady }))
-    const origin = await serve()
-    const honest = [0, 1].map(() =>
-      node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
+    let closed = 0
+    keep(
+      await startHostilePeer(tracker.url, {
+        metainfo,
+        onReady: ({ socket }) => {
+          socket.on('close', () => {
+            closed += 1
+          })
+          for (const message of messages) socket.write(message)
+        },
+      }),
     )
-    await Promise.all(honest.map((each) => each.delivered))
-    for (const each of honest) expect(sha256(each.disk)).toBe(sha256(image))
+    const seed = node({
+      metainfo,
+      trackers: [tracker.url],
+      onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    })
+    await seed.delivered
+    await until(() => closed > 0, 'the end of the connection', 15_000)
   })
 }
 
