@@ -31,6 +31,10 @@ export const PACKAGE_SETS = {
       'util-linux',
     ],
   },
+  'disk-signatures': {
+    purpose: 'what earlier tenants leave on disks',
+    packages: ['btrfs-progs', 'cryptsetup-bin', 'e2fsprogs', 'lvm2'],
+  },
   interop: {
     purpose: 'other BitTorrent programs to deploy from',
     packages: ['aria2', 'mktorrent', 'python3-libtorrent', 'transmission-cli'],
