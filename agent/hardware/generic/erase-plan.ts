@@ -10,7 +10,6 @@ import { listPartitions } from '../../disk/partitioner.ts'
 import type { Exec } from '../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../system/lsblk.ts'
 import type { Root } from '../../system/root.ts'
-import { deviceNumberOf } from '../../system/sysfs.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
 
@@ -71,19 +70,23 @@ export async function planErasure(
   return plan
 }
 
-/** By disk name: its row and those of everything that lies on it. */
+/** By disk name: its row and those of everything that lies on it; none for a file that stands for a disk. */
 async function readRows(
   exec: Exec,
   disks: readonly Disk[],
 ): Promise<ReadonlyMap<string, readonly LsblkDevice[]>> {
-  const rows = new Map<string, readonly LsblkDevice[]>()
-  for (const { name } of disks) {
-    // a regular file stands for a disk in laboratories; lsblk refuses it
-    if ((await deviceNumberOf(name)) !== undefined) {
-      rows.set(name, await listBlockDevices(exec, [name]))
-    }
-  }
-  return rows
+  const all = await listBlockDevices(exec)
+  return new Map(disks.map(({ name }) => [name, withDescendants(all, name.replace('/dev/', ''))]))
+}
+
+/** lsblk lists parents before their children. */
+function withDescendants(all: readonly LsblkDevice[], kname: string): LsblkDevice[] {
+  const names = new Set([kname])
+  return all.filter((row) => {
+    if (!names.has(row.kname) && !names.has(row.parentKname ?? '')) return false
+    names.add(row.kname)
+    return true
+  })
 }
 
 async function whyLeftAlone(

@@ -166,20 +166,19 @@ async function eraseAll(
   }
   const waiting = [...plan.disks].sort((a, b) => (a.name < b.name ? -1 : 1))
   const worker = async () => {
-    for (let disk = waiting.shift(); disk; disk = waiting.shift()) {
-      throwIfAborted(signal)
+    for (let disk = waiting.shift(); disk && !signal.aborted; disk = waiting.shift()) {
       try {
         const how = await erase(disk, { ...deps, signal })
         results.set(disk.name, how)
         deps.log.info({ device: disk.name, how, bytes: disk.sizeBytes }, 'disk erased')
       } catch (error) {
-        throwIfAborted(signal)
         failures.push(`${disk.name}: ${messageOf(error)}`)
       }
     }
   }
   const count = Math.min(settings.concurrency, waiting.length)
   await Promise.all(Array.from({ length: count }, worker))
+  throwIfAborted(signal)
   if (failures.length === 0) return results
   throw new AgentError(
     'BlockDeviceEraseError',

@@ -48,7 +48,13 @@ const NOT_OFFERED = [
 const UEFI: ExtensionLabOptions = {
   diskBytes: 6 * GiB,
   files: { '/sys/firmware/efi/fw_platform_size': '64' },
-  answers: { 'efibootmgr --version': 'version 17', wipefs: '', partx: '', udevadm: '' },
+  answers: {
+    'efibootmgr --version': 'version 17',
+    lsblk: '',
+    partx: '',
+    udevadm: '',
+    wipefs: '',
+  },
 }
 
 /** Small, because erase_devices writes every byte of it. */
