@@ -38,7 +38,7 @@ check: $(MODULES) ## types and lint
 	@$(BIOME) check .
 
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
-	@$(PACKAGES) agent interop ironic
+	@$(PACKAGES) agent disk-signatures interop ironic
 	@vitest run
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root and apt)
