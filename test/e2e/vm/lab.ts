@@ -11,7 +11,7 @@ import { findAccelerator } from '../../support/vm/accelerator.ts'
 import { createImageSource, type ImageSource } from '../../support/vm/image-source.ts'
 import { createNetwork, LAB_ADDRESS, type Network } from '../../support/vm/network.ts'
 import { createQemuMachine, type QemuMachine } from '../../support/vm/qemu-machine.ts'
-import { KERNEL_WORDS, VM_RAMDISK } from '../../support/vm/ramdisk.ts'
+import { KERNEL_WORDS, type Ramdisk } from '../../support/vm/ramdisk.ts'
 import { makeConfigDrive } from '../demo/config-drive.ts'
 import { PROJECT, type VmSettings } from './settings.ts'
 
@@ -57,7 +57,9 @@ export async function createVmLab(settings: VmSettings, folder: string): Promise
       },
     }),
   )
-  const files = stack.use(await startFileServer(await bootFiles(folder, ironic.url), LAB_ADDRESS))
+  const files = stack.use(
+    await startFileServer(await bootFiles(folder, settings.ramdisk, ironic.url), LAB_ADDRESS),
+  )
   await offerRamdisk({ settings, machines, network, files, folder, apiUrl: ironic.url })
   const owned = stack.move()
   return {
@@ -90,11 +92,11 @@ function kernelLine(apiUrl: string): string {
 }
 
 /** What the network boots: kernel, ramdisk, and a script as the conductor writes it. */
-async function bootFiles(folder: string, apiUrl: string): Promise<string> {
+async function bootFiles(folder: string, ramdisk: Ramdisk, apiUrl: string): Promise<string> {
   const root = join(folder, 'http')
   await mkdir(root, { recursive: true })
-  await symlink(VM_RAMDISK.kernel, join(root, 'kernel'))
-  await symlink(VM_RAMDISK.initramfs, join(root, 'ramdisk'))
+  await symlink(ramdisk.kernel, join(root, 'kernel'))
+  await symlink(ramdisk.initramfs, join(root, 'ramdisk'))
   const words = `${kernelLine(apiUrl)} BOOTIF=\${mac} initrd=ramdisk`
   await writeFile(join(root, 'boot.ipxe'), `#!ipxe\nkernel kernel ${words}\ninitrd ramdisk\nboot\n`)
   return root
@@ -115,7 +117,7 @@ async function offerRamdisk(offer: Offer): Promise<void> {
   for (const { setup, mac, name } of machines) {
     if (settings.boot === 'pxe') setup.device = 'network'
     if (settings.boot === 'direct') {
-      setup.kernel = { ...VM_RAMDISK, cmdline: `${kernelLine(apiUrl)} BOOTIF=${mac}` }
+      setup.kernel = { ...settings.ramdisk, cmdline: `${kernelLine(apiUrl)} BOOTIF=${mac}` }
     }
     if (settings.boot === 'iso') {
       setup.device = 'cdrom'

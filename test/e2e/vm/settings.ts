@@ -2,6 +2,7 @@
 // Owns what a person may choose about `make vm`, read from the environment that make passes on.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { findRamdisk, type Ramdisk, whyNoRamdisk } from '../../support/vm/ramdisk.ts'
 
 export const PROJECT = join(import.meta.dirname, '../../..')
 const DEFAULT_IMAGE = join(PROJECT, 'build/instance-image.raw')
@@ -15,6 +16,7 @@ export interface VmSettings {
   readonly boot: (typeof BOOT)[number]
   readonly firmware: (typeof FIRMWARE)[number]
   readonly image: string
+  readonly ramdisk: Ramdisk
   readonly memoryMib: number
   readonly isSwarm: boolean
 }
@@ -31,11 +33,15 @@ export async function readSettings(
     const hint = env['IMAGE'] ? 'IMAGE= takes the path of a raw image' : 'run make instance-image'
     throw new Error(`${image} is not an image file; ${hint}`)
   }
+  const ramdisk = findRamdisk(env)
+  const reason = whyNoRamdisk(ramdisk)
+  if (reason) throw new Error(reason)
   const swarm = oneOf(env, 'SWARM', ['auto', 'on', 'off'])
   return {
     nodes,
     memoryMib,
     image,
+    ramdisk,
     boot: oneOf(env, 'BOOT', BOOT),
     firmware: oneOf(env, 'FIRMWARE', FIRMWARE),
     // one machine has nobody to share with

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns where the built ramdisk lies and how machines of the laboratory are told to start it.
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 const BUILD = join(import.meta.dirname, '../../../build')
 
@@ -10,14 +10,17 @@ export interface Ramdisk {
   readonly initramfs: string
 }
 
-/** What `make ramdisk RAMDISK=vm` makes. */
-export const VM_RAMDISK: Ramdisk = {
-  kernel: join(BUILD, 'ironswarm-vm.kernel'),
-  initramfs: join(BUILD, 'ironswarm-vm.initramfs'),
+/**
+ * What `make ramdisk RAMDISK=vm` makes; `VM_RAMDISK=build/ironswarm` takes the files of that name
+ * instead, here the ramdisk for bare metal.
+ */
+export function findRamdisk(env: Readonly<Record<string, string | undefined>>): Ramdisk {
+  const prefix = resolve(env['VM_RAMDISK'] || join(BUILD, 'ironswarm-vm'))
+  return { kernel: `${prefix}.kernel`, initramfs: `${prefix}.initramfs` }
 }
 
 /** Why machines cannot be booted from it; undefined when they can. */
-export function whyNoRamdisk({ kernel, initramfs }: Ramdisk = VM_RAMDISK): string | undefined {
+export function whyNoRamdisk({ kernel, initramfs }: Ramdisk): string | undefined {
   const missing = [kernel, initramfs].filter((path) => !existsSync(path))
   return missing.length === 0
     ? undefined
