@@ -3,20 +3,17 @@
 // Owns the process: argv, environment, signals, exit code, and the introduction of the extensions to
 // the agent. Does not parse and does not work; agent/cli does.
 import { readFileSync } from 'node:fs'
-import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { OutputStream } from './cli/command-line.ts'
 
-// Kept beside the packages, so that only who may change the code may change what is run of it. Threads
-// inherit the variable. Without a cache each of them parses TypeScript: some 20 MiB apiece.
-// biome-ignore lint/style/noProcessEnv: how Node's worker threads learn of the cache
-process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
-  new URL('../node_modules/.cache/ironswarm', import.meta.url),
-)
-enableCompileCache()
+bearWithMemorySettings()
+
 const { createLifecycle } = await import('./cli/lifecycle.ts')
 const { runCommandLine } = await import('./cli/program.ts')
 const { createLogger } = await import('./telemetry/logger.ts')
+
+// a reader that has left, as head does, ends the output and not the work
+for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
 
 const argv = process.argv.slice(2)
 const isAgent = argv[0] === 'run'
@@ -55,4 +52,26 @@ function flushed(stream: OutputStream & NodeJS.WriteStream): Promise<void> {
     setTimeout(resolve, 1000).unref()
     stream.write('', () => resolve())
   })
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+}
+
+/**
+ * Starts this process anew, in place, with settings it must be born with: two malloc arenas instead of
+ * eight per core, a small young generation, and compiled code kept beside the packages, where only who may
+ * change the code may change what is run of it; without the last each thread parses TypeScript again.
+ * docs/design/015-memory.md has the figures.
+ */
+function bearWithMemorySettings(): void {
+  const { env } = process
+  // an environment that names a cache was set up by who starts us
+  if (env['NODE_COMPILE_CACHE'] !== undefined || process.execve === undefined) return
+  const cache = fileURLToPath(new URL('../node_modules/.cache/ironswarm', import.meta.url))
+  process.execve(
+    process.execPath,
+    [process.execPath, '--max-semi-space-size=4', ...process.execArgv, ...process.argv.slice(1)],
+    { ...env, NODE_COMPILE_CACHE: cache, MALLOC_ARENA_MAX: env['MALLOC_ARENA_MAX'] ?? '2' },
+  )
 }
