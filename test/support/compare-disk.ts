@@ -83,9 +83,8 @@ function isSame(a: PartitionRow, b: PartitionRow): boolean {
 
 /** Why a firmware might boot this disk: boot signature, GPT header at either end; empty when it cannot. */
 export async function bootableTraces(device: string): Promise<string[]> {
-  const { stdout } = await run('blockdev', ['--getsize64', device])
   await using disk = await open(device)
-  const size = Number(stdout)
+  const size = await sizeOf(device, disk)
   const head = Buffer.alloc(MiB)
   const tail = Buffer.alloc(64 * 1024)
   await disk.read(head, 0, MiB, 0)
@@ -97,4 +96,12 @@ export async function bootableTraces(device: string): Promise<string[]> {
   if (head.includes('CD001')) traces.push('ISO 9660 volume')
   if (!head.equals(Buffer.alloc(MiB))) traces.push('first MiB is not zero')
   return traces
+}
+
+/** Of a device or of a file. */
+async function sizeOf(path: string, disk: Awaited<ReturnType<typeof open>>): Promise<number> {
+  const found = await disk.stat()
+  if (found.isFile()) return found.size
+  const { stdout } = await run('blockdev', ['--getsize64', path])
+  return Number(stdout)
 }

@@ -54,13 +54,13 @@ export async function deploy(
   machine: QemuMachine,
   uuid: string,
   info = instanceInfo(lab),
-): Promise<{ words: string; console: string; seconds: number }> {
+): Promise<{ words: string; console: string; seconds: number; from: number }> {
   const began = performance.now()
   const { from } = await startDeploy(lab, machine, uuid, info)
   await lab.ironic.waitFor(uuid, ['active'], DEPLOY_TIMEOUT_MS)
   const seconds = (performance.now() - began) / 1000
   const ready = await waitForInstance(machine, from)
-  return { ...ready, seconds }
+  return { ...ready, seconds, from }
 }
 
 /** The instance's own words: its marker, and all it has printed since `from`. */
@@ -72,6 +72,18 @@ export async function waitForInstance(
   const [words] = await machine.serial.waitFor(/IRONSWARM-INSTANCE READY.*\n/, timing)
   await machine.serial.waitFor(/login: *$/, timing)
   return { words: words.trim(), console: await machine.serial.text(from) }
+}
+
+/** Bytes of the image by where they came from, as the agent has logged them since `from`. */
+export async function loggedBytes(
+  { serial }: QemuMachine,
+  from: number,
+): Promise<{ peers: number; origin: number }> {
+  const [line] = await serial.waitFor(/^.*"msg":"write image finished".*$/m, {
+    timeoutMs: 1000,
+    from,
+  })
+  return (JSON.parse(line) as { bytes: { peers: number; origin: number } }).bytes
 }
 
 /** What to look at first when a test fails; call it in the test. */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns where machines get their image from: an HTTP origin on the laboratory's bridge, and with a swarm
 // the tracker and the torrent beside it, made as an operator makes it.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { mkdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type DiskImage, describeImage } from '../disk-image.ts'
 import { createHttpOrigin, type HttpOrigin } from '../http-origin.ts'
+import { stopChild } from '../processes.ts'
 import { startTracker } from '../tracker.ts'
 import { LAB_ADDRESS } from './network.ts'
 
@@ -17,6 +18,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly image: DiskImage
   readonly origin: HttpOrigin
   readonly torrentUrl: string
+  /** An operator's seed beside the origin, until it is disposed of. */
+  seed(): AsyncDisposable
 }
 
 /** Serves the image file; `folder` gets the torrent. */
@@ -42,6 +45,13 @@ export async function createImageSource(path: string, folder: string): Promise<I
     image,
     origin,
     torrentUrl: `${origin.baseUrl}/image.torrent`,
+    seed: () => {
+      const argv = ['--pdeathsig', 'TERM', '--', process.execPath, join(PROJECT, 'agent/main.ts')]
+      const child = spawn('setpriv', [...argv, 'seed', '--path', path, '--torrent', torrent], {
+        stdio: 'ignore',
+      })
+      return { [Symbol.asyncDispose]: () => stopChild(child) }
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

@@ -154,6 +154,8 @@ const SETTINGS = {
     post_deploy_get_power_state_retry_interval: 1,
   },
   conductor: { power_state_change_timeout: 60, force_power_state_during_sync: 'False' },
+  // every byte of a disk would take minutes
+  deploy: { erase_devices_priority: 0, erase_devices_metadata_priority: 10 },
   pxe: { kernel_append_params: KERNEL_WORDS },
   redfish: { kernel_append_params: KERNEL_WORDS },
 } as const

@@ -8,6 +8,7 @@ import { copyFile, mkdir, mkdtemp, open, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Boot,
   type BootDevice,
@@ -72,6 +73,8 @@ export interface QemuMachine extends AsyncDisposable {
   waitForPowerOff(timeoutMs: number): Promise<PowerOffCause>
   /** Types at the serial console. */
   type(text: string): Promise<void>
+  /** A magic SysRq key by serial break (kernel: Documentation/admin-guide/sysrq); `f` kills the largest process. */
+  pressSysRq(key: string): Promise<void>
 }
 
 /** A machine that is switched off, with an empty disk. */
@@ -171,6 +174,12 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
       return end?.cause ?? lastPowerOff ?? 'plug'
     },
     type: (text) => typeInto(files.serialSocket, text),
+    pressSysRq: async (key) => {
+      await running?.qmp.execute('chardev-send-break', { id: 'console' })
+      // the kernel takes the next character within 5 s for the key
+      await delay(500)
+      await typeInto(files.serialSocket, key)
+    },
     [Symbol.asyncDispose]: async () => {
       isDisposed = true
       await powerOff()

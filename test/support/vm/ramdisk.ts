@@ -27,5 +27,5 @@ export function whyNoRamdisk({ kernel, initramfs }: Ramdisk): string | undefined
     : `${missing.join(', ')} not built: make ramdisk RAMDISK=vm`
 }
 
-/** Serial console and speed; Ironic adds the rest. */
-export const KERNEL_WORDS = 'console=ttyS0 mitigations=off'
+/** Serial console, speed, and SysRq keys for tests that kill; Ironic adds the rest. */
+export const KERNEL_WORDS = 'console=ttyS0 mitigations=off sysrq_always_enabled'
