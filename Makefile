@@ -16,7 +16,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-ironic demo instance-image ramdisk vm bench docs clean
+.PHONY: help setup check test test-ironic demo instance-image ramdisk vm test-vm bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -63,6 +63,12 @@ vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|
 	@$(if $(IMAGE),,node image-build/instance-image.ts)
 	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
 	@$(OWN_NETWORK) node test/e2e/vm/main.ts
+
+test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE (root) [SMOKE=1: the shortest way through]
+	@$(PACKAGES) agent instance-image ironic ramdisk vm
+	@node image-build/instance-image.ts small
+	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
+	@$(OWN_NETWORK) vitest run --config test/e2e/vm/vitest.config.ts $(if $(SMOKE),smoke)
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@$(PACKAGES) agent bench

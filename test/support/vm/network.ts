@@ -93,7 +93,7 @@ interface DnsmasqOptions {
 function startDnsmasq({ bootScriptUrl, tftpRoot, dhcpLog }: DnsmasqOptions): ChildProcess {
   // biome-ignore format: one subject per line
   const argv = [
-    '--keep-in-foreground', '--conf-file=/dev/null', '--user=root', '--pid-file',
+    '--keep-in-foreground', '--conf-file=/dev/null', '--user=root', '--group=root', '--pid-file',
     '--port=0', `--interface=${BRIDGE}`, '--bind-interfaces', '--except-interface=lo',
     '--dhcp-range=10.77.0.50,10.77.0.250,1h', '--dhcp-authoritative', '--no-ping',
     '--leasefile-ro',

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest'
+import { type BootDevice, bootOrder, qemuArguments } from '../../../support/vm/qemu-arguments.ts'
+
+const hardware = {
+  name: 'one',
+  uuid: '1a04ad5e-0000-4000-8000-000000000001',
+  mac: '52:54:00:00:00:01',
+  disk: '/disk',
+  memoryMib: 512,
+  accelerator: 'tcg',
+  tap: 'tap0',
+} as const
+const files = { uefiVariables: '/vars', serialSocket: '/socket', serialLog: '/log' }
+
+test.each<[BootDevice, BootDevice[]]>([
+  ['disk', ['disk', 'cdrom', 'network']],
+  ['network', ['network', 'disk', 'cdrom']],
+  ['cdrom', ['cdrom', 'disk', 'network']],
+])('a machine that boots from %s tries %j', (first, order) => {
+  const indexes = bootOrder(first)
+  const devices = Object.keys(indexes) as BootDevice[]
+  expect(devices.sort((a, b) => indexes[a] - indexes[b])).toEqual(order)
+})
+
+test('a UEFI machine has its own variables, a BIOS machine has none', () => {
+  const uefi = qemuArguments(hardware, { firmware: 'uefi', device: 'disk' }, files).join(' ')
+  const bios = qemuArguments(hardware, { firmware: 'bios', device: 'disk' }, files).join(' ')
+  expect(uefi).toContain('unit=1,file=/vars')
+  expect(bios).not.toContain('pflash')
+})
+
+test('a plain NIC has no iPXE of its own', () => {
+  const boot = { firmware: 'uefi', device: 'network' } as const
+  expect(qemuArguments({ ...hardware, hasPlainNic: true }, boot, files).join(' ')).toContain(
+    'bootindex=1,romfile=',
+  )
+  expect(qemuArguments(hardware, boot, files).join(' ')).not.toContain('romfile')
+})
+
+test('the CD drive is there with and without a disc', () => {
+  const boot = { firmware: 'bios', device: 'cdrom' } as const
+  expect(qemuArguments(hardware, boot, files)).toContain('if=none,id=cdrom,media=cdrom,readonly=on')
+  expect(qemuArguments(hardware, { ...boot, cdrom: '/iso' }, files)).toContain(
+    'if=none,id=cdrom,media=cdrom,readonly=on,file=/iso,format=raw',
+  )
+})
