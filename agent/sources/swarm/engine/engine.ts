@@ -83,6 +83,7 @@ export class SwarmEngine {
       now,
       random,
       defer: options.defer,
+      onBlock: (bytes) => this.#gain.note(bytes),
     })
     this.#fetcher = options.origin && this.#createFetcher(options.origin)
   }
@@ -134,6 +135,8 @@ export class SwarmEngine {
     }
     wire.listen({
       onHave: (piece) => {
+        if (piece < board.pieceCount && board.isOnlyAtOrigin(piece))
+          this.#fetcher?.noteAnnouncement()
         board.addPiece(peer, piece)
         refresh()
       },
@@ -195,7 +198,6 @@ export class SwarmEngine {
       onReopened: () => this.#reconsider(),
       onVerified: (_piece, bytes, from) => {
         this.#bytesFrom[from] += bytes
-        this.#gain.note(bytes, from)
       },
       onStored: (piece) => this.#onStored(piece),
       onStoreFailed: () => this.stop(), // whoever stores knows why and decides
@@ -284,9 +286,12 @@ export class SwarmEngine {
     })
   }
 
-  /** Nothing comes in although peers have it: any missing piece, else the one furthest behind. */
+  /**
+   * Little comes in although peers have it: such a piece, else the one furthest behind. Pieces that no
+   * peer has are on their way from the origin to their owners.
+   */
   #pickRescue(mayTakeOver: boolean): number {
-    const piece = this.#board.rarity.pickAny(this.#options.random)
+    const piece = this.#board.rarity.pickRarest(() => true, this.#options.random)
     if (piece >= 0 || !mayTakeOver) return piece
     const stuckBefore = this.#options.now() - STUCK_PIECE_MS
     const stuck = [...this.#work.partials.values()]

@@ -1,52 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the question "do we still gain?": bytes of verified pieces over the last seconds against the
+// Owns the question "do peers still bring anything?": bytes of blocks over the last seconds against the
 // best so far and against what the origin could bring. Does not act on the answer.
 
 const WINDOW_MS = 2000
-/** Below this share of its best speed a node looks for other sources. */
-const STARVING_SHARE = 0.35
-/** Peers that bring less than this share of the origin's speed are not waited for. */
-const ORIGIN_SHARE = 0.5
-const STARVING_MS = 1500
+const SLICE_MS = 100
+/** Below this share of the best they brought so far, somebody has become slow. */
+const PEAK_SHARE = 0.25
+/**
+ * Below this share of the origin's speed they are not worth waiting for. Small on purpose: an origin
+ * that is much faster than a peer must still send each piece about once.
+ */
+const ORIGIN_SHARE = 0.05
+const SILENT_MS = 1500
 
 export interface GainMeter {
-  note(bytes: number, from: 'origin' | 'peers'): void
-  /** True if little or nothing came in lately. @param originRate bytes per second */
+  /** A block came from a peer. */
+  note(bytes: number): void
+  /** True if peers bring little or nothing. @param originRate bytes per second */
   isStarving(originRate: number): boolean
 }
 
 export function createGainMeter(now: () => number): GainMeter {
-  const gains: { readonly at: number; readonly all: number; readonly peers: number }[] = []
-  const window = { all: 0, peers: 0 }
+  /** Bytes per slice of time, oldest first: blocks are too many to remember each. */
+  const slices: { readonly at: number; bytes: number }[] = []
   const bornAt = now()
+  let windowBytes = 0
   let peakBytes = 0
   let lastAt = bornAt
 
   function forget(at: number): void {
-    while (gains[0] && gains[0].at < at - WINDOW_MS) {
-      window.all -= gains[0].all
-      window.peers -= gains[0].peers
-      gains.shift()
-    }
+    while (slices[0] && slices[0].at < at - WINDOW_MS) windowBytes -= slices.shift()?.bytes ?? 0
   }
 
-  function note(bytes: number, from: 'origin' | 'peers'): void {
+  function note(bytes: number): void {
     const at = now()
-    const peers = from === 'peers' ? bytes : 0
-    gains.push({ at, all: bytes, peers })
-    window.all += bytes
-    window.peers += peers
     lastAt = at
+    const latest = slices.at(-1)
+    if (latest && at - latest.at < SLICE_MS) latest.bytes += bytes
+    else slices.push({ at, bytes })
+    windowBytes += bytes
     forget(at)
-    peakBytes = Math.max(peakBytes, window.all)
+    peakBytes = Math.max(peakBytes, windowBytes)
   }
 
   function isStarving(originRate: number): boolean {
     const at = now()
     forget(at)
-    if (at - lastAt > STARVING_MS || window.all < STARVING_SHARE * peakBytes) return true
-    const seconds = Math.min(WINDOW_MS, at - bornAt) / 1000
-    return at - bornAt > WINDOW_MS && window.peers < ORIGIN_SHARE * originRate * seconds
+    if (at - lastAt > SILENT_MS || windowBytes < PEAK_SHARE * peakBytes) return true
+    const isWarm = at - bornAt > WINDOW_MS
+    return isWarm && windowBytes < (ORIGIN_SHARE * originRate * WINDOW_MS) / 1000
   }
 
   return { note, isStarving }

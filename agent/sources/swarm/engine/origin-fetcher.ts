@@ -80,6 +80,11 @@ export class OriginFetcher {
     }
   }
 
+  /** A peer has a piece that nobody had: owners are at work, so help them sparingly. */
+  noteAnnouncement(): void {
+    this.#helpAfterMs = HELP_AFTER_MS
+  }
+
   /** Gives pieces back that the origin is slow with and peers have. */
   abortSlow(): void {
     const patience = Math.max(SLOW_FETCH_MS, SLOW_FETCH_AVERAGES * this.#averageMs)
@@ -120,7 +125,7 @@ export class OriginFetcher {
     return this.#deps.pickRescue(this.#inFlight.size === 0)
   }
 
-  /** Pieces of others that nobody has announced; ever sooner while their owners do nothing. */
+  /** Pieces of others that nobody has announced; ever sooner while their owners announce nothing. */
   #chooseHelp(next: () => number): number {
     const idleMs = this.#deps.now() - (this.#idleSince ?? this.#deps.now())
     if (idleMs < this.#helpAfterMs) return -1

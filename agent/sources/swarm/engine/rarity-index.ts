@@ -100,11 +100,6 @@ export class RarityIndex {
     return -1
   }
 
-  /** Any startable piece at random; -1 if there is none. */
-  pickAny(random: () => number): number {
-    return this.#pickBetween(0, this.size, () => true, random)
-  }
-
   #pickBetween(
     from: number,
     to: number,

@@ -21,6 +21,8 @@ export interface RequestSchedulerDeps {
   readonly random: () => number
   /** Runs `work` soon, after the messages at hand. */
   readonly defer: (work: () => void) => void
+  /** A block came that was not there yet. */
+  onBlock(bytes: number): void
 }
 
 export class RequestScheduler {
@@ -152,6 +154,7 @@ export class RequestScheduler {
       return
     }
     partial.receive(block, bytes, peer, now)
+    this.#deps.onBlock(bytes.length)
     if (partial.copies(block) > 0) this.#cancelOthers(partial, block)
     if (partial.missingBytes === 0) this.#deps.work.finishFromPeers(partial)
   }
