@@ -13,10 +13,9 @@ import { createNetwork, LAB_ADDRESS, type Network } from '../../support/vm/netwo
 import { createQemuMachine, type QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { KERNEL_WORDS, type Ramdisk } from '../../support/vm/ramdisk.ts'
 import { makeConfigDrive } from '../demo/config-drive.ts'
-import { PROJECT, type VmSettings } from './settings.ts'
+import { ISO, type VmSettings } from './settings.ts'
 
 const run = promisify(execFile)
-const ISO = join(PROJECT, 'build/ironswarm.iso')
 
 export interface VmLab extends AsyncDisposable {
   readonly accelerator: 'kvm' | 'tcg'
@@ -78,7 +77,7 @@ export function bootFromDisk({ setup }: QemuMachine): void {
   setup.device = 'disk'
   setup.kernel = undefined
   setup.cdrom = undefined
-  setup.usbStick = undefined
+  setup.secondCdrom = undefined
 }
 
 function diskFor(imageBytes: number): number {
@@ -122,16 +121,16 @@ async function offerRamdisk(offer: Offer): Promise<void> {
     if (settings.boot === 'iso') {
       setup.device = 'cdrom'
       setup.cdrom = ISO
-      setup.usbStick = await makeParameters(join(folder, `${name}.parameters`), apiUrl)
+      setup.secondCdrom = await makeParameters(join(folder, `${name}.parameters`), apiUrl)
     }
   }
 }
 
-/** Parameters as Ironic hands them over beside a prebuilt ISO: a small FAT volume (contract 1.4). */
-async function makeParameters(path: string, apiUrl: string): Promise<string> {
-  await writeFile(path, new Uint8Array(1_474_560))
-  await run('mkfs.vfat', ['-n', 'IR-VFD-DEV', path])
-  await writeFile(`${path}.txt`, `ipa-api-url=${apiUrl}\nipa-debug=1\n`)
-  await run('mcopy', ['-i', path, `${path}.txt`, '::/parameters.txt'])
-  return path
+/** Parameters beside a prebuilt ISO: a disc with the label and the file of contract 1.4. */
+async function makeParameters(folder: string, apiUrl: string): Promise<string> {
+  await mkdir(folder)
+  const text = `ipa-api-url=${apiUrl}\nipa-debug=1\n`
+  await writeFile(join(folder, 'parameters.txt'), text)
+  await run('genisoimage', ['-quiet', '-r', '-V', 'ir-vfd-dev', '-o', `${folder}.iso`, folder])
+  return `${folder}.iso`
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a person may choose about `make vm`, read from the environment that make passes on.
+import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findRamdisk, type Ramdisk, whyNoRamdisk } from '../../support/vm/ramdisk.ts'
 
 export const PROJECT = join(import.meta.dirname, '../../..')
 const DEFAULT_IMAGE = join(PROJECT, 'build/instance-image.raw')
+/** What `make iso` makes. */
+export const ISO = join(PROJECT, 'build/ironswarm.iso')
 const BOOT = ['pxe', 'iso', 'direct'] as const
 const FIRMWARE = ['bios', 'uefi'] as const
 /** Below this the ramdisk has no room for itself. */
@@ -36,13 +39,15 @@ export async function readSettings(
   const ramdisk = findRamdisk(env)
   const reason = whyNoRamdisk(ramdisk)
   if (reason) throw new Error(reason)
+  const boot = oneOf(env, 'BOOT', BOOT)
+  if (boot === 'iso' && !existsSync(ISO)) throw new Error(`${ISO} is not built: make iso`)
   const swarm = oneOf(env, 'SWARM', ['auto', 'on', 'off'])
   return {
     nodes,
     memoryMib,
     image,
     ramdisk,
-    boot: oneOf(env, 'BOOT', BOOT),
+    boot,
     firmware: oneOf(env, 'FIRMWARE', FIRMWARE),
     // one machine has nobody to share with
     isSwarm: swarm === 'auto' ? nodes > 1 : swarm === 'on',

@@ -30,6 +30,8 @@ export interface Boot {
   }
   /** ISO in the CD drive; the drive is there even when it is empty. */
   readonly cdrom?: string | undefined
+  /** ISO in a second CD drive, which is there only with a disc: parameters beside a prebuilt ISO. */
+  readonly secondCdrom?: string | undefined
   /** Image behind a removable USB stick, as virtual media has them. */
   readonly usbStick?: string | undefined
 }
@@ -68,6 +70,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     '-device', `virtio-blk-pci,drive=disk,serial=${hardware.name},bootindex=${order.disk}`,
     ...nicArguments(hardware, order.network),
     ...cdromArguments(boot.cdrom, order.cdrom),
+    ...secondCdromArguments(boot.secondCdrom),
     ...usbArguments(boot.usbStick),
     ...kernelArguments(boot.kernel),
   ]
@@ -105,6 +108,15 @@ function cdromArguments(image: string | undefined, bootIndex: number): string[] 
   return [
     '-drive', `if=none,id=cdrom,media=cdrom,readonly=on${file}`,
     '-device', `ide-cd,drive=cdrom,bus=ide.0,bootindex=${bootIndex}`,
+  ]
+}
+
+function secondCdromArguments(image: string | undefined): string[] {
+  if (image === undefined) return []
+  // biome-ignore format: one flag and its value per pair
+  return [
+    '-drive', `if=none,id=cdrom2,media=cdrom,readonly=on,file=${image},format=raw`,
+    '-device', 'ide-cd,drive=cdrom2,bus=ide.1',
   ]
 }
 

@@ -55,6 +55,7 @@ export interface QemuMachine extends AsyncDisposable {
     /** Boots this kernel directly as long as it is set. */
     kernel: Boot['kernel'] | undefined
     cdrom: string | undefined
+    secondCdrom: string | undefined
     usbStick: string | undefined
   }
   isOn(): boolean
@@ -111,6 +112,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     once: undefined,
     kernel: undefined,
     cdrom: undefined,
+    secondCdrom: undefined,
     usbStick: undefined,
   }
   let running: Running | undefined
@@ -120,11 +122,11 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
 
   const powerOn = async (): Promise<void> => {
     if (running || isDisposed) return
-    const { firmware, kernel, cdrom, usbStick } = setup
+    const { firmware, kernel, cdrom, secondCdrom, usbStick } = setup
     const device = setup.once ?? setup.device
     setup.once = undefined
     boots++
-    const boot = { firmware, device, cdrom, usbStick, ...(kernel ? { kernel } : {}) }
+    const boot = { firmware, device, cdrom, secondCdrom, usbStick, ...(kernel ? { kernel } : {}) }
     const started = startQemu(qemuArguments(hardware, boot, files))
     running = started
     void started.ended.then(async (end) => {
