@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one ironswarm node of a benchmark: the agent's own way from a source through the sinks to the
+// disk and back through the read-back, from the moment the gate opens. No Ironic, no boot loader.
+//
+//   node leech-ironswarm.ts swarm|http IMAGE_URL TORRENT TARGET SHA256 TRACKER
+import { readFile } from 'node:fs/promises'
+import { openBlockDevice } from '../../../agent/disk/block-device.ts'
+import { transferImage } from '../../../agent/image/transfer-image.ts'
+import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
+import type { HttpImageSettings } from '../../../agent/sources/http/image-options.ts'
+import type { ImageSource } from '../../../agent/sources/source.ts'
+import { parseMetainfo } from '../../../agent/sources/swarm/metainfo.ts'
+import { createSwarmSource, type SwarmSource } from '../../../agent/sources/swarm/swarm-source.ts'
+import { createHttpClient, type HttpClientSettings } from '../../../agent/system/http-client.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { createProgressMeter } from '../../../agent/telemetry/progress-meter.ts'
+import { PLAIN_CLIENT } from '../../support/http-lab.ts'
+import { gateOpened, noteDone, noteReady } from './gate.ts'
+
+const [mode, url, torrent, target, sha256, tracker] = process.argv.slice(2) as [
+  'swarm' | 'http',
+  string,
+  string,
+  string,
+  string,
+  string,
+]
+const HTTP_SETTINGS: HttpClientSettings & HttpImageSettings = {
+  ...PLAIN_CLIENT,
+  image_download_connection_timeout: 10,
+  image_download_connection_retries: 10,
+  image_download_connection_retry_interval: 1,
+  image_download_max_duration: 0,
+}
+
+const log = createLogger({ level: process.env['VERBOSE'] === '1' ? 'debug' : 'warn' })
+const metainfo = parseMetainfo(await readFile(torrent))
+const isLeaving = process.env['LEAVE'] === '1'
+const device = await openBlockDevice(target, { mode: 'write' })
+const client = createHttpClient({ config: HTTP_SETTINGS })
+let swarm: SwarmSource | undefined
+
+function createSource(): ImageSource {
+  if (mode === 'http') {
+    const deps = { config: HTTP_SETTINGS, log, random: Math.random }
+    return createHttpSource({ urls: [url], client, authorization: undefined, ...deps })
+  }
+  swarm = createSwarmSource({
+    metainfo,
+    trackers: tracker === '' ? [] : [tracker],
+    webSeed: url === '' ? undefined : { urls: [url], config: HTTP_SETTINGS },
+    mode: 'auto',
+    limits: { uploadLimit: 0, downloadLimit: 0, stallTimeoutMs: 0, seedTimeMs: 0 },
+    listenPort: 6881,
+    worker: { script: new URL('./gated-worker.ts', import.meta.url) },
+    log,
+  })
+  return swarm
+}
+
+if (mode === 'http') {
+  noteReady()
+  await gateOpened()
+}
+let fetchedAt = 0
+const progress = createProgressMeter({
+  now: () => performance.now(),
+  onProgress: ({ step }) => {
+    if (step === 'read-back' && fetchedAt === 0) fetchedAt = Date.now()
+  },
+})
+const { source } = await transferImage({
+  plan: {
+    imageId: 'bench',
+    target: device.geometry,
+    sizeBytes: metainfo.lengthBytes,
+    limitBytes: metainfo.lengthBytes,
+    format: 'raw',
+    isFormatOpen: false,
+    hash: { algo: 'sha256', value: sha256 },
+    sources: [{ name: mode, detail: '' }],
+    holdBack: [],
+    hasConfigdrive: false,
+    steps: [],
+    warnings: [],
+  },
+  device,
+  createSource,
+  permittedFormats: ['raw'],
+  progress,
+  onSource: () => undefined,
+  isTrailing: true,
+  maxSeconds: 0,
+  dropCache: () => Promise.resolve(),
+  signal: new AbortController().signal,
+  log,
+})
+const figures = swarm?.stats()
+noteDone({
+  at: fetchedAt,
+  verifiedAt: Date.now(),
+  ...(figures && {
+    duplicateBytes: figures.duplicateBytes,
+    originBytes: figures.originBytes,
+    peerBytes: figures.peerBytes,
+  }),
+})
+progress[Symbol.dispose]()
+const leave = async () => {
+  clearInterval(stay)
+  await source[Symbol.asyncDispose]()
+  await client[Symbol.asyncDispose]()
+  await device[Symbol.asyncDispose]()
+  process.exit(0)
+}
+const stay = setInterval(() => undefined, 60_000)
+process.once('SIGTERM', () => void leave())
+if (isLeaving || mode === 'http') await leave()

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `make bench-swarm`: which runs, in which order, at which scale; table on the screen, JSON and a
+// plot under build/bench. How a run goes is run.ts's.
+//
+//   N=1,2,4,8 PEERS=ironswarm,http,libtorrent,aria2,transmission  which runs
+//   RATE=40 (Mbit/s) IMAGE_MIB=64 PIECE_KIB=256                   instead of the scale that goes with N
+//   ORIGIN_X=10 (times a node's rate) LEAVE=1 (on completion)     other worlds
+//   RACKS=2 UPLINK=40 (Mbit/s per rack)  ROUNDS=3  LABEL=text
+import { execFileSync } from 'node:child_process'
+import { createCipheriv } from 'node:crypto'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { describeImage } from '../../support/disk-image.ts'
+import { isLeecher, LEECHERS, type LeecherName } from './leechers.ts'
+import { plotRuns } from './plot.ts'
+import { formatRow, HEADER } from './report.ts'
+import { type BenchImage, type RunFigures, runOnce, type Scale } from './run.ts'
+
+const MiB = 1024 * 1024
+const FOLDER = resolve('build/bench')
+
+const { env } = process
+const counts = (env['N'] ?? '1,2,4,8').split(',').map(Number)
+const programs = (env['PEERS'] ?? Object.keys(LEECHERS).join(',')).split(',')
+const rounds = Number(env['ROUNDS'] ?? 1)
+
+/** Two cores cannot run 16 nodes at 40 Mbit/s: the more nodes, the smaller everything, the bound stays. */
+function scaleOf(nodeCount: number): Scale {
+  const [imageMib, mbit, pieceKib] =
+    nodeCount <= 8 ? [64, 40, 256] : nodeCount <= 16 ? [32, 20, 128] : [16, 10, 64]
+  const uplink = env['UPLINK']
+  return {
+    nodeCount,
+    imageBytes: Number(env['IMAGE_MIB'] ?? imageMib) * MiB,
+    pieceBytes: Number(env['PIECE_KIB'] ?? pieceKib) * 1024,
+    rate: Number(env['RATE'] ?? mbit) * 1e6,
+    originFactor: Number(env['ORIGIN_X'] ?? 1),
+    isLeaving: env['LEAVE'] === '1',
+    racks: Number(env['RACKS'] ?? 1),
+    uplinkRate: uplink === undefined ? undefined : Number(uplink) * 1e6,
+  }
+}
+
+/** The same bytes in every run: AES-CTR of zeros. In memory, so that the disk is not what is measured. */
+async function benchImage(folder: string, sizeBytes: number): Promise<BenchImage> {
+  const name = `image-${sizeBytes / MiB}.raw`
+  const path = join(folder, name)
+  if (!existsSync(path) || statSync(path).size !== sizeBytes) {
+    const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16))
+    await using file = await open(path, 'w')
+    const zeros = Buffer.alloc(MiB)
+    for (let at = 0; at < sizeBytes; at += MiB) await file.write(cipher.update(zeros))
+  }
+  return { path, name, sha256: (await describeImage(path)).sha256 }
+}
+
+function scratchFolder(): string {
+  try {
+    accessSync('/dev/shm', constants.W_OK)
+    return mkdtempSync('/dev/shm/iw-bench-')
+  } catch {
+    return mkdtempSync(join(tmpdir(), 'iw-bench-'))
+  }
+}
+
+function requirements(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root for network namespaces'
+  for (const tool of ['ip', 'tc', 'nginx', 'opentracker']) {
+    try {
+      execFileSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' })
+    } catch {
+      return `needs ${tool}`
+    }
+  }
+  const unknown = programs.find((name) => !isLeecher(name))
+  return unknown === undefined ? undefined : `knows no program ${unknown}`
+}
+
+async function main(): Promise<void> {
+  mkdirSync(FOLDER, { recursive: true })
+  const scratch = scratchFolder()
+  const figures: (RunFigures & { readonly scale: Scale })[] = []
+  try {
+    console.log(HEADER)
+    for (const nodeCount of counts) {
+      const scale = scaleOf(nodeCount)
+      const image = await benchImage(scratch, scale.imageBytes)
+      // programs in turns, so that what else the machine does hits all of them
+      for (let round = 0; round < rounds; round++) {
+        for (const program of programs as LeecherName[]) {
+          const run = await runOnce(program, scale, image, scratch)
+          figures.push({ ...run, scale })
+          console.log(formatRow(run))
+          if (env['KEEP'] === undefined)
+            rmSync(join(scratch, `${program}-${nodeCount}`), { recursive: true })
+        }
+      }
+    }
+  } finally {
+    if (env['KEEP'] === undefined) rmSync(scratch, { recursive: true, force: true })
+    else console.log(`logs and profiles: ${scratch}`)
+  }
+  const name = `swarm${env['LABEL'] === undefined ? '' : `-${env['LABEL']}`}`
+  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(figures, null, 2)}\n`)
+  writeFileSync(join(FOLDER, `${name}.svg`), plotRuns(figures))
+  console.log(`\n${join('build/bench', name)}.json and .svg`)
+}
+
+const lack = requirements()
+if (lack !== undefined) {
+  console.error(`bench-swarm: ${lack}`)
+  process.exitCode = 1
+} else {
+  await main()
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the network of a swarm benchmark: a namespace per machine, a bridge per rack, token buckets on
+// both directions of every cable. Nothing of it touches the network of the host. Starts no programs.
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** Namespaces of ours are called iw-bench-PID-…, so that those of dead runs can be told. */
+const PREFIX = 'iw-bench-'
+const BURST_BYTES = 64 * 1024
+/** Longest time a packet waits in a full queue: a switch with shallow buffers. */
+const QUEUE_MS = 60
+/** What the kernel of the ramdisk uses unless told otherwise. */
+const CONGESTION = process.env['CONGESTION'] ?? 'cubic'
+
+export interface Machine {
+  readonly name: string
+  readonly address: string
+  /** The words that make a command run on this machine. */
+  readonly on: readonly string[]
+}
+
+export interface Network extends Disposable {
+  readonly origin: Machine
+  readonly nodes: readonly Machine[]
+  /** Bytes on the cable of each machine so far, as the machine sees them, headers included. */
+  counters(): {
+    readonly origin: Traffic
+    readonly nodes: readonly Traffic[]
+    readonly uplink: number
+  }
+}
+
+export interface Traffic {
+  readonly sentBytes: number
+  readonly receivedBytes: number
+}
+
+export interface NetworkOptions {
+  readonly nodeCount: number
+  /** Bits per second in each direction. */
+  readonly nodeRate: number
+  readonly originRate: number
+  /** Nodes are spread over this many bridges; the origin hangs at the core. */
+  readonly racks?: number
+  /** Between a rack and the core, bits per second in each direction. */
+  readonly uplinkRate?: number | undefined
+}
+
+/** Builds the network; disposal removes all of it. Needs root and iproute2. */
+export function createNetwork(options: NetworkOptions): Network {
+  removeStale()
+  const base = `${PREFIX}${process.pid}`
+  const made: string[] = []
+  const addNamespace = (name: string) => {
+    const full = `${base}-${name}`
+    ip('netns', 'add', full)
+    made.push(full)
+    ip('-n', full, 'link', 'set', 'lo', 'up')
+    return full
+  }
+  const dispose = () => {
+    for (const name of made.splice(0)) ip('netns', 'delete', name)
+  }
+  try {
+    const core = addNamespace('core')
+    addBridge(core, 'core')
+    const racks = options.racks ?? 1
+    for (let rack = 0; racks > 1 && rack < racks; rack++) {
+      addBridge(core, `rack${rack}`)
+      plugRack(core, rack, options.uplinkRate ?? options.nodeRate)
+    }
+    const plug = (name: string, address: string, bridge: string, rate: number): Machine => {
+      const namespace = addNamespace(name)
+      plugMachine({ core, bridge, namespace, port: name, address, rate })
+      return { name, address, on: ['nsenter', `--net=/run/netns/${namespace}`, '--'] }
+    }
+    const origin = plug('origin', '10.77.0.1', 'core', options.originRate)
+    const nodes = Array.from({ length: options.nodeCount }, (_, index) => {
+      const rack = index % racks
+      // the agent takes nodes of one /24 for neighbours
+      const address = `10.77.${rack + 1}.${index + 1}`
+      return plug(`n${index}`, address, racks > 1 ? `rack${rack}` : 'core', options.nodeRate)
+    })
+    return {
+      origin,
+      nodes,
+      counters: () => ({
+        origin: trafficOf(core, 'origin'),
+        nodes: nodes.map(({ name }) => trafficOf(core, name)),
+        uplink: Array.from({ length: racks > 1 ? racks : 0 }, (_, rack) =>
+          trafficOf(core, `up${rack}`),
+        ).reduce((sum, each) => sum + each.sentBytes, 0),
+      }),
+      [Symbol.dispose]: dispose,
+    }
+  } catch (error) {
+    dispose()
+    throw error
+  }
+}
+
+function addBridge(namespace: string, name: string): void {
+  ip('-n', namespace, 'link', 'add', name, 'type', 'bridge', 'forward_delay', '0')
+  ip('-n', namespace, 'link', 'set', name, 'up')
+}
+
+/** `upN` is the rack's end of its uplink, `downN` the core's. */
+function plugRack(core: string, rack: number, rate: number): void {
+  ip('-n', core, 'link', 'add', `up${rack}`, 'type', 'veth', 'peer', 'name', `down${rack}`)
+  for (const [port, bridge] of [
+    [`up${rack}`, `rack${rack}`],
+    [`down${rack}`, 'core'],
+  ] as const) {
+    ip('-n', core, 'link', 'set', port, 'master', bridge, 'up')
+    shape(core, port, rate)
+  }
+}
+
+function plugMachine(cable: {
+  core: string
+  bridge: string
+  namespace: string
+  port: string
+  address: string
+  rate: number
+}): void {
+  const { core, bridge, namespace, port, address, rate } = cable
+  ip('-n', core, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
+  ip('-n', core, 'link', 'set', port, 'master', bridge, 'up')
+  ip('-n', namespace, 'addr', 'add', `${address}/16`, 'dev', 'eth0')
+  ip('-n', namespace, 'link', 'set', 'eth0', 'up')
+  // by route: the setting of a namespace takes only what the host allows its users
+  const network = ['10.77.0.0/16', 'dev', 'eth0', 'src', address, 'congctl', CONGESTION]
+  ip('-n', namespace, 'route', 'replace', ...network)
+  // local service discovery is multicast
+  ip('-n', namespace, 'route', 'add', 'default', 'dev', 'eth0')
+  shape(core, port, rate)
+  shape(namespace, 'eth0', rate)
+}
+
+/** tc-tbf(8): what leaves through this port. */
+function shape(namespace: string, port: string, rate: number): void {
+  const limits = ['rate', `${rate}bit`, 'burst', `${BURST_BYTES}`, 'latency', `${QUEUE_MS}ms`]
+  run('tc', '-n', namespace, 'qdisc', 'replace', 'dev', port, 'root', 'tbf', ...limits)
+}
+
+/** A port of the core receives what the machine behind it sends. */
+function trafficOf(core: string, port: string): Traffic {
+  const [link] = JSON.parse(run('ip', '-n', core, '-j', '-s', 'link', 'show', 'dev', port))
+  const { rx, tx } = link.stats64
+  return { sentBytes: rx.bytes, receivedBytes: tx.bytes }
+}
+
+/** Namespaces of runs whose process is gone. */
+function removeStale(): void {
+  let names: string[] = []
+  try {
+    names = readdirSync('/run/netns')
+  } catch {
+    return // none was ever made
+  }
+  for (const name of names) {
+    const pid = /^iw-bench-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !isBench(pid)) ip('netns', 'delete', name)
+  }
+}
+
+function isBench(pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('bench')
+  } catch {
+    return false
+  }
+}
+
+function ip(...args: readonly string[]): void {
+  run('ip', ...args)
+}
+
+function run(command: string, ...args: readonly string[]): string {
+  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+}
