@@ -24,15 +24,16 @@ export function originUrls(machine: Machine, file: string): { image: string; tra
   }
 }
 
-/** Serves `folder`; `scratch` takes logs. */
+/** Serves `folder` and tracks one torrent; `scratch` takes logs. */
 export async function startOrigin(
   machine: Machine,
-  folder: string,
-  scratch: string,
+  { folder, infoHash, scratch }: { folder: string; infoHash: string; scratch: string },
 ): Promise<Origin> {
   const directory = join(scratch, 'origin')
   mkdirSync(directory, { recursive: true })
   const log = join(directory, 'access.log')
+  // Debian builds opentracker for listed torrents only; it reads the list from its chroot
+  writeFileSync(join(directory, 'whitelist'), `${infoHash}\n`)
   const file = join(directory, 'nginx.conf')
   writeFileSync(
     file,
@@ -60,6 +61,8 @@ export async function startOrigin(
     'nobody',
     '-d',
     directory,
+    '-w',
+    'whitelist',
   )
   await listening(machine, [HTTP_PORT, TRACKER_PORT])
   const answers = () => {

@@ -91,7 +91,7 @@ export async function runOnce(
   })
   const urls = originUrls(network.origin, image.name)
   const torrent = join(folder, 'image.torrent')
-  const { torrentFile } = await createTorrent({
+  const { torrentFile, metainfo } = await createTorrent({
     image: { path: image.path },
     lengthBytes: scale.imageBytes,
     pieceLength: scale.pieceBytes,
@@ -99,7 +99,11 @@ export async function runOnce(
     webSeeds: [urls.image],
   })
   writeFileSync(torrent, torrentFile)
-  await using origin = await startOrigin(network.origin, join(image.path, '..'), folder)
+  await using origin = await startOrigin(network.origin, {
+    folder: join(image.path, '..'),
+    infoHash: metainfo.infoHash,
+    scratch: folder,
+  })
   const leechers: Leecher[] = []
   try {
     for (const machine of network.nodes) {
