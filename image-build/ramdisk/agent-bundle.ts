@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the agent as it lies in the ramdisk: one file for the program and one for each worker thread,
-// made by esbuild, and the list of npm packages that went in. Does not change what the agent does.
-import { readFile } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+// Owns the agent as it lies in the ramdisk: one file for the program, one for each worker thread and a
+// few that they share, made by esbuild, and the list of npm packages that went in.
+import { readdir, readFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 import { fileNode, type Tree } from './tree.ts'
 
@@ -19,40 +19,23 @@ const REQUIRE =
 
 const FOLDER = 'usr/lib/ironswarm/agent'
 
-/** A thread is started from a file beside the bundle; a file may also start itself again as a thread. */
+/** In a file that starts a thread: the file it is started from, beside its own or its own. */
+const STARTER = 'new Worker('
 const WORKER_URL = /new URL\((?:'\.\/([\w-]+)\.ts', )?import\.meta\.url\)/g
 
-/** Adds the bundled agent to `tree` and returns the packages it is made of, sorted by name. */
+/**
+ * Adds the bundled agent to `tree` and returns the packages it is made of, sorted by name. Split, so that
+ * a command reads what it runs: Node takes as long to compile one file of everything as to do the rest.
+ */
 export async function addAgent(tree: Tree, project: string): Promise<BundledPackage[]> {
-  const packages = new Map<string, BundledPackage>()
-  const queue = [join(project, 'agent/main.ts')]
-  const done = new Set<string>()
-  for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
-    if (done.has(entry)) continue
-    done.add(entry)
-    const { code, inputs, workers } = await bundle(entry, project)
-    tree.add(`${FOLDER}/${basename(entry, '.ts')}.mjs`, fileNode(code))
-    queue.push(...workers)
-    for (const one of await packagesOf(inputs, project)) packages.set(one.name, one)
-  }
-  const { name, version } = await readManifest(join(project, 'package.json'))
-  tree.add(join(FOLDER, '../package.json'), fileNode(toJson({ name, version })))
-  return [...packages.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-interface Bundle {
-  readonly code: Uint8Array
-  readonly inputs: readonly string[]
-  /** Files that this one starts threads from. */
-  readonly workers: readonly string[]
-}
-
-async function bundle(entry: string, project: string): Promise<Bundle> {
-  const workers = new Set<string>()
   const result = await build({
-    entryPoints: [entry],
+    entryPoints: [join(project, 'agent/main.ts'), ...(await workerFiles(project))],
     absWorkingDir: project,
+    outdir: 'agent-bundle',
+    entryNames: '[name]',
+    outExtension: { '.js': '.mjs' },
     bundle: true,
+    splitting: true,
     platform: 'node',
     target: 'node24',
     format: 'esm',
@@ -60,33 +43,57 @@ async function bundle(entry: string, project: string): Promise<Bundle> {
     minifyWhitespace: true,
     legalComments: 'none',
     banner: { js: REQUIRE },
-    plugins: [workerFiles(workers)],
+    plugins: [workerPlugin],
     write: false,
     metafile: true,
     logLevel: 'error',
   })
-  const code = result.outputFiles[0]?.contents
-  if (!code) throw new Error(`esbuild made nothing of ${relative(project, entry)}`)
-  return { code, inputs: Object.keys(result.metafile.inputs), workers: [...workers] }
+  for (const { path, contents } of result.outputFiles) {
+    tree.add(`${FOLDER}/${basename(path)}`, fileNode(contents))
+  }
+  const { name, version } = await readManifest(join(project, 'package.json'))
+  const manifest = Buffer.from(`${JSON.stringify({ name, version, type: 'module' })}\n`)
+  tree.add(join(FOLDER, '../package.json'), fileNode(manifest))
+  return await packagesOf(Object.keys(result.metafile.inputs), project)
 }
 
-/** Points each `new Worker(new URL(…))` at the bundle of its file, and notes which files those are. */
-function workerFiles(found: Set<string>): Plugin {
-  return {
-    name: 'worker-files',
-    setup: ({ onLoad }) => {
-      onLoad({ filter: /\/(agent|extensions)\/.*\.ts$/ }, async ({ path }) => {
-        const text = await readFile(path, 'utf8')
-        if (!text.includes('new Worker(')) return undefined
-        const contents = text.replaceAll(WORKER_URL, (_match, name?: string) => {
-          const file = name === undefined ? path : join(dirname(path), `${name}.ts`)
-          found.add(file)
-          return `new URL('./${basename(file, '.ts')}.mjs', import.meta.url)`
-        })
-        return { contents, loader: 'ts' }
-      })
-    },
+/** Every file of the agent that a thread is started from. */
+async function workerFiles(project: string): Promise<string[]> {
+  const files: string[] = []
+  for (const room of ['agent', 'extensions']) {
+    const names = await readdir(join(project, room), { recursive: true })
+    files.push(
+      ...names.filter((name) => name.endsWith('.ts')).map((name) => join(project, room, name)),
+    )
   }
+  const workers = await Promise.all(files.map(workersOf))
+  return [...new Set(workers.flat())].sort()
+}
+
+async function workersOf(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8')
+  if (!text.includes(STARTER)) return []
+  return [...text.matchAll(WORKER_URL)].map(([, name]) =>
+    name === undefined ? path : join(dirname(path), `${name}.ts`),
+  )
+}
+
+/** Points each `new Worker(new URL(…))` at the bundle of its file. */
+const workerPlugin: Plugin = {
+  name: 'worker-files',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/(agent|extensions)\/.*\.ts$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8')
+      if (!text.includes(STARTER)) return undefined
+      const contents = text.replaceAll(
+        WORKER_URL,
+        (_match, name: string = basename(path, '.ts')) =>
+          `new URL('./${name}.mjs', import.meta.url)`,
+      )
+      if (contents === text) throw new Error(`${path} starts a thread in a way not known here`)
+      return { contents, loader: 'ts' }
+    })
+  },
 }
 
 async function packagesOf(inputs: readonly string[], project: string): Promise<BundledPackage[]> {
@@ -95,16 +102,14 @@ async function packagesOf(inputs: readonly string[], project: string): Promise<B
     const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)
     if (match) folders.add(match[1] as string)
   }
-  return await Promise.all(
-    [...folders].map(async (folder) => readManifest(join(project, folder, 'package.json'))),
+  const found = await Promise.all(
+    [...folders].map((folder) => readManifest(join(project, folder, 'package.json'))),
   )
+  const key = ({ name, version }: BundledPackage) => `${name} ${version}`
+  return found.sort((a, b) => (key(a) < key(b) ? -1 : 1))
 }
 
 async function readManifest(path: string): Promise<BundledPackage> {
   const { name, version, license } = JSON.parse(await readFile(path, 'utf8'))
   return { name, version, license: typeof license === 'string' ? license : 'see package' }
-}
-
-function toJson(value: unknown): Buffer {
-  return Buffer.from(`${JSON.stringify(value, null, 2)}\n`)
 }

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { constants, zstdCompressSync } from 'node:zlib'
 import { type CpioEntry, directory, file, makeCpio } from '../cpio.ts'
 import {
   type DebianPackage,
@@ -19,12 +20,12 @@ import {
 import { findKernel } from '../instance-files.ts'
 import { IMAGE_EPOCH_SECONDS, run } from '../run.ts'
 import { addAgent, type BundledPackage } from './agent-bundle.ts'
-import { LIBRARY_PACKAGES, PROGRAMS } from './contents.ts'
+import { LIBRARY_PACKAGES, programsOf } from './contents.ts'
 import { type ModuleSet, selectModules } from './modules.ts'
 import { makeRootTree } from './root-tree.ts'
 import { makeSbom } from './sbom.ts'
 import { makeSquashfs } from './squashfs.ts'
-import { createTree } from './tree.ts'
+import { createTree, type Tree } from './tree.ts'
 import { type Variant, variantOf } from './variants.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
@@ -33,8 +34,8 @@ const CACHE = join(BUILD, 'ramdisk-cache')
 
 /** What the first program loads before it can mount the root. */
 const FIRST_MODULES = ['loop', 'squashfs', 'overlay']
-/** 128 KiB: a page fault into Node's program decompresses this much. */
-const BLOCK_BYTES = 128 * 1024
+/** The largest there is: Node is smaller by a tenth than with 128 KiB, and most of it is read anyway. */
+const BLOCK_BYTES = 1024 * 1024
 
 async function buildRamdisk(variant: Variant): Promise<void> {
   const began = performance.now()
@@ -53,7 +54,7 @@ async function buildRamdisk(variant: Variant): Promise<void> {
     const root = await makeRootTree({
       packages: folders,
       modules,
-      loadedAtBoot: variant.loadedAtBoot,
+      variant,
       nodePath: await strippedNode(),
       sshKey: await sshKey(),
       workFolder,
@@ -75,7 +76,9 @@ async function buildRamdisk(variant: Variant): Promise<void> {
     })
     await writeOutput(`${variant.prefix}.initramfs`, initramfs, {
       version,
-      debian,
+      debian: debian
+        .filter(({ name }) => usedPackages(root, folders).has(name))
+        .concat(kernelPackages),
       npm: [...npm, node],
     })
     const seconds = ((performance.now() - began) / 1000).toFixed(1)
@@ -99,7 +102,7 @@ async function fetchPackages(variant: Variant): Promise<Fetched> {
   // the lists of a fresh machine come with this call
   await resolvePackages(['busybox-static'])
   const kernel = await firstDependency(variant.kernelPackage)
-  const names = [...new Set([...Object.keys(PROGRAMS), ...LIBRARY_PACKAGES])].sort()
+  const names = [...new Set([...Object.keys(programsOf(variant)), ...LIBRARY_PACKAGES])].sort()
   const debian = await resolvePackages([...names, kernel])
   const paths = await downloadPackages(debian, join(BUILD, 'debian'))
   const folders = new Map<string, string>()
@@ -109,6 +112,19 @@ async function fetchPackages(variant: Variant): Promise<Fetched> {
   const kernelFolder = folders.get(kernel) as string
   folders.delete(kernel)
   return { debian, folders, kernelFolder }
+}
+
+/** Those that a file of the tree is from; BusyBox goes in by the first program. */
+function usedPackages(tree: Tree, folders: ReadonlyMap<string, string>): Set<string> {
+  const sources = tree
+    .entries()
+    .flatMap(([, node]) =>
+      node.kind === 'file' && typeof node.source === 'string' ? [node.source] : [],
+    )
+  const used = [...folders].filter(([, folder]) =>
+    sources.some((source) => source.startsWith(`${folder}/`)),
+  )
+  return new Set(['busybox-static', ...used.map(([name]) => name)])
 }
 
 /** The folder a package was unpacked to, now or by an earlier build. */
@@ -160,7 +176,10 @@ async function sshKey(): Promise<string | undefined> {
   return existsSync(word) ? await readFile(word, 'utf8') : word
 }
 
-/** The archive the kernel unpacks: the first program, three drivers, and the images it mounts. */
+/**
+ * The archives the kernel unpacks, one after the other: the first program and its drivers, compressed,
+ * and the images it mounts, which are compressed already.
+ */
 async function makeInitramfs(
   modules: ModuleSet,
   busyboxFolder: string,
@@ -168,7 +187,7 @@ async function makeInitramfs(
 ): Promise<Buffer> {
   const order = [...new Set(FIRST_MODULES.flatMap((name) => modules.loadOrder(name)))]
   const names = order.map((path) => path.split('/').at(-1) as string)
-  const entries: CpioEntry[] = [
+  const first: CpioEntry[] = [
     ...['agent', 'base', 'bin', 'dev', 'memory', 'modules', 'proc', 'root', 'sys'].map(directory),
     // the kernel opens /dev/console before anything mounts /dev
     { path: 'dev/console', mode: 0o020600, device: [5, 1] },
@@ -177,10 +196,15 @@ async function makeInitramfs(
     file('modules/order', Buffer.from(names.map((name) => `${name}\n`).join(''))),
   ]
   for (const [i, path] of order.entries()) {
-    entries.push(file(`modules/${names[i]}`, await readFile(join(modules.folder, path))))
+    first.push(file(`modules/${names[i]}`, await readFile(join(modules.folder, path))))
   }
-  for (const [name, path] of Object.entries(images)) entries.push(file(name, await readFile(path)))
-  return makeCpio(entries, IMAGE_EPOCH_SECONDS)
+  const second: CpioEntry[] = []
+  for (const [name, path] of Object.entries(images)) second.push(file(name, await readFile(path)))
+  const level = { params: { [constants.ZSTD_c_compressionLevel]: 19 } }
+  const compressed = zstdCompressSync(makeCpio(first, IMAGE_EPOCH_SECONDS), level)
+  // an archive begins at a multiple of 4 (early-userspace/buffer-format)
+  const padding = Buffer.alloc((4 - (compressed.length % 4)) % 4)
+  return Buffer.concat([compressed, padding, makeCpio(second, IMAGE_EPOCH_SECONDS)])
 }
 
 async function writeOutput(

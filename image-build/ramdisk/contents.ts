@@ -1,36 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the ramdisk takes from which Debian package. Shared libraries are not listed here: they
 // follow from the programs (libraries.ts), and only the packages they may come from are named.
+import type { Variant } from './variants.ts'
 
 /** Paths of the package, below the merged /usr. A trailing slash takes a folder with all it holds. */
-export const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
-  'busybox-static': ['usr/bin/busybox'],
+const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  // the first program has it and hands it on (init)
+  'busybox-static': [],
   'dhcpcd-base': [
     'usr/sbin/dhcpcd',
-    'usr/lib/dhcpcd/dhcpcd-run-hooks',
-    'usr/lib/dhcpcd/dhcpcd-hooks/20-resolv.conf',
-    'usr/lib/dhcpcd/dhcpcd-hooks/30-hostname',
     // makes dhcpcd wait until udev has named an interface
     'usr/lib/x86_64-linux-gnu/dhcpcd/dev/udev.so',
   ],
   dmidecode: ['usr/sbin/dmidecode'],
   dosfstools: ['usr/sbin/mkfs.fat'],
   'dropbear-bin': ['usr/sbin/dropbear', 'usr/bin/dropbearkey'],
-  e2fsprogs: ['usr/sbin/mke2fs', 'usr/sbin/e2fsck', 'etc/mke2fs.conf'],
   efibootmgr: ['usr/bin/efibootmgr'],
   gdisk: ['usr/sbin/sgdisk'],
-  hdparm: ['usr/sbin/hdparm'],
   iproute2: ['usr/bin/ip'],
-  ipmitool: ['usr/bin/ipmitool'],
   kmod: ['usr/bin/kmod'],
   'libpam-modules': ['usr/lib/x86_64-linux-gnu/security/pam_permit.so'],
-  lshw: ['usr/bin/lshw'],
-  mdadm: ['usr/sbin/mdadm'],
   mount: ['usr/bin/mount', 'usr/bin/umount', 'usr/sbin/losetup'],
   mtools: ['usr/bin/mtools'],
-  'nvme-cli': ['usr/sbin/nvme'],
-  parted: ['usr/sbin/parted', 'usr/sbin/partprobe'],
-  smartmontools: ['usr/sbin/smartctl'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/sudoers.so'],
   udev: [
     'usr/bin/udevadm',
@@ -63,6 +54,23 @@ export const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/sbin/wipefs',
   ],
   'util-linux-extra': ['usr/sbin/hwclock'],
+}
+
+/** Programs that only real hardware has much use for; a virtual machine's disks are erased by writing. */
+const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  e2fsprogs: ['usr/sbin/mke2fs', 'usr/sbin/e2fsck', 'etc/mke2fs.conf'],
+  hdparm: ['usr/sbin/hdparm'],
+  ipmitool: ['usr/bin/ipmitool'],
+  lshw: ['usr/bin/lshw'],
+  mdadm: ['usr/sbin/mdadm'],
+  'nvme-cli': ['usr/sbin/nvme'],
+  parted: ['usr/sbin/parted', 'usr/sbin/partprobe'],
+  smartmontools: ['usr/sbin/smartctl'],
+}
+
+/** What the variant takes of which package. */
+export function programsOf(variant: Variant): Readonly<Record<string, readonly string[]>> {
+  return variant.hasHardwareTools ? { ...PROGRAMS, ...HARDWARE_PROGRAMS } : PROGRAMS
 }
 
 /** Where the programs' shared libraries may come from; only what is needed is taken. */
@@ -137,7 +145,6 @@ export const LINKS: Readonly<Record<string, string>> = {
   'usr/sbin/depmod': '../bin/kmod',
   'usr/sbin/insmod': '../bin/kmod',
   'usr/sbin/lsmod': '../bin/kmod',
-  'usr/sbin/mkfs.ext4': 'mke2fs',
   'usr/sbin/mkfs.vfat': 'mkfs.fat',
   'usr/sbin/modinfo': '../bin/kmod',
   'usr/sbin/modprobe': '../bin/kmod',

@@ -5,10 +5,11 @@ import { existsSync, statSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { run } from '../run.ts'
-import { FOLDERS, LINKS, PROGRAMS, SBIN_APPLETS } from './contents.ts'
+import { FOLDERS, LINKS, programsOf, SBIN_APPLETS } from './contents.ts'
 import { findLibraries } from './libraries.ts'
 import type { ModuleSet } from './modules.ts'
 import { createTree, directoryNode, fileNode, linkNode, type Tree, writeTree } from './tree.ts'
+import type { Variant } from './variants.ts'
 
 const OWN_FILES = join(import.meta.dirname, 'root')
 const PRIVATE_FILES = ['etc/shadow', 'etc/sudoers']
@@ -21,7 +22,7 @@ export interface RootParts {
   /** Folder of each unpacked package, by name. */
   readonly packages: ReadonlyMap<string, string>
   readonly modules: ModuleSet
-  readonly loadedAtBoot: readonly string[]
+  readonly variant: Variant
   /** The program itself, stripped. */
   readonly nodePath: string
   /** Public key that may log in as root; none: no SSH server but in a rescue. */
@@ -35,7 +36,7 @@ export async function makeRootTree(parts: RootParts): Promise<Tree> {
   for (const path of FOLDERS) tree.add(path, directoryNode())
   tree.add('root', directoryNode(0o700))
   tree.add('tmp', directoryNode(0o1777))
-  const programs = await addPrograms(tree, parts.packages)
+  const programs = await addPrograms(tree, parts)
   tree.add('usr/bin/node', fileNode(parts.nodePath, 0o755))
   const folders = [...parts.packages.values()]
   for (const [path, source] of await findLibraries([...programs, parts.nodePath], folders)) {
@@ -53,8 +54,8 @@ export async function makeRootTree(parts: RootParts): Promise<Tree> {
 }
 
 /** Adds them and returns those that may need libraries, as files of the build machine. */
-async function addPrograms(tree: Tree, packages: ReadonlyMap<string, string>): Promise<string[]> {
-  const wanted = Object.entries(PROGRAMS).flatMap(([name, paths]) =>
+async function addPrograms(tree: Tree, { packages, variant }: RootParts): Promise<string[]> {
+  const wanted = Object.entries(programsOf(variant)).flatMap(([name, paths]) =>
     paths.map((path) => filesAt(packages.get(name) ?? '', path)),
   )
   const files = (await Promise.all(wanted)).flat()
@@ -84,7 +85,7 @@ async function filesAt(folder: string, wanted: string): Promise<[string, string]
     .map((name): [string, string] => [join(wanted, name), join(found, name)])
 }
 
-async function addModules(tree: Tree, { modules, loadedAtBoot, workFolder }: RootParts) {
+async function addModules(tree: Tree, { modules, variant, workFolder }: RootParts) {
   const folder = `usr/lib/modules/${modules.release}`
   // depmod's lists must speak of the modules that are there, not of the whole package
   const staged = createTree()
@@ -105,8 +106,11 @@ async function addModules(tree: Tree, { modules, loadedAtBoot, workFolder }: Roo
     if (!MODULE_LISTS.test(name)) continue
     tree.add(`${folder}/${name}`, fileNode(await readFile(join(lists, name))))
   }
-  const atBoot = loadedAtBoot.filter((name) => modules.loadOrder(name).length > 0)
-  tree.add('usr/lib/ironswarm/modules', fileNode(Buffer.from(`${atBoot.join('\n')}\n`)))
+  const atBoot = variant.loadedAtBoot.filter((name) => modules.loadOrder(name).length > 0)
+  for (const [name, words] of Object.entries({ coldplug: variant.coldplug, modules: atBoot })) {
+    const lines = words.map((word) => `${word}\n`).join('')
+    tree.add(`usr/lib/ironswarm/${name}`, fileNode(Buffer.from(lines)))
+  }
 }
 
 async function addOwnFiles(tree: Tree, sshKey: string | undefined): Promise<void> {
@@ -124,12 +128,7 @@ async function addOwnFiles(tree: Tree, sshKey: string | undefined): Promise<void
 
 /** A link for every applet whose name no real program has. */
 async function addApplets(tree: Tree, busyboxFolder: string): Promise<void> {
-  const busybox = join(
-    busyboxFolder,
-    existsSync(join(busyboxFolder, 'bin/busybox')) ? 'bin' : 'usr/bin',
-    'busybox',
-  )
-  const { stdout } = await run([busybox as string, '--list'])
+  const { stdout } = await run([join(busyboxFolder, 'bin/busybox'), '--list'])
   for (const applet of stdout.split('\n').filter((word) => word !== '' && word !== 'busybox')) {
     if (tree.has(`usr/bin/${applet}`) || tree.has(`usr/sbin/${applet}`)) continue
     const isSbin = SBIN_APPLETS.includes(applet)

@@ -9,12 +9,16 @@ export interface Variant {
   readonly kernelPackage: string
   /** Kernel modules: a name, or a folder below kernel/ (with a slash). What they need comes with them. */
   readonly modules: readonly string[]
-  /** Loaded at boot, because no device asks for them by modalias. Absent ones are built into the kernel. */
+  /** Takes HARDWARE_PROGRAMS of contents.ts too. */
+  readonly hasHardwareTools: boolean
+  /** Options of `udevadm trigger`: the devices a driver is looked for. */
+  readonly coldplug: readonly string[]
+  /** Loaded at boot, because no device asks for them by modalias. */
   readonly loadedAtBoot: readonly string[]
 }
 
+/** Of config drives, boot media and EFI partitions; the root's own come with the first program. */
 const FILE_SYSTEMS = [
-  'btrfs',
   'efivarfs',
   'ext4',
   'isofs',
@@ -22,35 +26,22 @@ const FILE_SYSTEMS = [
   'nls_cp437',
   'nls_iso8859-1',
   'nls_utf8',
-  'overlay',
-  'squashfs',
-  'udf',
   'vfat',
-  'xfs',
 ]
 
-const STORAGE = [
-  'dm-mod',
-  'drivers/md/',
-  'loop',
-  'nbd',
-  'drivers/nvme/host/',
-  'sd_mod',
-  'sg',
-  'sr_mod',
-]
+const STORAGE = ['nvme', 'sd_mod', 'sg', 'sr_mod']
 
+/** Disks, NICs and what else virtual machines have. */
 const VIRTUAL = [
-  'ata_piix',
-  'ata_generic',
   'ahci',
+  'ata_generic',
+  'ata_piix',
   'e1000',
   'e1000e',
-  'net_failover',
   'qemu_fw_cfg',
+  'virtio-rng',
   'virtio_balloon',
   'virtio_blk',
-  'virtio-rng',
   'virtio_mmio',
   'virtio_net',
   'virtio_pci',
@@ -59,20 +50,24 @@ const VIRTUAL = [
   'vmxnet3',
 ]
 
-const NETWORK = ['8021q', 'bonding', 'af_packet']
-
-const LOADED_AT_BOOT = ['loop', 'vfat', 'isofs', 'nls_cp437', 'nls_ascii', 'efivarfs', 'sg']
+const NETWORK = ['8021q', 'af_packet']
 
 export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
   metal: {
     name: 'metal',
     prefix: 'ironswarm',
     kernelPackage: 'linux-image-amd64',
+    hasHardwareTools: true,
     modules: [
       ...FILE_SYSTEMS,
       ...STORAGE,
       ...VIRTUAL,
       ...NETWORK,
+      'bonding',
+      'btrfs',
+      'raid456',
+      'udf',
+      'xfs',
       'drivers/acpi/',
       'drivers/ata/',
       'drivers/block/',
@@ -83,6 +78,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       'drivers/hv/',
       'drivers/infiniband/hw/mlx5/',
       'drivers/infiniband/ulp/ipoib/',
+      'drivers/md/',
       'drivers/message/fusion/',
       'drivers/mmc/',
       'drivers/net/ethernet/',
@@ -91,6 +87,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       'drivers/net/phy/',
       'drivers/net/usb/',
       'drivers/nvdimm/',
+      'drivers/nvme/host/',
       'drivers/pci/controller/vmd',
       'drivers/scsi/',
       'drivers/target/',
@@ -100,14 +97,18 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       'drivers/virtio/',
       'i2c-i801',
     ],
-    loadedAtBoot: [...LOADED_AT_BOOT, 'ipmi_si', 'ipmi_devintf', 'usbhid'],
+    // every processor has an alias too, for ciphers that nobody here asks for
+    coldplug: ['--attr-match=modalias', '--subsystem-nomatch=cpu'],
+    loadedAtBoot: ['ipmi_si', 'ipmi_devintf'],
   },
   vm: {
     name: 'vm',
     prefix: 'ironswarm-vm',
     kernelPackage: 'linux-image-cloud-amd64',
+    hasHardwareTools: false,
     modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK],
-    loadedAtBoot: LOADED_AT_BOOT,
+    coldplug: ['--subsystem-match=pci', '--subsystem-match=virtio', '--subsystem-match=scsi'],
+    loadedAtBoot: [],
   },
 }
 
