@@ -16,7 +16,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-ironic demo instance-image ramdisk vm test-vm bench docs clean
+.PHONY: help setup check test test-ironic demo instance-image ramdisk iso vm test-vm bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -57,6 +57,11 @@ instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made fro
 ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [FAST=1]
 	@$(PACKAGES) ramdisk
 	@node image-build/ramdisk/build.ts
+
+iso: $(MODULES) ## build/ironswarm.iso and ironswarm-esp.img: virtual media [RAMDISK=vm] [KERNEL_PARAMS='…']
+	@$(PACKAGES) ramdisk
+	@node image-build/ramdisk/build.ts
+	@node image-build/ramdisk/boot-media.ts
 
 vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [MEMORY=512]
 	@$(PACKAGES) agent instance-image ramdisk vm

@@ -5,18 +5,36 @@ import type { DebianPackage } from '../debian-packages.ts'
 import { IMAGE_EPOCH_SECONDS } from '../run.ts'
 import type { BundledPackage } from './agent-bundle.ts'
 
-export interface Ingredients {
+/** What the document is about. */
+export interface Output {
   readonly name: string
   readonly version: string
-  /** Of the output itself. */
   readonly sha256: string
+}
+
+export interface Ingredients extends Output {
   readonly debian: readonly DebianPackage[]
   readonly npm: readonly BundledPackage[]
 }
 
 /** The document's text. Packages are named by purl (github.com/package-url/purl-spec). */
 export function makeSbom(ingredients: Ingredients): string {
-  const { name, version, sha256, debian, npm } = ingredients
+  const { debian, npm } = ingredients
+  return sbomText(ingredients, [...debian.map(debianComponent), ...npm.map(npmComponent)])
+}
+
+/** The bill of materials of something made of other outputs: theirs together, and `debian`. */
+export function joinSboms(
+  output: Output,
+  texts: readonly string[],
+  debian: readonly DebianPackage[],
+): string {
+  const all = texts.flatMap((text) => (JSON.parse(text) as { components: Component[] }).components)
+  all.push(...debian.map(debianComponent))
+  return sbomText(output, [...new Map(all.map((one) => [one['bom-ref'], one])).values()])
+}
+
+function sbomText({ name, version, sha256 }: Output, components: readonly Component[]): string {
   const document = {
     bomFormat: 'CycloneDX',
     specVersion: '1.5',
@@ -31,9 +49,13 @@ export function makeSbom(ingredients: Ingredients): string {
         hashes: [{ alg: 'SHA-256', content: sha256 }],
       },
     },
-    components: [...debian.map(debianComponent), ...npm.map(npmComponent)],
+    components,
   }
   return `${JSON.stringify(document, null, 2)}\n`
+}
+
+interface Component {
+  readonly 'bom-ref': string
 }
 
 function debianComponent({ name, version, fileName, sha256 }: DebianPackage) {

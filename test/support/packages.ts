@@ -60,7 +60,18 @@ export const PACKAGE_SETS = {
   },
   ramdisk: {
     purpose: 'what the ramdisk is made with',
-    packages: ['binutils', 'kmod', 'squashfs-tools'],
+    packages: [
+      'binutils',
+      'dosfstools',
+      'grub-common',
+      'grub-efi-amd64-bin',
+      'isolinux',
+      'kmod',
+      'mtools',
+      'squashfs-tools',
+      'syslinux-common',
+      'xorriso',
+    ],
   },
   vm: {
     purpose: 'machines to boot images in, and their network',
