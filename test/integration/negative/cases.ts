@@ -331,7 +331,8 @@ export const DISK_CASES: readonly FailureCase[] = [
       const mountPoint = join(folder, 'mnt')
       await mkdir(mountPoint)
       await run('mkfs.ext4', ['-q', '-F', disk.path])
-      await run('mount', [disk.path, mountPoint])
+      // read-only: a file system writes by itself when it is mounted, and the agent may not be blamed for it
+      await run('mount', ['-o', 'ro', disk.path, mountPoint])
       return { undo: async () => void (await run('umount', [mountPoint])) }
     },
     error: 'TargetInUseError',
