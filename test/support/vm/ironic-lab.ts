@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Ironic, type IronicNode, startIronic } from '../ironic.ts'
 import { findAccelerator } from './accelerator.ts'
 import { createImageSource, type ImageSource } from './image-source.ts'
@@ -37,7 +38,10 @@ export interface IronicLab extends AsyncDisposable {
   readonly source: ImageSource
   readonly accelerator: 'kvm' | 'tcg'
   machine(name: string): QemuMachine
-  /** Creates the node with its port and brings it to `available`; its uuid. */
+  /**
+   * Creates the node with its port and brings it to `available`; its uuid. A machine that was enrolled
+   * before is switched off and its node is forgotten.
+   */
   enrol(machine: QemuMachine, wish?: EnrolWish): Promise<string>
 }
 
@@ -81,6 +85,7 @@ export async function createIronicLab(
     }),
   )
   await network.serveBoot(`${ironic.filesUrl}/boot.ipxe`)
+  const nodeOf = new Map<string, string>()
   const owned = stack.move()
   return {
     ironic,
@@ -92,12 +97,37 @@ export async function createIronicLab(
       if (!found) throw new Error(`the laboratory has no machine ${name}`)
       return found
     },
-    enrol: (machine, wish = {}) => enrol(ironic, redfish, machine, wish),
+    enrol: async (machine, wish = {}) => {
+      await machine.powerOff()
+      await forget(ironic, nodeOf.get(machine.name))
+      const uuid = await createNode(ironic, redfish, machine, wish)
+      nodeOf.set(machine.name, uuid)
+      await ironic.provision(uuid, 'manage')
+      await ironic.waitFor(uuid, ['manageable'])
+      await ironic.provision(uuid, 'provide')
+      await ironic.waitFor(uuid, ['available'], 900_000)
+      return uuid
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
 
-async function enrol(
+/** Whatever state the node is in; while the conductor works on it, it is locked. */
+async function forget(ironic: Ironic, uuid: string | undefined): Promise<void> {
+  if (uuid === undefined) return
+  for (let tries = 1; ; tries++) {
+    try {
+      await ironic.call('PUT', `/v1/nodes/${uuid}/maintenance`, { reason: 'the test is over' })
+      await ironic.call('DELETE', `/v1/nodes/${uuid}`)
+      return
+    } catch (error) {
+      if (tries === 30) throw error
+      await delay(2000)
+    }
+  }
+}
+
+async function createNode(
   ironic: Ironic,
   redfish: RedfishEmulator,
   machine: QemuMachine,
@@ -131,10 +161,6 @@ async function enrol(
     },
   })) as IronicNode
   await ironic.call('POST', '/v1/ports', { node_uuid: uuid, address: machine.mac })
-  await ironic.provision(uuid, 'manage')
-  await ironic.waitFor(uuid, ['manageable'])
-  await ironic.provision(uuid, 'provide')
-  await ironic.waitFor(uuid, ['available'], 900_000)
   return uuid
 }
 
@@ -157,5 +183,6 @@ const SETTINGS = {
   // every byte of a disk would take minutes
   deploy: { erase_devices_priority: 0, erase_devices_metadata_priority: 10 },
   pxe: { kernel_append_params: KERNEL_WORDS },
-  redfish: { kernel_append_params: KERNEL_WORDS },
+  // ISOs of virtual media are served from http_root; the default asks keystone for Swift
+  redfish: { kernel_append_params: KERNEL_WORDS, use_swift: 'False' },
 } as const

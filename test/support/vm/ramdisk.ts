@@ -27,5 +27,9 @@ export function whyNoRamdisk({ kernel, initramfs }: Ramdisk): string | undefined
     : `${missing.join(', ')} not built: make ramdisk RAMDISK=vm`
 }
 
-/** Serial console, speed, and SysRq keys for tests that kill; Ironic adds the rest. */
-export const KERNEL_WORDS = 'console=ttyS0 mitigations=off sysrq_always_enabled'
+/**
+ * Serial console, speed, SysRq keys for tests that kill, and patience: without KVM a machine that shares
+ * its processor needs a minute to find its peers. Ironic adds the rest.
+ */
+export const KERNEL_WORDS =
+  'console=ttyS0 mitigations=off sysrq_always_enabled ipa-swarm-stall-timeout=180'
