@@ -8,6 +8,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 export NODES IMAGE SWARM ORIGIN_RATE
 # vm: how machines boot and how much memory they have, MiB
 export BOOT FIRMWARE MEMORY
+# bench-swarm: how many nodes, which programs, another scale, other worlds
+export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE
 
 MODULES := node_modules/.package-lock.json
 BIOME := node_modules/@biomejs/cli-linux-x64/biome
@@ -78,6 +80,10 @@ test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@$(PACKAGES) agent bench
 	@node test/bench/write-bench.ts
+
+bench-swarm: $(MODULES) ## N nodes behind shaped links against their bound [N=1,2,4,8] [PEERS=ironswarm,http,…] (root)
+	@$(PACKAGES) agent bench
+	@node test/bench/swarm/main.ts
 
 docs: $(MODULES) ## write the generated pages of docs/ anew
 	@node test/support/write-docs.ts

@@ -43,7 +43,18 @@ export const PACKAGE_SETS = {
     purpose: 'a real Ironic to be driven by',
     packages: ['genisoimage', 'ironic-api', 'ironic-conductor'],
   },
-  bench: { purpose: 'curl and nginx, to compare with', packages: ['curl', 'nginx'] },
+  bench: {
+    purpose: 'servers to load images from, and other programs to compare with',
+    packages: [
+      'aria2',
+      'curl',
+      'iproute2',
+      'nginx',
+      'opentracker',
+      'python3-libtorrent',
+      'transmission-cli',
+    ],
+  },
   'instance-image': {
     purpose: 'what the bootable test image is made with',
     packages: [

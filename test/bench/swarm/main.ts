@@ -5,7 +5,7 @@
 //   N=1,2,4,8 PEERS=ironswarm,http,libtorrent,aria2,transmission  which runs
 //   RATE=40 (Mbit/s) IMAGE_MIB=64 PIECE_KIB=256                   instead of the scale that goes with N
 //   ORIGIN_X=10 (times a node's rate) LEAVE=1 (on completion)     other worlds
-//   RACKS=2 UPLINK=40 (Mbit/s per rack)  ROUNDS=3  LABEL=text
+//   RACKS=2 UPLINK=40 (Mbit/s per rack)  ROUNDS=3  LABEL=text  TIMELINE=1  KEEP=1 (logs)  PROFILE=1
 import { execFileSync } from 'node:child_process'
 import { createCipheriv } from 'node:crypto'
 import {
@@ -24,7 +24,7 @@ import { join, resolve } from 'node:path'
 import { describeImage } from '../../support/disk-image.ts'
 import { isLeecher, LEECHERS, type LeecherName } from './leechers.ts'
 import { plotRuns } from './plot.ts'
-import { formatRow, HEADER } from './report.ts'
+import { formatRow, formatTimeline, HEADER } from './report.ts'
 import { type BenchImage, type RunFigures, runOnce, type Scale } from './run.ts'
 
 const MiB = 1024 * 1024
@@ -34,6 +34,9 @@ const { env } = process
 const counts = (env['N'] ?? '1,2,4,8').split(',').map(Number)
 const programs = (env['PEERS'] ?? Object.keys(LEECHERS).join(',')).split(',')
 const rounds = Number(env['ROUNDS'] ?? 1)
+const isKept = env['KEEP'] === '1'
+
+type BenchFigures = RunFigures & { readonly scale: Scale }
 
 /** Two cores cannot run 16 nodes at 40 Mbit/s: the more nodes, the smaller everything, the bound stays. */
 function scaleOf(nodeCount: number): Scale {
@@ -87,34 +90,36 @@ function requirements(): string | undefined {
   return unknown === undefined ? undefined : `knows no program ${unknown}`
 }
 
+/** Programs in turns, so that what else the machine does hits all of them. */
+async function runAll(scratch: string): Promise<BenchFigures[]> {
+  const figures: BenchFigures[] = []
+  const turns = Array.from({ length: rounds }, () => programs as LeecherName[]).flat()
+  console.log(HEADER)
+  for (const scale of counts.map(scaleOf)) {
+    const image = await benchImage(scratch, scale.imageBytes)
+    for (const program of turns) {
+      const run = await runOnce(program, scale, image, scratch)
+      figures.push({ ...run, scale })
+      console.log(formatRow(run))
+      if (env['TIMELINE'] === '1') console.log(formatTimeline(run, scale.rate))
+    }
+  }
+  return figures
+}
+
 async function main(): Promise<void> {
   mkdirSync(FOLDER, { recursive: true })
   const scratch = scratchFolder()
-  const figures: (RunFigures & { readonly scale: Scale })[] = []
   try {
-    console.log(HEADER)
-    for (const nodeCount of counts) {
-      const scale = scaleOf(nodeCount)
-      const image = await benchImage(scratch, scale.imageBytes)
-      // programs in turns, so that what else the machine does hits all of them
-      for (let round = 0; round < rounds; round++) {
-        for (const program of programs as LeecherName[]) {
-          const run = await runOnce(program, scale, image, scratch)
-          figures.push({ ...run, scale })
-          console.log(formatRow(run))
-          if (env['KEEP'] === undefined)
-            rmSync(join(scratch, `${program}-${nodeCount}`), { recursive: true })
-        }
-      }
-    }
+    const figures = await runAll(scratch)
+    const name = join(FOLDER, env['LABEL'] === undefined ? 'swarm' : `swarm-${env['LABEL']}`)
+    writeFileSync(`${name}.json`, `${JSON.stringify(figures, null, 2)}\n`)
+    writeFileSync(`${name}.svg`, plotRuns(figures))
+    console.log(`\n${name}.json and .svg`)
   } finally {
-    if (env['KEEP'] === undefined) rmSync(scratch, { recursive: true, force: true })
-    else console.log(`logs and profiles: ${scratch}`)
+    if (isKept) console.log(`logs and profiles: ${scratch}`)
+    else rmSync(scratch, { recursive: true, force: true })
   }
-  const name = `swarm${env['LABEL'] === undefined ? '' : `-${env['LABEL']}`}`
-  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(figures, null, 2)}\n`)
-  writeFileSync(join(FOLDER, `${name}.svg`), plotRuns(figures))
-  console.log(`\n${join('build/bench', name)}.json and .svg`)
 }
 
 const lack = requirements()

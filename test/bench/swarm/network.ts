@@ -23,11 +23,16 @@ export interface Network extends Disposable {
   readonly origin: Machine
   readonly nodes: readonly Machine[]
   /** Bytes on the cable of each machine so far, as the machine sees them, headers included. */
-  counters(): {
-    readonly origin: Traffic
-    readonly nodes: readonly Traffic[]
-    readonly uplink: number
-  }
+  counters(): Counters
+  /** TCP segments of all machines so far. */
+  segments(): { readonly sent: number; readonly retransmitted: number }
+}
+
+export interface Counters {
+  readonly origin: Traffic
+  readonly nodes: readonly Traffic[]
+  /** Through the uplinks of all racks, one direction. */
+  readonly uplink: number
 }
 
 export interface Traffic {
@@ -84,13 +89,24 @@ export function createNetwork(options: NetworkOptions): Network {
     return {
       origin,
       nodes,
-      counters: () => ({
-        origin: trafficOf(core, 'origin'),
-        nodes: nodes.map(({ name }) => trafficOf(core, name)),
-        uplink: Array.from({ length: racks > 1 ? racks : 0 }, (_, rack) =>
-          trafficOf(core, `up${rack}`),
-        ).reduce((sum, each) => sum + each.sentBytes, 0),
-      }),
+      counters: () => {
+        const ports = portTraffic(core)
+        const of = (port: string) => ports.get(port) ?? { sentBytes: 0, receivedBytes: 0 }
+        return {
+          origin: of('origin'),
+          nodes: nodes.map(({ name }) => of(name)),
+          uplink: Array.from({ length: racks }, (_, rack) => of(`up${rack}`).sentBytes).reduce(
+            (sum, bytes) => sum + bytes,
+          ),
+        }
+      },
+      segments: () => {
+        const all = [origin, ...nodes].map(tcpSegments)
+        return {
+          sent: all.reduce((sum, each) => sum + each.sent, 0),
+          retransmitted: all.reduce((sum, each) => sum + each.retransmitted, 0),
+        }
+      },
       [Symbol.dispose]: dispose,
     }
   } catch (error) {
@@ -144,11 +160,29 @@ function shape(namespace: string, port: string, rate: number): void {
   run('tc', '-n', namespace, 'qdisc', 'replace', 'dev', port, 'root', 'tbf', ...limits)
 }
 
-/** A port of the core receives what the machine behind it sends. */
-function trafficOf(core: string, port: string): Traffic {
-  const [link] = JSON.parse(run('ip', '-n', core, '-j', '-s', 'link', 'show', 'dev', port))
-  const { rx, tx } = link.stats64
-  return { sentBytes: rx.bytes, receivedBytes: tx.bytes }
+/** What passed each port of the core; a port receives what the machine behind it sends. */
+function portTraffic(core: string): Map<string, Traffic> {
+  const links: { ifname: string; stats64: Record<'rx' | 'tx', { bytes: number }> }[] = JSON.parse(
+    run('ip', '-n', core, '-j', '-s', 'link', 'show'),
+  )
+  return new Map(
+    links.map(({ ifname, stats64: { rx, tx } }) => [
+      ifname,
+      { sentBytes: rx.bytes, receivedBytes: tx.bytes },
+    ]),
+  )
+}
+
+/** /proc/net/snmp: a line of names, a line of values. */
+function tcpSegments(machine: Machine): { sent: number; retransmitted: number } {
+  const argv = [...machine.on, 'cat', '/proc/net/snmp']
+  const [command, ...args] = argv as [string, ...string[]]
+  const [names, values] = run(command, ...args)
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp:'))
+    .map((line) => line.split(' ')) as [string[], string[]]
+  const value = (name: string) => Number(values[names.indexOf(name)])
+  return { sent: value('OutSegs'), retransmitted: value('RetransSegs') }
 }
 
 /** Namespaces of runs whose process is gone. */

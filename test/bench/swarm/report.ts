@@ -15,6 +15,7 @@ const COLUMNS = [
   ['origin×', 8],
   ['recv×', 6],
   ['dup %', 6],
+  ['rexmit', 6],
   ['CPU s', 6],
   ['RSS MiB', 8],
   ['busy', 6],
@@ -38,10 +39,25 @@ export function formatRow(run: RunFigures): string {
     run.originCopies.toFixed(2),
     run.received.toFixed(2),
     run.duplicates === undefined ? '-' : (run.duplicates * 100).toFixed(1),
+    `${(run.retransmitted * 100).toFixed(1)} %`,
     run.cpuSeconds.toFixed(1),
     (run.peakRssBytes / 2 ** 20).toFixed(0),
     `${(run.busyShare * 100).toFixed(0)} %${run.busyShare > BUSY ? '*' : ''}`,
   ]
   const line = cells.map((cell, index) => cell.padStart(COLUMNS[index]?.[1] ?? 0)).join(' ')
   return run.uplinkCopies > 0 ? `${line}  uplinks ${run.uplinkCopies.toFixed(2)}×` : line
+}
+
+/** How full the cables were, in % of a node's rate, step by step: origin, then mean (min) of the nodes. */
+export function formatTimeline(run: RunFigures, nodeBitsPerSecond: number): string {
+  const percent = (rate: number) => ((rate * 8 * 100) / nodeBitsPerSecond).toFixed(0).padStart(4)
+  const mean = (rates: readonly number[]) =>
+    rates.reduce((sum, rate) => sum + rate, 0) / rates.length
+  const least = (rates: readonly number[]) => Math.min(...rates)
+  const lines = run.timeline.map((step) => {
+    const { sentRates: sent, receivedRates: received } = step
+    const of = (rates: readonly number[]) => `${percent(mean(rates))} (${percent(least(rates))})`
+    return `${step.seconds.toFixed(1).padStart(7)} ${percent(step.originRate)}   ${of(sent)}   ${of(received)}`
+  })
+  return ['      s  origin  nodes send   receive', ...lines].join('\n')
 }

@@ -17,7 +17,7 @@ import { createTorrent } from '../../../agent/sources/swarm/create-torrent.ts'
 import { stopChild } from '../../support/processes.ts'
 import type { Result } from './gate.ts'
 import { LEECHERS, type LeecherName } from './leechers.ts'
-import { createNetwork, type Machine, type Network } from './network.ts'
+import { createNetwork, type Machine, type Network, type Traffic } from './network.ts'
 import { type Origin, originUrls, startOrigin } from './origin.ts'
 import { busyShare, machineTicks, type Usage, usageOf } from './usage.ts'
 
@@ -54,15 +54,28 @@ export interface RunFigures {
   readonly duplicates: number | undefined
   /** Between racks, both directions, in copies of the image. */
   readonly uplinkCopies: number
+  /** Share of the TCP segments that nodes and origin sent. */
+  readonly retransmitted: number
   readonly cpuSeconds: number
   readonly peakRssBytes: number
   /** Of all cores, by everybody on this machine. */
   readonly busyShare: number
+  readonly timeline: readonly Step[]
+}
+
+/** What passed the cables since the step before, bytes per second. */
+export interface Step {
+  /** Since the start. */
+  readonly seconds: number
+  readonly originRate: number
+  readonly sentRates: readonly number[]
+  readonly receivedRates: readonly number[]
 }
 
 /** Patience: multiples of the bound, and something for the start. */
 const PATIENCE = { bounds: 12, seconds: 40 }
 const LOOK_MS = 50
+const TIMELINE_MS = 500
 
 /** No schedule is faster: origin, a node's own cable, everything that everybody can send (fluid model). */
 export function fluidBoundSeconds(scale: Scale): number {
@@ -171,9 +184,12 @@ async function race(
   const usage = sampleUsage(leechers)
   const before = { ticks: machineTicks(), counters: network.counters() }
   const startedAt = Date.now()
+  const timeline = recordTimeline(network)
   writeFileSync(join(folder, 'gate'), '')
   await allOf(leechers, 'done', PATIENCE.bounds * boundSeconds + PATIENCE.seconds)
   const spent = usage.stop()
+  const segments = network.segments()
+  const steps = timeline.stop()
   const after = { ticks: machineTicks(), counters: network.counters() }
   await Promise.all(leechers.map(({ child }) => stopChild(child)))
   const results = leechers.map(({ done }) => readResult(done)).filter((each) => each !== undefined)
@@ -191,9 +207,44 @@ async function race(
     received: mean(received) / scale.imageBytes,
     duplicates: duplicates.length > 0 ? mean(duplicates) / scale.imageBytes : undefined,
     uplinkCopies: (after.counters.uplink - before.counters.uplink) / scale.imageBytes,
+    retransmitted: segments.retransmitted / segments.sent,
     cpuSeconds: mean(spent.map((each) => each.cpuSeconds)),
     peakRssBytes: Math.max(...spent.map((each) => each.rssBytes)),
     busyShare: busyShare(before.ticks, after.ticks),
+    timeline: steps,
+  }
+}
+
+/** How much of its cables the swarm uses at each moment: what idles there is what the last node waits for. */
+function recordTimeline(network: Network): { stop(): Step[] } {
+  const startedAt = performance.now()
+  const steps: Step[] = []
+  let previous = network.counters()
+  let at = startedAt
+  const look = () => {
+    const now = performance.now()
+    const counters = network.counters()
+    const seconds = (now - at) / 1000
+    const rate = (key: keyof Traffic) =>
+      counters.nodes.map((node, index) =>
+        Math.round((node[key] - (previous.nodes[index] as Traffic)[key]) / seconds),
+      )
+    steps.push({
+      seconds: (now - startedAt) / 1000,
+      originRate: Math.round((counters.origin.sentBytes - previous.origin.sentBytes) / seconds),
+      sentRates: rate('sentBytes'),
+      receivedRates: rate('receivedBytes'),
+    })
+    previous = counters
+    at = now
+  }
+  const timer = setInterval(look, TIMELINE_MS)
+  return {
+    stop: () => {
+      clearInterval(timer)
+      look()
+      return steps
+    },
   }
 }
 
