@@ -69,12 +69,14 @@ vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|
 	@$(PACKAGES) agent instance-image ramdisk vm
 	@$(if $(IMAGE),,node image-build/instance-image.ts)
 	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
+	@$(if $(filter iso,$(BOOT)),RAMDISK=vm node image-build/ramdisk/boot-media.ts)
 	@$(OWN_NETWORK) node test/e2e/vm/main.ts
 
 test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE (root) [SMOKE=1: the shortest way through]
 	@$(PACKAGES) agent instance-image ironic ramdisk vm
 	@node image-build/instance-image.ts small
 	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
+	@$(if $(SMOKE),,RAMDISK=vm node image-build/ramdisk/boot-media.ts)
 	@$(OWN_NETWORK) vitest run --config test/e2e/vm/vitest.config.ts $(if $(SMOKE),smoke)
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd

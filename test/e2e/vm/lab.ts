@@ -13,7 +13,7 @@ import { createNetwork, LAB_ADDRESS, type Network } from '../../support/vm/netwo
 import { createQemuMachine, type QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { KERNEL_WORDS, type Ramdisk } from '../../support/vm/ramdisk.ts'
 import { makeConfigDrive } from '../demo/config-drive.ts'
-import { ISO, type VmSettings } from './settings.ts'
+import type { VmSettings } from './settings.ts'
 
 const run = promisify(execFile)
 
@@ -116,11 +116,15 @@ async function offerRamdisk(offer: Offer): Promise<void> {
   for (const { setup, mac, name } of machines) {
     if (settings.boot === 'pxe') setup.device = 'network'
     if (settings.boot === 'direct') {
-      setup.kernel = { ...settings.ramdisk, cmdline: `${kernelLine(apiUrl)} BOOTIF=${mac}` }
+      setup.kernel = {
+        kernel: settings.ramdisk.kernel,
+        initramfs: settings.ramdisk.initramfs,
+        cmdline: `${kernelLine(apiUrl)} BOOTIF=${mac}`,
+      }
     }
     if (settings.boot === 'iso') {
       setup.device = 'cdrom'
-      setup.cdrom = ISO
+      setup.cdrom = settings.ramdisk.iso
       setup.secondCdrom = await makeParameters(join(folder, `${name}.parameters`), apiUrl)
     }
   }

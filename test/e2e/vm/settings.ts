@@ -7,8 +7,6 @@ import { findRamdisk, type Ramdisk, whyNoRamdisk } from '../../support/vm/ramdis
 
 export const PROJECT = join(import.meta.dirname, '../../..')
 const DEFAULT_IMAGE = join(PROJECT, 'build/instance-image.raw')
-/** What `make iso` makes. */
-export const ISO = join(PROJECT, 'build/ironswarm.iso')
 const BOOT = ['pxe', 'iso', 'direct'] as const
 const FIRMWARE = ['bios', 'uefi'] as const
 /** Below this the ramdisk has no room for itself. */
@@ -40,7 +38,9 @@ export async function readSettings(
   const reason = whyNoRamdisk(ramdisk)
   if (reason) throw new Error(reason)
   const boot = oneOf(env, 'BOOT', BOOT)
-  if (boot === 'iso' && !existsSync(ISO)) throw new Error(`${ISO} is not built: make iso`)
+  if (boot === 'iso' && !existsSync(ramdisk.iso)) {
+    throw new Error(`${ramdisk.iso} is not built: make iso RAMDISK=vm`)
+  }
   const swarm = oneOf(env, 'SWARM', ['auto', 'on', 'off'])
   return {
     nodes,

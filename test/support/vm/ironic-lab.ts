@@ -15,7 +15,7 @@ import { findRamdisk, KERNEL_WORDS } from './ramdisk.ts'
 import { createRedfishEmulator, type RedfishEmulator } from './redfish-emulator.ts'
 
 const PROJECT = join(import.meta.dirname, '../../..')
-/** UEFI loader for the ISOs that Ironic makes; built with the ramdisk. */
+/** UEFI loader for the ISOs that Ironic makes; `make iso` makes it. */
 const ESP_IMAGE = join(PROJECT, 'build/ironswarm-esp.img')
 /** Smaller than the usual one: under TCG a MiB counts. */
 export const SMALL_IMAGE = join(PROJECT, 'build/instance-image-small.raw')
@@ -174,6 +174,8 @@ const SETTINGS = {
     isolinux_bin: '/usr/lib/ISOLINUX/isolinux.bin',
     ldlinux_c32: '/usr/lib/syslinux/modules/bios/ldlinux.c32',
     esp_image: ESP_IMAGE,
+    // where the loader of that image looks
+    grub_config_path: 'boot/grub/grub.cfg',
   },
   agent: {
     post_deploy_get_power_state_retries: 90,

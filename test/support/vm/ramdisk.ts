@@ -8,6 +8,8 @@ const BUILD = join(import.meta.dirname, '../../../build')
 export interface Ramdisk {
   readonly kernel: string
   readonly initramfs: string
+  /** Both on a disc; made by `make iso` alone. */
+  readonly iso: string
 }
 
 /**
@@ -16,7 +18,7 @@ export interface Ramdisk {
  */
 export function findRamdisk(env: Readonly<Record<string, string | undefined>>): Ramdisk {
   const prefix = resolve(env['VM_RAMDISK'] || join(BUILD, 'ironswarm-vm'))
-  return { kernel: `${prefix}.kernel`, initramfs: `${prefix}.initramfs` }
+  return { kernel: `${prefix}.kernel`, initramfs: `${prefix}.initramfs`, iso: `${prefix}.iso` }
 }
 
 /** Why machines cannot be booted from it; undefined when they can. */
