@@ -9,7 +9,7 @@ export NODES IMAGE SWARM ORIGIN_RATE
 # vm: how machines boot and how much memory they have, MiB
 export BOOT FIRMWARE MEMORY
 # bench-swarm: how many nodes, which programs, another scale, other worlds
-export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE
+export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED
 
 MODULES := node_modules/.package-lock.json
 BIOME := node_modules/@biomejs/cli-linux-x64/biome
@@ -86,6 +86,9 @@ bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 bench-swarm: $(MODULES) ## N nodes behind shaped links against their bound [N=1,2,4,8] [PEERS=ironswarm,http,…] (root)
 	@$(PACKAGES) agent bench
 	@node test/bench/swarm/main.ts
+
+simulate: $(MODULES) ## the swarm engine in virtual time, up to 1000 nodes [NODES=90] [RACKS=4] [RATE=1000] [IMAGE_MIB=…]
+	@node test/bench/simulate/main.ts
 
 docs: $(MODULES) ## write the generated pages of docs/ anew
 	@node test/support/write-docs.ts

@@ -22,6 +22,7 @@ import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describeImage } from '../../support/disk-image.ts'
+import { setting } from '../settings.ts'
 import { isLeecher, LEECHERS, type LeecherName } from './leechers.ts'
 import { plotRuns } from './plot.ts'
 import { formatRow, formatTimeline, HEADER } from './report.ts'
@@ -30,11 +31,10 @@ import { type BenchImage, type RunFigures, runOnce, type Scale } from './run.ts'
 const MiB = 1024 * 1024
 const FOLDER = resolve('build/bench')
 
-const { env } = process
-const counts = (env['N'] ?? '1,2,4,8').split(',').map(Number)
-const programs = (env['PEERS'] ?? Object.keys(LEECHERS).join(',')).split(',')
-const rounds = Number(env['ROUNDS'] ?? 1)
-const isKept = env['KEEP'] === '1'
+const counts = (setting('N') ?? '1,2,4,8').split(',').map(Number)
+const programs = (setting('PEERS') ?? Object.keys(LEECHERS).join(',')).split(',')
+const rounds = Number(setting('ROUNDS') ?? 1)
+const isKept = setting('KEEP') === '1'
 
 type BenchFigures = RunFigures & { readonly scale: Scale }
 
@@ -42,15 +42,15 @@ type BenchFigures = RunFigures & { readonly scale: Scale }
 function scaleOf(nodeCount: number): Scale {
   const [imageMib, mbit, pieceKib] =
     nodeCount <= 8 ? [64, 40, 256] : nodeCount <= 16 ? [32, 20, 128] : [16, 10, 64]
-  const uplink = env['UPLINK']
+  const uplink = setting('UPLINK')
   return {
     nodeCount,
-    imageBytes: Number(env['IMAGE_MIB'] ?? imageMib) * MiB,
-    pieceBytes: Number(env['PIECE_KIB'] ?? pieceKib) * 1024,
-    rate: Number(env['RATE'] ?? mbit) * 1e6,
-    originFactor: Number(env['ORIGIN_X'] ?? 1),
-    isLeaving: env['LEAVE'] === '1',
-    racks: Number(env['RACKS'] ?? 1),
+    imageBytes: Number(setting('IMAGE_MIB') ?? imageMib) * MiB,
+    pieceBytes: Number(setting('PIECE_KIB') ?? pieceKib) * 1024,
+    rate: Number(setting('RATE') ?? mbit) * 1e6,
+    originFactor: Number(setting('ORIGIN_X') ?? 1),
+    isLeaving: setting('LEAVE') === '1',
+    racks: Number(setting('RACKS') ?? 1),
     uplinkRate: uplink === undefined ? undefined : Number(uplink) * 1e6,
   }
 }
@@ -101,7 +101,7 @@ async function runAll(scratch: string): Promise<BenchFigures[]> {
       const run = await runOnce(program, scale, image, scratch)
       figures.push({ ...run, scale })
       console.log(formatRow(run))
-      if (env['TIMELINE'] === '1') console.log(formatTimeline(run, scale.rate))
+      if (setting('TIMELINE') === '1') console.log(formatTimeline(run, scale.rate))
     }
   }
   return figures
@@ -112,7 +112,10 @@ async function main(): Promise<void> {
   const scratch = scratchFolder()
   try {
     const figures = await runAll(scratch)
-    const name = join(FOLDER, env['LABEL'] === undefined ? 'swarm' : `swarm-${env['LABEL']}`)
+    const name = join(
+      FOLDER,
+      setting('LABEL') === undefined ? 'swarm' : `swarm-${setting('LABEL')}`,
+    )
     writeFileSync(`${name}.json`, `${JSON.stringify(figures, null, 2)}\n`)
     writeFileSync(`${name}.svg`, plotRuns(figures))
     console.log(`\n${name}.json and .svg`)

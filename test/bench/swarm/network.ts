@@ -3,6 +3,7 @@
 // both directions of every cable. Nothing of it touches the network of the host. Starts no programs.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { setting } from '../settings.ts'
 
 /** Namespaces of ours are called iw-bench-PID-…, so that those of dead runs can be told. */
 const PREFIX = 'iw-bench-'
@@ -10,7 +11,7 @@ const BURST_BYTES = 64 * 1024
 /** Longest time a packet waits in a full queue: a switch with shallow buffers. */
 const QUEUE_MS = 60
 /** What the kernel of the ramdisk uses unless told otherwise. */
-const CONGESTION = process.env['CONGESTION'] ?? 'cubic'
+const CONGESTION = setting('CONGESTION') ?? 'cubic'
 
 export interface Machine {
   readonly name: string

@@ -78,7 +78,9 @@ const LOOK_MS = 50
 const TIMELINE_MS = 500
 
 /** No schedule is faster: origin, a node's own cable, everything that everybody can send (fluid model). */
-export function fluidBoundSeconds(scale: Scale): number {
+export function fluidBoundSeconds(
+  scale: Pick<Scale, 'nodeCount' | 'imageBytes' | 'rate' | 'originFactor'>,
+): number {
   const { nodeCount, imageBytes, rate, originFactor } = scale
   const bits = imageBytes * 8
   const originRate = rate * originFactor

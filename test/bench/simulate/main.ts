@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `make simulate`: worlds that no laboratory has, and the measured ones to be believed. Prints one
+// line per world.
+//
+//   NODES=90 IMAGE_MIB=3072 PIECE_KIB=4096 RATE=1000 (Mbit/s) ORIGIN_X=1 LEAVE=1
+//   RACKS=4 UPLINK=2000 (Mbit/s) SEED=1 ROUNDS=1 LATENCY_MS=0.2 START_MS=300
+//   GRAIN=16  a piece is this many blocks and everything else as much smaller: quicker, a little coarser
+
+import { setting } from '../settings.ts'
+import { fluidBoundSeconds } from '../swarm/run.ts'
+import { type Outcome, simulate, type World } from './swarm.ts'
+
+const MiB = 1024 * 1024
+const BLOCK_BYTES = 16 * 1024
+/** Ethernet, IP and TCP headers with timestamps, 1448 of 1514 bytes, and the other direction's ACKs. */
+const PAYLOAD_SHARE = 0.94
+
+interface Case {
+  readonly name: string
+  readonly nodeCount: number
+  readonly imageMib: number
+  readonly pieceKib: number
+  readonly mbit: number
+  readonly grain: number
+}
+
+const CASES: readonly Case[] = [
+  { name: 'bench', nodeCount: 8, imageMib: 64, pieceKib: 256, mbit: 40, grain: 0 },
+  { name: 'bench', nodeCount: 16, imageMib: 32, pieceKib: 128, mbit: 20, grain: 0 },
+  { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 4096, mbit: 1000, grain: 32 },
+  { name: 'large', nodeCount: 1000, imageMib: 3072, pieceKib: 4096, mbit: 1000, grain: 8 },
+]
+
+function casesOf(nodes: string | undefined): readonly Case[] {
+  if (nodes === undefined) return CASES
+  return nodes.split(',').map((count) => ({
+    name: 'given',
+    nodeCount: Number(count),
+    imageMib: Number(setting('IMAGE_MIB') ?? 1024),
+    pieceKib: Number(setting('PIECE_KIB') ?? 1024),
+    mbit: Number(setting('RATE') ?? 1000),
+    grain: Number(setting('GRAIN') ?? 0),
+  }))
+}
+
+function print(name: string, world: World, bound: number, outcome: Outcome, tookMs: number): void {
+  const { seconds, originCopies, duplicates, uplinkCopies, steps } = outcome
+  const last = seconds.at(-1) ?? Number.NaN
+  const isCut = seconds.length < world.nodeCount
+  const median = seconds[Math.floor(seconds.length / 2)] ?? Number.NaN
+  const cells = [
+    name.padEnd(9),
+    `${world.nodeCount}`.padStart(5),
+    bound.toFixed(2).padStart(8),
+    (isCut ? `${seconds.length} done` : (last / bound).toFixed(2)).padStart(8),
+    (median / bound).toFixed(2).padStart(7),
+    `${(((last - (seconds[0] ?? 0)) / last) * 100).toFixed(0)} %`.padStart(7),
+    originCopies.toFixed(2).padStart(8),
+    (duplicates * 100).toFixed(1).padStart(6),
+    world.racks > 1 ? uplinkCopies.toFixed(2).padStart(8) : '-'.padStart(8),
+    `${(tookMs / 1000).toFixed(0)} s`.padStart(7),
+    `${(steps / 1e6).toFixed(1)} M`.padStart(8),
+  ]
+  console.log(cells.join(' '))
+}
+
+async function run(given: Case, seed: number): Promise<void> {
+  const blocksPerPiece = (given.pieceKib * 1024) / BLOCK_BYTES
+  // a coarser grain: bytes and rates shrink alike, so times stay
+  const shrink = given.grain > 0 ? Math.max(1, blocksPerPiece / given.grain) : 1
+  const originFactor = Number(setting('ORIGIN_X') ?? 1)
+  const imageBytes = given.imageMib * MiB
+  const rate = given.mbit * 1e6
+  const racks = Number(setting('RACKS') ?? 1)
+  const uplink = Number(setting('UPLINK') ?? given.mbit) * 1e6
+  const bound = fluidBoundSeconds({ nodeCount: given.nodeCount, imageBytes, rate, originFactor })
+  const payload = (bits: number) => (bits / 8 / shrink) * PAYLOAD_SHARE
+  const world: World = {
+    nodeCount: given.nodeCount,
+    pieceCount: Math.ceil(imageBytes / (given.pieceKib * 1024)),
+    pieceLength: (given.pieceKib * 1024) / shrink,
+    nodeRate: payload(rate),
+    originRate: payload(rate * originFactor),
+    racks,
+    uplinkRate: payload(uplink),
+    isLeaving: setting('LEAVE') === '1',
+    seed,
+    latencyMs: Number(setting('LATENCY_MS') ?? 0.2),
+    startSpreadMs: Number(setting('START_MS') ?? 300),
+    limitMs: 20_000 * bound,
+  }
+  const begun = performance.now()
+  const outcome = await simulate(world)
+  print(given.name, world, bound, outcome, performance.now() - begun)
+}
+
+console.log(
+  'case          N  bound s   last ÷  median  spread  origin×  dup % uplinks×    took    steps',
+)
+for (const given of casesOf(setting('NODES'))) {
+  for (let seed = 1; seed <= Number(setting('ROUNDS') ?? 1); seed++) {
+    await run(given, seed + Number(setting('SEED') ?? 0))
+  }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns a swarm of the agent's own engines over simulated links in virtual time: who is connected to
+// whom, the origin, the disks. The engine decides everything else.
+import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
+import type { Origin } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import { Connection, Pipe, Sender } from './links.ts'
+import { createRandom, VirtualTime } from './virtual-time.ts'
+import { SimulatedWire } from './wire.ts'
+
+export interface World {
+  readonly nodeCount: number
+  readonly pieceCount: number
+  readonly pieceLength: number
+  /** Payload bytes per second, each direction. */
+  readonly nodeRate: number
+  readonly originRate: number
+  readonly racks: number
+  /** Between a rack and the core, each direction; ignored with one rack. */
+  readonly uplinkRate: number
+  /** Nodes are gone as soon as they are done. */
+  readonly isLeaving: boolean
+  readonly seed: number
+  /** One way. */
+  readonly latencyMs: number
+  /** Nodes are ready at some moment within this span. */
+  readonly startSpreadMs: number
+  readonly limitMs: number
+}
+
+export interface Outcome {
+  /** Start to completion, ascending; nodes that were not done in time are left out. */
+  readonly seconds: readonly number[]
+  readonly originCopies: number
+  /** Bytes that came twice ÷ image, mean. */
+  readonly duplicates: number
+  /** Through the uplinks of racks, one direction, in copies of the image. */
+  readonly uplinkCopies: number
+  readonly steps: number
+}
+
+/** The agent's own figures (session.ts, arena.ts). */
+const TICK_MS = 250
+const MAX_UPLOADS = 50
+const MAX_CONNS = 55
+const ARENA_BYTES = 32 * 1024 * 1024
+/** A tracker's answer and a handshake. */
+const INTRODUCTION_MS = 30
+/** fdatasync is not awaited: a write is a copy into the disk's queue. */
+const WRITE_MS = 2
+const PARCEL_BYTES = 16 * 1024
+const HTTP_REQUEST_MS = 1
+/** One piece buffer serves all: what is in it does not matter. */
+
+interface Node {
+  readonly id: string
+  readonly rack: number
+  readonly engine: SwarmEngine
+  readonly sender: Sender
+  readonly inbound: Pipe
+  readonly wires: Set<SimulatedWire>
+  degree: number
+  completedAt: number | undefined
+}
+
+interface Rack {
+  readonly up: Pipe
+  readonly down: Pipe
+}
+
+export async function simulate(world: World): Promise<Outcome> {
+  // half of what a block takes on a node's cable
+  const time = new VirtualTime((PARCEL_BYTES / world.nodeRate) * 500)
+  const random = createRandom(world.seed)
+  const racks: Rack[] = Array.from({ length: world.racks }, () => ({
+    up: new Pipe(world.uplinkRate),
+    down: new Pipe(world.uplinkRate),
+  }))
+  const buffer = new Uint8Array(world.pieceLength)
+  const originSender = new Sender(time, world.originRate)
+  const slotCount = Math.max(3, Math.min(256, Math.floor(ARENA_BYTES / world.pieceLength)))
+  const maxInProgress = slotCount - Math.max(1, Math.floor(slotCount / 2))
+  let doneCount = 0
+
+  function createNode(index: number): Node {
+    const id = hexId(random)
+    const inbound = new Pipe(world.nodeRate)
+    const rack = index % world.racks
+    const engine = new SwarmEngine({
+      geometry: {
+        pieceCount: world.pieceCount,
+        pieceLength: world.pieceLength,
+        lengthBytes: world.pieceCount * world.pieceLength,
+      },
+      selfId: id,
+      now: () => time.now,
+      random,
+      defer: (work) => time.after(0, work),
+      slots: { acquire: () => ({ index: 0, bytes: buffer }), release: () => undefined },
+      maxInProgress,
+      origin: createOrigin(pathFrom(undefined, rack, inbound)),
+      downloadLimit: 0,
+      maxUploads: MAX_UPLOADS,
+      verify: () => true,
+      store: () =>
+        new Promise((resolve) => {
+          time.after(WRITE_MS, () => {
+            time.notePromise()
+            resolve()
+          })
+        }),
+      onNews: () => undefined,
+      onComplete: () => {
+        node.completedAt = time.now
+        doneCount += 1
+        if (world.isLeaving) leave(node)
+      },
+    })
+    const node: Node = {
+      id,
+      rack,
+      engine,
+      inbound,
+      sender: new Sender(time, world.nodeRate),
+      wires: new Set(),
+      degree: 0,
+      completedAt: undefined,
+    }
+    return node
+  }
+
+  /** The pipes between a sender in one rack (the origin hangs at the core) and a receiver in another. */
+  function pathFrom(from: number | undefined, to: number, inbound: Pipe): Pipe[] {
+    if (world.racks < 2 || from === to) return [inbound]
+    const up = from === undefined ? [] : [(racks[from] as Rack).up]
+    return [...up, (racks[to] as Rack).down, inbound]
+  }
+
+  function createOrigin(path: readonly Pipe[]): Origin {
+    return {
+      maxStrikes: 3,
+      reportCorrupt: () => undefined,
+      readRange: ({ length }, _target, signal) =>
+        new Promise((resolve, reject) => {
+          const connection = new Connection(originSender, path, world.latencyMs)
+          let left = length
+          const abort = () => {
+            connection.queue.length = 0
+            time.notePromise()
+            reject(signal.reason)
+          }
+          signal.addEventListener('abort', abort, { once: true })
+          const arrive = (bytes: number) => {
+            left -= bytes
+            if (left > 0 || signal.aborted) return
+            signal.removeEventListener('abort', abort)
+            time.notePromise()
+            resolve()
+          }
+          time.after(HTTP_REQUEST_MS + world.latencyMs, () => {
+            for (let at = 0; at < length && !signal.aborted; at += PARCEL_BYTES) {
+              const bytes = Math.min(PARCEL_BYTES, length - at)
+              connection.send({ bytes, arrive: () => arrive(bytes) })
+            }
+          })
+        }),
+    }
+  }
+
+  function connect(a: Node, b: Node): void {
+    if (a.completedAt !== undefined && world.isLeaving) return
+    if (b.completedAt !== undefined && world.isLeaving) return
+    const end = (from: Node, to: Node) =>
+      new SimulatedWire(
+        to.id,
+        new Connection(from.sender, pathFrom(from.rack, to.rack, to.inbound), world.latencyMs),
+        (piece) => from.engine.has(piece),
+      )
+    const [atA, atB] = [end(a, b), end(b, a)]
+    atA.join(atB)
+    atB.join(atA)
+    a.wires.add(atA)
+    b.wires.add(atB)
+    a.engine.addWire(atA)
+    b.engine.addWire(atB)
+  }
+
+  function leave(node: Node): void {
+    node.engine.stop()
+    for (const wire of node.wires) wire.close()
+  }
+
+  const nodes = Array.from({ length: world.nodeCount }, (_, index) => createNode(index))
+  /** As a tracker does: a newcomer gets some of those who are there. */
+  function join(index: number, present: Node[]): void {
+    const node = nodes[index] as Node
+    const tick = () => {
+      node.engine.tick()
+      if (node.completedAt === undefined || !world.isLeaving) time.after(TICK_MS, tick)
+    }
+    tick()
+    for (const other of shuffled(present, random)) {
+      if (node.degree >= MAX_CONNS - 5) break
+      if (other.degree >= MAX_CONNS) continue
+      node.degree += 1
+      other.degree += 1
+      time.after(INTRODUCTION_MS, () => connect(node, other))
+    }
+    present.push(node)
+  }
+  const present: Node[] = []
+  for (let index = 0; index < nodes.length; index++) {
+    time.at(random() * world.startSpreadMs, () => join(index, present))
+  }
+  await time.run(() => doneCount === nodes.length, world.limitMs)
+  for (const node of nodes) node.engine.stop()
+
+  const imageBytes = world.pieceCount * world.pieceLength
+  const moments = nodes.map((node) => node.completedAt).filter((at) => at !== undefined)
+  const twice = nodes.reduce((sum, node) => sum + node.engine.figures.duplicates, 0)
+  return {
+    seconds: moments.map((at) => at / 1000).sort((a, b) => a - b),
+    originCopies: originSender.pipe.carriedBytes / imageBytes,
+    duplicates: twice / imageBytes / nodes.length,
+    uplinkCopies: racks.reduce((sum, { up }) => sum + up.carriedBytes, 0) / imageBytes,
+    steps: time.steps,
+  }
+}
+
+/** As the agent's own: a fixed prefix, the rest random. */
+function hexId(random: () => number): string {
+  const digits = Array.from({ length: 24 }, () => Math.floor(random() * 16).toString(16))
+  return `2d4953303030312d${digits.join('')}`
+}
+
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  return items
+    .map((item) => ({ item, rank: random() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item)
+}
