@@ -21,10 +21,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   kmod: ['usr/bin/kmod'],
   'libpam-modules': ['usr/lib/x86_64-linux-gnu/security/pam_permit.so'],
   // character sets of FAT names, for mtools
-  libc6: [
-    'usr/lib/x86_64-linux-gnu/gconv/IBM437.so',
-    'usr/lib/x86_64-linux-gnu/gconv/IBM850.so',
-  ],
+  libc6: ['usr/lib/x86_64-linux-gnu/gconv/IBM437.so', 'usr/lib/x86_64-linux-gnu/gconv/IBM850.so'],
   mount: ['usr/bin/mount', 'usr/bin/umount', 'usr/sbin/losetup'],
   mtools: ['usr/bin/mtools'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/sudoers.so'],
