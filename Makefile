@@ -87,6 +87,10 @@ bench-swarm: $(MODULES) ## N nodes behind shaped links against their bound [N=1,
 	@$(PACKAGES) agent bench
 	@node test/bench/swarm/main.ts
 
+bench-engine: $(MODULES) ## one leecher from one seed over loopback, against libtorrent and aria2c (root)
+	@$(PACKAGES) agent bench
+	@node test/bench/engine-bench.ts
+
 simulate: $(MODULES) ## the swarm engine in virtual time, up to 1000 nodes [NODES=90] [RACKS=4] [RATE=1000] [IMAGE_MIB=…]
 	@node test/bench/simulate/main.ts
 

@@ -3,7 +3,7 @@
 // line per world.
 //
 //   NODES=90 IMAGE_MIB=3072 PIECE_KIB=4096 RATE=1000 (Mbit/s) ORIGIN_X=1 LEAVE=1
-//   RACKS=4 UPLINK=2000 (Mbit/s) SEED=1 ROUNDS=1 LATENCY_MS=0.2 START_MS=300
+//   RACKS=4 UPLINK=2000 (Mbit/s) SEED=1 ROUNDS=1 LATENCY_MS=0.2 START_MS=300 TIMELINE=1
 //   GRAIN=16  a piece is this many blocks and everything else as much smaller: quicker, a little coarser
 
 import { setting } from '../settings.ts'
@@ -64,6 +64,17 @@ function print(name: string, world: World, bound: number, outcome: Outcome, took
   console.log(cells.join(' '))
 }
 
+/** How full the cables were, %. */
+function printTimeline({ timeline }: Outcome): void {
+  const percent = (share: number) => (share * 100).toFixed(0).padStart(7)
+  console.log('      s  origin   sent received')
+  for (const { seconds, origin, sent, received } of timeline) {
+    console.log(
+      `${seconds.toFixed(1).padStart(7)} ${percent(origin)}${percent(sent)}${percent(received)}`,
+    )
+  }
+}
+
 async function run(given: Case, seed: number): Promise<void> {
   const blocksPerPiece = (given.pieceKib * 1024) / BLOCK_BYTES
   // a coarser grain: bytes and rates shrink alike, so times stay
@@ -92,6 +103,7 @@ async function run(given: Case, seed: number): Promise<void> {
   const begun = performance.now()
   const outcome = await simulate(world)
   print(given.name, world, bound, outcome, performance.now() - begun)
+  if (setting('TIMELINE') === '1') printTimeline(outcome)
 }
 
 console.log(

@@ -36,6 +36,15 @@ export interface Outcome {
   /** Through the uplinks of racks, one direction, in copies of the image. */
   readonly uplinkCopies: number
   readonly steps: number
+  readonly timeline: readonly Moment[]
+}
+
+/** How full the cables were since the moment before, as shares. */
+export interface Moment {
+  readonly seconds: number
+  readonly origin: number
+  readonly sent: number
+  readonly received: number
 }
 
 /** The agent's own figures (session.ts, arena.ts). */
@@ -49,7 +58,7 @@ const INTRODUCTION_MS = 30
 const WRITE_MS = 2
 const PARCEL_BYTES = 16 * 1024
 const HTTP_REQUEST_MS = 1
-/** One piece buffer serves all: what is in it does not matter. */
+const LOOK_MS = 500
 
 interface Node {
   readonly id: string
@@ -75,6 +84,7 @@ export async function simulate(world: World): Promise<Outcome> {
     up: new Pipe(world.uplinkRate),
     down: new Pipe(world.uplinkRate),
   }))
+  // one serves all: what is in it does not matter
   const buffer = new Uint8Array(world.pieceLength)
   const originSender = new Sender(time, world.originRate)
   const slotCount = Math.max(3, Math.min(256, Math.floor(ARENA_BYTES / world.pieceLength)))
@@ -211,6 +221,26 @@ export async function simulate(world: World): Promise<Outcome> {
   for (let index = 0; index < nodes.length; index++) {
     time.at(random() * world.startSpreadMs, () => join(index, present))
   }
+  const timeline: Moment[] = []
+  const carried = { origin: 0, sent: 0, received: 0 }
+  const look = () => {
+    const share = (bytes: number, rate: number) => bytes / rate / (LOOK_MS / 1000)
+    const now = {
+      origin: originSender.pipe.carriedBytes,
+      sent: nodes.reduce((sum, node) => sum + node.sender.pipe.carriedBytes, 0),
+      received: nodes.reduce((sum, node) => sum + node.inbound.carriedBytes, 0),
+    }
+    const all = world.nodeRate * nodes.length
+    timeline.push({
+      seconds: time.now / 1000,
+      origin: share(now.origin - carried.origin, world.originRate),
+      sent: share(now.sent - carried.sent, all),
+      received: share(now.received - carried.received, all),
+    })
+    Object.assign(carried, now)
+    time.after(LOOK_MS, look)
+  }
+  time.after(LOOK_MS, look)
   await time.run(() => doneCount === nodes.length, world.limitMs)
   for (const node of nodes) node.engine.stop()
 
@@ -223,6 +253,7 @@ export async function simulate(world: World): Promise<Outcome> {
     duplicates: twice / imageBytes / nodes.length,
     uplinkCopies: racks.reduce((sum, { up }) => sum + up.carriedBytes, 0) / imageBytes,
     steps: time.steps,
+    timeline,
   }
 }
 

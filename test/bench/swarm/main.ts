@@ -7,26 +7,15 @@
 //   ORIGIN_X=10 (times a node's rate) LEAVE=1 (on completion)     other worlds
 //   RACKS=2 UPLINK=40 (Mbit/s per rack)  ROUNDS=3  LABEL=text  TIMELINE=1  KEEP=1 (logs)  PROFILE=1
 import { execFileSync } from 'node:child_process'
-import { createCipheriv } from 'node:crypto'
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import { open } from 'node:fs/promises'
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { describeImage } from '../../support/disk-image.ts'
+import { benchImage } from '../image.ts'
 import { setting } from '../settings.ts'
 import { isLeecher, LEECHERS, type LeecherName } from './leechers.ts'
 import { plotRuns } from './plot.ts'
 import { formatRow, formatTimeline, HEADER } from './report.ts'
-import { type BenchImage, type RunFigures, runOnce, type Scale } from './run.ts'
+import { type RunFigures, runOnce, type Scale } from './run.ts'
 
 const MiB = 1024 * 1024
 const FOLDER = resolve('build/bench')
@@ -53,19 +42,6 @@ function scaleOf(nodeCount: number): Scale {
     racks: Number(setting('RACKS') ?? 1),
     uplinkRate: uplink === undefined ? undefined : Number(uplink) * 1e6,
   }
-}
-
-/** The same bytes in every run: AES-CTR of zeros. In memory, so that the disk is not what is measured. */
-async function benchImage(folder: string, sizeBytes: number): Promise<BenchImage> {
-  const name = `image-${sizeBytes / MiB}.raw`
-  const path = join(folder, name)
-  if (!existsSync(path) || statSync(path).size !== sizeBytes) {
-    const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16))
-    await using file = await open(path, 'w')
-    const zeros = Buffer.alloc(MiB)
-    for (let at = 0; at < sizeBytes; at += MiB) await file.write(cipher.update(zeros))
-  }
-  return { path, name, sha256: (await describeImage(path)).sha256 }
 }
 
 function scratchFolder(): string {

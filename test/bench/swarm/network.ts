@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the network of a swarm benchmark: a namespace per machine, a bridge per rack, token buckets on
 // both directions of every cable. Nothing of it touches the network of the host. Starts no programs.
-import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
 import { setting } from '../settings.ts'
+import { createNamespace, type Namespace, run } from './namespace.ts'
 
-/** Namespaces of ours are called iw-bench-PID-…, so that those of dead runs can be told. */
-const PREFIX = 'iw-bench-'
 const BURST_BYTES = 64 * 1024
 /** Longest time a packet waits in a full queue: a switch with shallow buffers. */
 const QUEUE_MS = 60
@@ -54,21 +51,17 @@ export interface NetworkOptions {
 
 /** Builds the network; disposal removes all of it. Needs root and iproute2. */
 export function createNetwork(options: NetworkOptions): Network {
-  removeStale()
-  const base = `${PREFIX}${process.pid}`
-  const made: string[] = []
-  const addNamespace = (name: string) => {
-    const full = `${base}-${name}`
-    ip('netns', 'add', full)
-    made.push(full)
-    ip('-n', full, 'link', 'set', 'lo', 'up')
-    return full
+  const made: Namespace[] = []
+  const addNamespace = (suffix: string) => {
+    const namespace = createNamespace(suffix)
+    made.push(namespace)
+    return namespace
   }
   const dispose = () => {
-    for (const name of made.splice(0)) ip('netns', 'delete', name)
+    for (const namespace of made.splice(0)) namespace[Symbol.dispose]()
   }
   try {
-    const core = addNamespace('core')
+    const core = addNamespace('core').name
     addBridge(core, 'core')
     const racks = options.racks ?? 1
     for (let rack = 0; racks > 1 && rack < racks; rack++) {
@@ -77,8 +70,8 @@ export function createNetwork(options: NetworkOptions): Network {
     }
     const plug = (name: string, address: string, bridge: string, rate: number): Machine => {
       const namespace = addNamespace(name)
-      plugMachine({ core, bridge, namespace, port: name, address, rate })
-      return { name, address, on: ['nsenter', `--net=/run/netns/${namespace}`, '--'] }
+      plugMachine({ core, bridge, namespace: namespace.name, port: name, address, rate })
+      return { name, address, on: namespace.on }
     }
     const origin = plug('origin', '10.77.0.1', 'core', options.originRate)
     const nodes = Array.from({ length: options.nodeCount }, (_, index) => {
@@ -186,32 +179,6 @@ function tcpSegments(machine: Machine): { sent: number; retransmitted: number } 
   return { sent: value('OutSegs'), retransmitted: value('RetransSegs') }
 }
 
-/** Namespaces of runs whose process is gone. */
-function removeStale(): void {
-  let names: string[] = []
-  try {
-    names = readdirSync('/run/netns')
-  } catch {
-    return // none was ever made
-  }
-  for (const name of names) {
-    const pid = /^iw-bench-(\d+)-/.exec(name)?.[1]
-    if (pid !== undefined && !isBench(pid)) ip('netns', 'delete', name)
-  }
-}
-
-function isBench(pid: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('bench')
-  } catch {
-    return false
-  }
-}
-
 function ip(...args: readonly string[]): void {
   run('ip', ...args)
-}
-
-function run(command: string, ...args: readonly string[]): string {
-  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createTorrent } from '../../../agent/sources/swarm/create-torrent.ts'
 import { stopChild } from '../../support/processes.ts'
+import type { BenchImage } from '../image.ts'
 import type { Result } from './gate.ts'
 import { LEECHERS, type LeecherName } from './leechers.ts'
 import { createNetwork, type Machine, type Network, type Traffic } from './network.ts'
@@ -32,12 +33,6 @@ export interface Scale {
   readonly isLeaving: boolean
   readonly racks: number
   readonly uplinkRate: number | undefined
-}
-
-export interface BenchImage {
-  readonly path: string
-  readonly name: string
-  readonly sha256: string
 }
 
 export interface RunFigures {
