@@ -40,8 +40,12 @@ export interface BufferPool {
   acquire(signal?: AbortSignal): Promise<PooledBuffer>
 }
 
-/** Reads image bytes that are already on the disk; rejects for bytes that are not. */
-export type ImageReader = (range: ByteRange) => Promise<Uint8Array>
+/**
+ * Reads image bytes that are already on the disk; rejects for bytes that are not. A reader may fill
+ * `target` (of the range's length) and return it, so that its caller can use one buffer over and over:
+ * fresh ones are garbage that V8 lets grow by 64 MiB.
+ */
+export type ImageReader = (range: ByteRange, target?: Uint8Array) => Promise<Uint8Array>
 
 /** The first byte after the range. */
 export function endOf(range: ByteRange): number {

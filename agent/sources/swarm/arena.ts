@@ -8,10 +8,11 @@ const MAX_SLOTS = 256
 /** Two pieces of 16 MiB in progress, one for uploads. */
 const MIN_SLOTS = 3
 
+/** How the arena is divided. */
 export interface ArenaShape {
   readonly slotBytes: number
   readonly slotCount: number
-  /** Most slots that downloads may hold; the rest serve uploads. */
+  /** Most slots that downloads may hold; the others keep pieces for uploads. */
   readonly maxInProgress: number
 }
 
@@ -19,7 +20,8 @@ export interface ArenaShape {
 export function arenaShape(pieceLength: number, pieceCount: number): ArenaShape {
   const fitting = Math.floor(ARENA_BYTES / pieceLength)
   const slotCount = Math.max(MIN_SLOTS, Math.min(MAX_SLOTS, fitting, pieceCount + 2))
-  const reserved = Math.max(1, Math.floor(slotCount / 4))
+  // peers ask for a piece soon after its HAVE, and then it need not be read from disk
+  const reserved = Math.max(1, Math.floor((slotCount * 3) / 8))
   return { slotBytes: pieceLength, slotCount, maxInProgress: slotCount - reserved }
 }
 

@@ -171,10 +171,9 @@ function meet(
     book.disconnect(wire.peerId)
     strangers.delete(wire)
   })
-  const socket = [...(torrent._peers?.values() ?? [])].find((peer) => peer.wire === wire)?.conn
   const adapted = adaptWire({
     wire,
-    socket: socket ?? undefined,
+    peer: [...(torrent._peers?.values() ?? [])].find((peer) => peer.wire === wire),
     address,
     uploadBudget: options.uploadBudget,
     isServable: options.isServable,

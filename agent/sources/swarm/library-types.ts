@@ -47,6 +47,8 @@ export interface LibraryWire {
   ): void
   cancel(piece: number, offset: number, length: number): void
   piece(piece: number, offset: number, block: Uint8Array): void
+  /** Takes each message towards the socket (streamx). */
+  push(bytes: Uint8Array | null): boolean
   reject(piece: number, offset: number, length: number): void
   have(piece: number): void
   choke(): void
@@ -59,9 +61,12 @@ export interface LibraryWire {
   _onMessageLength(header: Uint8Array): void
 }
 
+/** A `Peer` of webtorrent: a wire with its connection. */
 export interface LibraryPeer {
   readonly wire: LibraryWire | null
   readonly conn: Socket | null
+  /** Bytes on their way from the wire to the socket. */
+  on(event: 'upload', listener: (bytes: number) => void): void
 }
 
 /** A tracker of bittorrent-tracker: one announce url. */

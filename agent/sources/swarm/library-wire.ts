@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net'
 import type { BlockCallback, PeerWire, WireListener } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
-import type { LibraryWire } from './library-types.ts'
+import type { LibraryPeer, LibraryWire } from './library-types.ts'
 import { isIronswarm } from './peer-book.ts'
 import { type BlockRequest, createUploadGate } from './upload-gate.ts'
 
@@ -14,7 +14,7 @@ const DEFAULT_REQQ = 250
 
 export interface WireDeps {
   readonly wire: LibraryWire
-  readonly socket: Socket | undefined
+  readonly peer: LibraryPeer | undefined
   readonly address: string
   readonly uploadBudget: TokenBucket
   isServable(request: BlockRequest): boolean
@@ -26,10 +26,12 @@ export interface WireDeps {
 
 /** The engine's view of a library wire whose handshake is done. */
 export function adaptWire(deps: WireDeps): PeerWire {
-  const { wire, socket } = deps
+  const { wire } = deps
+  const socket = deps.peer?.conn ?? undefined
+  const unsentBytes = meterUnsent(wire, deps.peer)
   const gate = createUploadGate({
     budget: deps.uploadBudget,
-    bufferedBytes: () => socket?.writableLength ?? 0,
+    bufferedBytes: unsentBytes,
     isServable: deps.isServable,
     read: deps.readBlock,
     send: (request, block) => {
@@ -97,6 +99,25 @@ export function adaptWire(deps: WireDeps): PeerWire {
     },
     close,
   }
+}
+
+/**
+ * Bytes between the wire and the kernel: in the library's streams and in the socket. The socket alone
+ * would not tell, because its own high-water mark holds the rest back upstream.
+ */
+function meterUnsent(wire: LibraryWire, peer: LibraryPeer | undefined): () => number {
+  let pushedBytes = 0
+  let passedBytes = 0
+  const push = wire.push.bind(wire)
+  wire.push = (bytes) => {
+    pushedBytes += bytes?.length ?? 0
+    return push(bytes)
+  }
+  peer?.on('upload', (bytes) => {
+    passedBytes += bytes
+  })
+  const socket = peer?.conn
+  return () => Math.max(0, pushedBytes - passedBytes) + (socket?.writableLength ?? 0)
 }
 
 /** A message of 4 GiB would be collected in memory before it is looked at. */

@@ -50,6 +50,8 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   const { metainfo, log, onDisk } = options
   const shape = arenaShape(metainfo.pieceLength, metainfo.pieceCount)
   const writes = new Set<Promise<void>>()
+  /** As many as there were reads at a time. */
+  const readBuffers: Uint8Array[] = []
   let verifiedCount = onDisk.reduce((count, state) => count + Number(state === ON_DISK.verified), 0)
   let restarts = 0
   let earlier: SwarmFigures | undefined
@@ -161,16 +163,19 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   ): Promise<void> {
     const { piece } = news
     const slot = slotAt(memory, shape, news.slot)
+    const buffer = readBuffers.pop() ?? new Uint8Array(READ_BYTES)
     try {
       const { offset, length } = pieceRange(metainfo, piece)
       for (let at = 0; at < length; at += READ_BYTES) {
         const part = { offset: offset + at, length: Math.min(READ_BYTES, length - at) }
-        slot.bytes.set(await options.readImage(part), at)
+        slot.bytes.set(await options.readImage(part, buffer.subarray(0, part.length)), at)
       }
       to.send({ kind: 'read', piece, error: null })
     } catch (error) {
       log.warn({ err: error, piece }, 'piece cannot be read for upload')
       to.send({ kind: 'read', piece, error: messageOf(error) })
+    } finally {
+      readBuffers.push(buffer)
     }
   }
 

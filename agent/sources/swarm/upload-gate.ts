@@ -18,7 +18,7 @@ export interface BlockRequest {
 
 export interface UploadGateDeps {
   readonly budget: TokenBucket
-  /** Bytes the socket still holds in user space. */
+  /** Bytes that have not reached the kernel yet. */
   bufferedBytes(): number
   isServable(request: BlockRequest): boolean
   read(request: BlockRequest): Promise<Uint8Array>

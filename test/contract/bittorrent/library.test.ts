@@ -72,6 +72,13 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     ] as const) {
       expect(wire[method], method).toBeTypeOf('function')
     }
+    expect(wire.push).toBeTypeOf('function')
+    let passed = 0
+    peer?.on('upload', (bytes) => {
+      passed += bytes
+    })
+    wire.have(0)
+    await until(() => passed === 9, 'the nine bytes of a HAVE')
     expect(wire._parserSize).toBeTypeOf('number')
     expect(wire.type).toMatch(/^tcp(Incoming|Outgoing)$/)
     expect(wire.extendedHandshake).toBeTypeOf('object')

@@ -42,6 +42,8 @@ export interface EngineOptions {
 }
 
 const RECHOKE_MS = 10_000
+/** A tick this late means that this node had no CPU time, or slept. */
+const LATE_TICK_MS = 1000
 /** A peer that owes us blocks for this long gets one request at a time. */
 const SNUBBED_MS = 4000
 const SILENT_MS = 30_000
@@ -164,6 +166,7 @@ export class SwarmEngine {
   tick(): void {
     if (this.#isStopped) return
     const now = this.#options.now()
+    if (now - this.#tickedAt > LATE_TICK_MS) this.#forgive(now)
     for (const peer of [...this.#board.peers]) {
       peer.updateRate(now - this.#tickedAt)
       peer.isResting = false
@@ -183,6 +186,12 @@ export class SwarmEngine {
     this.#isStopped = true
     this.#requests.stop()
     this.#fetcher?.stop()
+  }
+
+  /** Peers are not to blame for what waits in our own sockets. */
+  #forgive(now: number): void {
+    this.#gain.forgive()
+    for (const peer of this.#board.peers) peer.owesSince = now
   }
 
   #createWork(): PieceWork {
@@ -270,8 +279,7 @@ export class SwarmEngine {
       geometry,
       shares: this.#shares,
       now,
-      // peers must always find room for a piece of theirs
-      maxRanges: Math.max(1, maxInProgress - 1),
+      maxInProgress,
       hasPeers: () => this.peerCount > 0,
       isOnlyAtOrigin: (piece) => this.#board.isOnlyAtOrigin(piece),
       peersHave: (piece) => rarity.availability(piece) > 0,

@@ -11,11 +11,15 @@ const PEAK_SHARE = 0.25
  * that is much faster than a peer must still send each piece about once.
  */
 const ORIGIN_SHARE = 0.05
-const SILENT_MS = 1500
+const SILENT_MS = 2000
+/** The best so far counts half after this long: conditions change. */
+const PEAK_HALF_LIFE_MS = 10_000
 
 export interface GainMeter {
   /** A block came from a peer. */
   note(bytes: number): void
+  /** This node itself was held up: what did not come in meanwhile is nobody's fault. */
+  forgive(): void
   /** True if peers bring little or nothing. @param originRate bytes per second */
   isStarving(originRate: number): boolean
 }
@@ -26,6 +30,7 @@ export function createGainMeter(now: () => number): GainMeter {
   const bornAt = now()
   let windowBytes = 0
   let peakBytes = 0
+  let peakAt = bornAt
   let lastAt = bornAt
 
   function forget(at: number): void {
@@ -40,16 +45,29 @@ export function createGainMeter(now: () => number): GainMeter {
     else slices.push({ at, bytes })
     windowBytes += bytes
     forget(at)
-    peakBytes = Math.max(peakBytes, windowBytes)
+    const faded = fadedPeak(at)
+    if (windowBytes >= faded) {
+      peakBytes = windowBytes
+      peakAt = at
+    }
+  }
+
+  function fadedPeak(at: number): number {
+    return peakBytes * 2 ** ((peakAt - at) / PEAK_HALF_LIFE_MS)
+  }
+
+  function forgive(): void {
+    lastAt = now()
+    peakBytes = 0
   }
 
   function isStarving(originRate: number): boolean {
     const at = now()
     forget(at)
-    if (at - lastAt > SILENT_MS || windowBytes < PEAK_SHARE * peakBytes) return true
+    if (at - lastAt > SILENT_MS || windowBytes < PEAK_SHARE * fadedPeak(at)) return true
     const isWarm = at - bornAt > WINDOW_MS
     return isWarm && windowBytes < (ORIGIN_SHARE * originRate * WINDOW_MS) / 1000
   }
 
-  return { note, isStarving }
+  return { note, forgive, isStarving }
 }

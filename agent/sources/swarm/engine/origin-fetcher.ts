@@ -23,8 +23,8 @@ export interface OriginFetcherDeps {
   readonly geometry: Geometry
   readonly shares: OriginShares
   readonly now: () => number
-  /** Most pieces in progress at the origin whatever else. */
-  readonly maxRanges: number
+  /** Most pieces in progress from anywhere. */
+  readonly maxInProgress: number
   hasPeers(): boolean
   /** Missing, not started, and no peer has it. */
   isOnlyAtOrigin(piece: number): boolean
@@ -101,8 +101,12 @@ export class OriginFetcher {
 
   #mayFetch(): boolean {
     if (this.#isDisabled || this.#deps.now() < this.#notBefore) return false
-    const ranges = this.#deps.hasPeers() ? RANGES_IN_SWARM : RANGES_ALONE
-    return this.#inFlight.size < Math.min(ranges, this.#deps.maxRanges)
+    const { maxInProgress } = this.#deps
+    // peers must always find room for a piece of theirs
+    const ranges = this.#deps.hasPeers()
+      ? Math.min(RANGES_IN_SWARM, Math.max(1, maxInProgress - 1))
+      : RANGES_ALONE
+    return this.#inFlight.size < ranges
   }
 
   /** Own share first; then what nobody has; then, starving, anything. -1: nothing to do now. */
