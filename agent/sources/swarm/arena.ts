@@ -3,7 +3,7 @@
 // of a piece each, shared by both threads. Idle slots keep the last pieces for uploading.
 import type { Slot, SlotSource } from './engine/peer-wire.ts'
 
-const ARENA_BYTES = 32 * 1024 * 1024
+const ARENA_BYTES = 24 * 1024 * 1024
 const MAX_SLOTS = 256
 /** Two pieces of 16 MiB in progress, one for uploads. */
 const MIN_SLOTS = 3
