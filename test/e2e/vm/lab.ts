@@ -16,6 +16,7 @@ import { makeConfigDrive } from '../demo/config-drive.ts'
 import type { VmSettings } from './settings.ts'
 
 const run = promisify(execFile)
+const FLOPPY_BYTES = 1440 * 1024
 
 export interface VmLab extends AsyncDisposable {
   readonly accelerator: 'kvm' | 'tcg'
@@ -130,11 +131,11 @@ async function offerRamdisk(offer: Offer): Promise<void> {
   }
 }
 
-/** Parameters beside a prebuilt ISO: a disc with the label and the file of contract 1.4. */
-async function makeParameters(folder: string, apiUrl: string): Promise<string> {
-  await mkdir(folder)
-  const text = `ipa-api-url=${apiUrl}\nipa-debug=1\n`
-  await writeFile(join(folder, 'parameters.txt'), text)
-  await run('genisoimage', ['-quiet', '-r', '-V', 'ir-vfd-dev', '-o', `${folder}.iso`, folder])
-  return `${folder}.iso`
+/** Parameters beside a prebuilt ISO: a FAT volume with the label and the file of contract 1.4. */
+async function makeParameters(path: string, apiUrl: string): Promise<string> {
+  await writeFile(path, new Uint8Array(FLOPPY_BYTES))
+  await run('mkfs.vfat', ['-n', 'IR-VFD-DEV', path])
+  await writeFile(`${path}.txt`, `ipa-api-url=${apiUrl}\nipa-debug=1\n`)
+  await run('mcopy', ['-i', path, `${path}.txt`, '::/parameters.txt'])
+  return path
 }

@@ -30,7 +30,7 @@ export interface Boot {
   }
   /** ISO in the CD drive; the drive is there even when it is empty. */
   readonly cdrom?: string | undefined
-  /** ISO in a second CD drive, which is there only with a disc: parameters beside a prebuilt ISO. */
+  /** Image in a second CD drive, which is there only with a disc: parameters beside a prebuilt ISO. */
   readonly secondCdrom?: string | undefined
   /** Image behind a removable USB stick, as virtual media has them. */
   readonly usbStick?: string | undefined
@@ -116,7 +116,9 @@ function secondCdromArguments(image: string | undefined): string[] {
   // biome-ignore format: one flag and its value per pair
   return [
     '-drive', `if=none,id=cdrom2,media=cdrom,readonly=on,file=${image},format=raw`,
-    '-device', 'ide-cd,drive=cdrom2,bus=ide.1',
+    // the kernel of the small ramdisk has no driver for the first drive's AHCI, nor for USB
+    '-device', 'virtio-scsi-pci,id=scsi',
+    '-device', 'scsi-cd,drive=cdrom2,bus=scsi.0',
   ]
 }
 
