@@ -27,7 +27,8 @@ export interface SwarmClientOptions {
   readonly have: readonly number[]
   figures(): { readonly uploaded: number; readonly downloaded: number; readonly left: number }
   isServable(request: BlockRequest): boolean
-  readBlock(request: BlockRequest): Promise<Uint8Array>
+  /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
+  readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
   onWire(wire: PeerWire): void
   onUploaded(bytes: number): void
   onWarning(message: string): void

@@ -37,34 +37,40 @@ export interface LibraryWire {
   readonly peerExtendedHandshake: { readonly p?: unknown; readonly reqq?: unknown }
   readonly extendedHandshake: Record<string, unknown>
   readonly _parserSize: number
+  readonly _parser: unknown
+  readonly _onMessage: unknown
+  /** Bytes that were not parsed yet: one array at most. */
+  _buffer: Uint8Array[]
+  _bufferSize: number
   on(event: WireEvent, listener: (...args: never[]) => void): void
   once(event: WireEvent, listener: (...args: never[]) => void): void
-  request(
-    piece: number,
-    offset: number,
-    length: number,
-    callback: (error: Error | null, block: Uint8Array | null) => void,
-  ): void
-  cancel(piece: number, offset: number, length: number): void
-  piece(piece: number, offset: number, block: Uint8Array): void
   /** Takes each message towards the socket (streamx). */
   push(bytes: Uint8Array | null): boolean
-  reject(piece: number, offset: number, length: number): void
   have(piece: number): void
-  choke(): void
-  unchoke(): void
-  interested(): void
-  uninterested(): void
   destroy(): void
-  _onRequest(piece: number, offset: number, length: number): void
-  _onCancel(piece: number, offset: number, length: number): void
+  /** Is given the peer's bytes (streamx). */
+  _write(bytes: Uint8Array, done: (error: null) => void): void
+  /** BEP 10: id as we named it, 0 the handshake. */
+  _onExtended(id: number, payload: Uint8Array): void
   _onMessageLength(header: Uint8Array): void
+}
+
+/** What is beneath a socket: Node's own TCP object, as its `cluster` and `child_process` pass it on. */
+export interface SocketHandle {
+  reading: boolean
+  readStop(): void
+}
+
+/** A `net.Socket`, with what changes hands. */
+export type LibrarySocket = Socket & {
+  _handle: SocketHandle | null
+  readonly _readableState: { readonly ended: boolean }
 }
 
 /** A `Peer` of webtorrent: a wire with its connection. */
 export interface LibraryPeer {
   readonly wire: LibraryWire | null
-  readonly conn: Socket | null
+  readonly conn: LibrarySocket | null
   /** Bytes on their way from the wire to the socket. */
   on(event: 'upload', listener: (bytes: number) => void): void
 }

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the translation between a wire of the library and the engine's PeerWire, and the limits on what
-// a hostile peer may send. Does not decide whom to talk to.
-import type { Socket } from 'node:net'
+// Owns one connection to a peer as the engine sees it: after the library's handshake its bytes are
+// parsed and written by wire/, only extensions (BEP 10) stay with the library. Enforces the limits on what a
+// hostile peer may send. Does not decide whom to talk to.
 import type { BlockCallback, PeerWire, WireListener } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
 import type { LibraryPeer, LibraryWire } from './library-types.ts'
 import { isIronswarm } from './peer-book.ts'
-import { type BlockRequest, createUploadGate } from './upload-gate.ts'
+import { type BlockRequest, createUploadGate, type UploadGate } from './upload-gate.ts'
+import { type MessageHandler, MessageParser } from './wire/message-parser.ts'
+import { createChunkPool, MessageWriter } from './wire/message-writer.ts'
+import { MAX_MESSAGE_BYTES, MESSAGE_IDS } from './wire/messages.ts'
+import { createReadBuffer, prepareTakeover, type Takeover } from './wire/socket-takeover.ts'
 
-/** Longest message we accept: blocks are 16 KiB, a bitfield of 256 Ki pieces 32 KiB. */
-const MAX_MESSAGE_BYTES = 256 * 1024
 const DEFAULT_REQQ = 250
+const BLOCK_BYTES = 16 * 1024
+/** Blocks of the largest piece, 16 MiB. */
+const MAX_BLOCKS_PER_PIECE = 1024
 
 export interface WireDeps {
   readonly wire: LibraryWire
@@ -18,109 +23,272 @@ export interface WireDeps {
   readonly address: string
   readonly uploadBudget: TokenBucket
   isServable(request: BlockRequest): boolean
-  readBlock(request: BlockRequest): Promise<Uint8Array>
+  /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
+  readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
   onUploaded(bytes: number): void
   /** The engine or a limit closed the wire. */
   onClosed(reason: string, isBanned: boolean): void
 }
 
+/** Memory that all connections of a thread share. */
+const shared = { chunks: createChunkPool(), readBuffer: createReadBuffer() }
+
 /** The engine's view of a library wire whose handshake is done. */
 export function adaptWire(deps: WireDeps): PeerWire {
-  const { wire } = deps
-  const socket = deps.peer?.conn ?? undefined
-  const unsentBytes = meterUnsent(wire, deps.peer)
-  const gate = createUploadGate({
-    budget: deps.uploadBudget,
-    bufferedBytes: unsentBytes,
-    isServable: deps.isServable,
-    read: deps.readBlock,
-    send: (request, block) => {
-      if (wire.destroyed || wire.amChoking) return
-      wire.piece(request.piece, request.offset, block)
-      deps.onUploaded(block.length)
-    },
-    reject: ({ piece, offset, length }) => {
-      if (!wire.destroyed && wire.hasFast) wire.reject(piece, offset, length)
-    },
-    onAbuse: (reason) => close(reason, true),
-  })
+  return new PeerConnection(deps)
+}
 
-  function close(reason: string, isBanned: boolean): void {
-    deps.onClosed(reason, isBanned)
-    gate.clear()
-    wire.destroy()
+interface Request {
+  readonly piece: number
+  readonly offset: number
+  readonly length: number
+  readonly callback: BlockCallback
+}
+
+class PeerConnection implements PeerWire, MessageHandler {
+  readonly peerId: string
+  readonly address: string
+  readonly isSharingOrigin: boolean
+  isPeerChoking = true
+  isPeerInterested = false
+  isChoking = true
+  readonly #deps: WireDeps
+  readonly #wire: LibraryWire
+  readonly #parser: MessageParser
+  readonly #writer: MessageWriter
+  readonly #gate: UploadGate
+  readonly #takeover: Takeover | undefined
+  readonly #requests = new Map<number, Request>()
+  #listener: WireListener | undefined
+  #isInterested = false
+  #isClosed = false
+
+  constructor(deps: WireDeps) {
+    const { wire, peer } = deps
+    this.#deps = deps
+    this.#wire = wire
+    this.peerId = wire.peerId
+    this.address = deps.address
+    this.isSharingOrigin = isIronswarm(wire.peerId)
+    this.#parser = new MessageParser(this)
+    this.#gate = this.#createGate()
+    let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
+    this.#writer = new MessageWriter({
+      chunks: shared.chunks,
+      write: (bytes, onWritten) => write(bytes, onWritten),
+      onDrain: () => this.#gate.pump(),
+      onAbuse: (reason) => this.onAbuse(reason),
+    })
+    this.#takeover =
+      peer &&
+      prepareTakeover({
+        wire,
+        peer,
+        readBuffer: shared.readBuffer,
+        onBytes: (bytes) => this.#parser.push(bytes),
+        onLibraryMessage: (bytes) => this.#writer.raw(bytes),
+        onSocket: (socket) => {
+          write = (bytes, onWritten) => void socket.write(bytes, onWritten)
+          this.#writer.open()
+        },
+        onFailure: (reason) => this.close(reason, false),
+      })
+    limitMessages(wire, (reason) => this.onAbuse(reason))
+    wire.once('close', () => this.#end())
   }
 
-  limitMessages(wire, (reason) => close(reason, true))
-  const refuse = wire._onRequest.bind(wire)
-  wire._onRequest = (piece, offset, length) => {
-    if (wire.amChoking) refuse(piece, offset, length)
-    else gate.push({ piece, offset, length })
+  get maxRequests(): number {
+    const { reqq } = this.#wire.peerExtendedHandshake
+    return typeof reqq === 'number' && reqq > 0 ? reqq : DEFAULT_REQQ
   }
-  wire._onCancel = (piece, offset, length) => gate.cancel({ piece, offset, length })
-  socket?.on('drain', gate.pump)
-  wire.once('close', gate.clear)
-  const cork = corker(socket)
 
-  return {
-    peerId: wire.peerId,
-    address: deps.address,
-    isSharingOrigin: isIronswarm(wire.peerId),
-    get maxRequests() {
-      const { reqq } = wire.peerExtendedHandshake
-      return typeof reqq === 'number' && reqq > 0 ? reqq : DEFAULT_REQQ
-    },
-    get isPeerChoking() {
-      return wire.peerChoking
-    },
-    get isPeerInterested() {
-      return wire.peerInterested
-    },
-    get isChoking() {
-      return wire.amChoking
-    },
-    listen: (listener) => listenTo(wire, listener),
-    request: (piece, offset, length, callback: BlockCallback) => {
-      cork()
-      wire.request(piece, offset, length, (error, block) => callback(error ? null : block))
-    },
-    cancel: (piece, offset, length) => {
-      if (!wire.destroyed) wire.cancel(piece, offset, length)
-    },
-    have: (piece) => wire.have(piece),
-    choke: () => {
-      wire.choke()
-      gate.clear()
-    },
-    unchoke: () => wire.unchoke(),
-    setInterested: (isInterested) => {
-      if (isInterested) wire.interested()
-      else wire.uninterested()
-    },
-    close,
+  listen(listener: WireListener): void {
+    const wire = this.#wire
+    if (wire.destroyed || this.#isClosed || this.#takeover === undefined) {
+      listener.onClose()
+      return
+    }
+    this.#listener = listener
+    // what the library has heard and said so far
+    this.isPeerChoking = wire.peerChoking
+    this.isPeerInterested = wire.peerInterested
+    this.isChoking = wire.amChoking
+    listener.onBitfield((piece) => wire.peerPieces.get(piece))
+    if (this.isPeerInterested) listener.onInterested()
+    this.#takeover.begin()
+  }
+
+  request(piece: number, offset: number, length: number, callback: BlockCallback): void {
+    const key = keyOf(piece, offset)
+    if (this.#isClosed || this.isPeerChoking || this.#requests.has(key)) {
+      callback(null)
+      return
+    }
+    this.#requests.set(key, { piece, offset, length, callback })
+    this.#writer.message(MESSAGE_IDS.request, piece, offset, length)
+  }
+
+  cancel(piece: number, offset: number, length: number): void {
+    this.#settle(piece, offset, null)
+    if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.cancel, piece, offset, length)
+  }
+
+  have(piece: number): void {
+    if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.have, piece)
+  }
+
+  choke(): void {
+    if (this.isChoking || this.#isClosed) return
+    this.isChoking = true
+    this.#writer.message(MESSAGE_IDS.choke)
+    this.#gate.clear()
+  }
+
+  unchoke(): void {
+    if (!this.isChoking || this.#isClosed) return
+    this.isChoking = false
+    this.#writer.message(MESSAGE_IDS.unchoke)
+  }
+
+  setInterested(isInterested: boolean): void {
+    if (isInterested === this.#isInterested || this.#isClosed) return
+    this.#isInterested = isInterested
+    this.#writer.message(isInterested ? MESSAGE_IDS.interested : MESSAGE_IDS.uninterested)
+  }
+
+  close(reason: string, isBanned: boolean): void {
+    if (this.#isClosed) return
+    this.#deps.onClosed(reason, isBanned)
+    this.#wire.destroy()
+    this.#end()
+  }
+
+  onChoke(): void {
+    this.isPeerChoking = true
+    // BEP 6: with the fast extension each request is rejected by itself
+    if (!this.#wire.hasFast) this.#refuseAll()
+    this.#listener?.onChoke()
+  }
+
+  onUnchoke(): void {
+    this.isPeerChoking = false
+    this.#listener?.onUnchoke()
+  }
+
+  onInterested(): void {
+    this.isPeerInterested = true
+    this.#listener?.onInterested()
+  }
+
+  onUninterested(): void {
+    this.isPeerInterested = false
+    this.#listener?.onUninterested()
+  }
+
+  onHave(piece: number): void {
+    this.#listener?.onHave(piece)
+  }
+
+  onBitfield(bits: Uint8Array): void {
+    this.#listener?.onBitfield((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
+  }
+
+  onHaveAll(): void {
+    this.#listener?.onBitfield(() => true)
+  }
+
+  onHaveNone(): void {
+    this.#listener?.onBitfield(() => false)
+  }
+
+  onRequest(piece: number, offset: number, length: number): void {
+    const request = { piece, offset, length }
+    if (this.isChoking) this.#reject(request)
+    else this.#gate.push(request)
+  }
+
+  onCancel(piece: number, offset: number, length: number): void {
+    this.#gate.cancel({ piece, offset, length })
+  }
+
+  onBlock(piece: number, offset: number, block: Uint8Array): void {
+    this.#settle(piece, offset, block)
+  }
+
+  onReject(piece: number, offset: number): void {
+    this.#settle(piece, offset, null)
+  }
+
+  onExtended(id: number, payload: Uint8Array): void {
+    try {
+      // a copy: the library keeps parts of it
+      this.#wire._onExtended(id, payload.slice())
+    } catch {
+      this.onAbuse(`its extension message ${id} makes no sense`)
+    }
+  }
+
+  onAbuse(reason: string): void {
+    this.close(reason, true)
+  }
+
+  #createGate(): UploadGate {
+    const { uploadBudget, isServable, readBlock, onUploaded } = this.#deps
+    return createUploadGate({
+      budget: uploadBudget,
+      bufferedBytes: () => this.#writer.unsentBytes,
+      isServable,
+      send: (request, onDone) =>
+        readBlock(request, (block) => {
+          if (block === null || this.isChoking || this.#isClosed) {
+            this.#reject(request)
+          } else {
+            this.#writer.block(request.piece, request.offset, block)
+            onUploaded(block.length)
+          }
+          onDone()
+        }),
+      reject: (request) => this.#reject(request),
+      onAbuse: (reason) => this.onAbuse(reason),
+    })
+  }
+
+  #reject({ piece, offset, length }: BlockRequest): void {
+    if (this.#isClosed || !this.#wire.hasFast) return
+    this.#writer.message(MESSAGE_IDS.reject, piece, offset, length)
+  }
+
+  /** The request has its answer; nobody may have asked. */
+  #settle(piece: number, offset: number, block: Uint8Array | null): void {
+    const key = keyOf(piece, offset)
+    const request = this.#requests.get(key)
+    if (request === undefined || request.piece !== piece || request.offset !== offset) return
+    this.#requests.delete(key)
+    request.callback(block)
+  }
+
+  #refuseAll(): void {
+    const requests = [...this.#requests.values()]
+    this.#requests.clear()
+    for (const { callback } of requests) callback(null)
+  }
+
+  #end(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#parser.stop()
+    this.#gate.clear()
+    this.#writer.close()
+    this.#refuseAll()
+    this.#listener?.onClose()
   }
 }
 
-/**
- * Bytes between the wire and the kernel: in the library's streams and in the socket. The socket alone
- * would not tell, because its own high-water mark holds the rest back upstream.
- */
-function meterUnsent(wire: LibraryWire, peer: LibraryPeer | undefined): () => number {
-  let pushedBytes = 0
-  let passedBytes = 0
-  const push = wire.push.bind(wire)
-  wire.push = (bytes) => {
-    pushedBytes += bytes?.length ?? 0
-    return push(bytes)
-  }
-  peer?.on('upload', (bytes) => {
-    passedBytes += bytes
-  })
-  const socket = peer?.conn
-  return () => Math.max(0, pushedBytes - passedBytes) + (socket?.writableLength ?? 0)
+function keyOf(piece: number, offset: number): number {
+  return piece * MAX_BLOCKS_PER_PIECE + Math.floor(offset / BLOCK_BYTES)
 }
 
-/** A message of 4 GiB would be collected in memory before it is looked at. */
+/** Until the connection changes hands: a message of 4 GiB would be collected before it is looked at. */
 function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): void {
   const refuse = (length: number) => onAbuse(`it announced a message of ${length} bytes`)
   const onMessageLength = wire._onMessageLength.bind(wire)
@@ -131,34 +299,4 @@ function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): vo
   }
   // the first message of an incoming peer may have been announced already
   if (wire._parserSize > MAX_MESSAGE_BYTES) refuse(wire._parserSize)
-}
-
-function listenTo(wire: LibraryWire, listener: WireListener): void {
-  const onBitfield = () => listener.onBitfield((piece) => wire.peerPieces.get(piece))
-  wire.on('have', (piece: number) => listener.onHave(piece))
-  wire.on('bitfield', onBitfield)
-  wire.on('have-all', onBitfield)
-  wire.on('have-none', () => listener.onBitfield(() => false))
-  wire.on('choke', () => listener.onChoke())
-  wire.on('unchoke', () => listener.onUnchoke())
-  wire.on('interested', () => listener.onInterested())
-  wire.on('uninterested', () => listener.onUninterested())
-  wire.once('close', () => listener.onClose())
-  onBitfield()
-  if (wire.destroyed) listener.onClose()
-  else if (wire.peerInterested) listener.onInterested()
-}
-
-/** Puts the small writes of one turn of the event loop into one packet. */
-function corker(socket: Socket | undefined): () => void {
-  let isCorked = false
-  return () => {
-    if (isCorked || socket === undefined) return
-    isCorked = true
-    socket.cork()
-    setImmediate(() => {
-      isCorked = false
-      socket.uncork()
-    })
-  }
 }

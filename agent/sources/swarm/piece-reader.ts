@@ -4,13 +4,12 @@
 import type { Arena } from './arena.ts'
 import type { Slot } from './engine/peer-wire.ts'
 
-interface Waiting {
-  /** Takes what it needs of the bytes at once. */
-  use(bytes: Uint8Array): void
-  fail(error: Error): void
-}
+/** Takes what it needs of the verified bytes at once; an error if they are not to be had. */
+type Taker = (bytes: Uint8Array | Error) => void
 
 export interface PieceReader {
+  /** Calls `take` once: now if the piece is in memory, else when it is. */
+  use(piece: number, take: Taker): void
   /** The result of `take` on the verified bytes of the piece. */
   read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T>
   /** The agent's thread has filled the slot, or could not. */
@@ -25,7 +24,7 @@ export function createPieceReader(deps: {
   /** Asks for the piece in the slot. */
   order(piece: number, slot: Slot): void
 }): PieceReader {
-  const waiting = new Map<number, Waiting[]>()
+  const waiting = new Map<number, Taker[]>()
   const reading = new Map<number, Slot>()
   const queue: number[] = []
 
@@ -43,19 +42,28 @@ export function createPieceReader(deps: {
     }
   }
 
-  function read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T> {
+  function use(piece: number, take: Taker): void {
     const slot = deps.arena.find(piece)
-    if (slot) return Promise.resolve(take(slot.bytes.subarray(0, deps.lengthOf(piece))))
+    if (slot) {
+      take(slot.bytes.subarray(0, deps.lengthOf(piece)))
+      return
+    }
+    const others = waiting.get(piece)
+    if (others) {
+      others.push(take)
+      return
+    }
+    waiting.set(piece, [take])
+    queue.push(piece)
+    pump()
+  }
+
+  function read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const others = waiting.get(piece)
-      const waiter: Waiting = { use: (bytes) => resolve(take(bytes)), fail: reject }
-      if (others) {
-        others.push(waiter)
-        return
-      }
-      waiting.set(piece, [waiter])
-      queue.push(piece)
-      pump()
+      use(piece, (bytes) => {
+        if (bytes instanceof Error) reject(bytes)
+        else resolve(take(bytes))
+      })
     })
   }
 
@@ -69,14 +77,14 @@ export function createPieceReader(deps: {
     const problem = error ?? (deps.verify(piece, bytes) ? null : 'its SHA-1 is wrong')
     if (problem === null) {
       // all take their part before anything else may evict the slot
-      for (const waiter of waiters) waiter.use(bytes)
+      for (const take of waiters) take(bytes)
       deps.arena.retain(piece, slot)
     } else {
       deps.arena.release(slot)
-      for (const waiter of waiters) waiter.fail(new Error(`piece ${piece}: ${problem}`))
+      for (const take of waiters) take(new Error(`piece ${piece}: ${problem}`))
     }
     pump()
   }
 
-  return { read, onRead }
+  return { use, read, onRead }
 }

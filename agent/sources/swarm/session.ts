@@ -95,9 +95,10 @@ export async function startSession(
     },
     isServable: ({ piece, offset, length }: BlockRequest) =>
       piece < geometry.pieceCount && engine.has(piece) && offset + length <= lengthOf(piece),
-    // a copy: the slot may hold another piece by the time the socket sends it
-    readBlock: ({ piece, offset, length }: BlockRequest) =>
-      reader.read(piece, (bytes) => Buffer.from(bytes.subarray(offset, offset + length))),
+    readBlock: ({ piece, offset, length }, take) =>
+      reader.use(piece, (bytes) => {
+        take(bytes instanceof Error ? null : bytes.subarray(offset, offset + length))
+      }),
     onWire: (wire) => engine.addWire(wire),
     onUploaded: (bytes) => {
       uploadedBytes += bytes

@@ -21,8 +21,8 @@ export interface UploadGateDeps {
   /** Bytes that have not reached the kernel yet. */
   bufferedBytes(): number
   isServable(request: BlockRequest): boolean
-  read(request: BlockRequest): Promise<Uint8Array>
-  send(request: BlockRequest, block: Uint8Array): void
+  /** Reads the block and hands it to the socket, now or later; calls `onDone` once, also if it cannot. */
+  send(request: BlockRequest, onDone: () => void): void
   reject(request: BlockRequest): void
   /** The peer breaks the protocol. */
   onAbuse(reason: string): void
@@ -40,37 +40,36 @@ export interface UploadGate {
 export function createUploadGate(deps: UploadGateDeps): UploadGate {
   const queue: BlockRequest[] = []
   let readingBytes = 0
+  let isPumping = false
   let retry: NodeJS.Timeout | undefined
 
   function pump(): void {
+    if (isPumping) return
+    isPumping = true
     clearTimeout(retry)
     retry = undefined
-    for (let next = queue[0]; next !== undefined; next = queue[0]) {
-      const isOpen = readingBytes + deps.bufferedBytes() < SEND_WINDOW_BYTES
-      if (!isOpen || !deps.budget.take(next.length)) {
-        // drain events do not come for bytes that other messages have put there
+    // a block in memory is sent before `serve` returns: no recursion
+    for (let next = queue[0]; next !== undefined && hasRoom(); next = queue[0]) {
+      if (!deps.budget.take(next.length)) {
         retry = setTimeout(pump, RETRY_MS)
-        return
+        break
       }
       queue.shift()
       serve(next)
     }
+    isPumping = false
+  }
+
+  function hasRoom(): boolean {
+    return readingBytes + deps.bufferedBytes() < SEND_WINDOW_BYTES
   }
 
   function serve(request: BlockRequest): void {
     readingBytes += request.length
-    deps.read(request).then(
-      (block) => {
-        readingBytes -= request.length
-        deps.send(request, block)
-        if (queue.length > 0) setImmediate(pump)
-      },
-      () => {
-        readingBytes -= request.length
-        deps.reject(request)
-        if (queue.length > 0) setImmediate(pump)
-      },
-    )
+    deps.send(request, () => {
+      readingBytes -= request.length
+      pump()
+    })
   }
 
   function push(request: BlockRequest): void {

@@ -63,15 +63,15 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     const [wire] = wires as [LibraryWire]
     const peer = [...(torrent._peers?.values() ?? [])].find((each) => each.wire === wire)
     expect(peer?.conn?.writableLength).toBeTypeOf('number')
-    for (const method of [
-      '_onRequest',
-      '_onCancel',
-      '_onMessageLength',
-      'reject',
-      'piece',
-    ] as const) {
+    expect(peer?.conn?._handle?.readStop).toBeTypeOf('function')
+    expect(peer?.conn?._handle?.reading).toBe(true)
+    expect(peer?.conn?._readableState.ended).toBe(false)
+    for (const method of ['_onMessageLength', '_onMessage', '_onExtended', '_write'] as const) {
       expect(wire[method], method).toBeTypeOf('function')
     }
+    expect(wire._buffer).toBeInstanceOf(Array)
+    expect(wire._bufferSize).toBeTypeOf('number')
+    expect(wire._parser).toBeTypeOf('function')
     expect(wire.push).toBeTypeOf('function')
     let passed = 0
     peer?.on('upload', (bytes) => {
