@@ -41,6 +41,8 @@ export interface SwarmRun {
   /** TCP port peers connect to, once there is one. */
   readonly port: number | undefined
   readonly isWriting: boolean
+  /** A worker is being loaded; nobody can expect a piece of it yet. */
+  readonly isStarting: boolean
   readonly isComplete: boolean
   /** Ends the worker and waits for writes under way. */
   close(): Promise<void>
@@ -207,6 +209,9 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     },
     get isWriting() {
       return writes.size > 0
+    },
+    get isStarting() {
+      return !host.isUp
     },
     get isComplete() {
       return verifiedCount === metainfo.pieceCount

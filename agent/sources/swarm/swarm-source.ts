@@ -137,7 +137,7 @@ function startDelivery(
 
   function look(): void {
     const at = performance.now()
-    if (run.isWriting) progressAt = Math.max(progressAt, at - LOOK_MS)
+    if (run.isWriting || run.isStarting) progressAt = Math.max(progressAt, at - LOOK_MS)
     const silentMs = at - progressAt
     if (limits.stallTimeoutMs > 0 && silentMs > limits.stallTimeoutMs) {
       reject(stalled(run, silentMs, originLost?.reason))

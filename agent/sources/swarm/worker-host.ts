@@ -5,14 +5,18 @@ import { Worker } from 'node:worker_threads'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { SwarmFigures, WorkerNews, WorkerOrder, WorkerTask } from './protocol.ts'
 
-/** A worker that says nothing for this long hangs; loading its modules on a busy machine takes seconds. */
+/** A worker that says nothing for this long hangs. */
 const HANG_MS = 15_000
+/** Until its first word: loading the modules takes half a minute in an emulated or overloaded machine. */
+const START_MS = 60_000
 const LOOK_MS = 1000
 /** For `stopped` to reach the trackers, and some for a busy machine. */
 const CLOSE_MS = 4000
 
 export interface WorkerHost {
   readonly figures: SwarmFigures
+  /** It has said its first word: from now on silence is a sign. */
+  readonly isUp: boolean
   send(order: WorkerOrder): void
   /** Lets the worker take its leave, then ends it. Idempotent. */
   close(): Promise<void>
@@ -36,6 +40,7 @@ export interface WorkerHostOptions {
   /** The worker's script; tests of crashes bring their own. */
   readonly script?: URL | undefined
   readonly hangMs?: number | undefined
+  readonly startMs?: number | undefined
 }
 
 export function startWorker(
@@ -44,6 +49,7 @@ export function startWorker(
   options: WorkerHostOptions = {},
 ): WorkerHost {
   const hangMs = options.hangMs ?? HANG_MS
+  const startMs = options.startMs ?? START_MS
   const worker = new Worker(options.script ?? new URL('./swarm-worker.ts', import.meta.url), {
     name: 'swarm',
     workerData: task,
@@ -54,6 +60,7 @@ export function startWorker(
   })
   let figures = NO_FIGURES
   let heardAt = performance.now()
+  let isUp = false
   let isOver = false
   let closing: Promise<void> | undefined
   let stderrTail = ''
@@ -79,6 +86,7 @@ export function startWorker(
   worker.on('message', (news: WorkerNews) => {
     if (isOver) return
     heardAt = performance.now()
+    isUp = true
     if (news.kind === 'pulse') figures = news.figures
     if (news.kind === 'closed') farewell.resolve()
     else handlers.onNews(news)
@@ -93,7 +101,9 @@ export function startWorker(
     if (now - lookedAt > 3 * LOOK_MS) heardAt = now
     lookedAt = now
     const silentMs = now - heardAt
-    if (silentMs > hangMs) lose(`hangs: no sign of life for ${Math.round(silentMs / 1000)} s`)
+    const seconds = Math.round(silentMs / 1000)
+    if (!isUp && silentMs > startMs) lose(`has not started within ${seconds} s`)
+    if (isUp && silentMs > hangMs) lose(`hangs: no sign of life for ${seconds} s`)
   }, LOOK_MS)
   watchdog.unref()
 
@@ -110,6 +120,9 @@ export function startWorker(
   return {
     get figures() {
       return figures
+    },
+    get isUp() {
+      return isUp
     },
     send: (order) => {
       if (!isOver) worker.postMessage(order)

@@ -24,21 +24,25 @@ const PIECE = 16 * 1024
 const script = (name: string) => new URL(`./workers/${name}.ts`, import.meta.url)
 const node = (options: NodeOptions): TestNode => keep(startNode(options))
 
-async function serve(pieceCount: number) {
+/** @param delayMs so long that the worker does not finish before it crashes or hangs */
+async function serve(pieceCount: number, delayMs = 10) {
   const image = imageBytes(pieceCount * PIECE, 3)
   const { metainfo } = await torrentOf(image, { pieceLength: PIECE })
-  const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs: 10 } }))
+  const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs } }))
   return { image, metainfo, origin }
 }
 
 test('a worker that crashes is started again and goes on where it was', async () => {
-  const { image, metainfo, origin } = await serve(28)
+  const { image, metainfo, origin } = await serve(19, 100)
+  const lines: string[] = []
   const crashing = node({
     metainfo,
     originUrls: [origin.url],
     worker: { script: script('crashes-after-ten-pieces') },
+    onLog: (line) => lines.push(line),
   })
   await crashing.delivered
+  expect(lines.filter((line) => line.includes('swarm worker restarted'))).not.toEqual([])
   expect(sha256(crashing.disk)).toBe(sha256(image))
   // at most what was in flight at a crash is fetched again
   expect(crashing.writtenBytes()).toBeLessThan(image.length + 2 * 8 * PIECE)
@@ -56,15 +60,17 @@ test('a worker that keeps crashing ends the delivery, not the agent, and the cov
   expect(crashing.coverage.coveredBytes).toBeGreaterThanOrEqual(40 * PIECE)
 })
 
-// a busy machine may take seconds to start the replacement: that is no hang
 test('a worker that hangs is replaced', async () => {
-  const { image, metainfo, origin } = await serve(28)
+  const { image, metainfo, origin } = await serve(19, 100)
+  const lines: string[] = []
   const hanging = node({
     metainfo,
     originUrls: [origin.url],
-    worker: { script: script('hangs-after-ten-pieces'), hangMs: 12_000 },
+    worker: { script: script('hangs-after-ten-pieces'), hangMs: 3000 },
+    onLog: (line) => lines.push(line),
   })
   await hanging.delivered
+  expect(lines.filter((line) => line.includes('hangs: no sign of life'))).not.toEqual([])
   expect(sha256(hanging.disk)).toBe(sha256(image))
 })
 
