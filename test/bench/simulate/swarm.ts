@@ -190,8 +190,9 @@ export async function simulate(world: World): Promise<Outcome> {
     atB.join(atA)
     a.wires.add(atA)
     b.wires.add(atB)
-    a.engine.addWire(atA)
-    b.engine.addWire(atB)
+    const isFar = () => a.rack !== b.rack
+    a.engine.addWire(atA, isFar)
+    b.engine.addWire(atB, isFar)
   }
 
   function leave(node: Node): void {

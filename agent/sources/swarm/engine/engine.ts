@@ -3,6 +3,7 @@
 // origin and uploads, and their clockwork. Clock, randomness, wires and memory are arguments. No I/O.
 import { type Choker, createChoker } from './choker.ts'
 import { createGainMeter, type GainMeter } from './gain-meter.ts'
+import { Locality } from './locality.ts'
 import { OriginFetcher } from './origin-fetcher.ts'
 import { OriginShares } from './origin-shares.ts'
 import { Peer } from './peer.ts'
@@ -55,6 +56,7 @@ export class SwarmEngine {
   readonly #options: EngineOptions
   readonly #board: PieceBoard
   readonly #work: PieceWork
+  readonly #locality: Locality
   readonly #requests: RequestScheduler
   readonly #shares: OriginShares
   readonly #fetcher: OriginFetcher | undefined
@@ -77,9 +79,17 @@ export class SwarmEngine {
     this.#tickedAt = now()
     this.#rechokedAt = now()
     this.#work = this.#createWork()
+    this.#locality = new Locality({
+      selfId,
+      board: this.#board,
+      pieceLength: geometry.pieceLength,
+      now,
+      random,
+    })
     this.#requests = new RequestScheduler({
       board: this.#board,
       work: this.#work,
+      locality: this.#locality,
       budget: this.#budget,
       pieceLength: geometry.pieceLength,
       now,
@@ -126,10 +136,12 @@ export class SwarmEngine {
     this.#reconsider()
   }
 
-  addWire(wire: PeerWire): void {
+  /** @param isFar asked again and again: in another rack, as far as is known by then */
+  addWire(wire: PeerWire, isFar: () => boolean = () => false): void {
     const board = this.#board
-    const peer = new Peer(wire, board.pieceCount)
+    const peer = new Peer(wire, board.pieceCount, isFar)
     board.peers.add(peer)
+    this.#locality.review()
     if (wire.isSharingOrigin) this.#shares.addPeer(wire.peerId)
     const refresh = () => {
       wire.setInterested(peer.wanted > 0)
@@ -139,11 +151,13 @@ export class SwarmEngine {
       onHave: (piece) => {
         if (piece < board.pieceCount && board.isOnlyAtOrigin(piece))
           this.#fetcher?.noteAnnouncement()
+        this.#locality.noteHave(peer, piece)
         board.addPiece(peer, piece)
         refresh()
       },
       onBitfield: (has) => {
         board.replacePieces(peer, has)
+        this.#locality.rewind()
         refresh()
       },
       onChoke: () => {
@@ -173,6 +187,7 @@ export class SwarmEngine {
       this.#watch(peer, now)
     }
     this.#tickedAt = now
+    this.#locality.review()
     if (now - this.#rechokedAt > RECHOKE_MS) {
       this.#rechokedAt = now
       this.#choker.rotate(this.#wires())
@@ -191,6 +206,7 @@ export class SwarmEngine {
   /** Peers are not to blame for what waits in our own sockets. */
   #forgive(now: number): void {
     this.#gain.forgive()
+    this.#locality.forgive()
     for (const peer of this.#board.peers) peer.owesSince = now
   }
 
@@ -205,8 +221,9 @@ export class SwarmEngine {
       verify,
       store,
       onReopened: () => this.#reconsider(),
-      onVerified: (_piece, bytes, from) => {
+      onVerified: (piece, bytes, from) => {
         this.#bytesFrom[from] += bytes
+        this.#locality.noteVerified(piece)
       },
       onStored: (piece) => this.#onStored(piece),
       onStoreFailed: () => this.stop(), // whoever stores knows why and decides
@@ -233,6 +250,7 @@ export class SwarmEngine {
   /** A piece is open again. */
   #reconsider(): void {
     this.#shares.rewind()
+    this.#locality.rewind()
     this.#requests.fillAllLater()
   }
 
@@ -261,6 +279,7 @@ export class SwarmEngine {
   #removePeer(peer: Peer): void {
     if (!this.#board.peers.has(peer)) return
     this.#board.removePeer(peer)
+    this.#locality.review()
     this.#requests.giveBack(peer)
     if (peer.wire.isSharingOrigin) this.#shares.removePeer(peer.wire.peerId)
     // nobody is left to finish these: the origin has to know that they are open again

@@ -9,6 +9,9 @@ function groupSize(pieceCount: number, pieceLength: number): number {
   return Math.max(1, Math.min(Math.floor(sequentialBytes / pieceLength), fine))
 }
 
+/** Queues this much shorter than the longest are left to their owners. */
+const LONG_QUEUE_SHARE = 0.7
+
 /** 32 well-mixed bits of (seed, group): murmur3's finaliser. */
 function score(seed: number, group: number): number {
   let h = Math.imul(seed ^ Math.imul(group + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35)
@@ -34,6 +37,8 @@ export class OriginShares {
   readonly #ownScore: Uint32Array
   /** The highest score of the others per group. */
   readonly #rivalScore: Uint32Array
+  /** Seed of the node with that score, 0 if there is none. */
+  readonly #rival: Uint32Array
   /** Groups in the order this node fetches them: own score, highest first. */
   readonly #order: Uint32Array
   #ownCursor = 0
@@ -46,6 +51,7 @@ export class OriginShares {
     const groups = Math.ceil(pieceCount / this.#groupSize)
     this.#ownScore = Uint32Array.from({ length: groups }, (_, group) => score(this.#self, group))
     this.#rivalScore = new Uint32Array(groups)
+    this.#rival = new Uint32Array(groups)
     const own = this.#ownScore
     this.#order = Uint32Array.from(own.keys()).sort(
       (a, b) => (own[b] as number) - (own[a] as number) || a - b,
@@ -70,6 +76,7 @@ export class OriginShares {
     }
     this.#others.delete(seed)
     this.#rivalScore.fill(0)
+    this.#rival.fill(0)
     for (const other of this.#others.keys()) this.#raiseRivals(other)
     this.rewind()
   }
@@ -78,6 +85,12 @@ export class OriginShares {
   rewind(): void {
     this.#ownCursor = 0
     this.#anyCursor = 0
+  }
+
+  /** True if no other node has a higher score for the piece. */
+  owns(piece: number): boolean {
+    const group = Math.floor(piece / this.#groupSize)
+    return (this.#ownScore[group] as number) >= (this.#rivalScore[group] as number)
   }
 
   /** The next open piece that this node owns; -1 if there is none. */
@@ -100,6 +113,33 @@ export class OriginShares {
     return -1
   }
 
+  /**
+   * Open pieces of the owners that have the most left, without those that they fetch next: what a node
+   * whose own share is done takes off them. In this node's own order, so that helpers rarely collide.
+   * @param least pieces an owner must have left
+   */
+  spares(isOpen: (piece: number) => boolean, least: number): number[] {
+    const queues = new Map<number, number[]>()
+    for (let group = 0; group < this.#rival.length; group++) {
+      const owner = this.#rival[group] as number
+      if (owner === 0 || this.#firstOpen(group, isOpen) < 0) continue
+      const queue = queues.get(owner)
+      if (queue) queue.push(group)
+      else queues.set(owner, [group])
+    }
+    const longest = Math.max(0, ...Array.from(queues.values(), (queue) => queue.length))
+    const enough = Math.max(least, longest * LONG_QUEUE_SHARE)
+    const [own, rival] = [this.#ownScore, this.#rivalScore]
+    return [...queues.values()]
+      .filter((queue) => queue.length >= enough)
+      .flatMap((queue) => {
+        queue.sort((a, b) => (rival[a] as number) - (rival[b] as number))
+        return queue.slice(0, Math.ceil(queue.length / 2))
+      })
+      .sort((a, b) => (own[b] as number) - (own[a] as number))
+      .map((group) => this.#firstOpen(group, isOpen))
+  }
+
   #firstOpen(group: number, isOpen: (piece: number) => boolean): number {
     const first = group * this.#groupSize
     const end = Math.min(first + this.#groupSize, this.#pieceCount)
@@ -111,7 +151,9 @@ export class OriginShares {
     const rivals = this.#rivalScore
     for (let group = 0; group < rivals.length; group++) {
       const rival = score(seed, group)
-      if (rival > (rivals[group] as number)) rivals[group] = rival
+      if (rival <= (rivals[group] as number)) continue
+      rivals[group] = rival
+      this.#rival[group] = seed
     }
   }
 }

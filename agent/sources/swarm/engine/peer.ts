@@ -8,10 +8,11 @@ export interface PendingBlock {
   readonly block: number
 }
 
-const START_REQUESTS = 16
+/** Few: what a busy peer owes us nobody else can bring, and many peers together owe us enough. */
+const START_REQUESTS = 4
 const MAX_REQUESTS = 256
 /** The pipeline holds what arrives in this time: more than any round trip of a data centre. */
-const PIPELINE_SECONDS = 0.8
+const PIPELINE_SECONDS = 0.25
 const BLOCK_BYTES = 16 * 1024
 /** Share of the newest interval in the speed: a time constant of about a second. */
 const SMOOTHING = 0.25
@@ -33,10 +34,17 @@ export class Peer {
   /** Bytes per second, smoothed. */
   rate = 0
   #fresh = 0
+  readonly #isFar: () => boolean
 
-  constructor(wire: PeerWire, pieceCount: number) {
+  constructor(wire: PeerWire, pieceCount: number, isFar: () => boolean) {
     this.wire = wire
     this.has = new Uint8Array(pieceCount)
+    this.#isFar = isFar
+  }
+
+  /** In another rack, as far as is known by now. */
+  get isFar(): boolean {
+    return this.#isFar()
   }
 
   noteBlock(bytes: number, now: number): void {

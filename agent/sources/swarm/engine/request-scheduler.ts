@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the requests to peers: started pieces first, then the rarest, then the end-game; pipelines kept
 // full. Does not verify pieces and does not talk to the origin.
+import type { Locality } from './locality.ts'
 import { BLOCK_BYTES, type PartialPiece } from './partial-piece.ts'
 import type { Peer, PendingBlock } from './peer.ts'
 import type { PieceBoard } from './piece-board.ts'
@@ -15,6 +16,7 @@ const ENDGAME_IDLE_REQUESTS = 4
 export interface RequestSchedulerDeps {
   readonly board: PieceBoard
   readonly work: PieceWork
+  readonly locality: Locality
   readonly budget: TokenBucket
   readonly pieceLength: number
   readonly now: () => number
@@ -96,7 +98,7 @@ export class RequestScheduler {
 
   #choose(peer: Peer): PendingBlock | undefined {
     for (const partial of this.#deps.work.partials.values()) {
-      if (!mayAsk(peer, partial)) continue
+      if (!this.#mayAsk(peer, partial)) continue
       const block = partial.takeFree()
       if (block >= 0) return { partial, block }
     }
@@ -106,9 +108,9 @@ export class RequestScheduler {
   }
 
   #startRarest(peer: Peer): PartialPiece<Peer> | undefined {
-    const { board, work, random } = this.#deps
+    const { work, locality } = this.#deps
     if (!work.hasRoom) return undefined
-    const piece = board.rarity.pickRarest((each) => peer.has[each] === 1, random)
+    const piece = locality.pick(peer)
     return piece < 0 ? undefined : work.openForPeer(piece, peer)
   }
 
@@ -118,7 +120,7 @@ export class RequestScheduler {
       return undefined
     const latest = this.#deps.now() - (isEndgame ? 0 : DUPLICATE_AFTER_MS)
     for (const partial of this.#deps.work.partials.values()) {
-      if (!mayAsk(peer, partial)) continue
+      if (!this.#mayAsk(peer, partial)) continue
       const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
       const block = partial.findDuplicate(latest, isPending)
       if (block >= 0) return { partial, block }
@@ -155,6 +157,7 @@ export class RequestScheduler {
     }
     partial.receive(block, bytes, peer, now)
     this.#deps.onBlock(bytes.length)
+    this.#deps.locality.noteBlock(peer, partial.piece, bytes.length)
     if (partial.copies(block) > 0) this.#cancelOthers(partial, block)
     if (partial.missingBytes === 0) this.#deps.work.finishFromPeers(partial)
   }
@@ -168,14 +171,15 @@ export class RequestScheduler {
     }
   }
 
+  #mayAsk(peer: Peer, partial: PartialPiece<Peer>): boolean {
+    if (peer.has[partial.piece] !== 1 || (partial.exclusiveTo ?? peer) !== peer) return false
+    return this.#deps.locality.allows(peer, partial.piece)
+  }
+
   /** Number of the block within the image. */
   #key(partial: PartialPiece<Peer>, block: number): number {
     return partial.piece * this.#blocksPerPiece + block
   }
-}
-
-function mayAsk(peer: Peer, partial: PartialPiece<Peer>): boolean {
-  return peer.has[partial.piece] === 1 && (partial.exclusiveTo ?? peer) === peer
 }
 
 function shuffled<T>(items: T[], random: () => number): T[] {

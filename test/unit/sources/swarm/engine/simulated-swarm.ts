@@ -15,6 +15,10 @@ export interface NodeSettings {
   readonly isSeed?: boolean
   /** Sends wrong bytes. */
   readonly isLiar?: boolean
+  /** Nodes of one number are near each other. */
+  readonly rack?: number
+  /** Until then everybody is near. */
+  readonly isRackKnown?: () => boolean
 }
 
 export interface SimulatedNode {
@@ -32,6 +36,8 @@ interface Pipe {
 export class SimulatedSwarm {
   readonly nodes: SimulatedNode[] = []
   originBytes = 0
+  /** Blocks that went from one rack to another. */
+  crossedBytes = 0
   readonly #pieceCount: number
   readonly #pieceLength: number
   readonly #originPipe: Pipe = { freeAt: 0 }
@@ -143,8 +149,12 @@ export class SimulatedSwarm {
     a.join(b, theirs)
     b.join(a, { settings, pipe })
     this.#links.push({ a, b })
-    node.engine.addWire(a)
-    other.engine.addWire(b)
+    const isFar = settings.rack !== theirs.settings.rack
+    a.isFar = isFar
+    b.isFar = isFar
+    const isKnownFar = () => isFar && (settings.isRackKnown?.() ?? true)
+    node.engine.addWire(a, isKnownFar)
+    other.engine.addWire(b, isKnownFar)
   }
 
   #origin() {
@@ -179,6 +189,7 @@ class End implements PeerWire {
   isPeerChoking = true
   isPeerInterested = false
   isChoking = true
+  isFar = false
   readonly owner: SimulatedNode
   readonly #swarm: SimulatedSwarm
   readonly #has: Uint8Array
@@ -221,6 +232,7 @@ class End implements PeerWire {
     this.#swarm.send(peer.pipe, peer.settings.upload, length, () => {
       if (this.#isClosed) callback(null)
       else if (!this.#cancelled.delete(key)) {
+        if (this.isFar) this.#swarm.crossedBytes += length
         const byte = peer.settings.isLiar ? (piece + 1) & 0xff : piece & 0xff
         callback(new Uint8Array(length).fill(byte))
       }
