@@ -7,11 +7,20 @@ import type { PartialPiece } from './partial-piece.ts'
 import type { Peer } from './peer.ts'
 import { type Geometry, type Origin, pieceRange } from './peer-wire.ts'
 
-/** Ranges in flight: alone a node wants the full speed, in a swarm everybody has a few. */
+/** Ranges in flight: alone a node wants the full speed, in a swarm the other nodes fill the gaps. */
 const RANGES_ALONE = 4
 const RANGES_IN_SWARM = 2
-/** Own share done for this long: help with pieces that nobody announced. */
+/** Fetches that take longer share the origin with others: two at a time would only end later. */
+const QUICK_FETCH_MS = 150
+/** An owner that has this many pieces to fetch can do with help. */
+const LONG_QUEUE = 4
+/** How long what others have to fetch is taken for known. */
+const SPARES_FOR_MS = 250
+/** Own share done for this long, or some fetches: help with pieces that nobody announced. */
 const HELP_AFTER_MS = 400
+const HELP_AFTER_FETCHES = 1.5
+/** No piece announced for this many times as long: also with those that owners should be fetching. */
+const QUIET_PATIENCES = 2
 const MIN_BACKOFF_MS = 250
 const MAX_BACKOFF_MS = 2000
 /** A piece that peers have too is not waited for longer than this, or some average fetches. */
@@ -55,6 +64,9 @@ export class OriginFetcher {
   readonly #inFlight = new Map<number, Fetch>()
   #idleSince: number | undefined
   #helpAfterMs = HELP_AFTER_MS
+  #announcedAt: number
+  #spares: number[] = []
+  #sparesAt = Number.NEGATIVE_INFINITY
   #notBefore = 0
   #backoffMs = 0
   #averageMs = 0
@@ -63,6 +75,7 @@ export class OriginFetcher {
 
   constructor(deps: OriginFetcherDeps) {
     this.#deps = deps
+    this.#announcedAt = deps.now()
   }
 
   get isDisabled(): boolean {
@@ -82,7 +95,8 @@ export class OriginFetcher {
 
   /** A peer has a piece that nobody had: owners are at work, so help them sparingly. */
   noteAnnouncement(): void {
-    this.#helpAfterMs = HELP_AFTER_MS
+    this.#announcedAt = this.#deps.now()
+    this.#helpAfterMs = this.#patienceMs
   }
 
   /** Gives pieces back that the origin is slow with and peers have. */
@@ -101,12 +115,17 @@ export class OriginFetcher {
 
   #mayFetch(): boolean {
     if (this.#isDisabled || this.#deps.now() < this.#notBefore) return false
-    const { maxInProgress } = this.#deps
+    return this.#inFlight.size < this.#maxRanges
+  }
+
+  get #maxRanges(): number {
+    const isFirst = this.#averageMs === 0
+    // N nodes that start together would else wait for the first piece N times as long
+    if (isFirst) return 1
+    if (!this.#deps.hasPeers()) return RANGES_ALONE
     // peers must always find room for a piece of theirs
-    const ranges = this.#deps.hasPeers()
-      ? Math.min(RANGES_IN_SWARM, Math.max(1, maxInProgress - 1))
-      : RANGES_ALONE
-    return this.#inFlight.size < ranges
+    const room = Math.max(1, this.#deps.maxInProgress - 1)
+    return Math.min(this.#averageMs < QUICK_FETCH_MS ? RANGES_IN_SWARM : 1, room)
   }
 
   /** Own share first; then what nobody has; then, starving, anything. -1: nothing to do now. */
@@ -116,12 +135,11 @@ export class OriginFetcher {
     const own = shares.nextOwn(isOpen)
     if (own >= 0) {
       this.#idleSince = undefined
-      this.#helpAfterMs = HELP_AFTER_MS
+      this.#helpAfterMs = this.#patienceMs
       return own
     }
-    if (this.#inFlight.size === 0) {
-      this.#idleSince ??= this.#deps.now()
-      const help = this.#chooseHelp(() => shares.nextAny(isOpen))
+    if (this.#inFlight.size === 0 && shares.nextAny(isOpen) >= 0) {
+      const help = this.#chooseHelp(isOpen)
       if (help >= 0) return help
     }
     // peers have what is left: the origin only if they are slower than it is
@@ -129,16 +147,36 @@ export class OriginFetcher {
     return this.#deps.pickRescue(this.#inFlight.size === 0)
   }
 
-  /** Pieces of others that nobody has announced; ever sooner while their owners announce nothing. */
-  #chooseHelp(next: () => number): number {
-    const idleMs = this.#deps.now() - (this.#idleSince ?? this.#deps.now())
-    if (idleMs < this.#helpAfterMs) return -1
-    const piece = next()
-    if (piece >= 0) {
-      this.#helpAfterMs /= 2
-      this.#idleSince = undefined
-    }
+  /**
+   * Pieces of others that nobody has announced: at once from those that have many to fetch, else after
+   * a while, and ever sooner while owners announce nothing.
+   */
+  #chooseHelp(isOpen: (piece: number) => boolean): number {
+    const { shares, now } = this.#deps
+    this.#idleSince ??= now()
+    const spare = this.#averageMs > 0 ? this.#nextSpare(isOpen) : -1
+    if (spare >= 0) return spare
+    if (now() - this.#idleSince < this.#helpAfterMs) return -1
+    const isQuiet = now() - this.#announcedAt > QUIET_PATIENCES * this.#patienceMs
+    const piece = isQuiet ? shares.nextAny(isOpen) : (shares.spares(isOpen, 2)[0] ?? -1)
+    // looked in vain or not: it is not looked again at once
+    this.#idleSince = undefined
+    if (piece >= 0) this.#helpAfterMs /= 2
     return piece
+  }
+
+  #nextSpare(isOpen: (piece: number) => boolean): number {
+    const now = this.#deps.now()
+    if (now - this.#sparesAt >= SPARES_FOR_MS) {
+      this.#sparesAt = now
+      this.#spares = this.#deps.shares.spares(isOpen, LONG_QUEUE)
+    }
+    return this.#spares.find(isOpen) ?? -1
+  }
+
+  /** The owners are given this long. */
+  get #patienceMs(): number {
+    return Math.max(HELP_AFTER_MS, HELP_AFTER_FETCHES * this.#averageMs)
   }
 
   /** What the ranges of a swarm node would bring. Unknown is worth a try: the peers may be slow. */

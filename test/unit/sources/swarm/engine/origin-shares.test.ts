@@ -72,3 +72,23 @@ test('small pieces are owned in runs, so that the origin is read ahead', () => {
   const [first] = taken as [number]
   expect(taken).toEqual(Array.from({ length: 16 }, (_, i) => first + i))
 })
+
+test('what can be taken off others is the later half of long queues, in an order of our own', () => {
+  const [self, other] = ids as [string, string]
+  const theirs = ownPieces(sharesOf(other, ids))
+  const shares = sharesOf(self, ids)
+  // everybody else is done
+  const isOpen = (piece: number) => theirs.includes(piece)
+  const spares = shares.spares(isOpen, 4)
+  expect(spares.length).toBe(Math.ceil(theirs.length / 2))
+  expect(new Set(spares)).toEqual(new Set(theirs.slice(Math.floor(theirs.length / 2))))
+  expect(sharesOf(ids[2] as string, ids).spares(isOpen, 4)).not.toEqual(spares)
+  // an owner that is nearly done needs no help, and nobody's share is taken while others have more to do
+  expect(shares.spares((piece) => theirs.slice(-3).includes(piece), 4)).toEqual([])
+  const queues = ids.slice(1).map((id) => ownPieces(sharesOf(id, ids)))
+  const longest = Math.max(...queues.map((queue) => queue.length))
+  const all = new Set(shares.spares(() => true, 4))
+  for (const queue of queues) {
+    if (queue.length < longest / 2) for (const piece of queue) expect(all.has(piece)).toBe(false)
+  }
+})
