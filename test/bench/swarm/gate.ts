@@ -31,6 +31,8 @@ export interface Result {
   readonly peerBytes?: number
   /** When the image was read back and its hash agreed. */
   readonly verifiedAt?: number
+  /** Of the program, all threads, from its start to `at`: what it does afterwards is not counted. */
+  readonly cpuSeconds?: number
 }
 
 export function noteDone(result: Result): void {

@@ -3,6 +3,7 @@
 // disk and back through the read-back, from the moment the gate opens. No Ironic, no boot loader.
 //
 //   node leech-ironswarm.ts swarm|http IMAGE_URL TORRENT TARGET SHA256 TRACKER
+//   TRAILING=0: read back after the fetch, not alongside
 import { readFile } from 'node:fs/promises'
 import { openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { transferImage } from '../../../agent/image/transfer-image.ts'
@@ -63,10 +64,14 @@ if (mode === 'http') {
   await gateOpened()
 }
 let fetchedAt = 0
+let cpuSeconds = 0
 const progress = createProgressMeter({
   now: () => performance.now(),
   onProgress: ({ step }) => {
-    if (step === 'read-back' && fetchedAt === 0) fetchedAt = Date.now()
+    if (step !== 'read-back' || fetchedAt > 0) return
+    fetchedAt = Date.now()
+    const { user, system } = process.cpuUsage()
+    cpuSeconds = (user + system) / 1e6
   },
 })
 const { source } = await transferImage({
@@ -89,7 +94,7 @@ const { source } = await transferImage({
   permittedFormats: ['raw'],
   progress,
   onSource: () => undefined,
-  isTrailing: true,
+  isTrailing: process.env['TRAILING'] !== '0',
   maxSeconds: 0,
   dropCache: () => Promise.resolve(),
   signal: new AbortController().signal,
@@ -98,6 +103,7 @@ const { source } = await transferImage({
 const figures = swarm?.stats()
 noteDone({
   at: fetchedAt,
+  cpuSeconds,
   verifiedAt: Date.now(),
   ...(figures && {
     duplicateBytes: figures.duplicateBytes,
