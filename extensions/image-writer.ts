@@ -4,7 +4,7 @@
 import { AgentError } from '../agent/core/errors.ts'
 import type { Progress } from '../agent/core/events.ts'
 import { isObject, type JsonObject } from '../agent/core/json.ts'
-import { type ImageInfo, parseImageInfo } from '../agent/image/image-info.ts'
+import { type ImageInfo, imageInfoContext, parseImageInfo } from '../agent/image/image-info.ts'
 import type { ExtensionDeps, WrittenImage } from './deps.ts'
 import { invalidParams } from './params.ts'
 
@@ -41,12 +41,7 @@ export function createImageWriter(deps: ExtensionDeps): ImageWriter {
   let progress: Progress | undefined
 
   const parse = (value: unknown, node: JsonObject | undefined): ImageInfo =>
-    parseImageInfo(value, {
-      md5Enabled: deps.config.md5_enabled,
-      node,
-      torrentUrl: deps.config.swarm_torrent_url,
-      glanceUrl: deps.config.glance_url,
-    })
+    parseImageInfo(value, imageInfoContext(deps.config, node))
 
   const writeNow: ImageWriter['write'] = async (value, configdrive, node, context) => {
     const imageInfo = parse(value, node)

@@ -36,11 +36,11 @@ export function createOriginalImage(held: HeldBack, coverage: Coverage): Origina
     await reading.finally(() => underWay.delete(ended))
   }
   return {
-    read: async (range) => {
+    read: async (range, into) => {
       if (range.length < 0 || endOf(range) > coverage.totalBytes || !coverage.has(range)) {
         throw gone(range)
       }
-      const target = new Uint8Array(range.length)
+      const target = into ?? new Uint8Array(range.length)
       await readDisk(range, target)
       held.overlay(range.offset, target)
       return target

@@ -160,6 +160,9 @@ describe('the original image', () => {
       const { offset, length } = range
       const bytes = Buffer.from(await original.read(range))
       expect(bytes.equals(image.subarray(offset, offset + length))).toBe(true)
+      const target = new Uint8Array(length)
+      expect(await original.read(range, target)).toBe(target)
+      expect(bytes.equals(target)).toBe(true)
     }
   })
 

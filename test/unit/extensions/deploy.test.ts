@@ -123,6 +123,21 @@ describe('deploy.execute_deploy_step', () => {
     expect(JSON.stringify(lab.deploys[0]?.imageInfo.torrent)).toContain(torrentUrl)
   })
 
+  test.each([
+    ['off', 1],
+    ['auto', 0],
+  ] as const)(
+    'a torrent nobody can read counts with swarm_mode %s: %d writes',
+    async (mode, writes) => {
+      await using lab = await createExtensionLab({ config: { swarm_mode: mode } })
+      const torrent = imageInfo({ torrent: { metainfo: 5 } })
+      await lab
+        .run('deploy.execute_deploy_step', writeImage({ image_info: torrent }))
+        .catch(() => undefined)
+      expect(lab.deploys).toHaveLength(writes)
+    },
+  )
+
   test('shows the progress of the write', async () => {
     await using lab = await createExtensionLab()
     const seen: unknown[] = []
