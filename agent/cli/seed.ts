@@ -9,6 +9,7 @@ import { formatBytes } from '../core/units.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
 import { overlay } from '../image/hold-back.ts'
 import { createSeeder, type Seeder } from '../sources/swarm/seeder.ts'
+import { nearbyOptions } from '../sources/swarm/swarm-source.ts'
 import { mergeTrackers } from '../sources/swarm/trackers.ts'
 import { type CommandLine, openContext, untilAborted } from './command-line.ts'
 import { guessOriginalHead } from './original-head.ts'
@@ -50,6 +51,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
     readImage: await createImageReader(device, metainfo.lengthBytes),
     listenPort: config.swarm_listen_port,
     uploadLimit: config.swarm_upload_limit,
+    nearby: nearbyOptions(config),
     log,
   })
   const words = `seeding ${metainfo.name} (${metainfo.infoHash}, ${formatBytes(metainfo.lengthBytes)})`
@@ -60,8 +62,8 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
 /** A deployed disk serves the image too: its head is shown as it was before it was fitted to the disk. */
 async function createImageReader(device: BlockDevice, imageBytes: number): Promise<ImageReader> {
   const head = await guessOriginalHead(device, imageBytes)
-  return async ({ offset, length }) => {
-    const bytes = new Uint8Array(length)
+  return async ({ offset, length }, target) => {
+    const bytes = target ?? new Uint8Array(length)
     await device.read(offset, bytes)
     overlay(head, offset, bytes)
     return bytes

@@ -55,6 +55,7 @@ const PARSERS: Readonly<Record<OptionRow['type'], Parser>> = {
     return isLenient || FALSE_WORDS.has(text.toLowerCase()) ? false : undefined
   },
   int: (text, row) => (/^-?\d+$/.test(text) ? inBounds(Number(text), row) : undefined),
+  number: (text, row) => (/^\d+(\.\d+)?$/.test(text) ? inBounds(Number(text), row) : undefined),
   seconds: (text, row) => (/^\d+(\.\d+)?$/.test(text) ? inBounds(Number(text), row) : undefined),
   bytes: (text, row) => inBounds(parseBytes(text), row),
 }
@@ -93,6 +94,8 @@ export function allowedWords(row: OptionRow): string {
       return 'true or false'
     case 'int':
       return `a whole number${bounds}`
+    case 'number':
+      return `a number${bounds}`
     case 'seconds':
       return `seconds${bounds}`
     case 'bytes':

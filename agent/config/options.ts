@@ -2,8 +2,16 @@
 // Owns the one table of options: name, kernel parameter, type, default, meaning. Everything that reads,
 // prints or documents a setting walks this table. Does not read any source; config/load.ts does.
 
-/** `bool` accepts oslo's words, `list` splits at commas, `bytes` takes binary suffixes, `seconds` is a number. */
-export type OptionType = 'string' | 'int' | 'seconds' | 'bool' | 'list' | 'bytes' | 'enum'
+/** `bool` accepts oslo's words, `list` splits at commas, `bytes` takes binary suffixes, `seconds` and `number` may have decimals. */
+export type OptionType =
+  | 'string'
+  | 'int'
+  | 'number'
+  | 'seconds'
+  | 'bool'
+  | 'list'
+  | 'bytes'
+  | 'enum'
 
 export interface OptionRow {
   readonly type: OptionType
@@ -208,6 +216,31 @@ export const OPTIONS = {
     karg: 'ipa-swarm-seed-time',
     own: true,
   }),
+  swarm_seed_ratio: {
+    type: 'number',
+    default: 0,
+    min: 0,
+    doc: 'Stop seeding when this many copies of the image were uploaded; 0 = no limit',
+    karg: 'ipa-swarm-seed-ratio',
+    own: true,
+  } as const,
+  swarm_lsd: {
+    type: 'enum',
+    default: 'auto',
+    values: ['auto', 'always', 'off'],
+    doc: 'Find peers on the own subnet by multicast (BEP 14); auto: while no tracker answers, never for private torrents',
+    karg: 'ipa-swarm-lsd',
+    own: true,
+  } as const,
+  swarm_rack: string(
+    'Name of the rack or switch; peers of the same name are asked first. Unset: those on the same subnet',
+    {
+      karg: 'ipa-swarm-rack',
+      own: true,
+      pattern: /^.{1,64}$/,
+      patternDoc: 'at most 64 characters',
+    },
+  ),
   swarm_upload_limit: bytes(0, 'Upload limit, bytes per second; 0 = none', {
     karg: 'ipa-swarm-upload-limit',
     own: true,
@@ -302,7 +335,7 @@ export type OptionName = keyof typeof OPTIONS
 
 type ValueOf<R extends OptionRow> = R['type'] extends 'bool'
   ? boolean
-  : R['type'] extends 'int' | 'seconds' | 'bytes'
+  : R['type'] extends 'int' | 'number' | 'seconds' | 'bytes'
     ? number
     : R['type'] extends 'list'
       ? readonly string[]

@@ -7,7 +7,7 @@ import { authorizationOf } from '../sources/http/authorization.ts'
 import { createHttpSource } from '../sources/http/http-source.ts'
 import type { HttpImageOptions } from '../sources/http/image-options.ts'
 import type { ImageSource } from '../sources/source.ts'
-import { createSwarmSource, swarmLimits } from '../sources/swarm/swarm-source.ts'
+import { createSwarmSource, nearbyOptions, swarmLimits } from '../sources/swarm/swarm-source.ts'
 import { createHttpClient } from '../system/http-client.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ImageInfo } from './image-info.ts'
@@ -67,6 +67,7 @@ export function createImageSource(
     },
     mode: config.swarm_mode,
     limits: swarmLimits(config),
+    nearby: nearbyOptions(config),
     listenPort: config.swarm_listen_port,
     log,
   })

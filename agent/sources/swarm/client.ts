@@ -9,7 +9,10 @@ import type { PeerWire } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
 import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from './library-types.ts'
 import { adaptWire } from './library-wire.ts'
+import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
+import { isFar, isNeighbour, RACK_KEY } from './neighbours.ts'
 import { PeerBook } from './peer-book.ts'
+import type { NearbyOptions } from './protocol.ts'
 import type { BlockRequest } from './upload-gate.ts'
 
 export interface SwarmClientOptions {
@@ -23,13 +26,15 @@ export interface SwarmClientOptions {
   readonly listenPort: number
   readonly maxConns: number
   readonly uploadBudget: TokenBucket
+  readonly nearby: NearbyOptions
   /** Pieces on the disk at the start. */
   readonly have: readonly number[]
   figures(): { readonly uploaded: number; readonly downloaded: number; readonly left: number }
   isServable(request: BlockRequest): boolean
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
   readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
-  onWire(wire: PeerWire): void
+  /** @param isFar whether the peer is in another rack; known better when it has introduced itself */
+  onWire(wire: PeerWire, isFar: () => boolean): void
   onUploaded(bytes: number): void
   onWarning(message: string): void
   /** The library gave the torrent up. */
@@ -53,7 +58,7 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
     peerId: options.peerId,
     torrentPort: options.listenPort,
     maxConns: options.maxConns,
-    // TCP and trackers only: nothing of this leaves the deploy network, and secure:1 never falls back
+    // TCP and trackers only, local discovery is ours: nothing of this leaves the deploy network, and secure:1 never falls back
     // to plain text with peers that know no encryption
     dht: false,
     lsd: false,
@@ -76,7 +81,8 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   try {
     const strangers: Strangers = new Map()
     const adding = addTorrent(client, options, strangers, fail)
-    return createClient(client, await Promise.race([adding, failure]), strangers)
+    const torrent = await Promise.race([adding, failure])
+    return createClient(client, torrent, strangers, discoverLocally(client, torrent, options))
   } catch (error) {
     await destroyWithin(client, 1000)
     throw new AgentError('SwarmError', `the swarm client cannot start: ${messageOf(error)}`, {
@@ -157,8 +163,13 @@ function meet(
   // BEP 10: where we listen, so that an incoming connection tells who it is
   wire.extendedHandshake['p'] = client.torrentPort
   wire.extendedHandshake['reqq'] = 512
+  const { rack } = options.nearby
+  if (rack !== null) wire.extendedHandshake[RACK_KEY] = rack
+  const isOnSubnet = isNeighbour(wire.remoteAddress ?? '')
+  let isElsewhere = !isOnSubnet
   wire.once('extended', () => {
-    const { p } = wire.peerExtendedHandshake
+    const { p, [RACK_KEY]: theirs } = wire.peerExtendedHandshake
+    isElsewhere = isFar(rack, theirs, isOnSubnet)
     if (!isOutgoing && typeof p === 'number') book.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
   })
   if (isOutgoing) book.learn(address, wire.peerId)
@@ -190,16 +201,40 @@ function meet(
       if (wire.destroyed || torrent.destroyed) return
       for (const piece of strangers.get(wire) ?? []) wire.have(piece)
       strangers.delete(wire)
-      options.onWire(adapted)
+      options.onWire(adapted, () => isElsewhere)
     })
   if (torrent.ready) introduce()
   else torrent.on('ready', introduce)
+}
+
+function discoverLocally(
+  client: LibraryClient,
+  torrent: LibraryTorrent,
+  { nearby, infoHash, figures, onWarning }: SwarmClientOptions,
+): LocalDiscovery | undefined {
+  if (nearby.lsd === 'off') return undefined
+  const discovery = createLocalDiscovery({
+    mode: nearby.lsd,
+    hasTrackers: (torrent.discovery?.tracker?._trackers.length ?? 0) > 0,
+    infoHash,
+    port: client.torrentPort,
+    isDownloading: () => figures().left > 0,
+    onPeer: (address) => {
+      if (!torrent.destroyed) torrent.addPeer(address, 'lsd')
+    },
+    onTrouble: onWarning,
+    random: Math.random,
+    now: () => performance.now(),
+  })
+  torrent.on('trackerAnnounce', () => discovery.noteTrackerAnswer())
+  return discovery
 }
 
 function createClient(
   client: LibraryClient,
   torrent: LibraryTorrent,
   strangers: Strangers,
+  discovery: LocalDiscovery | undefined,
 ): SwarmClient {
   return {
     port: client.torrentPort,
@@ -218,7 +253,10 @@ function createClient(
     markComplete: () => {
       if (!torrent.destroyed) torrent._checkDone()
     },
-    close: (deadlineMs) => destroyWithin(client, deadlineMs),
+    close: (deadlineMs) => {
+      discovery?.close()
+      return destroyWithin(client, deadlineMs)
+    },
   }
 }
 

@@ -34,7 +34,11 @@ export interface LibraryWire {
   readonly peerInterested: boolean
   readonly amChoking: boolean
   readonly amInterested: boolean
-  readonly peerExtendedHandshake: { readonly p?: unknown; readonly reqq?: unknown }
+  readonly peerExtendedHandshake: {
+    readonly p?: unknown
+    readonly reqq?: unknown
+    readonly [ours: string]: unknown
+  }
   readonly extendedHandshake: Record<string, unknown>
   readonly _parserSize: number
   readonly _parser: unknown
@@ -97,6 +101,8 @@ export interface LibraryTorrent {
   readonly _peers: ReadonlyMap<string, LibraryPeer> | null
   readonly discovery: { readonly tracker: LibraryTrackerClient | null } | null
   on(event: 'ready', listener: () => void): void
+  /** A tracker has answered. */
+  on(event: 'trackerAnnounce', listener: () => void): void
   on(event: 'wire', listener: (wire: LibraryWire) => void): void
   on(event: 'warning' | 'error', listener: (error: Error | string) => void): void
   addPeer(address: string, source: string): boolean

@@ -18,6 +18,16 @@ export interface WebSeedOptions {
   readonly noProxy?: string | undefined
 }
 
+/** How nodes near this one are found and told from others. */
+export interface NearbyOptions {
+  /** Local service discovery (BEP 14); `auto`: while no tracker answers. */
+  readonly lsd: 'auto' | 'always' | 'off'
+  /** Name of the rack; null: the subnet decides. */
+  readonly rack: string | null
+}
+
+export const NOBODY_NEARBY: NearbyOptions = { lsd: 'off', rack: null }
+
 /** What the worker starts with. */
 export interface WorkerTask {
   readonly torrentFile: Uint8Array
@@ -32,6 +42,7 @@ export interface WorkerTask {
   /** Bytes per second; 0 for none. */
   readonly uploadLimit: number
   readonly downloadLimit: number
+  readonly nearby: NearbyOptions
   /** One byte per piece: 1 verified and on the disk, 2 on the disk says another source. */
   readonly onDisk: Uint8Array
   /** Reads of pieces are checked before they are uploaded. */

@@ -6,7 +6,7 @@ import { AgentError } from '../../core/errors.ts'
 import type { ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metainfo } from './metainfo.ts'
-import { ON_DISK, type SwarmFigures } from './protocol.ts'
+import { type NearbyOptions, NOBODY_NEARBY, ON_DISK, type SwarmFigures } from './protocol.ts'
 import { startSwarmRun } from './swarm-run.ts'
 import { mergeTrackers, type TrackerList } from './trackers.ts'
 
@@ -20,6 +20,8 @@ export interface SeederOptions {
   readonly listenPort: number
   /** Bytes per second; 0 for none. */
   readonly uploadLimit: number
+  /** Neither discovery nor a name unless given. */
+  readonly nearby?: NearbyOptions | undefined
   readonly log: Logger
 }
 
@@ -42,6 +44,7 @@ export function createSeeder(options: SeederOptions): Seeder {
     listenPort: options.listenPort,
     uploadLimit: options.uploadLimit,
     downloadLimit: 0,
+    nearby: options.nearby ?? NOBODY_NEARBY,
     log: options.log,
     onDisk: new Uint8Array(metainfo.pieceCount).fill(ON_DISK.verified),
     readImage: options.readImage,

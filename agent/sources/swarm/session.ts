@@ -99,7 +99,8 @@ export async function startSession(
       reader.use(piece, (bytes) => {
         take(bytes instanceof Error ? null : bytes.subarray(offset, offset + length))
       }),
-    onWire: (wire) => engine.addWire(wire),
+    nearby: task.nearby,
+    onWire: (wire, isFar) => engine.addWire(wire, isFar),
     onUploaded: (bytes) => {
       uploadedBytes += bytes
     },

@@ -8,7 +8,13 @@ import { arenaShape, slotAt } from './arena.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import { encodeMetainfo, type Metainfo } from './metainfo.ts'
 import { createPeerId } from './peer-book.ts'
-import { ON_DISK, type SwarmFigures, type WebSeedOptions, type WorkerNews } from './protocol.ts'
+import {
+  type NearbyOptions,
+  ON_DISK,
+  type SwarmFigures,
+  type WebSeedOptions,
+  type WorkerNews,
+} from './protocol.ts'
 import { startWorker, type WorkerHost, type WorkerHostOptions } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
@@ -22,6 +28,7 @@ export interface SwarmRunOptions {
   readonly listenPort: number
   readonly uploadLimit: number
   readonly downloadLimit: number
+  readonly nearby: NearbyOptions
   readonly log: Logger
   /** One byte per piece, as in WorkerTask; this run keeps it up to date. */
   readonly onDisk: Uint8Array
@@ -80,6 +87,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
         listenPort: port ?? options.listenPort,
         uploadLimit: options.uploadLimit,
         downloadLimit: options.downloadLimit,
+        nearby: withPrivacy(options.nearby, metainfo),
         onDisk: onDisk.slice(),
         peerId: createPeerId(),
       },
@@ -222,4 +230,9 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
       await Promise.allSettled(writes)
     },
   }
+}
+
+/** BEP 27: peers of a private torrent come from its trackers alone, unless the operator says otherwise. */
+function withPrivacy(nearby: NearbyOptions, { isPrivate }: Metainfo): NearbyOptions {
+  return isPrivate && nearby.lsd === 'auto' ? { ...nearby, lsd: 'off' } : nearby
 }

@@ -9,7 +9,13 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import type { Metainfo } from './metainfo.ts'
-import { ON_DISK, type SwarmFigures, type WebSeedOptions } from './protocol.ts'
+import {
+  type NearbyOptions,
+  NOBODY_NEARBY,
+  ON_DISK,
+  type SwarmFigures,
+  type WebSeedOptions,
+} from './protocol.ts'
 import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
 import { mergeTrackers, type TrackerList } from './trackers.ts'
 import type { WorkerHostOptions } from './worker-host.ts'
@@ -22,6 +28,8 @@ export interface SwarmLimits {
   readonly stallTimeoutMs: number
   /** Seed this long after completion; 0: until disposed of. */
   readonly seedTimeMs: number
+  /** Seed until this many copies of the image were uploaded; 0: no limit. */
+  readonly seedRatio?: number
 }
 
 export interface SwarmSourceOptions {
@@ -33,6 +41,8 @@ export interface SwarmSourceOptions {
   /** With `require` a lost origin is waited out: a peer may still come. */
   readonly mode: Config['swarm_mode']
   readonly limits: SwarmLimits
+  /** Neither discovery nor a name unless given. */
+  readonly nearby?: NearbyOptions | undefined
   /** 0 for any. */
   readonly listenPort: number
   readonly log: Logger
@@ -50,7 +60,11 @@ export interface SwarmSource extends ImageSource {
 export function swarmLimits(
   config: Pick<
     Config,
-    'swarm_upload_limit' | 'swarm_download_limit' | 'swarm_stall_timeout' | 'swarm_seed_time'
+    | 'swarm_upload_limit'
+    | 'swarm_download_limit'
+    | 'swarm_stall_timeout'
+    | 'swarm_seed_time'
+    | 'swarm_seed_ratio'
   >,
 ): SwarmLimits {
   return {
@@ -58,7 +72,13 @@ export function swarmLimits(
     downloadLimit: config.swarm_download_limit,
     stallTimeoutMs: config.swarm_stall_timeout * 1000,
     seedTimeMs: config.swarm_seed_time * 1000,
+    seedRatio: config.swarm_seed_ratio,
   }
+}
+
+/** The option table's part on nodes near this one. */
+export function nearbyOptions(config: Pick<Config, 'swarm_lsd' | 'swarm_rack'>): NearbyOptions {
+  return { lsd: config.swarm_lsd, rack: config.swarm_rack }
 }
 
 const LOOK_MS = 250
@@ -73,9 +93,11 @@ const LONELY_MS = 5000
 export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
   let run: SwarmRun | undefined
   let seedTimer: NodeJS.Timeout | undefined
+  let ratioTimer: NodeJS.Timeout | undefined
 
   async function close(): Promise<void> {
     clearTimeout(seedTimer)
+    clearInterval(ratioTimer)
     await run?.close()
   }
 
@@ -90,8 +112,14 @@ export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
       await close()
       throw error
     }
-    const { seedTimeMs } = options.limits
+    const { seedTimeMs, seedRatio = 0 } = options.limits
     if (seedTimeMs > 0) seedTimer = setTimeout(() => void close(), seedTimeMs)
+    if (seedRatio > 0) ratioTimer = setInterval(() => endAtRatio(seedRatio), LOOK_MS)
+  }
+
+  function endAtRatio(ratio: number): void {
+    const uploadedBytes = run?.figures.uploadedBytes ?? 0
+    if (uploadedBytes >= ratio * options.metainfo.lengthBytes) void close()
   }
 
   return {
@@ -120,6 +148,7 @@ function startDelivery(
     listenPort: options.listenPort,
     uploadLimit: limits.uploadLimit,
     downloadLimit: limits.downloadLimit,
+    nearby: options.nearby ?? NOBODY_NEARBY,
     log,
     worker: options.worker,
     onDisk: claimsOf(metainfo, request),

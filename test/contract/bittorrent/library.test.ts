@@ -43,10 +43,15 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     const { torrentFile } = await torrentOf(imageBytes(200_000), { trackers: [tracker.url] })
     const { torrent } = start(torrentFile)
     const wires: LibraryWire[] = []
+    let answers = 0
+    torrent.on('trackerAnnounce', () => {
+      answers += 1
+    })
     torrent.on('wire', (wire) => wires.push(wire))
     await until(() => torrent.ready, 'ready')
     start(torrentFile)
     await until(() => wires.length > 0, 'a wire')
+    await until(() => answers > 0, 'the answer of a tracker')
     for (const method of [
       '_update',
       '_updateWire',
@@ -54,6 +59,7 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
       '_updateInterest',
       '_rechoke',
       '_addPeer',
+      'addPeer',
       '_markVerified',
       '_checkDone',
     ] as const) {

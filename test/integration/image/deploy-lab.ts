@@ -36,6 +36,7 @@ const IMPATIENT: Partial<Config> = {
   image_download_connection_retries: 3,
   image_download_connection_retry_interval: 0.2,
   swarm_stall_timeout: 10,
+  swarm_lsd: 'off', // nothing leaves this machine
 }
 
 export function testConfig(settings: Partial<Config> = {}): Config {

@@ -1,8 +1,4 @@
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { freePort } from '../../support/processes.ts'
@@ -19,6 +15,7 @@ import {
   torrentOf,
   until,
 } from './lab.ts'
+import { createFolder, startNodeProcess } from './node-processes.ts'
 
 const resources: AsyncDisposable[] = []
 const keep = <T extends AsyncDisposable>(resource: T): T => {
@@ -275,25 +272,16 @@ test('several peers gone at once leave no piece behind', async () => {
 })
 
 test('a node killed with SIGKILL in mid-way costs the others only a hand-over', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ironswarm-kill-'))
-  try {
-    const { torrentFile, metainfo } = await torrentOf(image)
-    const torrent = join(folder, 'image.torrent')
-    writeFileSync(torrent, torrentFile)
-    const tracker = keep(await startTracker())
-    const origin = await serve({ delayMs: 100 })
-    const survivors = [0, 1].map(() =>
-      node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
-    )
-    const script = new URL('./node-process.ts', import.meta.url).pathname
-    const victim = spawn(process.execPath, [script, torrent, tracker.url, origin.url], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    await new Promise((resolve) => victim.stdout.once('data', resolve))
-    victim.kill('SIGKILL')
-    await Promise.all(survivors.map((each) => each.delivered))
-    for (const each of survivors) expect(sha256(each.disk)).toBe(sha256(image))
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const folder = keep(await createFolder())
+  const { torrentFile, metainfo } = await torrentOf(image)
+  const torrent = await folder.write('image.torrent', torrentFile)
+  const tracker = keep(await startTracker())
+  const origin = await serve({ delayMs: 100 })
+  const common = { trackers: [tracker.url], originUrls: [origin.url] }
+  const survivors = [0, 1].map(() => node({ metainfo, ...common }))
+  const victim = keep(startNodeProcess({ torrent, ...common }))
+  await victim.half
+  victim.child.kill('SIGKILL')
+  await Promise.all(survivors.map((each) => each.delivered))
+  for (const each of survivors) expect(sha256(each.disk)).toBe(sha256(image))
 })

@@ -14,7 +14,7 @@ import {
   createTorrent,
 } from '../../../agent/sources/swarm/create-torrent.ts'
 import type { Metainfo } from '../../../agent/sources/swarm/metainfo.ts'
-import type { WebSeedOptions } from '../../../agent/sources/swarm/protocol.ts'
+import type { NearbyOptions, WebSeedOptions } from '../../../agent/sources/swarm/protocol.ts'
 import {
   createSwarmSource,
   type SwarmLimits,
@@ -116,6 +116,7 @@ export interface NodeOptions {
   readonly originUrls?: readonly string[]
   readonly mode?: 'auto' | 'require'
   readonly limits?: Partial<SwarmLimits>
+  readonly nearby?: NearbyOptions
   /** Bytes that another source has written already. */
   readonly onDisk?: { readonly range: ByteRange; readonly bytes: Uint8Array }
   readonly signal?: AbortSignal
@@ -169,6 +170,7 @@ export function startNode(options: NodeOptions): TestNode {
       seedTimeMs: 0,
       ...options.limits,
     },
+    nearby: options.nearby,
     listenPort: 0,
     worker: options.worker,
     log: createLogger({

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the question who is near: the same rack by name, else the same subnet. Does not measure.
+import { BlockList, isIP } from 'node:net'
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
+
+/** Key of our extended handshake (BEP 10) that carries the name of the rack. */
+export const RACK_KEY = 'ironswarm_rack'
+/** Longer names are not compared. */
+const MAX_RACK_BYTES = 255
+
+export type Interfaces = NodeJS.Dict<NetworkInterfaceInfo[]>
+
+/** True if a network of ours holds the address: packets to it pass no router. */
+export function isNeighbour(
+  address: string,
+  interfaces: Interfaces = networkInterfaces(),
+): boolean {
+  // sockets show IPv4 peers of a dual-stack listener as ::ffff:a.b.c.d; a zone is no part of it
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
+  const family = isIP(plain) === 6 ? 'ipv6' : 'ipv4'
+  if (isIP(plain) === 0) return false
+  const networks = new BlockList()
+  for (const { cidr } of Object.values(interfaces).flatMap((each) => each ?? [])) {
+    const [network, prefix] = cidr?.split('/') ?? []
+    if (network === undefined || (isIP(network) === 6) !== (family === 'ipv6')) continue
+    networks.addSubnet(network, Number(prefix), family)
+  }
+  return networks.check(plain, family)
+}
+
+/**
+ * Whether a peer is in another rack. Names decide where both have one: a subnet may span racks, and a
+ * rack may have several.
+ * @param theirs what came under RACK_KEY, if anything did
+ */
+export function isFar(ours: string | null, theirs: unknown, isOnSubnet: boolean): boolean {
+  if (ours === null || !(theirs instanceof Uint8Array) || theirs.length > MAX_RACK_BYTES) {
+    return !isOnSubnet
+  }
+  return !Buffer.from(ours, 'utf8').equals(theirs)
+}
