@@ -16,7 +16,7 @@ type Action = (line: CommandLine, command: Command) => Promise<void>
  */
 export async function runCommandLine(argv: readonly string[], line: CommandLine): Promise<number> {
   try {
-    await createProgram(line).parseAsync([...argv], { from: 'user' })
+    await createProgram(line, argv).parseAsync([...argv], { from: 'user' })
     return EXIT_CODES.ok.code
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -27,8 +27,12 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
   }
 }
 
-/** The command tree; exported for the test of docs/cli.md. */
-export function createProgram(line: CommandLine): Command {
+/**
+ * The command tree. Flags of the configuration are made for the commands that `argv` names: there are
+ * hundreds, and making all of them takes as long as the rest of the start.
+ * @param argv left out: for every command, as docs/cli.md wants them
+ */
+export function createProgram(line: CommandLine, argv?: readonly string[]): Command {
   const program = new Command('ironswarm')
     .description('Deploy agent for OpenStack Ironic that writes images from a BitTorrent swarm')
     .version(line.version)
@@ -46,10 +50,11 @@ export function createProgram(line: CommandLine): Command {
     doc: string,
     load: () => Promise<Action>,
     areOptionsShown = false,
-  ) =>
-    addConfigFlags(parent.command(name).description(doc), areOptionsShown).action(
-      async (_options, command: Command) => (await load())(line, command),
-    )
+  ) => {
+    const made = parent.command(name).description(doc)
+    if (argv === undefined || argv.includes(name)) addConfigFlags(made, areOptionsShown)
+    return made.action(async (_options, command: Command) => (await load())(line, command))
+  }
   addDeployCommands(program, add)
   addSwarmCommands(program, add)
   add(

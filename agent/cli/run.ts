@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm run`: the order in which the agent comes up (contract 1.5), from configuration to the
 // point where it serves. serve.ts owns what comes after.
-import { hostname } from 'node:os'
+import { hostname, uptime } from 'node:os'
 import type { Command } from 'commander'
 import { applyLookupOverrides } from '../config/lookup-overrides.ts'
 import type { Config } from '../config/options.ts'
@@ -37,7 +37,8 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
   const recent = createRecentLines(MiB)
   const context = await openContext(line, command, { reader: 'journal', copyTo: recent })
   const { log, root } = context
-  log.info({ version: line.version, hostname: hostname() }, 'agent started')
+  // uptime: how long the machine took to come here
+  log.info({ version: line.version, hostname: hostname(), uptime_s: uptime() }, 'agent started')
   if ((await root.readText(RESCUED_FILE)) !== undefined) {
     log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
     return await untilAborted(signal)
