@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the self-signed certificate of the agent's API (contract 3.5) and its files in the run directory:
-// the conductor refuses a certificate that changes within one boot. The only import of @peculiar/x509.
-import './reflect-metadata.ts'
-import { randomBytes, webcrypto, X509Certificate } from 'node:crypto'
+// the conductor refuses a certificate that changes within one boot.
+import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import {
-  PemConverter,
-  SubjectAlternativeNameExtension,
-  X509CertificateGenerator,
-} from '@peculiar/x509'
+import { promisify } from 'node:util'
+import { encodeSelfSigned } from './certificate-der.ts'
 import { openRunState } from './run-state.ts'
 
 export type CertificateCurve = 'p256' | 'p384' | 'p521'
@@ -32,7 +28,7 @@ export interface ServerCertificate {
   readonly key: string
 }
 
-const CURVES = { p256: 'P-256', p384: 'P-384', p521: 'P-521' } as const
+const CURVES = { p256: 'prime256v1', p384: 'secp384r1', p521: 'secp521r1' } as const
 const DAY_MS = 86_400_000
 const CERT_FILE = 'agent.crt'
 const KEY_FILE = 'agent.key'
@@ -43,26 +39,18 @@ export async function createSelfSignedCertificate(
 ): Promise<ServerCertificate> {
   const now = (request.now ?? Date.now)()
   const namedCurve = CURVES[request.curve ?? 'p384']
-  const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve }, true, [
-    'sign',
-    'verify',
-  ])
-  const names = [
-    { type: isIP(request.address) ? ('ip' as const) : ('dns' as const), value: request.address },
-  ]
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: [{ CN: [request.hostname] }],
+  const keys = await promisify(generateKeyPair)('ec', { namedCurve })
+  const certificate = encodeSelfSigned({
     serialNumber: serialNumber(),
+    commonName: request.hostname,
+    address: request.address,
     notBefore: new Date(now - (request.clockSkewSeconds ?? 3600) * 1000),
     notAfter: new Date(now + (request.validDays ?? 30) * DAY_MS),
     keys,
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-512' },
-    extensions: [new SubjectAlternativeNameExtension(names, true)],
   })
-  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
   return {
-    cert: `${certificate.toString('pem').trim()}\n`,
-    key: `${PemConverter.encode(pkcs8, 'PRIVATE KEY').trim()}\n`,
+    cert: new X509Certificate(certificate).toString(),
+    key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   }
 }
 
@@ -102,8 +90,8 @@ function isUsable(pem: string, address: string, nowMs: number): boolean {
 }
 
 /** 20 octets, positive and without leading zeros (RFC 5280 4.1.2.2). */
-function serialNumber(): string {
+function serialNumber(): Uint8Array {
   const bytes = randomBytes(20)
   bytes[0] = ((bytes[0] as number) & 0x7f) | 0x40
-  return bytes.toString('hex')
+  return bytes
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns throw-away certificates for TLS tests: an authority, a server for loopback, a client. No openssl
 // command needed.
-import '../../agent/ironic/reflect-metadata.ts'
+import './reflect-metadata.ts'
 import { webcrypto } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 

@@ -18,7 +18,6 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** The one home of each package; a trailing slash means a whole room. */
 const HOMES: Readonly<Record<string, readonly string[]>> = {
-  '@peculiar/x509': ['agent/api/tls.ts', 'agent/ironic/certificate.ts'],
   bencode: ['agent/sources/swarm/metainfo.ts'],
   commander: ['agent/cli/', 'agent/main.ts'],
   execa: ['agent/system/exec.ts'],

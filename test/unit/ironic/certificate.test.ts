@@ -1,8 +1,13 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { statSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
+import '../../support/reflect-metadata.ts'
+import * as x509 from '@peculiar/x509'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createSelfSignedCertificate, keepCertificate } from '../../../agent/ironic/certificate.ts'
+import { encodeSelfSigned } from '../../../agent/ironic/certificate-der.ts'
 import { temporaryDirectory } from '../../support/agent-in-process.ts'
 
 const NOW = Date.UTC(2026, 10, 21, 12)
@@ -44,6 +49,43 @@ describe('the self-signed certificate', () => {
     const serials = [a, b].map((made) => new X509Certificate(made?.cert ?? '').serialNumber)
     expect(new Set(serials).size).toBe(2)
     expect(serials[0]).toMatch(/^[4-7][0-9A-F]{39}$/)
+  })
+})
+
+describe('the bytes of a certificate', () => {
+  const keys = generateKeyPairSync('ec', { namedCurve: 'secp384r1' })
+  const name = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9-]{1,62}){0,3}$/)
+
+  test('say the same to OpenSSL and to another library, whatever name, address and time', () => {
+    fc.assert(
+      fc.property(
+        name,
+        fc.oneof(fc.ipV4(), fc.ipV6(), name),
+        fc.date({ min: new Date('1970-01-01'), max: new Date('2199-12-31'), noInvalidDate: true }),
+        fc.uint8Array({ minLength: 1, maxLength: 20 }).map((bytes) => {
+          bytes[0] = ((bytes[0] as number) & 0x7f) | 0x40
+          return bytes
+        }),
+        (commonName, address, notBefore, serialNumber) => {
+          const notAfter = new Date(notBefore.getTime() + 86_400_000)
+          const fields = { serialNumber, commonName, address, notBefore, notAfter, keys }
+          const bytes = encodeSelfSigned(fields)
+          const read = new X509Certificate(bytes)
+          expect(read.subject).toBe(`CN=${commonName}`)
+          if (isIP(address)) expect(read.checkIP(address)).toBe(address)
+          else expect(read.subjectAltName).toBe(`DNS:${address}`)
+          expect(read.serialNumber).toBe(Buffer.from(serialNumber).toString('hex').toUpperCase())
+          expect(read.verify(keys.publicKey)).toBe(true)
+          const other = new x509.X509Certificate(bytes)
+          const seconds = (time: Date) => Math.floor(time.getTime() / 1000)
+          expect(seconds(other.notBefore)).toBe(seconds(notBefore))
+          expect(seconds(other.notAfter)).toBe(seconds(notAfter))
+          expect(read.validToDate.getTime()).toBe(other.notAfter.getTime())
+          expect(other.getExtension(x509.SubjectAlternativeNameExtension)?.critical).toBe(true)
+        },
+      ),
+      { numRuns: 60 },
+    )
   })
 })
 
