@@ -262,7 +262,10 @@ class PeerConnection implements PeerWire, MessageHandler {
   #settle(piece: number, offset: number, block: Uint8Array | null): void {
     const key = keyOf(piece, offset)
     const request = this.#requests.get(key)
-    if (request === undefined || request.piece !== piece || request.offset !== offset) return
+    if (request === undefined || request.piece !== piece || request.offset !== offset) {
+      if (block !== null) this.#listener?.onUnasked(block.length)
+      return
+    }
     this.#requests.delete(key)
     request.callback(block)
   }

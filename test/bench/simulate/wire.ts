@@ -65,7 +65,10 @@ export class SimulatedWire implements PeerWire {
       bytes: length,
       callback,
       arrive: () => {
-        if (!this.#requests.delete(request)) return
+        if (!this.#requests.delete(request)) {
+          this.#listener?.onUnasked(length)
+          return
+        }
         callback(length === BLOCK.length ? BLOCK : BLOCK.subarray(0, length))
       },
     }

@@ -171,6 +171,9 @@ export class SwarmEngine {
       },
       onInterested: () => this.#choker.fill(this.#wires()),
       onUninterested: () => undefined,
+      onUnasked: (bytes) => {
+        this.#requests.duplicateBytes += bytes
+      },
       onClose: () => this.#removePeer(peer),
     })
     refresh()
@@ -266,6 +269,10 @@ export class SwarmEngine {
     } else if (owedMs > SNUBBED_MS && !peer.isSnubbed) {
       peer.isSnubbed = true
       this.#requests.giveBack(peer)
+      if (this.#fetcher?.isDisabled === false) this.#board.discount(peer, true)
+      this.#abandonOrphans()
+    } else if (!peer.isSnubbed) {
+      this.#board.discount(peer, false)
     }
   }
 
@@ -282,12 +289,16 @@ export class SwarmEngine {
     this.#locality.review()
     this.#requests.giveBack(peer)
     if (peer.wire.isSharingOrigin) this.#shares.removePeer(peer.wire.peerId)
-    // nobody is left to finish these: the origin has to know that they are open again
+    this.#abandonOrphans()
+    this.#choker.fill(this.#wires())
+    this.#fetcher?.pump()
+  }
+
+  /** Nobody is left to finish these: the origin has to know that they are open again. */
+  #abandonOrphans(): void {
     for (const partial of this.#work.partials.values()) {
       if (this.#board.rarity.availability(partial.piece) === 0) this.#work.abandon(partial)
     }
-    this.#choker.fill(this.#wires())
-    this.#fetcher?.pump()
   }
 
   #createFetcher(origin: Origin): OriginFetcher {

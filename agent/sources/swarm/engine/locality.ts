@@ -129,8 +129,7 @@ export class Locality {
   pick(peer: Peer): number {
     const { board, random, now } = this.#deps
     const rack = this.#rack
-    const has = (piece: number) => peer.has[piece] === 1
-    if (rack === undefined || !this.#far.has(peer)) return board.rarity.pickRarest(has, random)
+    if (rack === undefined || !this.#far.has(peer)) return board.pickFor(peer, random)
     const piece = this.#pickFar(peer, rack)
     if (piece >= 0) this.#crossing.set(piece, now())
     return piece

@@ -11,6 +11,8 @@ export interface WireListener {
   onUnchoke(): void
   onInterested(): void
   onUninterested(): void
+  /** A block came that is not, or no longer, asked for. */
+  onUnasked(bytes: number): void
   onClose(): void
 }
 

@@ -22,6 +22,8 @@ export class Peer {
   readonly has: Uint8Array
   /** Pieces it has that nobody has started. */
   startable = 0
+  /** All of these, and others, once they had to be searched for. */
+  offers: number[] | undefined
   /** Pieces it has that are not on our disk. */
   wanted = 0
   /** Our outstanding requests by block number within the image. */
@@ -29,6 +31,8 @@ export class Peer {
   /** Time of the last block, or of the first request since: how long it owes us. */
   owesSince = 0
   isSnubbed = false
+  /** What it has does not count: the origin is asked for it as if it were not there. */
+  isDiscounted = false
   /** It refused a request: nothing is asked of it until the next tick, or both would spin. */
   isResting = false
   /** Bytes per second, smoothed. */

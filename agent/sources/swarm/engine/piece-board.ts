@@ -8,6 +8,8 @@ import { RarityIndex } from './rarity-index.ts'
 export const PIECE_STATES = { missing: 0, started: 1, have: 2, suspect: 3 } as const
 export type PieceState = (typeof PIECE_STATES)[keyof typeof PIECE_STATES]
 const { missing, started, have } = PIECE_STATES
+/** Rare pieces looked at for one that a peer has, before any that it has will do. */
+const MAX_LOOKS = 256
 
 export class PieceBoard {
   readonly pieceCount: number
@@ -53,16 +55,51 @@ export class PieceBoard {
       if (peer.has[piece] !== 1) continue
       peer.startable += startable
       peer.wanted += wanted
+      if (next === missing) peer.offers?.push(piece)
     }
+  }
+
+  /**
+   * A missing piece to start with this peer, one of the rarest that it has if such are found soon; -1 if
+   * there is none. What it costs does not depend on the number of pieces.
+   */
+  pickFor(peer: Peer, random: () => number): number {
+    if (peer.startable === 0) return -1
+    const piece = this.rarity.pickRarest((each) => peer.has[each] === 1, random, MAX_LOOKS)
+    return piece >= 0 ? piece : this.#pickOffer(peer, random)
+  }
+
+  /** Nearly all it has is here, or common: its pieces are gone through once, later ones as they come. */
+  #pickOffer(peer: Peer, random: () => number): number {
+    peer.offers ??= this.#listOffers(peer, random)
+    const { offers } = peer
+    for (let piece = offers.at(-1); piece !== undefined; piece = offers.at(-1)) {
+      if (peer.has[piece] === 1 && this.state(piece) === missing) return piece
+      offers.pop()
+    }
+    return -1
+  }
+
+  #listOffers(peer: Peer, random: () => number): number[] {
+    const offers: number[] = []
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (peer.has[piece] !== 1 || this.state(piece) !== missing) continue
+      // in any order, or all nodes would ask for the same
+      const place = Math.floor(random() * (offers.length + 1))
+      offers.push(offers[place] ?? piece)
+      offers[place] = piece
+    }
+    return offers
   }
 
   addPiece(peer: Peer, piece: number): void {
     if (piece >= this.pieceCount || peer.has[piece] === 1) return
     peer.has[piece] = 1
-    this.rarity.increment(piece)
+    if (!peer.isDiscounted) this.rarity.increment(piece)
     const state = this.state(piece)
     peer.startable += Number(state === missing)
     peer.wanted += Number(isWanted(state))
+    if (state === missing) peer.offers?.push(piece)
   }
 
   /** A bitfield says anew what the peer has. */
@@ -76,10 +113,21 @@ export class PieceBoard {
   removePiece(peer: Peer, piece: number): void {
     if (peer.has[piece] !== 1) return
     peer.has[piece] = 0
-    this.rarity.decrement(piece)
+    if (!peer.isDiscounted) this.rarity.decrement(piece)
     const state = this.state(piece)
     peer.startable -= Number(state === missing)
     peer.wanted -= Number(isWanted(state))
+  }
+
+  /** A peer that claims pieces and sends none: from now on, or no longer. */
+  discount(peer: Peer, isDiscounted: boolean): void {
+    if (peer.isDiscounted === isDiscounted) return
+    peer.isDiscounted = isDiscounted
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (peer.has[piece] !== 1) continue
+      if (isDiscounted) this.rarity.decrement(piece)
+      else this.rarity.increment(piece)
+    }
   }
 
   removePeer(peer: Peer): void {

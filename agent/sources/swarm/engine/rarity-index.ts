@@ -85,30 +85,33 @@ export class RarityIndex {
 
   /**
    * One of the rarest pieces that `has` says yes to, random among equals; -1 if there is none.
-   * Pieces that no peer has are not looked at.
+   * Pieces that no peer has are not looked at, and no more than `maxLooks` others.
    */
-  pickRarest(has: (piece: number) => boolean, random: () => number): number {
-    for (let b = 1; b <= this.#starts.length - 2; b++) {
-      const piece = this.#pickBetween(
-        this.#starts[b] as number,
-        this.#starts[b + 1] as number,
-        has,
-        random,
-      )
+  pickRarest(
+    has: (piece: number) => boolean,
+    random: () => number,
+    maxLooks = Number.POSITIVE_INFINITY,
+  ): number {
+    let looks = maxLooks
+    for (let b = 1; b <= this.#starts.length - 2 && looks > 0; b++) {
+      const from = this.#starts[b] as number
+      const count = (this.#starts[b + 1] as number) - from
+      const piece = this.#pickBetween(from, count, has, random, looks)
       if (piece >= 0) return piece
+      looks -= count
     }
     return -1
   }
 
   #pickBetween(
     from: number,
-    to: number,
+    count: number,
     has: (piece: number) => boolean,
     random: () => number,
+    maxLooks: number,
   ): number {
-    const count = to - from
     const start = Math.floor(random() * count)
-    for (let k = 0; k < count; k++) {
+    for (let k = 0; k < count && k < maxLooks; k++) {
       const piece = this.#order[from + ((start + k) % count)] as number
       if (has(piece)) return piece
     }
