@@ -2,7 +2,7 @@
 // Owns how each program is told to fetch the image: its options, its start at the gate, its word that
 // it is done. Does not start them.
 import { copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** What every leecher is given. */
@@ -33,6 +33,15 @@ export function isLeecher(name: string): name is LeecherName {
   return name in LEECHERS
 }
 
+/** What agent/main.ts gives itself: two malloc arenas, a small young generation, compiled code from disk. */
+const AS_THE_AGENT = [
+  'env',
+  'MALLOC_ARENA_MAX=2',
+  `NODE_COMPILE_CACHE=${resolve('build/bench/compile-cache')}`,
+  'node',
+  '--max-semi-space-size=4',
+]
+
 function scriptPath(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url))
 }
@@ -45,7 +54,8 @@ function ironswarm(mode: 'swarm' | 'http', task: Task): readonly string[] {
   const profile =
     process.env['PROFILE'] === '1' ? ['--cpu-prof', '--cpu-prof-dir', task.folder] : []
   const script = scriptPath('leech-ironswarm.ts')
-  return ['node', ...profile, script, mode, imageUrl, torrent, target, sha256, tracker]
+  const args = [...profile, script, mode, imageUrl, torrent, target, sha256, tracker]
+  return [...AS_THE_AGENT, ...args]
 }
 
 function libtorrent(task: Task): readonly string[] {
