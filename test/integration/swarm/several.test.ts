@@ -1,0 +1,65 @@
+import { afterEach, expect, test } from 'vitest'
+import { createHttpOrigin } from '../../support/http-origin.ts'
+import {
+  imageBytes,
+  MiB,
+  sha256,
+  startNode,
+  startTracker,
+  type TestNode,
+  torrentOf,
+  until,
+} from './lab.ts'
+
+const resources: AsyncDisposable[] = []
+const keep = <T extends AsyncDisposable>(resource: T): T => {
+  resources.push(resource)
+  return resource
+}
+afterEach(async () => {
+  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
+})
+
+type Swarm = Awaited<ReturnType<typeof startAll>>[number]
+
+/** Images that share a tracker; two nodes each, all in this process. */
+async function startAll(count: number, delayMs: number) {
+  const tracker = keep(await startTracker())
+  return await Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const image = imageBytes(3 * MiB + index * 1000, index + 1)
+      const { metainfo } = await torrentOf(image)
+      const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs } }))
+      const common = { metainfo, trackers: [tracker.url] }
+      const owner = keep(startNode({ ...common, originUrls: [origin.url] }))
+      const other = keep(startNode(common))
+      return { image, origin, nodes: [owner, other] as [TestNode, TestNode] }
+    }),
+  )
+}
+
+test('several torrents at once in one agent do not get in each other’s way', async () => {
+  const all = await startAll(3, 30)
+  for (const { image, nodes } of all) {
+    for (const node of nodes) {
+      await node.delivered
+      expect(sha256(node.disk)).toBe(sha256(image))
+    }
+  }
+  const ports = all.flatMap(({ nodes }) => nodes.map((node) => node.source.port))
+  expect(new Set(ports).size).toBe(6)
+  for (const { image, origin } of all) expect(origin.bytesSent).toBe(image.length)
+})
+
+test('one torrent that ends leaves the others alone', async () => {
+  const [ending, staying] = (await startAll(2, 100)) as [Swarm, Swarm]
+  const [owner, other] = ending.nodes
+  await until(() => owner.coverage.coveredBytes > 0, 'the first piece')
+  await owner.source[Symbol.asyncDispose]()
+  await other.source[Symbol.asyncDispose]()
+  for (const node of staying.nodes) {
+    await node.delivered
+    expect(sha256(node.disk)).toBe(sha256(staying.image))
+  }
+  expect(owner.coverage.isComplete).toBe(false)
+})
