@@ -137,7 +137,8 @@ function plugMachine(cable: {
   const { core, bridge, namespace, port, address, rate } = cable
   ip('-n', core, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
   ip('-n', core, 'link', 'set', port, 'master', bridge, 'up')
-  ip('-n', namespace, 'addr', 'add', `${address}/16`, 'dev', 'eth0')
+  // a rack is a subnet; the switches do not care
+  ip('-n', namespace, 'addr', 'add', `${address}/24`, 'dev', 'eth0', 'noprefixroute')
   ip('-n', namespace, 'link', 'set', 'eth0', 'up')
   // by route: the setting of a namespace takes only what the host allows its users
   const network = ['10.77.0.0/16', 'dev', 'eth0', 'src', address, 'congctl', CONGESTION]
