@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm of real engines over simulated wires in virtual time: rates, no sockets. For tests of
 // decisions; the bytes of a piece are its number.
+import { AgentError } from '../../../../../agent/core/errors.ts'
 import { type EngineNews, SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
 import type {
   BlockCallback,
@@ -15,6 +16,8 @@ export interface NodeSettings {
   readonly isSeed?: boolean
   /** Sends wrong bytes. */
   readonly isLiar?: boolean
+  /** Added to its clock. */
+  readonly clockShiftMs?: () => number
   /** Nodes of one number are near each other. */
   readonly rack?: number
   /** Until then everybody is near. */
@@ -36,6 +39,8 @@ interface Pipe {
 export class SimulatedSwarm {
   readonly nodes: SimulatedNode[] = []
   originBytes = 0
+  /** What the origin does with a request for this piece. */
+  originAnswer: (piece: number) => 'right' | 'wrong' | 'refused' = () => 'right'
   /** Blocks that went from one rack to another. */
   crossedBytes = 0
   readonly #pieceCount: number
@@ -73,7 +78,7 @@ export class SimulatedSwarm {
     const engine = new SwarmEngine({
       geometry: { pieceCount: this.#pieceCount, pieceLength: this.#pieceLength, lengthBytes },
       selfId: id,
-      now: () => this.#now,
+      now: () => this.#now + (settings.clockShiftMs?.() ?? 0),
       random: this.random,
       defer: (work) => this.after(0, work),
       slots: {
@@ -162,11 +167,17 @@ export class SimulatedSwarm {
       maxStrikes: 3,
       reportCorrupt: () => undefined,
       readRange: (range: { offset: number; length: number }, target: Uint8Array) =>
-        new Promise<void>((resolve) => {
-          this.originBytes += range.length
+        new Promise<void>((resolve, reject) => {
           const piece = range.offset / this.#pieceLength
+          const answer = this.originAnswer(piece)
+          if (answer === 'refused') {
+            const refusal = new AgentError('ImageDownloadError', 'refused', { kind: 'transient' })
+            this.after(1, () => reject(refusal))
+            return
+          }
+          this.originBytes += range.length
           this.send(this.#originPipe, this.#originRate, range.length, () => {
-            target.fill(piece & 0xff)
+            target.fill((answer === 'right' ? piece : piece + 1) & 0xff)
             resolve()
           })
         }),
