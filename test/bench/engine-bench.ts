@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `make bench-engine`: one leecher from one seed over loopback as fast as it goes, ironswarm against
-// libtorrent and aria2c in turns, to a raw file in memory. Prints a table, keeps it as JSON.
+// libtorrent and aria2c in turns, to a raw file in memory; or from the web seed alone, against plain HTTP.
+// Prints a table, keeps it as JSON.
 //
 // The fetch is measured: what no other program does, reading the image back from the disk for its SHA-256,
 // comes after it; TRAILING=1 does it alongside, as the agent does on disks without heads.
 //
 //   IMAGE_MIB=2048 PIECE_KIB=4096 ROUNDS=3 PEERS=ironswarm,libtorrent,aria2 PROFILE=1 KEEP=1
+//   FROM=origin: no seed, the image server only
 import { type ChildProcess, spawn } from 'node:child_process'
 import {
   closeSync,
@@ -27,6 +29,7 @@ import { setting } from './settings.ts'
 import type { Result } from './swarm/gate.ts'
 import { isLeecher, LEECHERS, type LeecherName } from './swarm/leechers.ts'
 import { createNamespace } from './swarm/namespace.ts'
+import { originUrls, startOrigin } from './swarm/origin.ts'
 import { usageOf } from './swarm/usage.ts'
 
 const MiB = 1024 * 1024
@@ -34,9 +37,13 @@ const FOLDER = resolve('build/bench')
 const IMAGE_BYTES = Number(setting('IMAGE_MIB') ?? 2048) * MiB
 const PIECE_BYTES = Number(setting('PIECE_KIB') ?? 4096) * 1024
 const ROUNDS = Number(setting('ROUNDS') ?? 3)
-const programs = (setting('PEERS') ?? 'ironswarm,libtorrent,aria2').split(',').filter(isLeecher)
+const isFromOrigin = setting('FROM') === 'origin'
+const programs = (
+  setting('PEERS') ?? (isFromOrigin ? 'ironswarm,http' : 'ironswarm,libtorrent,aria2')
+)
+  .split(',')
+  .filter(isLeecher)
 const SEED_PORT = 6991
-const TRACKER = 'http://127.0.0.1:6969/announce'
 const PATIENCE_MS = 300_000
 
 interface Run {
@@ -57,38 +64,31 @@ const children: ChildProcess[] = []
 using namespace = createNamespace('engine')
 try {
   const image = await benchImage(scratch, IMAGE_BYTES)
+  const machine = { name: 'origin', address: '127.0.0.1', on: namespace.on }
+  const urls = originUrls(machine, image.name)
   const { torrentFile, metainfo } = await createTorrent({
     image: { path: image.path },
     lengthBytes: IMAGE_BYTES,
     pieceLength: PIECE_BYTES,
-    trackers: [TRACKER],
+    trackers: [urls.tracker],
+    ...(isFromOrigin && { webSeeds: [urls.image] }),
   })
   const torrent = join(scratch, 'image.torrent')
   writeFileSync(torrent, torrentFile)
-  mkdirSync(join(scratch, 'tracker'))
-  writeFileSync(join(scratch, 'tracker', 'whitelist'), `${metainfo.infoHash}\n`)
-  start('tracker', [
-    'opentracker',
-    '-i',
-    '127.0.0.1',
-    '-p',
-    '6969',
-    '-P',
-    '6969',
-    '-u',
-    'nobody',
-    '-d',
-    join(scratch, 'tracker'),
-    '-w',
-    'whitelist',
-  ])
-  const script = new URL('./seed-libtorrent.py', import.meta.url).pathname
-  const seed = start('seed', ['/usr/bin/python3', script, torrent, scratch, `${SEED_PORT}`])
-  await until(join(scratch, 'seed', 'ready'), seed)
+  await using _origin = await startOrigin(machine, {
+    folder: scratch,
+    infoHash: metainfo.infoHash,
+    scratch,
+  })
+  if (!isFromOrigin) {
+    const script = new URL('./seed-libtorrent.py', import.meta.url).pathname
+    const seed = start('seed', ['/usr/bin/python3', script, torrent, scratch, `${SEED_PORT}`])
+    await until(join(scratch, 'seed', 'ready'), seed)
+  }
   const runs = new Map<LeecherName, Run[]>(programs.map((program) => [program, []]))
   for (let round = 0; round < ROUNDS; round++) {
     for (const program of programs) {
-      const run = await leech(program, { torrent, image })
+      const run = await leech(program, { torrent, image, urls })
       runs.get(program)?.push(run)
       console.log(
         `round ${round + 1} ${program.padEnd(11)} ${run.megabytesPerSecond.toFixed(0)} MB/s, ` +
@@ -132,21 +132,24 @@ async function until(file: string, child: ChildProcess): Promise<void> {
   }
 }
 
-async function leech(
-  program: LeecherName,
-  { torrent, image }: { torrent: string; image: { name: string; sha256: string } },
-): Promise<Run> {
+interface Source {
+  readonly torrent: string
+  readonly image: { readonly name: string; readonly sha256: string }
+  readonly urls: { readonly image: string; readonly tracker: string }
+}
+
+async function leech(program: LeecherName, { torrent, image, urls }: Source): Promise<Run> {
   const own = join(scratch, program)
   rmSync(own, { recursive: true, force: true })
   mkdirSync(own)
   const argv = LEECHERS[program]({
-    imageUrl: '',
+    imageUrl: isFromOrigin ? urls.image : '',
     imageName: image.name,
     imageBytes: IMAGE_BYTES,
     sha256: image.sha256,
     torrent,
     pieceBytes: PIECE_BYTES,
-    tracker: TRACKER,
+    tracker: urls.tracker,
     folder: own,
     isLeaving: true,
   })
@@ -203,7 +206,7 @@ function report(runs: ReadonlyMap<LeecherName, readonly Run[]>): void {
   }
   mkdirSync(FOLDER, { recursive: true })
   writeFileSync(
-    join(FOLDER, 'engine.json'),
+    join(FOLDER, isFromOrigin ? 'engine-origin.json' : 'engine.json'),
     `${JSON.stringify({ rows, runs: [...runs] }, null, 2)}\n`,
   )
 }

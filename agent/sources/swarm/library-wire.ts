@@ -105,6 +105,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   listen(listener: WireListener): void {
     const wire = this.#wire
     if (wire.destroyed || this.#isClosed || this.#takeover === undefined) {
+      wire.destroy()
       listener.onClose()
       return
     }

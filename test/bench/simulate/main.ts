@@ -5,9 +5,11 @@
 //   NODES=90 IMAGE_MIB=3072 PIECE_KIB=4096 RATE=1000 (Mbit/s) ORIGIN_X=1 LEAVE=1
 //   RACKS=4 UPLINK=2000 (Mbit/s) SEED=1 ROUNDS=1 LATENCY_MS=0.2 START_MS=300 TIMELINE=1
 //   GRAIN=16  a piece is this many blocks and everything else as much smaller: quicker, a little coarser
-
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { arenaShape } from '../../../agent/sources/swarm/arena.ts'
 import { setting } from '../settings.ts'
-import { fluidBoundSeconds } from '../swarm/run.ts'
+import { fluidBoundSeconds, type RunFigures, type Scale } from '../swarm/run.ts'
 import { type Outcome, simulate, type World } from './swarm.ts'
 
 const MiB = 1024 * 1024
@@ -64,6 +66,37 @@ function print(name: string, world: World, bound: number, outcome: Outcome, took
   console.log(cells.join(' '))
 }
 
+/** The median of what `make bench-swarm` measured at this scale, ÷ bound; undefined if it did not. */
+function measured(given: Case): number | undefined {
+  const path = resolve('build/bench/swarm.json')
+  if (!existsSync(path)) return undefined
+  const runs: (RunFigures & { scale: Scale })[] = JSON.parse(readFileSync(path, 'utf8'))
+  const ratios = runs
+    .filter(({ program, scale }) => {
+      const isSameSize =
+        scale.nodeCount === given.nodeCount &&
+        scale.imageBytes === given.imageMib * MiB &&
+        scale.pieceBytes === given.pieceKib * 1024
+      const isSameWorld =
+        scale.originFactor === Number(setting('ORIGIN_X') ?? 1) &&
+        scale.isLeaving === (setting('LEAVE') === '1') &&
+        scale.racks === Number(setting('RACKS') ?? 1)
+      return program === 'ironswarm' && isSameSize && isSameWorld && scale.rate === given.mbit * 1e6
+    })
+    .map(({ seconds, boundSeconds }) => (seconds.at(-1) ?? Number.NaN) / boundSeconds)
+    .sort((a, b) => a - b)
+  return ratios[Math.floor(ratios.length / 2)]
+}
+
+function printAgreement(given: Case, simulated: number): void {
+  const real = measured(given)
+  if (real === undefined) return
+  const percent = ((simulated / real - 1) * 100).toFixed(0)
+  console.log(
+    `          measured ${real.toFixed(2)}, simulated ${simulated.toFixed(2)}: ${percent} %`,
+  )
+}
+
 /** How full the cables were, %. */
 function printTimeline({ timeline }: Outcome): void {
   const percent = (share: number) => (share * 100).toFixed(0).padStart(7)
@@ -86,9 +119,11 @@ async function run(given: Case, seed: number): Promise<void> {
   const uplink = Number(setting('UPLINK') ?? given.mbit) * 1e6
   const bound = fluidBoundSeconds({ nodeCount: given.nodeCount, imageBytes, rate, originFactor })
   const payload = (bits: number) => (bits / 8 / shrink) * PAYLOAD_SHARE
+  const pieceCount = Math.ceil(imageBytes / (given.pieceKib * 1024))
   const world: World = {
     nodeCount: given.nodeCount,
-    pieceCount: Math.ceil(imageBytes / (given.pieceKib * 1024)),
+    pieceCount,
+    maxInProgress: arenaShape(given.pieceKib * 1024, pieceCount).maxInProgress,
     pieceLength: (given.pieceKib * 1024) / shrink,
     nodeRate: payload(rate),
     originRate: payload(rate * originFactor),
@@ -103,6 +138,7 @@ async function run(given: Case, seed: number): Promise<void> {
   const begun = performance.now()
   const outcome = await simulate(world)
   print(given.name, world, bound, outcome, performance.now() - begun)
+  printAgreement(given, (outcome.seconds.at(-1) ?? Number.NaN) / bound)
   if (setting('TIMELINE') === '1') printTimeline(outcome)
 }
 

@@ -11,6 +11,8 @@ export interface World {
   readonly nodeCount: number
   readonly pieceCount: number
   readonly pieceLength: number
+  /** Pieces that a node's memory has room for. */
+  readonly maxInProgress: number
   /** Payload bytes per second, each direction. */
   readonly nodeRate: number
   readonly originRate: number
@@ -47,11 +49,10 @@ export interface Moment {
   readonly received: number
 }
 
-/** The agent's own figures (session.ts, arena.ts). */
+/** The agent's own figures (session.ts). */
 const TICK_MS = 250
 const MAX_UPLOADS = 50
 const MAX_CONNS = 55
-const ARENA_BYTES = 32 * 1024 * 1024
 /** A tracker's answer and a handshake. */
 const INTRODUCTION_MS = 30
 /** fdatasync is not awaited: a write is a copy into the disk's queue. */
@@ -87,8 +88,6 @@ export async function simulate(world: World): Promise<Outcome> {
   // one serves all: what is in it does not matter
   const buffer = new Uint8Array(world.pieceLength)
   const originSender = new Sender(time, world.originRate)
-  const slotCount = Math.max(3, Math.min(256, Math.floor(ARENA_BYTES / world.pieceLength)))
-  const maxInProgress = slotCount - Math.max(1, Math.floor(slotCount / 2))
   let doneCount = 0
 
   function createNode(index: number): Node {
@@ -106,7 +105,7 @@ export async function simulate(world: World): Promise<Outcome> {
       random,
       defer: (work) => time.after(0, work),
       slots: { acquire: () => ({ index: 0, bytes: buffer }), release: () => undefined },
-      maxInProgress,
+      maxInProgress: world.maxInProgress,
       origin: createOrigin(pathFrom(undefined, rack, inbound)),
       downloadLimit: 0,
       maxUploads: MAX_UPLOADS,

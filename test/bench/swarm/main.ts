@@ -6,8 +6,17 @@
 //   RATE=40 (Mbit/s) IMAGE_MIB=64 PIECE_KIB=256                   instead of the scale that goes with N
 //   ORIGIN_X=10 (times a node's rate) LEAVE=1 (on completion)     other worlds
 //   RACKS=2 UPLINK=40 (Mbit/s per rack)  ROUNDS=3  LABEL=text  TIMELINE=1  KEEP=1 (logs)  PROFILE=1
+//   JOIN=a,b                                                      earlier runs of these labels in one table
 import { execFileSync } from 'node:child_process'
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { benchImage } from '../image.ts'
@@ -83,18 +92,33 @@ async function runAll(scratch: string): Promise<BenchFigures[]> {
   return figures
 }
 
+function pathOf(label: string | undefined): string {
+  return join(FOLDER, label === undefined ? 'swarm' : `swarm-${label}`)
+}
+
+function save(figures: readonly BenchFigures[]): void {
+  const name = pathOf(setting('LABEL'))
+  writeFileSync(`${name}.json`, `${JSON.stringify(figures, null, 2)}\n`)
+  writeFileSync(`${name}.svg`, plotRuns(figures))
+  console.log(`\n${name}.json and .svg`)
+}
+
+/** Long tables are measured in parts. */
+function joinRuns(labels: readonly string[]): void {
+  const figures = labels.flatMap((label): BenchFigures[] =>
+    JSON.parse(readFileSync(`${pathOf(label)}.json`, 'utf8')),
+  )
+  const rank = (run: BenchFigures) => Object.keys(LEECHERS).indexOf(run.program)
+  figures.sort((a, b) => a.nodeCount - b.nodeCount || rank(a) - rank(b))
+  console.log([HEADER, ...figures.map(formatRow)].join('\n'))
+  save(figures)
+}
+
 async function main(): Promise<void> {
   mkdirSync(FOLDER, { recursive: true })
   const scratch = scratchFolder()
   try {
-    const figures = await runAll(scratch)
-    const name = join(
-      FOLDER,
-      setting('LABEL') === undefined ? 'swarm' : `swarm-${setting('LABEL')}`,
-    )
-    writeFileSync(`${name}.json`, `${JSON.stringify(figures, null, 2)}\n`)
-    writeFileSync(`${name}.svg`, plotRuns(figures))
-    console.log(`\n${name}.json and .svg`)
+    save(await runAll(scratch))
   } finally {
     if (isKept) console.log(`logs and profiles: ${scratch}`)
     else rmSync(scratch, { recursive: true, force: true })
@@ -102,7 +126,10 @@ async function main(): Promise<void> {
 }
 
 const lack = requirements()
-if (lack !== undefined) {
+const labels = setting('JOIN')
+if (labels !== undefined) {
+  joinRuns(labels.split(','))
+} else if (lack !== undefined) {
   console.error(`bench-swarm: ${lack}`)
   process.exitCode = 1
 } else {
