@@ -30,10 +30,12 @@ const OWN_FILES: Readonly<Record<string, string>> = {
   '/etc/passwd': 'root::0:0:root:/root:/bin/sh\n',
   '/etc/group': 'root:x:0:\n',
   '/etc/hostname': 'ironswarm-instance\n',
+  '/etc/profile': 'export PATH=/run/busybox:/usr/sbin:/usr/bin:/sbin:/bin\n',
   '/etc/issue': 'ironswarm test instance \\l: log in as root, no password\n\n',
 }
 
 const OWN_LINKS: Readonly<Record<string, string>> = {
+  '/bin/login': 'busybox', // getty's
   '/bin/sh': 'busybox',
   '/sbin/init': '/bin/busybox',
 }

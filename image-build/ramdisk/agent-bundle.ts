@@ -19,6 +19,18 @@ const REQUIRE =
 
 const FOLDER = 'usr/lib/ironswarm/agent'
 
+/**
+ * Entries that take less of a package than its own: Node reads and compiles whole files at every boot.
+ * Of undici what agent/system/http-client.ts imports; the character sets are node-disk-info's for Windows.
+ */
+const ENTRIES: Readonly<Record<string, string>> = {
+  undici: `
+    exports.Agent = require('undici/lib/dispatcher/agent.js')
+    exports.ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js')
+    exports.buildConnector = require('undici/lib/core/connect.js')`,
+  'iconv-lite': '',
+}
+
 /** In a file that starts a thread: the file it is started from, beside its own or its own. */
 const STARTER = 'new Worker('
 const WORKER_URL = /new URL\((?:'\.\/([\w-]+)\.ts', )?import\.meta\.url\)/g
@@ -43,7 +55,7 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
     minifyWhitespace: true,
     legalComments: 'none',
     banner: { js: REQUIRE },
-    plugins: [workerPlugin],
+    plugins: [workerPlugin, entriesPlugin(project)],
     write: false,
     metafile: true,
     logLevel: 'error',
@@ -94,6 +106,22 @@ const workerPlugin: Plugin = {
       return { contents, loader: 'ts' }
     })
   },
+}
+
+function entriesPlugin(project: string): Plugin {
+  const namespace = 'entry'
+  const filter = new RegExp(`^(${Object.keys(ENTRIES).join('|')})$`)
+  return {
+    name: 'entries',
+    setup: ({ onLoad, onResolve }) => {
+      onResolve({ filter }, ({ path }) => ({ path, namespace }))
+      onLoad({ filter, namespace }, ({ path }) => ({
+        contents: ENTRIES[path] ?? '',
+        loader: 'js',
+        resolveDir: project,
+      }))
+    },
+  }
 }
 
 async function packagesOf(inputs: readonly string[], project: string): Promise<BundledPackage[]> {

@@ -24,14 +24,32 @@ const ESP_PATH = 'boot/grub/efiboot.img'
 const GRUB_CONFIG = 'boot/grub/grub.cfg'
 
 // biome-ignore format: by what they are for
-const GRUB_MODULES = ['iso9660', 'udf', 'fat', 'part_gpt', 'part_msdos', 'search', 'search_fs_file',
-  'configfile', 'normal', 'linux', 'linuxefi', 'echo', 'test', 'all_video', 'gfxterm', 'serial', 'terminal',
-  'boot', 'sleep', 'reboot', 'halt']
+const GRUB_MODULES = ['iso9660', 'udf', 'fat', 'part_gpt', 'part_msdos', 'search', 'search_label',
+  'memdisk', 'tar', 'configfile', 'normal', 'linux', 'linuxefi', 'echo', 'test', 'all_video', 'gfxterm',
+  'serial', 'terminal', 'boot', 'sleep', 'reboot', 'halt']
 
-/** Runs before any configuration: finds the medium by the file that Ironic writes for each node. */
-const FIND_CONFIG = `search --no-floppy --file --set=root /${GRUB_CONFIG}
-set prefix=($root)/boot/grub
-configfile $prefix/grub.cfg
+/** Ironic's name for the ISOs it makes (common/images.py), and ours. */
+const VOLUMES = ['VMEDIA_BOOT_ISO', VOLUME]
+/** What `[DEFAULT]grub_config_path` is by default, and with the loaders of common distributions. */
+const CONFIG_PATHS = [
+  GRUB_CONFIG,
+  ...['BOOT', 'debian', 'ubuntu', 'centos', 'redhat', 'fedora', 'rocky', 'almalinux'].map(
+    (name) => `EFI/${name}/grub.cfg`,
+  ),
+]
+
+/**
+ * The loader's own configuration, in its memory disk: finds the medium by its name, because the ESP of an
+ * instance on the disk may hold files of the same paths, and goes on with what Ironic wrote for the node.
+ */
+const FIND_CONFIG = `${VOLUMES.map(
+  (volume) => `if [ -z "$medium" ]; then search --no-floppy --set=medium --label ${volume}; fi\n`,
+).join('')}set root=$medium
+for path in ${CONFIG_PATHS.map((path) => `/${path}`).join(' ')}; do
+  if [ -f $path ]; then set prefix=($root)/boot/grub; configfile $path; fi
+done
+echo 'ironswarm: no medium with a configuration of GRUB: is grub_config_path one of those in the docs?'
+sleep 60
 `
 
 const CONSOLES = 'console=tty0 console=ttyS0,115200 nomodeset'
@@ -57,11 +75,17 @@ async function makeBootMedia(variant: Variant, parameters: string): Promise<void
 
 /** A FAT file system with GRUB where firmware looks for it. */
 async function makeEsp(path: string, workFolder: string): Promise<void> {
-  const config = join(workFolder, 'find-config.cfg')
   const loader = join(workFolder, 'BOOTX64.EFI')
-  await writeFile(config, FIND_CONFIG)
+  const memory = join(workFolder, 'memory.tar')
+  const folder = join(workFolder, 'memory')
+  const tree = createTree()
+  tree.add(GRUB_CONFIG, fileNode(Buffer.from(FIND_CONFIG)))
+  await writeTree(tree, folder)
   // biome-ignore format: one flag and its value per pair
-  await run(['grub-mkimage', '-O', 'x86_64-efi', '-p', '/boot/grub', '-c', config, '-o', loader,
+  await run(['tar', '--format=ustar', '--sort=name', '--owner=0', '--group=0', '--numeric-owner',
+    `--mtime=@${IMAGE_EPOCH_SECONDS}`, '-C', folder, '-cf', memory, 'boot'])
+  // biome-ignore format: one flag and its value per pair
+  await run(['grub-mkimage', '-O', 'x86_64-efi', '-p', '(memdisk)/boot/grub', '-m', memory, '-o', loader,
     ...GRUB_MODULES])
   const loaderMib = Math.ceil((await stat(loader)).size / MiB)
   await writeFile(path, '')

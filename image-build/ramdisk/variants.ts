@@ -48,6 +48,9 @@ const VIRTUAL = [
   'virtio_scsi',
   'vmw_pvscsi',
   'vmxnet3',
+  // virtual media as a USB drive
+  'usb-storage',
+  'xhci_pci',
 ]
 
 const NETWORK = ['8021q', 'af_packet']
@@ -104,7 +107,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
   vm: {
     name: 'vm',
     prefix: 'ironswarm-vm',
-    kernelPackage: 'linux-image-cloud-amd64',
+    kernelPackage: 'linux-image-amd64',
     hasHardwareTools: false,
     modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK],
     coldplug: ['--subsystem-match=pci', '--subsystem-match=virtio', '--subsystem-match=scsi'],

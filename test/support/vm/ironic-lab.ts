@@ -25,6 +25,8 @@ export interface MachineWish {
   readonly firmware: Firmware
   /** See `Hardware.hasPlainNic`. */
   readonly hasPlainNic?: boolean
+  /** See `Hardware.hasNvme`. */
+  readonly hasNvme?: boolean
 }
 
 export interface EnrolWish {
@@ -174,8 +176,6 @@ const SETTINGS = {
     isolinux_bin: '/usr/lib/ISOLINUX/isolinux.bin',
     ldlinux_c32: '/usr/lib/syslinux/modules/bios/ldlinux.c32',
     esp_image: ESP_IMAGE,
-    // where the loader of that image looks
-    grub_config_path: 'boot/grub/grub.cfg',
   },
   agent: {
     post_deploy_get_power_state_retries: 90,
