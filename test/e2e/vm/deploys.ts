@@ -74,6 +74,16 @@ export async function waitForInstance(
   return { words: words.trim(), console: await machine.serial.text(from) }
 }
 
+/** Logs in at the instance's serial console, as its issue says, and waits for the shell. */
+export async function logIn(machine: QemuMachine): Promise<void> {
+  const from = await machine.serial.end()
+  await machine.type('root\n')
+  const timing = { timeoutMs: INSTANCE_TIMEOUT_MS, from }
+  await machine.serial.waitFor(/# *$/, timing)
+  await machine.type('echo uid=$(id -u)\n')
+  await machine.serial.waitFor(/^uid=0$/m, timing)
+}
+
 /** Bytes of the image by where they came from, as the agent has logged them since `from`. */
 export async function loggedBytes(
   { serial }: QemuMachine,

@@ -39,7 +39,7 @@ describe.skipIf(!canBootMachines())(
         [
           { name: 'uefi-1', firmware: 'uefi', hasPlainNic: true },
           { name: 'bios-1', firmware: 'bios' },
-          { name: 'bios-2', firmware: 'bios' },
+          { name: 'bios-2', firmware: 'bios', hasNvme: true },
           { name: 'bios-3', firmware: 'bios' },
           { name: 'media-bios', firmware: 'bios' },
           { name: 'media-uefi', firmware: 'uefi' },

@@ -3,6 +3,7 @@
 // of booting is offered to the machines. Its end leaves no process behind; logs stay under build/vm.
 import { execFile } from 'node:child_process'
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
@@ -40,7 +41,8 @@ export async function createVmLab(settings: VmSettings, folder: string): Promise
     const { firmware, memoryMib } = settings
     const name = `node-${i + 1}`
     const diskBytes = diskFor(source.image.sizeBytes)
-    const options = { name, folder, accelerator, firmware, tap, memoryMib, diskBytes }
+    const processors = Math.max(1, Math.min(2, Math.floor(availableParallelism() / settings.nodes)))
+    const options = { name, folder, accelerator, firmware, tap, memoryMib, processors, diskBytes }
     machines.push(stack.use(await createQemuMachine(options)))
   }
   const byUuid = new Map(machines.map((machine) => [machine.uuid, machine]))

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { formatBytes, formatRate } from '../../../agent/core/units.ts'
 import type { DeployOutcome } from '../../support/fake-ironic/conductor.ts'
+import { bootTimes, formatBootTimes } from '../../support/vm/boot-times.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { bootFromDisk, createVmLab, type VmLab } from './lab.ts'
 import { createScreen, type Screen } from './screen.ts'
@@ -21,6 +22,8 @@ interface Result {
   /** What is wrong; undefined when the instance runs. */
   readonly fault: string | undefined
   readonly secondsToHeartbeat: number | undefined
+  /** Where the time of the first boot went, in words. */
+  readonly boot: string | undefined
   readonly secondsToReady: number | undefined
 }
 
@@ -74,7 +77,9 @@ async function deployAndBoot(
     bootMode: settings.firmware,
     instanceInfo: settings.isSwarm ? { image_torrent_file: torrentUrl } : {},
   })
-  const result = { machine, outcome, secondsToHeartbeat, secondsToReady: undefined }
+  const times = bootTimes(await machine.serial.text())
+  const boot = times && formatBootTimes(times)
+  const result = { machine, outcome, secondsToHeartbeat, boot, secondsToReady: undefined }
   if (outcome.state !== 'active') return { ...result, fault: outcome.error ?? outcome.state }
   screen.line(machine.name, `deployed in ${outcome.seconds.toFixed(1)} s; boots its disk`)
   await machine.powerOff()
@@ -151,7 +156,7 @@ function summarize(lab: VmLab, results: readonly Result[], seconds: number): boo
   console.log(
     `origin sent ${formatBytes(origin.bytesSent)}, ${(origin.bytesSent / image.sizeBytes).toFixed(2)} × the image`,
   )
-  for (const { machine, outcome, fault, secondsToHeartbeat, secondsToReady } of results) {
+  for (const { machine, outcome, fault, secondsToHeartbeat, boot, secondsToReady } of results) {
     const figures = [
       `first heartbeat ${secondsToHeartbeat?.toFixed(1) ?? '-'} s after power-on`,
       `deploy ${outcome.seconds.toFixed(1)} s`,
@@ -159,6 +164,7 @@ function summarize(lab: VmLab, results: readonly Result[], seconds: number): boo
     ]
     const verdict = fault === undefined ? 'ok    ' : 'FAILED'
     console.log(`  ${machine.name}  ${verdict}  ${figures.join(', ')}${fault ? `; ${fault}` : ''}`)
+    if (boot !== undefined) console.log(`          ${boot}`)
     console.log(`          serial log: ${machine.serial.path}`)
   }
   return good === results.length

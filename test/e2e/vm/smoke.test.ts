@@ -7,6 +7,7 @@ import {
   deploy,
   instanceInfo,
   loggedBytes,
+  logIn,
   report,
   showLogsOnFailure,
 } from './deploys.ts'
@@ -45,6 +46,7 @@ describe.skipIf(!canBootMachines())('an unmodified Ironic and machines that boot
         expect(words).toContain(`firmware=${machine.setup.firmware} hostname=${machine.name}`)
         expect(console).toContain('CONFIG-DRIVE file openstack/latest/meta_data.json')
         expect((await loggedBytes(machine, from)).peers).toBeGreaterThan(0)
+        await logIn(machine)
         await machine.powerOff()
       }),
     )

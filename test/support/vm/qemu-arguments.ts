@@ -12,11 +12,14 @@ export interface Hardware {
   /** Raw file behind the virtio disk. */
   readonly disk: string
   readonly memoryMib: number
+  readonly processors: number
   readonly accelerator: 'kvm' | 'tcg'
   /** Tap device that exists already; undefined: no NIC. */
   readonly tap: string | undefined
   /** True: the NIC has no iPXE of its own and the firmware fetches one by TFTP, as most servers do. */
   readonly hasPlainNic?: boolean
+  /** True: the disk is an NVMe drive instead of a virtio one. */
+  readonly hasNvme?: boolean
 }
 
 export interface Boot {
@@ -56,7 +59,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     '-machine', 'q35',
     '-accel', hardware.accelerator,
     '-cpu', 'max',
-    '-smp', '1',
+    '-smp', String(hardware.processors),
     '-m', String(hardware.memoryMib),
     '-nodefaults',
     '-display', 'none',
@@ -67,7 +70,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     ...firmwareArguments(boot.firmware, files),
     // killing QEMU is pulling the plug of the machine, not of the host: its page cache stays
     '-drive', `file=${hardware.disk},format=raw,if=none,id=disk,cache=unsafe,discard=unmap`,
-    '-device', `virtio-blk-pci,drive=disk,serial=${hardware.name},bootindex=${order.disk}`,
+    '-device', `${hardware.hasNvme ? 'nvme' : 'virtio-blk-pci'},drive=disk,serial=${hardware.name},bootindex=${order.disk}`,
     ...nicArguments(hardware, order.network),
     ...cdromArguments(boot.cdrom, order.cdrom),
     ...secondCdromArguments(boot.secondCdrom),
@@ -116,9 +119,7 @@ function secondCdromArguments(image: string | undefined): string[] {
   // biome-ignore format: one flag and its value per pair
   return [
     '-drive', `if=none,id=cdrom2,media=cdrom,readonly=on,file=${image},format=raw`,
-    // the kernel of the small ramdisk has no driver for the first drive's AHCI, nor for USB
-    '-device', 'virtio-scsi-pci,id=scsi',
-    '-device', 'scsi-cd,drive=cdrom2,bus=scsi.0',
+    '-device', 'ide-cd,drive=cdrom2,bus=ide.1',
   ]
 }
 

@@ -33,7 +33,11 @@ export interface QemuMachineOptions {
   readonly mac?: string
   /** See `Hardware.hasPlainNic`. */
   readonly hasPlainNic?: boolean
+  /** See `Hardware.hasNvme`. */
+  readonly hasNvme?: boolean
   readonly memoryMib?: number
+  /** 1 unless given: without KVM each one that works keeps a processor of the host busy. */
+  readonly processors?: number
   readonly diskBytes?: number
 }
 
@@ -102,9 +106,11 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     mac: options.mac ?? mac,
     disk,
     memoryMib: options.memoryMib ?? 512,
+    processors: options.processors ?? 1,
     accelerator: options.accelerator,
     tap: options.tap,
     hasPlainNic: options.hasPlainNic ?? false,
+    hasNvme: options.hasNvme ?? false,
   }
   const setup: QemuMachine['setup'] = {
     firmware: options.firmware,

@@ -7,6 +7,7 @@ const hardware = {
   mac: '52:54:00:00:00:01',
   disk: '/disk',
   memoryMib: 512,
+  processors: 1,
   accelerator: 'tcg',
   tap: 'tap0',
 } as const
@@ -35,6 +36,13 @@ test('a plain NIC has no iPXE of its own', () => {
     'bootindex=1,romfile=',
   )
   expect(qemuArguments(hardware, boot, files).join(' ')).not.toContain('romfile')
+})
+
+test('the disk is a virtio or an NVMe drive', () => {
+  const boot = { firmware: 'bios', device: 'disk' } as const
+  const disk = 'drive=disk,serial=one,bootindex=1'
+  expect(qemuArguments(hardware, boot, files)).toContain(`virtio-blk-pci,${disk}`)
+  expect(qemuArguments({ ...hardware, hasNvme: true }, boot, files)).toContain(`nvme,${disk}`)
 })
 
 test('the CD drive is there with and without a disc', () => {
