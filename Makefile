@@ -9,7 +9,7 @@ export NODES IMAGE SWARM ORIGIN_RATE
 # vm: how machines boot and how much memory they have, MiB
 export BOOT FIRMWARE MEMORY
 # bench-swarm: how many nodes, which programs, another scale, other worlds
-export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED
+export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED JOIN TRAILING PROFILE KEEP FROM
 
 MODULES := node_modules/.package-lock.json
 BIOME := node_modules/@biomejs/cli-linux-x64/biome
@@ -40,7 +40,7 @@ check: $(MODULES) ## types and lint
 	@$(BIOME) check .
 
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
-	@$(PACKAGES) agent disk-signatures interop ironic
+	@$(PACKAGES) agent disk-signatures interop ironic network-faults
 	@vitest run
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root and apt)
@@ -87,7 +87,7 @@ bench-swarm: $(MODULES) ## N nodes behind shaped links against their bound [N=1,
 	@$(PACKAGES) agent bench
 	@node test/bench/swarm/main.ts
 
-bench-engine: $(MODULES) ## one leecher from one seed over loopback, against libtorrent and aria2c (root)
+bench-engine: $(MODULES) ## one leecher from one seed over loopback, against libtorrent and aria2c [FROM=origin] (root)
 	@$(PACKAGES) agent bench
 	@node test/bench/engine-bench.ts
 

@@ -35,6 +35,10 @@ export const PACKAGE_SETS = {
     purpose: 'what earlier tenants leave on disks',
     packages: ['btrfs-progs', 'cryptsetup-bin', 'e2fsprogs', 'lvm2'],
   },
+  'network-faults': {
+    purpose: 'networks that lose packets',
+    packages: ['iproute2', 'nftables', 'util-linux'],
+  },
   interop: {
     purpose: 'other BitTorrent programs to deploy from',
     packages: ['aria2', 'mktorrent', 'python3-libtorrent', 'transmission-cli'],

@@ -148,6 +148,31 @@ test('without any tracker alive each node falls back to the origin', async () =>
   expect(origin.bytesSent).toBe(2 * image.length)
 })
 
+const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n'
+const DEAD_TRACKERS: [string, () => Promise<string>][] = [
+  ['refuses', async () => `http://127.0.0.1:${await freePort()}/announce`],
+  ['never answers', () => badTracker(() => undefined)],
+  ['knows nothing', () => badTracker((socket) => socket.end(NOT_FOUND))],
+]
+
+test.each(DEAD_TRACKERS)(
+  'a tracker that %s is not missed while another one is alive',
+  async (_name, open) => {
+    const { metainfo } = await torrentOf(image)
+    const good = keep(await startTracker())
+    const trackers = [await open(), good.url]
+    const seed = node({
+      metainfo,
+      trackers,
+      onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    })
+    const leech = node({ metainfo, trackers })
+    await leech.delivered
+    expect(sha256(leech.disk)).toBe(sha256(image))
+    expect(seed.writtenBytes()).toBe(0)
+  },
+)
+
 test('a tracker that comes up late is found', async () => {
   const { metainfo } = await torrentOf(image)
   const port = await freePort()
@@ -178,6 +203,50 @@ test('the origin dies in mid-way while a peer has everything', async () => {
   })
   await leech.delivered
   expect(sha256(leech.disk)).toBe(sha256(image))
+})
+
+test('the origin dies at 30 % for good and nobody else has the image: a clear error, nothing is lost', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const origin = await serve({ delayMs: 100 })
+  const trackers = [tracker.url]
+  const limits = { stallTimeoutMs: 2500 }
+  const nodes = [0, 1].map(() => node({ metainfo, trackers, originUrls: [origin.url], limits }))
+  const parts = () => nodes.map((each) => each.coverage.coveredBytes)
+  await until(() => Math.min(...parts()) > 0.3 * image.length, '30 %')
+  await origin.goDown()
+  for (const each of nodes) {
+    await expect(each.delivered).rejects.toMatchObject({
+      type: 'SwarmStalledError',
+      kind: 'source',
+    })
+    expect(each.coverage.isComplete).toBe(false)
+  }
+  // they have shared what there was
+  const [first, second] = nodes as [TestNode, TestNode]
+  expect(first.coverage.coveredBytes).toBe(second.coverage.coveredBytes)
+  // what comes next, HTTP, goes on from here
+  for (const { coverage, disk } of nodes) {
+    const expected = image.slice()
+    for (const { offset, length } of coverage.missing()) expected.fill(0, offset, offset + length)
+    expect(sha256(disk)).toBe(sha256(expected))
+  }
+})
+
+test('an origin with wrong bytes in one place is no harm while a peer has them right', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const origin = await serve({ corruptAt: 200_000 })
+  const common = { metainfo, trackers: [tracker.url] }
+  const nodes = [0, 1].map(() => node({ ...common, originUrls: [origin.url], mode: 'require' }))
+  const wrongPiece = Math.floor(200_000 / metainfo.pieceLength) * metainfo.pieceLength
+  await until(() => nodes.every(({ coverage }) => coverage.coveredBytes > MiB), 'a MiB')
+  node({ ...common, onDisk: { range: { offset: 0, length: image.length }, bytes: image } })
+  for (const each of nodes) {
+    await each.delivered
+    expect(each.coverage.has({ offset: wrongPiece, length: metainfo.pieceLength })).toBe(true)
+    expect(sha256(each.disk)).toBe(sha256(image))
+  }
 })
 
 test('the origin is away for a while and nobody else has the image', async () => {
@@ -271,7 +340,7 @@ test('several peers gone at once leave no piece behind', async () => {
   expect(sha256(second.disk)).toBe(sha256(image))
 })
 
-test('a node killed with SIGKILL in mid-way costs the others only a hand-over', async () => {
+test('half of the nodes killed with SIGKILL in mid-way cost the others only a hand-over', async () => {
   const folder = keep(await createFolder())
   const { torrentFile, metainfo } = await torrentOf(image)
   const torrent = await folder.write('image.torrent', torrentFile)
@@ -279,9 +348,9 @@ test('a node killed with SIGKILL in mid-way costs the others only a hand-over', 
   const origin = await serve({ delayMs: 100 })
   const common = { trackers: [tracker.url], originUrls: [origin.url] }
   const survivors = [0, 1].map(() => node({ metainfo, ...common }))
-  const victim = keep(startNodeProcess({ torrent, ...common }))
-  await victim.half
-  victim.child.kill('SIGKILL')
+  const victims = [0, 1].map(() => keep(startNodeProcess({ torrent, ...common })))
+  await Promise.all(victims.map((victim) => victim.half))
+  for (const victim of victims) victim.child.kill('SIGKILL')
   await Promise.all(survivors.map((each) => each.delivered))
   for (const each of survivors) expect(sha256(each.disk)).toBe(sha256(image))
 })

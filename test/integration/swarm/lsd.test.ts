@@ -1,10 +1,7 @@
-import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { stopChild } from '../../support/processes.ts'
 import { imageBytes, MiB, sha256, torrentOf, until } from './lab.ts'
 import { canMakeNetworks, createLabNetwork, type LabMachine, runOn } from './namespaces.ts'
-import { createFolder, startNodeProcess } from './node-processes.ts'
+import { createFolder, startNodeProcess, startOriginProcess } from './node-processes.ts'
 
 const resources: AsyncDisposable[] = []
 const keep = <T extends AsyncDisposable>(resource: T): T => {
@@ -28,28 +25,12 @@ async function prepare(options: { isPrivate?: boolean } = {}) {
   }
 }
 
-/** The origin on a machine of the network; resolves to its url. */
-async function startOrigin(machine: LabMachine, path: string, rate: number): Promise<string> {
-  const script = join(import.meta.dirname, 'origin-process.ts')
-  const argv = [process.execPath, script, path, machine.address, String(rate)]
-  const [command, ...args] = [...machine.on, ...argv] as [string, ...string[]]
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  keep({ [Symbol.asyncDispose]: () => stopChild(child) })
-  return await new Promise<string>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      const url = /^url (.*)$/m.exec(text)?.[1]
-      if (url !== undefined) resolve(url)
-    })
-    child.once('close', () => reject(new Error('the origin ended')))
-  })
-}
-
 describe.runIf(canMakeNetworks())('local service discovery', () => {
   test('with every tracker dead, nodes of one subnet share what one of them gets', async () => {
     const network = keep(createLabNetwork(2))
     const [first, second] = network.machines as [LabMachine, LabMachine]
     const { torrent, path } = await prepare()
-    const url = await startOrigin(first, path, MiB / 2)
+    const { url } = keep(await startOriginProcess(first, path, MiB / 2))
     const trackers = [`http://${first.address}:1/announce`, `udp://${second.address}:1/announce`]
     const nearby = { lsd: 'auto', rack: null } as const
     const common = { torrent, trackers, nearby, mode: 'require' } as const
@@ -77,7 +58,7 @@ describe.runIf(canMakeNetworks())('local service discovery', () => {
     const network = keep(createLabNetwork(1))
     const [machine] = network.machines as [LabMachine]
     const { torrent, path } = await prepare(kind)
-    const url = await startOrigin(machine, path, 64 * MiB)
+    const { url } = keep(await startOriginProcess(machine, path, 64 * MiB))
     const nearby = { lsd, rack: null }
     const node = keep(startNodeProcess({ torrent, nearby, originUrls: [url] }, machine))
     await node.done

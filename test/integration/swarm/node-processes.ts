@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stopChild } from '../../support/processes.ts'
 import type { LabMachine } from './namespaces.ts'
 import type { NodeSettings } from './node-process.ts'
 
@@ -34,6 +35,42 @@ export async function createFolder(): Promise<
       return path
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  }
+}
+
+export interface OriginProcess extends AsyncDisposable {
+  readonly url: string
+  /** Up to a tenth of a second ago. */
+  sentBytes(): number
+}
+
+/** The test origin on a machine of a laboratory network. @param rate bytes per second */
+export async function startOriginProcess(
+  machine: LabMachine,
+  imagePath: string,
+  rate: number,
+): Promise<OriginProcess> {
+  const script = join(import.meta.dirname, 'origin-process.ts')
+  const argv = [process.execPath, script, imagePath, machine.address, String(rate)]
+  const [command, ...args] = [...machine.on, ...argv] as [string, ...string[]]
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let tail = ''
+  let sentBytes = 0
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      tail = (tail + text).slice(-1000)
+      sentBytes = Number([...tail.matchAll(/^sent (\d+)\n/gm)].at(-1)?.[1] ?? sentBytes)
+      const found = /^url (.*)\n/m.exec(tail)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+    child.once('close', () => reject(new Error('the origin ended')))
+  })
+  return {
+    url,
+    sentBytes: () => sentBytes,
+    [Symbol.asyncDispose]: async () => {
+      await stopChild(child)
+    },
   }
 }
 
