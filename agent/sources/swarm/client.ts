@@ -11,9 +11,12 @@ import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from '.
 import { adaptWire } from './library-wire.ts'
 import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
 import { isFar, isNeighbour, RACK_KEY } from './neighbours.ts'
-import { PeerBook } from './peer-book.ts'
+import { isIronswarm, PeerBook } from './peer-book.ts'
 import type { NearbyOptions } from './protocol.ts'
 import type { BlockRequest } from './upload-gate.ts'
+
+/** The extended handshake follows the first one at once. */
+const HANDSHAKE_MS = 1000
 
 export interface SwarmClientOptions {
   /** A .torrent with the merged trackers. */
@@ -203,8 +206,27 @@ function meet(
       strangers.delete(wire)
       options.onWire(adapted, () => isElsewhere)
     })
-  if (torrent.ready) introduce()
-  else torrent.on('ready', introduce)
+  const introduceWhenReady = () => {
+    if (torrent.ready) introduce()
+    else torrent.on('ready', introduce)
+  }
+  // its rack decides what is asked of it first
+  if (rack !== null && isIronswarm(wire.peerId)) afterHandshake(wire, introduceWhenReady)
+  else introduceWhenReady()
+}
+
+/** Calls `next` once: after the extended handshake (BEP 10), or when it has not come for a while. */
+function afterHandshake(wire: LibraryWire, next: () => void): void {
+  let isDone = false
+  const go = () => {
+    if (isDone) return
+    isDone = true
+    clearTimeout(timer)
+    next()
+  }
+  const timer = setTimeout(go, HANDSHAKE_MS)
+  wire.once('extended', go)
+  wire.once('close', () => clearTimeout(timer))
 }
 
 function discoverLocally(

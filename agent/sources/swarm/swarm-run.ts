@@ -103,7 +103,8 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   function onLost(error: AgentError): void {
     if (isClosed) return
     earlier = figures()
-    restarts += 1
+    // one that never said a word has cost a minute, and will hardly do better
+    restarts += host.isUp ? 1 : 2
     if (restarts > MAX_RESTARTS) {
       isClosed = true
       options.onFailure(error)

@@ -74,6 +74,20 @@ test('a worker that hangs is replaced', async () => {
   expect(sha256(hanging.disk)).toBe(sha256(image))
 })
 
+test('a worker that never starts is tried twice, then the delivery ends', async () => {
+  const { metainfo, origin } = await serve(4)
+  const lines: string[] = []
+  const mute = node({
+    metainfo,
+    originUrls: [origin.url],
+    worker: { script: new URL('data:text/javascript,setInterval(() => 0, 1000)'), startMs: 300 },
+    onLog: (line) => lines.push(line),
+  })
+  await expect(mute.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })
+  await expect(mute.delivered).rejects.toThrow(/has not started/)
+  expect(lines.filter((line) => line.includes('swarm worker restarted'))).toHaveLength(1)
+})
+
 test('a tracker whose answers make no sense does not crash the worker', async () => {
   const { image, metainfo, origin } = await serve(28)
   const answers = [

@@ -1,0 +1,52 @@
+import { afterEach, expect, test } from 'vitest'
+import {
+  imageBytes,
+  MiB,
+  type NodeOptions,
+  sha256,
+  startNode,
+  startTracker,
+  type TestNode,
+  torrentOf,
+  until,
+} from './lab.ts'
+
+const resources: AsyncDisposable[] = []
+const keep = <T extends AsyncDisposable>(resource: T): T => {
+  resources.push(resource)
+  return resource
+}
+afterEach(async () => {
+  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
+})
+
+const image = imageBytes(3 * MiB)
+const node = (options: NodeOptions): TestNode => keep(startNode(options))
+const everything = { onDisk: { range: { offset: 0, length: image.length }, bytes: image } }
+const rack = (name: string | null) => ({ nearby: { lsd: 'off', rack: name } }) as const
+
+test.each([
+  ['another rack is not asked for what the own one has', 'b', 1.5 * MiB, 0, MiB / 4],
+  ['without a name the subnet decides, and both are asked', null, MiB / 2, MiB / 4, image.length],
+] as const)('%s', async (_name, farRack, uploadLimit, least, most) => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = keep(await startTracker())
+  const common = { metainfo, trackers: [tracker.url] }
+  // slow enough for the far one to get its chance
+  const limits = { uploadLimit }
+  const near = node({ ...common, ...everything, ...rack('a'), limits })
+  await near.delivered
+  const leech = node({ ...common, ...rack('a') })
+  await until(() => leech.coverage.coveredBytes > 0, 'the first piece')
+  const far = node({ ...common, ...everything, ...rack(farRack) })
+  await leech.delivered
+  expect(sha256(leech.disk)).toBe(sha256(image))
+  await until(() => leech.source.stats().peers === 2, 'the third connection')
+  // the last figures come with the next pulse
+  await until(
+    () => near.source.stats().uploadedBytes + far.source.stats().uploadedBytes >= image.length,
+    'the figures',
+  )
+  expect(far.source.stats().uploadedBytes).toBeGreaterThanOrEqual(least)
+  expect(far.source.stats().uploadedBytes).toBeLessThan(most)
+})
