@@ -10,8 +10,9 @@ import type { TokenBucket } from './token-bucket.ts'
 
 /** Without free pieces or memory a block is asked for twice after this long. */
 const DUPLICATE_AFTER_MS = 1500
-/** In the end-game a peer with fewer requests than this may duplicate another's. */
-const ENDGAME_IDLE_REQUESTS = 4
+/** In the end-game a peer with fewer requests than this may duplicate another's that is this old. */
+const ENDGAME_IDLE_REQUESTS = 2
+const ENDGAME_AFTER_MS = 200
 
 export interface RequestSchedulerDeps {
   readonly board: PieceBoard
@@ -118,7 +119,7 @@ export class RequestScheduler {
     const isEndgame = this.#deps.board.rarity.size === 0
     if (peer.isSnubbed || (isEndgame && peer.pending.size >= ENDGAME_IDLE_REQUESTS))
       return undefined
-    const latest = this.#deps.now() - (isEndgame ? 0 : DUPLICATE_AFTER_MS)
+    const latest = this.#deps.now() - (isEndgame ? ENDGAME_AFTER_MS : DUPLICATE_AFTER_MS)
     for (const partial of this.#deps.work.partials.values()) {
       if (!this.#mayAsk(peer, partial)) continue
       const isPending = (each: number) => peer.pending.has(this.#key(partial, each))

