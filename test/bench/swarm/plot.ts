@@ -3,7 +3,7 @@
 // logarithmic on both axes. Plain SVG, no library.
 import type { RunFigures } from './run.ts'
 
-const PANEL = { width: 420, height: 320, left: 56, top: 40, gap: 40 }
+const PANEL = { width: 420, height: 320, left: 56, right: 24, top: 40, gap: 40 }
 const COLOURS: Readonly<Record<string, string>> = {
   ironswarm: '#c0392b',
   http: '#7f8c8d',
@@ -19,7 +19,7 @@ interface Point {
 }
 
 export function plotRuns(runs: readonly RunFigures[]): string {
-  const width = 2 * (PANEL.left + PANEL.width) + PANEL.gap
+  const width = 2 * (PANEL.left + PANEL.width) + PANEL.gap + PANEL.right
   const height = PANEL.top + PANEL.height + 60
   const last = (run: RunFigures) => (run.seconds.at(-1) ?? Number.NaN) / run.boundSeconds
   return [
