@@ -36,13 +36,15 @@ export interface CreateTorrentOptions {
   onProgress?(doneBytes: number, totalBytes: number): void
 }
 
+/** Of 90 nodes each owns 30 or so; with 768 of 4 MiB a swarm of 90 takes half as long again (docs/benchmarks.md). */
+const WANTED_PIECES = 3072
+
 /**
- * The piece length for an image: about 1024 pieces, so that a swarm of 50 nodes has 20 each, within
- * 256 KiB (below it messages cost more than bytes) and 4 MiB (above it memory does); beyond 64 Ki
- * pieces as large as it takes.
+ * The piece length for an image: 1536 to 3072 pieces, but none below 256 KiB (messages cost more than
+ * bytes there) and none above 4 MiB (memory does); beyond 64 Ki pieces as large as it takes.
  */
 export function defaultPieceLength(lengthBytes: number): number {
-  const wanted = Math.min(lengthBytes / 1024, 4 * MiB)
+  const wanted = Math.min(lengthBytes / WANTED_PIECES, 4 * MiB)
   let pieceLength = 256 * KiB
   while (pieceLength < wanted || lengthBytes / pieceLength > 64 * KiB) pieceLength *= 2
   return Math.min(pieceLength, MAX_PIECE_BYTES)

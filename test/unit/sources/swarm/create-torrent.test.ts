@@ -54,8 +54,9 @@ test('an image that ends early, or an unfit piece length, is an error that says 
 test('piece lengths keep the number of pieces between what a swarm and a table can bear', () => {
   expect(defaultPieceLength(1)).toBe(256 * KiB)
   expect(defaultPieceLength(256 * 1024 * KiB)).toBe(256 * KiB)
-  expect(defaultPieceLength(2 * GiB)).toBe(2048 * KiB)
-  expect(defaultPieceLength(4 * GiB)).toBe(4096 * KiB)
+  expect(defaultPieceLength(2 * GiB)).toBe(1024 * KiB)
+  expect(defaultPieceLength(3 * GiB)).toBe(1024 * KiB)
+  expect(defaultPieceLength(4 * GiB)).toBe(2048 * KiB)
   expect(defaultPieceLength(16 * GiB)).toBe(4096 * KiB)
   expect(defaultPieceLength(300 * GiB)).toBe(8192 * KiB)
   expect(defaultPieceLength(4000 * GiB)).toBe(16_384 * KiB)
