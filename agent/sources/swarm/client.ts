@@ -71,7 +71,10 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
     webSeeds: false,
     secure: 0,
     utPex: true, // switched off by the library for private torrents (BEP 27)
-    tracker: { getAnnounceOpts: options.figures, wrtc: false },
+    tracker: {
+      getAnnounceOpts: () => ({ ...options.figures(), numwant: options.maxConns }),
+      wrtc: false,
+    },
   }) as LibraryClient
   let fail: (error: Error) => void = options.onFailure
   const failure = new Promise<never>((_, reject) => {

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { createAnnouncer } from './announcer.ts'
 import { createArena } from './arena.ts'
 import { openSwarmClient } from './client.ts'
+import { MAX_CONNS, MAX_UPLOADS } from './connection-limits.ts'
 import { type EngineNews, SwarmEngine } from './engine/engine.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import { createTokenBucket } from './engine/token-bucket.ts'
@@ -16,9 +17,6 @@ import type { BlockRequest } from './upload-gate.ts'
 
 const TICK_MS = 250
 const PULSE_MS = 500
-/** No tit-for-tat: everybody interested is served up to this many. */
-const MAX_UPLOADS = 50
-const MAX_CONNS = 55
 /** Time for `stopped` to reach the trackers. */
 const CLOSE_MS = 2000
 

@@ -16,6 +16,7 @@ const MiB = 1024 * 1024
 const BLOCK_BYTES = 16 * 1024
 /** Ethernet, IP and TCP headers with timestamps, 1448 of 1514 bytes, and the other direction's ACKs. */
 const PAYLOAD_SHARE = 0.94
+const PROGRESS_MS = 10_000
 
 interface Case {
   readonly name: string
@@ -29,7 +30,7 @@ interface Case {
 const CASES: readonly Case[] = [
   { name: 'bench', nodeCount: 8, imageMib: 64, pieceKib: 256, mbit: 40, grain: 0 },
   { name: 'bench', nodeCount: 16, imageMib: 32, pieceKib: 128, mbit: 20, grain: 0 },
-  { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 4096, mbit: 1000, grain: 32 },
+  { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 1024, mbit: 1000, grain: 8 },
   { name: 'large', nodeCount: 1000, imageMib: 3072, pieceKib: 4096, mbit: 1000, grain: 8 },
 ]
 
@@ -108,6 +109,22 @@ function printTimeline({ timeline }: Outcome): void {
   }
 }
 
+/** A line every ten seconds of real time: thousand nodes take minutes. */
+function createProgress(name: string): NonNullable<World['onProgress']> {
+  const begun = performance.now()
+  let shownMs = begun
+  return (seconds, received) => {
+    const nowMs = performance.now()
+    if (nowMs - shownMs < PROGRESS_MS) return
+    shownMs = nowMs
+    const leftS = ((nowMs - begun) / 1000) * (1 / received - 1)
+    console.error(
+      `${name}: ${seconds.toFixed(1)} s of its time, ${(received * 100).toFixed(0)} % received, ` +
+        `about ${leftS.toFixed(0)} s to go`,
+    )
+  }
+}
+
 async function run(given: Case, seed: number): Promise<void> {
   const blocksPerPiece = (given.pieceKib * 1024) / BLOCK_BYTES
   // a coarser grain: bytes and rates shrink alike, so times stay
@@ -134,6 +151,7 @@ async function run(given: Case, seed: number): Promise<void> {
     latencyMs: Number(setting('LATENCY_MS') ?? 0.2),
     startSpreadMs: Number(setting('START_MS') ?? 300),
     limitMs: 20_000 * bound,
+    onProgress: createProgress(given.name),
   }
   const begun = performance.now()
   const outcome = await simulate(world)

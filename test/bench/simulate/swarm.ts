@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm of the agent's own engines over simulated links in virtual time: who is connected to
 // whom, the origin, the disks. The engine decides everything else.
+import { MAX_CONNS, MAX_UPLOADS } from '../../../agent/sources/swarm/connection-limits.ts'
 import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
 import type { Origin } from '../../../agent/sources/swarm/engine/peer-wire.ts'
 import { Connection, Pipe, Sender } from './links.ts'
@@ -27,6 +28,8 @@ export interface World {
   /** Nodes are ready at some moment within this span. */
   readonly startSpreadMs: number
   readonly limitMs: number
+  /** Called twice a virtual second; `received` is the share of all bytes that all nodes want. */
+  readonly onProgress?: (seconds: number, received: number) => void
 }
 
 export interface Outcome {
@@ -51,8 +54,6 @@ export interface Moment {
 
 /** The agent's own figures (session.ts). */
 const TICK_MS = 250
-const MAX_UPLOADS = 50
-const MAX_CONNS = 55
 /** A tracker's answer and a handshake. */
 const INTRODUCTION_MS = 30
 /** fdatasync is not awaited: a write is a copy into the disk's queue. */
@@ -238,6 +239,8 @@ export async function simulate(world: World): Promise<Outcome> {
       received: share(now.received - carried.received, all),
     })
     Object.assign(carried, now)
+    const wanted = nodes.length * world.pieceCount * world.pieceLength
+    world.onProgress?.(time.now / 1000, Math.min(1, now.received / wanted))
     time.after(LOOK_MS, look)
   }
   time.after(LOOK_MS, look)
