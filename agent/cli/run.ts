@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm run`: the order in which the agent comes up (contract 1.5), from configuration to the
 // point where it serves. serve.ts owns what comes after.
+import { existsSync } from 'node:fs'
 import { hostname, uptime } from 'node:os'
 import type { Command } from 'commander'
 import { applyLookupOverrides } from '../config/lookup-overrides.ts'
@@ -23,6 +24,9 @@ import { serve } from './serve.ts'
 /** Contract 1.5 step 6: how long to wait for a network interface, and how often to look. */
 const INTERFACE_WAIT_MS = 60_000
 const INTERFACE_POLL_MS = 5000
+/** Longer than the ramdisk itself waits for devices and network together. */
+const START_AFTER_WAIT_MS = 180_000
+const START_AFTER_POLL_MS = 25
 const REFRESH_SECONDS = 10
 /** A rescue image is running: the agent must leave the machine alone (contract 1.5 step 9, 5.7). */
 const RESCUED_FILE = '/etc/.rescued'
@@ -33,6 +37,7 @@ const RESCUED_FILE = '/etc/.rescued'
  */
 export async function runAgent(line: CommandLine, command: Command): Promise<void> {
   const { signal } = line
+  await machineReady(line, command.getOptionValue('startAfter'))
   const startedAt = line.now() / 1000
   const recent = createRecentLines(MiB)
   const context = await openContext(line, command, { reader: 'journal', copyTo: recent })
@@ -88,6 +93,18 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
     await untilAborted(signal)
   }
   log.info({ reason: end.reason }, 'agent ended')
+}
+
+/**
+ * In a ramdisk the agent is loaded while devices and network come up; their settings, among them files of
+ * virtual media, are read once the file of --start-after is there.
+ */
+async function machineReady({ signal, loadExtensions }: CommandLine, path: unknown): Promise<void> {
+  if (typeof path !== 'string') return
+  // what fails here fails again when it is needed, and is reported there
+  await loadExtensions().catch(() => undefined)
+  const deadline = performance.now() + START_AFTER_WAIT_MS
+  while (!existsSync(path) && performance.now() < deadline) await sleep(START_AFTER_POLL_MS, signal)
 }
 
 /** Undefined without any URL: the agent then serves its API and heartbeats to nobody (contract 1.5). */

@@ -2,14 +2,13 @@
 // Owns where the time of a boot goes, from the kernel's start to the first heartbeat, as the serial
 // console tells it: the kernel's clock up to the agent, the agent's log lines from there.
 
-/** Stages in the order they come; each ends with its mark. Seconds since the kernel's start. */
+/** Stages in the order they come; each ends with its mark. Node loads from `init` on, beside the others. */
 const KERNEL_MARKS: readonly (readonly [stage: string, mark: RegExp])[] = [
   ['kernel', /Run \/init as init process/],
   ['root', /ironswarm: init$/],
   ['drivers', /ironswarm: drivers$/],
   ['devices', /ironswarm: devices$/],
   ['network', /ironswarm: network(:|$)/],
-  ['supervisor', /ironswarm: agent starts$/],
 ]
 const AGENT_MARKS: readonly (readonly [stage: string, message: string])[] = [
   ['Node', 'agent started'],

@@ -5,10 +5,10 @@ const SERIAL = `SeaBIOS
 [    0.000000] Linux version 6.1.0
 [    2.300000] Run /init as init process
 [    2.700000] ironswarm: init
+[    2.800000] ironswarm: agent starts
 [    3.700000] ironswarm: drivers
 [    5.000000] ironswarm: devices
 [    5.250000] ironswarm: network: enp0s2
-[    5.300000] ironswarm: agent starts
 {"level":"info","time":"2026-11-21T12:00:08.000Z","uptime_s":8.5,"msg":"agent started"}
 {"level":"info","time":"2026-11-21T12:00:09.000Z","msg":"look the node up started"}
 {"level":"info","time":"2026-11-21T12:00:09.500Z","msg":"look the node up finished"}
@@ -23,7 +23,7 @@ describe('where the time of a boot goes', () => {
     expect(times?.seconds).toBeCloseTo(11.1)
     expect(times && formatBootTimes(times)).toBe(
       "first heartbeat 11.1 s after the kernel's start: kernel 2.3, root 0.4, drivers 1.0, devices 1.3, " +
-        'network 0.3, supervisor 0.0, Node 3.2, hardware 1.0, look-up 0.5, API 1.0, heartbeat 0.1',
+        'network 0.3, Node 3.3, hardware 1.0, look-up 0.5, API 1.0, heartbeat 0.1',
     )
   })
 
