@@ -31,7 +31,7 @@ const CASES: readonly Case[] = [
   { name: 'bench', nodeCount: 8, imageMib: 64, pieceKib: 256, mbit: 40, grain: 0 },
   { name: 'bench', nodeCount: 16, imageMib: 32, pieceKib: 128, mbit: 20, grain: 0 },
   { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 1024, mbit: 1000, grain: 8 },
-  { name: 'large', nodeCount: 1000, imageMib: 3072, pieceKib: 4096, mbit: 1000, grain: 8 },
+  { name: 'large', nodeCount: 1000, imageMib: 1024, pieceKib: 1024, mbit: 1000, grain: 4 },
 ]
 
 function casesOf(nodes: string | undefined): readonly Case[] {
