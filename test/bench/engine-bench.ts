@@ -25,7 +25,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createTorrent } from '../../agent/sources/swarm/create-torrent.ts'
 import { stopChild } from '../support/processes.ts'
 import { benchImage } from './image.ts'
-import { setting } from './settings.ts'
+import { numberSetting, setting } from './settings.ts'
 import type { Result } from './swarm/gate.ts'
 import { isLeecher, LEECHERS, type LeecherName } from './swarm/leechers.ts'
 import { createNamespace } from './swarm/namespace.ts'
@@ -34,9 +34,9 @@ import { usageOf } from './swarm/usage.ts'
 
 const MiB = 1024 * 1024
 const FOLDER = resolve('build/bench')
-const IMAGE_BYTES = Number(setting('IMAGE_MIB') ?? 2048) * MiB
-const PIECE_BYTES = Number(setting('PIECE_KIB') ?? 4096) * 1024
-const ROUNDS = Number(setting('ROUNDS') ?? 3)
+const IMAGE_BYTES = numberSetting('IMAGE_MIB', 2048) * MiB
+const PIECE_BYTES = numberSetting('PIECE_KIB', 4096) * 1024
+const ROUNDS = numberSetting('ROUNDS', 3)
 const isFromOrigin = setting('FROM') === 'origin'
 const programs = (
   setting('PEERS') ?? (isFromOrigin ? 'ironswarm,http' : 'ironswarm,libtorrent,aria2')

@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { arenaShape } from '../../../agent/sources/swarm/arena.ts'
-import { setting } from '../settings.ts'
+import { countsSetting, numberSetting, setting } from '../settings.ts'
 import { fluidBoundSeconds, type RunFigures, type Scale } from '../swarm/run.ts'
 import { type Outcome, simulate, type World } from './swarm.ts'
 
@@ -36,13 +36,13 @@ const CASES: readonly Case[] = [
 
 function casesOf(nodes: string | undefined): readonly Case[] {
   if (nodes === undefined) return CASES
-  return nodes.split(',').map((count) => ({
+  return countsSetting('NODES', nodes).map((nodeCount) => ({
     name: 'given',
-    nodeCount: Number(count),
-    imageMib: Number(setting('IMAGE_MIB') ?? 1024),
-    pieceKib: Number(setting('PIECE_KIB') ?? 1024),
-    mbit: Number(setting('RATE') ?? 1000),
-    grain: Number(setting('GRAIN') ?? 0),
+    nodeCount,
+    imageMib: numberSetting('IMAGE_MIB', 1024),
+    pieceKib: numberSetting('PIECE_KIB', 1024),
+    mbit: numberSetting('RATE', 1000),
+    grain: numberSetting('GRAIN', 0),
   }))
 }
 
@@ -79,9 +79,9 @@ function measured(given: Case): number | undefined {
         scale.imageBytes === given.imageMib * MiB &&
         scale.pieceBytes === given.pieceKib * 1024
       const isSameWorld =
-        scale.originFactor === Number(setting('ORIGIN_X') ?? 1) &&
+        scale.originFactor === numberSetting('ORIGIN_X', 1) &&
         scale.isLeaving === (setting('LEAVE') === '1') &&
-        scale.racks === Number(setting('RACKS') ?? 1)
+        scale.racks === numberSetting('RACKS', 1)
       return program === 'ironswarm' && isSameSize && isSameWorld && scale.rate === given.mbit * 1e6
     })
     .map(({ seconds, boundSeconds }) => (seconds.at(-1) ?? Number.NaN) / boundSeconds)
@@ -129,11 +129,11 @@ async function run(given: Case, seed: number): Promise<void> {
   const blocksPerPiece = (given.pieceKib * 1024) / BLOCK_BYTES
   // a coarser grain: bytes and rates shrink alike, so times stay
   const shrink = given.grain > 0 ? Math.max(1, blocksPerPiece / given.grain) : 1
-  const originFactor = Number(setting('ORIGIN_X') ?? 1)
+  const originFactor = numberSetting('ORIGIN_X', 1)
   const imageBytes = given.imageMib * MiB
   const rate = given.mbit * 1e6
-  const racks = Number(setting('RACKS') ?? 1)
-  const uplink = Number(setting('UPLINK') ?? given.mbit) * 1e6
+  const racks = numberSetting('RACKS', 1)
+  const uplink = numberSetting('UPLINK', given.mbit) * 1e6
   const bound = fluidBoundSeconds({ nodeCount: given.nodeCount, imageBytes, rate, originFactor })
   const payload = (bits: number) => (bits / 8 / shrink) * PAYLOAD_SHARE
   const pieceCount = Math.ceil(imageBytes / (given.pieceKib * 1024))
@@ -148,8 +148,8 @@ async function run(given: Case, seed: number): Promise<void> {
     uplinkRate: payload(uplink),
     isLeaving: setting('LEAVE') === '1',
     seed,
-    latencyMs: Number(setting('LATENCY_MS') ?? 0.2),
-    startSpreadMs: Number(setting('START_MS') ?? 300),
+    latencyMs: numberSetting('LATENCY_MS', 0.2),
+    startSpreadMs: numberSetting('START_MS', 300),
     limitMs: 20_000 * bound,
     onProgress: createProgress(given.name),
   }
@@ -164,7 +164,7 @@ console.log(
   'case          N  bound s   last ÷  median  spread  origin×  dup % uplinks×    took    steps',
 )
 for (const given of casesOf(setting('NODES'))) {
-  for (let seed = 1; seed <= Number(setting('ROUNDS') ?? 1); seed++) {
-    await run(given, seed + Number(setting('SEED') ?? 0))
+  for (let seed = 1; seed <= numberSetting('ROUNDS', 1); seed++) {
+    await run(given, seed + numberSetting('SEED', 0))
   }
 }

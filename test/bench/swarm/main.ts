@@ -20,7 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { benchImage } from '../image.ts'
-import { setting } from '../settings.ts'
+import { countsSetting, numberSetting, setting } from '../settings.ts'
 import { isLeecher, LEECHERS, type LeecherName } from './leechers.ts'
 import { plotRuns } from './plot.ts'
 import { formatRow, formatTimeline, HEADER } from './report.ts'
@@ -29,9 +29,9 @@ import { type RunFigures, runOnce, type Scale } from './run.ts'
 const MiB = 1024 * 1024
 const FOLDER = resolve('build/bench')
 
-const counts = (setting('N') ?? '1,2,4,8').split(',').map(Number)
+const counts = countsSetting('N', '1,2,4,8')
 const programs = (setting('PEERS') ?? Object.keys(LEECHERS).join(',')).split(',')
-const rounds = Number(setting('ROUNDS') ?? 1)
+const rounds = numberSetting('ROUNDS', 1)
 const isKept = setting('KEEP') === '1'
 
 type BenchFigures = RunFigures & { readonly scale: Scale }
@@ -43,12 +43,12 @@ function scaleOf(nodeCount: number): Scale {
   const uplink = setting('UPLINK')
   return {
     nodeCount,
-    imageBytes: Number(setting('IMAGE_MIB') ?? imageMib) * MiB,
-    pieceBytes: Number(setting('PIECE_KIB') ?? pieceKib) * 1024,
-    rate: Number(setting('RATE') ?? mbit) * 1e6,
-    originFactor: Number(setting('ORIGIN_X') ?? 1),
+    imageBytes: numberSetting('IMAGE_MIB', imageMib) * MiB,
+    pieceBytes: numberSetting('PIECE_KIB', pieceKib) * 1024,
+    rate: numberSetting('RATE', mbit) * 1e6,
+    originFactor: numberSetting('ORIGIN_X', 1),
     isLeaving: setting('LEAVE') === '1',
-    racks: Number(setting('RACKS') ?? 1),
+    racks: numberSetting('RACKS', 1),
     uplinkRate: uplink === undefined ? undefined : Number(uplink) * 1e6,
   }
 }
