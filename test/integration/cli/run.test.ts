@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type AgentProcess, startAgent } from '../../support/agent-process.ts'
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
@@ -173,6 +174,23 @@ describe('ironswarm run', () => {
     agent.child.kill('SIGTERM')
     expect((await agent.finished).code).toBe(0)
     expect(ironic.apiCalls).toEqual([])
+  })
+
+  test('with --start-after it reads its configuration only once that file is there', async () => {
+    const [ready, settings] = [join(directory, 'ready'), join(directory, 'late.conf')]
+    const runDir = join(directory, 'run')
+    const agent = start(
+      // biome-ignore format: one flag and its value per pair
+      ['run', '--start-after', ready, '--config-file', settings, '--listen-port', '0', '--run-dir', runDir],
+    )
+    // by now it would have ended with 2: the file of --config-file is missing
+    await delay(2000)
+    expect(agent.child.exitCode).toBeNull()
+    await writeFile(settings, '[DEFAULT]\n')
+    await writeFile(ready, '')
+    await agent.says(/api listening/)
+    agent.child.kill('SIGTERM')
+    expect((await agent.finished).code).toBe(0)
   })
 
   test('a node nobody knows ends it with 1 after lookup_timeout, for the supervisor', async () => {
