@@ -199,8 +199,10 @@ describe('a web seed', () => {
         reader: { urls: [origin.url], config, totalBytes: image.length },
       },
     })
+    // the thread may be gone by the time its message is looked at
+    const exited = once(worker, 'exit')
     const [bytes] = (await once(worker, 'message')) as [Uint8Array]
     expect(sha256(bytes)).toBe(sha256(pieceOf(9)))
-    await once(worker, 'exit')
+    await exited
   })
 })
