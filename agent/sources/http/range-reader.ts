@@ -6,6 +6,7 @@ import { sleep } from '../../core/deadline.ts'
 import { AgentError, isAgentError } from '../../core/errors.ts'
 import { type ByteRange, endOf } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
+import { copyToShared } from '../../core/shared-copy.ts'
 import { HttpFailure } from '../../system/http-failure.ts'
 import { type RangeReader, RangeUnsupportedError } from '../range-reader.ts'
 import {
@@ -201,7 +202,7 @@ async function fetchRange(
       onBytes: (bytes) => {
         onReceived(bytes.length)
         if (filled + bytes.length > range.length) throw wrongLength(where, range, '> ')
-        target.set(bytes, filled)
+        copyToShared(target, bytes, filled)
         filled += bytes.length
       },
     },

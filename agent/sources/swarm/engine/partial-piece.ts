@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one piece while its blocks come in: which are free, asked for, received, and from whom. Does not
 // verify or store it.
+import { copyToShared } from '../../../core/shared-copy.ts'
 import type { Slot } from './peer-wire.ts'
 
 /** BEP 3: what everybody requests; larger requests are refused by most clients. */
@@ -112,7 +113,7 @@ export class PartialPiece<P> {
 
   /** Takes a block in. The caller has checked that it is new and of the right length. */
   receive(block: number, bytes: Uint8Array, sender: P, now: number): void {
-    this.slot.bytes.set(bytes, this.blockOffset(block))
+    copyToShared(this.slot.bytes, bytes, this.blockOffset(block))
     this.#isReceived[block] = 1
     this.#copies[block] = Math.max(0, this.copies(block) - 1)
     this.missingBytes -= bytes.length
