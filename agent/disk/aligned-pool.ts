@@ -12,14 +12,13 @@ export function allocateAligned(bytes: number): Uint8Array<ArrayBuffer> {
 
 /**
  * True if the memory of `bytes` starts at a multiple of `unitBytes`. JavaScript cannot see an address,
- * so only memory of {@link allocateAligned}'s kind counts; openBlockDevice proves it by a trial read.
+ * so only memory of {@link allocateAligned}'s kind counts, and its shared kin (growable); openBlockDevice
+ * proves it by a trial read.
  */
 export function isAligned(bytes: Uint8Array, unitBytes = 512): boolean {
-  return (
-    bytes.buffer instanceof ArrayBuffer &&
-    bytes.buffer.resizable &&
-    bytes.byteOffset % unitBytes === 0
-  )
+  const { buffer } = bytes
+  const isByPages = buffer instanceof ArrayBuffer ? buffer.resizable : buffer.growable
+  return isByPages && bytes.byteOffset % unitBytes === 0
 }
 
 interface Waiter {

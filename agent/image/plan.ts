@@ -30,8 +30,6 @@ export interface ImageFacts {
 export interface PlannedSource {
   readonly name: 'swarm' | 'http' | 'file'
   readonly detail: string
-  /** Of the swarm: bytes of a piece. */
-  readonly pieceLength?: number
 }
 
 export interface Plan {
@@ -183,7 +181,6 @@ function sourcesOf(
     detail:
       `${metainfo.infoHash}, ${metainfo.pieceCount} pieces of ${formatBytes(metainfo.pieceLength)}, ` +
       `web seeds ${urls}`,
-    pieceLength: metainfo.pieceLength,
   }
   return mode === 'require' ? [swarm] : [swarm, http]
 }

@@ -20,11 +20,8 @@ import { holdBack, limit, meter, writeTo } from './sinks.ts'
 import { createTrailingReadBack, type TrailingReadBack } from './trailing-read-back.ts'
 import { createWriteJournal, type WriteJournal } from './write-journal.ts'
 
-/** The only memory image bytes pass through on their way to the disk, beside the swarm's own. */
+/** The only memory image bytes pass through on their way to the disk; the swarm brings its own. */
 const POOL = { bufferBytes: 4 * MiB, count: 6 }
-/** Pieces above this size fill the swarm's memory beyond its usual bound; the pool makes up for it. */
-const LARGE_PIECE_BYTES = 8 * MiB
-const POOL_BESIDE_LARGE_PIECES = { ...POOL, count: 3 }
 
 export interface TransferOptions {
   readonly plan: Plan & { readonly sizeBytes: number }
@@ -93,7 +90,7 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
       totalBytes: plan.sizeBytes,
       coverage,
       sink: limit(metered, plan.limitBytes, `image ${plan.imageId}`),
-      pool: createAlignedPool(poolBeside(plan.sources)),
+      pool: createAlignedPool(POOL),
       readImage: original.read,
       signal: anySignal(signal, deadline.signal),
     },
@@ -112,11 +109,6 @@ export async function transferImage(options: TransferOptions): Promise<Transferr
     await source[Symbol.asyncDispose]()
     throw error
   }
-}
-
-function poolBeside(sources: readonly PlannedSource[]): typeof POOL {
-  const isLarge = sources.some(({ pieceLength = 0 }) => pieceLength > LARGE_PIECE_BYTES)
-  return isLarge ? POOL_BESIDE_LARGE_PIECES : POOL
 }
 
 /** Looks at the image's beginning once it is there, if nobody could before (contract 5.3.6). */

@@ -25,6 +25,15 @@ export function arenaShape(pieceLength: number, pieceCount: number): ArenaShape 
   return { slotBytes: pieceLength, slotCount, maxInProgress: slotCount - reserved }
 }
 
+/**
+ * Zeroed memory for the slots, which can go straight to the disk: V8 reserves growable buffers by whole
+ * pages, and O_DIRECT wants its memory aligned (open(2)).
+ */
+export function allocateArena({ slotBytes, slotCount }: ArenaShape): SharedArrayBuffer {
+  const bytes = slotBytes * slotCount
+  return new SharedArrayBuffer(bytes, { maxByteLength: bytes })
+}
+
 export interface Arena extends SlotSource {
   /** The slot holds this piece now; it may be evicted as soon as memory is wanted. */
   retain(piece: number, slot: Slot): void

@@ -20,7 +20,8 @@ export function createPieceReader(deps: {
   readonly arena: Arena
   readonly maxReads: number
   lengthOf(piece: number): number
-  verify(piece: number, bytes: Uint8Array): boolean
+  /** Calls `done` once, now or later. */
+  verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void
   /** Asks for the piece in the slot. */
   order(piece: number, slot: Slot): void
 }): PieceReader {
@@ -70,19 +71,23 @@ export function createPieceReader(deps: {
   function onRead(piece: number, error: string | null): void {
     const slot = reading.get(piece)
     if (slot === undefined) return
+    const bytes = slot.bytes.subarray(0, deps.lengthOf(piece))
+    if (error !== null) finish(piece, slot, new Error(`piece ${piece}: ${error}`))
+    else {
+      deps.verify(piece, bytes, (isRight) => {
+        finish(piece, slot, isRight ? bytes : new Error(`piece ${piece}: its SHA-1 is wrong`))
+      })
+    }
+  }
+
+  function finish(piece: number, slot: Slot, result: Uint8Array | Error): void {
     reading.delete(piece)
     const waiters = waiting.get(piece) ?? []
     waiting.delete(piece)
-    const bytes = slot.bytes.subarray(0, deps.lengthOf(piece))
-    const problem = error ?? (deps.verify(piece, bytes) ? null : 'its SHA-1 is wrong')
-    if (problem === null) {
-      // all take their part before anything else may evict the slot
-      for (const take of waiters) take(bytes)
-      deps.arena.retain(piece, slot)
-    } else {
-      deps.arena.release(slot)
-      for (const take of waiters) take(new Error(`piece ${piece}: ${problem}`))
-    }
+    // all take their part before anything else may evict the slot
+    for (const take of waiters) take(result)
+    if (result instanceof Error) deps.arena.release(slot)
+    else deps.arena.retain(piece, slot)
     pump()
   }
 

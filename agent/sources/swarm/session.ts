@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one torrent inside of the worker: engine, client, trackers, arena, wired together. Does not touch
 // the disk; it asks the agent's thread to.
-import { createHash } from 'node:crypto'
 import { createAnnouncer } from './announcer.ts'
 import { createArena } from './arena.ts'
 import { openSwarmClient } from './client.ts'
@@ -9,8 +8,8 @@ import { MAX_CONNS, MAX_UPLOADS } from './connection-limits.ts'
 import { type EngineNews, SwarmEngine } from './engine/engine.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import { createTokenBucket } from './engine/token-bucket.ts'
-import { HASH_BYTES } from './metainfo.ts'
 import { openOrigin } from './origin.ts'
+import { createPieceHasher } from './piece-hasher.ts'
 import { createPieceReader } from './piece-reader.ts'
 import { ON_DISK, type WorkerNews, type WorkerOrder, type WorkerTask } from './protocol.ts'
 import type { BlockRequest } from './upload-gate.ts'
@@ -34,12 +33,19 @@ export async function startSession(
   const random = Math.random
   const arena = createArena(task.memory, task.arena)
   const lengthOf = (piece: number) => pieceRange(geometry, piece).length
-  const verify = (piece: number, bytes: Uint8Array) => hasHash(task.hashes, piece, bytes)
+  const hasher = createPieceHasher({
+    hashes: task.hashes,
+    memory: task.memory,
+    now,
+    onFailure: (error) => {
+      throw error
+    },
+  })
   const reader = createPieceReader({
     arena,
     maxReads: task.arena.slotCount - task.arena.maxInProgress,
     lengthOf,
-    verify,
+    verify: hasher.verify,
     order: (piece, slot) =>
       tell({ kind: 'read', piece, slot: slot.index, length: lengthOf(piece) }),
   })
@@ -58,7 +64,7 @@ export async function startSession(
     origin,
     downloadLimit: task.downloadLimit,
     maxUploads: MAX_UPLOADS,
-    verify,
+    verify: hasher.verify,
     store: (piece, slot, from) =>
       new Promise((resolve) => {
         writing.set(piece, () => {
@@ -146,6 +152,7 @@ export async function startSession(
     clearInterval(pulse)
     announcer.stop()
     engine.stop()
+    hasher.close()
     await client.close(CLOSE_MS)
     tell({ kind: 'closed' })
   }
@@ -159,11 +166,6 @@ export async function startSession(
       } else close().catch(() => tell({ kind: 'closed' }))
     },
   }
-}
-
-function hasHash(hashes: Uint8Array, piece: number, bytes: Uint8Array): boolean {
-  const expected = hashes.subarray(piece * HASH_BYTES, (piece + 1) * HASH_BYTES)
-  return createHash('sha1').update(bytes).digest().equals(expected)
 }
 
 /** The HTTP code's log lines reach the agent's log through its own thread. */

@@ -4,7 +4,7 @@
 import { type AgentError, messageOf } from '../../core/errors.ts'
 import type { ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { arenaShape, slotAt } from './arena.ts'
+import { allocateArena, arenaShape, slotAt } from './arena.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import { encodeMetainfo, type Metainfo } from './metainfo.ts'
 import { createPeerId } from './peer-book.ts'
@@ -18,8 +18,6 @@ import {
 import { startWorker, type WorkerHost, type WorkerHostOptions } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
-/** Reads for uploads come in parts of this size, so that a piece of 16 MiB is not in memory twice. */
-const READ_BYTES = 1024 * 1024
 
 export interface SwarmRunOptions {
   readonly metainfo: Metainfo
@@ -59,8 +57,6 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   const { metainfo, log, onDisk } = options
   const shape = arenaShape(metainfo.pieceLength, metainfo.pieceCount)
   const writes = new Set<Promise<void>>()
-  /** As many as there were reads at a time. */
-  const readBuffers: Uint8Array[] = []
   let verifiedCount = onDisk.reduce((count, state) => count + Number(state === ON_DISK.verified), 0)
   let restarts = 0
   let earlier: SwarmFigures | undefined
@@ -70,7 +66,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
 
   function launch(): WorkerHost {
     // a fresh arena: the thread of a crashed worker may still be writing to the old one
-    const memory = new SharedArrayBuffer(shape.slotBytes * shape.slotCount)
+    const memory = allocateArena(shape)
     const started = startWorker(
       {
         torrentFile: encodeMetainfo(metainfo.info, { trackers: options.trackers }),
@@ -173,20 +169,15 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     to: WorkerHost,
   ): Promise<void> {
     const { piece } = news
-    const slot = slotAt(memory, shape, news.slot)
-    const buffer = readBuffers.pop() ?? new Uint8Array(READ_BYTES)
+    const range = pieceRange(metainfo, piece)
+    const target = slotAt(memory, shape, news.slot).bytes.subarray(0, range.length)
     try {
-      const { offset, length } = pieceRange(metainfo, piece)
-      for (let at = 0; at < length; at += READ_BYTES) {
-        const part = { offset: offset + at, length: Math.min(READ_BYTES, length - at) }
-        slot.bytes.set(await options.readImage(part, buffer.subarray(0, part.length)), at)
-      }
+      const bytes = await options.readImage(range, target)
+      if (bytes !== target) target.set(bytes)
       to.send({ kind: 'read', piece, error: null })
     } catch (error) {
       log.warn({ err: error, piece }, 'piece cannot be read for upload')
       to.send({ kind: 'read', piece, error: messageOf(error) })
-    } finally {
-      readBuffers.push(buffer)
     }
   }
 

@@ -153,7 +153,7 @@ function startDelivery(
     worker: options.worker,
     onDisk: claimsOf(metainfo, request),
     readImage: request.readImage,
-    writePiece: (offset, bytes, from) => writePiece(request, offset, bytes, from),
+    writePiece: (offset, data, from) => request.sink.write({ offset, data, from }),
     onPiece: () => {
       progressAt = performance.now()
       if (run.isComplete) resolve()
@@ -198,26 +198,6 @@ function claimsOf(metainfo: Metainfo, request: DeliverRequest): Uint8Array {
   return Uint8Array.from({ length: metainfo.pieceCount }, (_, piece) =>
     request.coverage.has(pieceRange(metainfo, piece)) ? ON_DISK.claimed : ON_DISK.no,
   )
-}
-
-/** Through the pool, because only its buffers are aligned as the disk wants them. */
-async function writePiece(
-  { pool, sink, signal }: DeliverRequest,
-  offset: number,
-  bytes: Uint8Array,
-  from: 'origin' | 'peers',
-): Promise<void> {
-  for (let at = 0; at < bytes.length; at += pool.bufferBytes) {
-    const part = bytes.subarray(at, at + pool.bufferBytes)
-    const buffer = await pool.acquire(signal)
-    try {
-      buffer.bytes.set(part)
-      const image = buffer.bytes.subarray(0, part.length)
-      await sink.write({ offset: offset + at, data: image, from })
-    } finally {
-      buffer.release()
-    }
-  }
 }
 
 function checkLength(metainfo: Metainfo, totalBytes: number): void {

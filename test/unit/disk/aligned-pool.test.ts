@@ -10,6 +10,10 @@ describe('aligned memory', () => {
     expect(isAligned(bytes.subarray(511))).toBe(false)
     expect(isAligned(new Uint8Array(8192))).toBe(false)
     expect(isAligned(Buffer.alloc(8192))).toBe(false)
+    const shared = new Uint8Array(new SharedArrayBuffer(8192, { maxByteLength: 8192 }))
+    expect(isAligned(shared)).toBe(true)
+    expect(isAligned(shared.subarray(511))).toBe(false)
+    expect(isAligned(new Uint8Array(new SharedArrayBuffer(8192)))).toBe(false)
   })
 })
 

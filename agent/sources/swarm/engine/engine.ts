@@ -34,7 +34,8 @@ export interface EngineOptions {
   /** Bytes per second; 0 for none. */
   readonly downloadLimit: number
   readonly maxUploads: number
-  verify(piece: number, bytes: Uint8Array): boolean
+  /** Calls `done` once, now or later; the bytes stay as they are until then. */
+  verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void
   /** Puts a verified piece on the disk; owns the slot from then on. Only then it is announced. */
   store(piece: number, slot: Slot, from: PieceOrigin): Promise<void>
   onNews(news: EngineNews): void
@@ -316,7 +317,7 @@ export class SwarmEngine {
       pickRescue: (mayTakeOver) => this.#pickRescue(mayTakeOver),
       isStarving: (originRate) => this.#gain.isStarving(originRate),
       open: (piece) => this.#work.open(piece),
-      finish: (partial) => this.#work.finishFromOrigin(partial),
+      finish: (partial, onWrong) => this.#work.finishFromOrigin(partial, onWrong),
       abandon: (partial) => this.#work.abandon(partial),
       mayDownload: (bytes) => this.#budget.take(bytes),
       onTrouble: (reason, isFinal) =>

@@ -47,8 +47,8 @@ export interface OriginFetcherDeps {
   isStarving(originRate: number): boolean
   /** Reserves memory for the piece; undefined if there is none now. */
   open(piece: number): PartialPiece<Peer> | undefined
-  /** Takes the filled piece; false if its hash is wrong. */
-  finish(partial: PartialPiece<Peer>): boolean
+  /** Takes the filled piece; `onWrong` is called, now or later, if its hash is wrong. */
+  finish(partial: PartialPiece<Peer>, onWrong: () => void): void
   abandon(partial: PartialPiece<Peer>): void
   mayDownload(bytes: number): boolean
   onTrouble(reason: string, isFinal: boolean): void
@@ -195,7 +195,7 @@ export class OriginFetcher {
       this.#backoffMs = 0
       const tookMs = Math.max(1, this.#deps.now() - fetch.startedAt)
       this.#averageMs += (tookMs - this.#averageMs) / (this.#averageMs === 0 ? 1 : 4)
-      if (!this.#deps.finish(partial)) this.#strike(piece)
+      this.#deps.finish(partial, () => this.#strike(piece))
     } catch (error) {
       this.#deps.abandon(partial)
       if (!this.#isDisabled) this.#noteFailure(fetch.controller.signal.aborted ? 'slow' : error)

@@ -18,7 +18,8 @@ export interface PieceWorkDeps {
   /** Most pieces in progress, those being written included. */
   readonly maxInProgress: number
   readonly now: () => number
-  verify(piece: number, bytes: Uint8Array): boolean
+  /** Calls `done` once, now or later; the bytes stay as they are until then. */
+  verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void
   store(piece: number, slot: Slot, from: PieceOrigin): Promise<void>
   /** A started piece is missing again: whoever may fetch it should look. */
   onReopened(): void
@@ -74,26 +75,36 @@ export class PieceWork {
   /** All blocks are there. */
   finishFromPeers(partial: PartialPiece<Peer>): void {
     this.partials.delete(partial.piece)
-    if (this.#finish(partial, 'peers')) return
-    const liar = this.#blame.convict(partial)
-    this.abandon(partial)
-    if (liar) this.#deps.onLiar(liar, `piece ${partial.piece} from it alone has a wrong SHA-1`)
+    this.#verify(partial, 'peers', () => {
+      const liar = this.#blame.convict(partial)
+      this.abandon(partial)
+      if (liar) this.#deps.onLiar(liar, `piece ${partial.piece} from it alone has a wrong SHA-1`)
+    })
   }
 
-  /** The origin filled it. @returns false if the hash is wrong */
-  finishFromOrigin(partial: PartialPiece<Peer>): boolean {
-    const isRight = this.#finish(partial, 'origin')
-    if (!isRight) this.abandon(partial)
-    return isRight
+  /** The origin filled it. */
+  finishFromOrigin(partial: PartialPiece<Peer>, onWrong: () => void): void {
+    this.#verify(partial, 'origin', () => {
+      this.abandon(partial)
+      onWrong()
+    })
   }
 
-  #finish(partial: PartialPiece<Peer>, from: PieceOrigin): boolean {
+  #verify(partial: PartialPiece<Peer>, from: PieceOrigin, onWrong: () => void): void {
+    const deps = this.#deps
+    deps.verify(partial.piece, partial.bytes, (isRight) => {
+      if (isRight) {
+        this.#store(partial, from)
+      } else {
+        deps.onBadPiece(partial.piece, from)
+        onWrong()
+      }
+    })
+  }
+
+  #store(partial: PartialPiece<Peer>, from: PieceOrigin): void {
     const deps = this.#deps
     const { piece, slot, lengthBytes } = partial
-    if (!deps.verify(piece, partial.bytes)) {
-      deps.onBadPiece(piece, from)
-      return false
-    }
     for (const liar of this.#blame.acquit(partial)) {
       deps.onLiar(liar, `its blocks of piece ${piece} were wrong`)
     }
@@ -103,6 +114,5 @@ export class PieceWork {
       deps.board.setState(piece, have)
       deps.onStored(piece)
     }, deps.onStoreFailed)
-    return true
   }
 }

@@ -37,10 +37,7 @@ function createWorld(peerCount: number) {
       const slot = { index: 0, bytes: new Uint8Array(PIECE_BYTES) }
       return new PartialPiece<Peer>(piece, PIECE_BYTES, slot, at)
     },
-    finish: ({ piece }) => {
-      done.add(piece)
-      return true
-    },
+    finish: ({ piece }) => done.add(piece),
     abandon: () => undefined,
     mayDownload: () => true,
     onTrouble: (reason) => expect.unreachable(reason),

@@ -89,7 +89,10 @@ export class SimulatedSwarm {
       origin: settings.hasOrigin ? this.#origin() : undefined,
       downloadLimit: 0,
       maxUploads: 50,
-      verify: (piece, bytes) => bytes.every((byte) => byte === (piece & 0xff)),
+      verify: (piece, bytes, done) => {
+        const isRight = bytes.every((byte) => byte === (piece & 0xff))
+        this.after(1, () => done(isRight))
+      },
       store: () => new Promise((resolve) => this.after(5, resolve)),
       onNews: (each) => news.push(each),
       onComplete: () => {
