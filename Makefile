@@ -40,7 +40,7 @@ check: $(MODULES) ## types and lint
 	@$(BIOME) check .
 
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
-	@$(PACKAGES) agent disk-signatures interop ironic network-faults
+	@$(PACKAGES) agent disk-signatures interop ironic lldp network-faults
 	@vitest run
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root and apt)

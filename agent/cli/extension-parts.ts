@@ -49,7 +49,14 @@ export function createExtensionParts(
             request.onProgress(progress)
           },
         },
-        { config, exec, root, log, random: line.random, now: () => performance.now() },
+        {
+          config: { ...config, swarm_rack: options.rack.current },
+          exec,
+          root,
+          log,
+          random: line.random,
+          now: () => performance.now(),
+        },
       ),
     installUefiBootloader: (request) =>
       installUefiBootloader({

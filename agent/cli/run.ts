@@ -14,11 +14,13 @@ import { createTokenKeeper, type TokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
 import { type LookedUpNode, lookupNode } from '../ironic/lookup.ts'
 import { createNodeCache } from '../ironic/node-cache.ts'
+import { exec } from '../system/exec.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createRecentLines } from '../telemetry/recent-lines.ts'
 import { type CommandLine, type Context, openContext, untilAborted } from './command-line.ts'
 import { loadMachine } from './machine.ts'
+import { watchRack } from './rack.ts'
 import { serve } from './serve.ts'
 
 /** Contract 1.5 step 6: how long to wait for a network interface, and how often to look. */
@@ -69,6 +71,9 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
   }
   const loaded = applyLookupOverrides(context.loaded, { ...found?.overrides })
   const nodeCache = createNodeCache()
+  using rack = watchRack({ config: loaded.config, client, exec, root, log })
+  // switches take their time, and the conductor does not wait that long for an inventory
+  if (loaded.config.collect_lldp) void hardware.dispatch('listHardwareInfo').catch(() => undefined)
   if (found) {
     nodeCache.set(found.node)
     await hardware.dispatch('waitForDisks', found.node, signal)
@@ -83,6 +88,7 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
     hardware,
     tokens,
     nodeCache,
+    rack,
     refreshNode: async (during) =>
       client && (await lookAgain(line, context, { client, hardware, tokens }, during)).node,
     recentLog: () => recent.text(),
@@ -167,7 +173,7 @@ async function lookAgain(
 }
 
 async function macAddresses(hardware: Hardware): Promise<string[]> {
-  const { interfaces } = await hardware.dispatch('listHardwareInfo')
+  const interfaces = await hardware.dispatch('listNetworkInterfaces')
   return interfaces.flatMap(({ mac_address }) => mac_address ?? [])
 }
 

@@ -24,6 +24,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { type CommandLine, untilAborted } from './command-line.ts'
 import { openConsoles } from './consoles.ts'
 import { createExtensionParts } from './extension-parts.ts'
+import type { RackName } from './rack.ts'
 
 export interface ServeOptions {
   readonly line: CommandLine
@@ -36,6 +37,7 @@ export interface ServeOptions {
   readonly hardware: Hardware
   readonly tokens: TokenKeeper
   readonly nodeCache: NodeCache
+  readonly rack: Pick<RackName, 'current'>
   readonly refreshNode: (signal: AbortSignal) => Promise<JsonObject | undefined>
   readonly recentLog: () => string
   /** Unix seconds. */

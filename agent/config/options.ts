@@ -180,6 +180,14 @@ export const OPTIONS = {
   guard_special_filesystems: bool(true, 'Never erase disks with special file systems', {
     karg: 'ipa-guard-special-filesystems',
   }),
+  collect_lldp: bool(false, 'Put what switches say of themselves (LLDP) into the inventory', {
+    karg: 'ipa-collect-lldp',
+  }),
+  lldp_timeout: seconds(
+    30,
+    'Listen for LLDP until nothing new has come for this long; 0: not at all',
+    { karg: 'ipa-lldp-timeout' },
+  ),
   bootif: string('MAC of the interface the machine booted from, as PXE or iPXE write it', {
     karg: 'BOOTIF',
   }),
@@ -233,7 +241,7 @@ export const OPTIONS = {
     own: true,
   } as const,
   swarm_rack: string(
-    'Name of the rack or switch; peers of the same name are asked first. Unset: those on the same subnet',
+    'Name of the rack or switch; peers of the same name are asked first. Unset: the switch as LLDP names it, else those on the same subnet',
     {
       karg: 'ipa-swarm-rack',
       own: true,
@@ -278,11 +286,6 @@ export const OPTIONS = {
     noEffect: true,
   }),
   fail_if_clock_not_set: bool(false, 'Stop if the clock cannot be set', { noEffect: true }),
-  collect_lldp: bool(false, 'Listen for LLDP', { karg: 'ipa-collect-lldp', noEffect: true }),
-  lldp_timeout: seconds(30, 'Listen for LLDP this long', {
-    karg: 'ipa-lldp-timeout',
-    noEffect: true,
-  }),
   inspection_callback_url: list([], 'Where inspection results are posted', {
     karg: 'ipa-inspection-callback-url',
     noEffect: true,

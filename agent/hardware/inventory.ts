@@ -50,7 +50,8 @@ export interface WireInterface {
   readonly ipv4_address: string | null
   readonly ipv6_address: string | null
   readonly has_carrier: boolean
-  readonly lldp: null
+  /** Type and value in hex of each TLV; empty if nothing came, null if nobody listened. */
+  readonly lldp: readonly (readonly [type: number, hex: string])[] | null
   readonly vendor: string | null
   readonly product: string | null
   readonly client_id: string | null

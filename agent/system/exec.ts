@@ -22,6 +22,8 @@ export interface ExecOptions {
   /** Bound on each of stdout and stderr, bytes. */
   readonly maxBytes?: number
   readonly signal?: AbortSignal
+  /** Takes stdout as it comes, unbounded; the result's is then empty. */
+  readonly onStdout?: (chunk: Uint8Array) => void
 }
 
 /** Runs `argv[0]` with the rest as arguments. Throws ProcessError for any other exit code, a signal, a timeout. */
@@ -34,7 +36,8 @@ export type Exec = (
 export const exec: Exec = async (argv, options = {}) => {
   const [command, ...args] = argv
   const timeoutMs = options.timeoutMs ?? 60_000
-  const result = await execa(command, args, {
+  const { onStdout } = options
+  const running = execa(command, args, {
     reject: false,
     stripFinalNewline: false,
     timeout: timeoutMs,
@@ -45,10 +48,13 @@ export const exec: Exec = async (argv, options = {}) => {
     env: { LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, ...options.env },
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
     ...(options.signal ? { cancelSignal: options.signal } : {}),
+    ...(onStdout ? { buffer: { stdout: false, stderr: true } } : {}),
   })
+  if (onStdout) running.stdout?.on('data', onStdout)
+  const result = await running
   const exitCode = result.exitCode
   if (exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
-    return { stdout: String(result.stdout), stderr: String(result.stderr), exitCode }
+    return { stdout: String(result.stdout ?? ''), stderr: String(result.stderr), exitCode }
   }
   throw new AgentError('ProcessError', `${command}: ${reasonOf(result, timeoutMs)}`, {
     cause: result.cause,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the question which address packets to a host leave from. Does not resolve names and lists no
-// interfaces (hardware/generic/nics.ts does).
+// Owns the question which address and interface packets to a host leave from. Does not resolve names and
+// lists no interfaces (hardware/generic/nics.ts does).
 import { isIP } from 'node:net'
 import { isObject, stringAt } from '../core/json.ts'
 import type { Exec } from './exec.ts'
@@ -12,28 +12,44 @@ import type { Exec } from './exec.ts'
  * @param address IPv4 or IPv6 address, no brackets, no name
  */
 export async function sourceAddress(exec: Exec, address: string): Promise<string | undefined> {
+  if (isLinkLocal(address)) return undefined
+  const source = parseRouteSource(await routeTo(exec, address))
+  return source === undefined || isLinkLocal(source) ? undefined : source
+}
+
+/**
+ * The interface that packets to `address` leave by; undefined if there is no route.
+ * Throws ProcessError if `ip` cannot be run.
+ * @param address IPv4 or IPv6 address, no brackets, no name
+ */
+export async function routeInterface(exec: Exec, address: string): Promise<string | undefined> {
+  return stringAt(firstRoute(await routeTo(exec, address)), 'dev')
+}
+
+async function routeTo(exec: Exec, address: string): Promise<string> {
   // anything else would be read as an option or resolved by ip itself
-  if (isIP(address) === 0 || isLinkLocal(address)) return undefined
+  if (isIP(address) === 0) return ''
   // 2: the kernel refuses, "Network is unreachable"
   const { stdout } = await exec(['ip', '-json', 'route', 'get', address], {
     timeoutMs: 10_000,
     okExitCodes: [0, 2],
   })
-  const source = parseRouteSource(stdout)
-  return source === undefined || isLinkLocal(source) ? undefined : source
+  return stdout
 }
 
 /** `prefsrc` of the first route of `ip -json route get`; undefined if the output holds none. */
 export function parseRouteSource(text: string): string | undefined {
-  let routes: unknown
+  const source = stringAt(firstRoute(text), 'prefsrc')
+  return source !== undefined && isIP(source) !== 0 ? source : undefined
+}
+
+function firstRoute(text: string): unknown {
   try {
-    routes = JSON.parse(text)
+    const routes: unknown = JSON.parse(text)
+    return Array.isArray(routes) ? routes.find(isObject) : undefined
   } catch {
     return undefined
   }
-  const route: unknown = Array.isArray(routes) ? routes.find(isObject) : undefined
-  const source = stringAt(route, 'prefsrc')
-  return source !== undefined && isIP(source) !== 0 ? source : undefined
 }
 
 /** RFC 3927 and RFC 4291 §2.5.6. */

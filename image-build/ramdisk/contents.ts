@@ -25,6 +25,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   mount: ['usr/bin/mount', 'usr/bin/umount', 'usr/sbin/losetup'],
   mtools: ['usr/bin/mtools'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/sudoers.so'],
+  tcpdump: ['usr/bin/tcpdump'],
   udev: [
     'usr/bin/udevadm',
     'usr/lib/systemd/network/',
@@ -109,6 +110,7 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libnvme1',
   'libpam0g',
   'libparted2',
+  'libpcap0.8',
   'libpcre2-8-0',
   'libpopt0',
   'libreadline8',

@@ -27,6 +27,7 @@ export const PACKAGE_SETS = {
       'mtools',
       'parted',
       'pciutils',
+      'tcpdump',
       'udev',
       'util-linux',
     ],
@@ -34,6 +35,10 @@ export const PACKAGE_SETS = {
   'disk-signatures': {
     purpose: 'what earlier tenants leave on disks',
     packages: ['btrfs-progs', 'cryptsetup-bin', 'e2fsprogs', 'lvm2'],
+  },
+  lldp: {
+    purpose: 'what listens to switches, and what speaks like one',
+    packages: ['iproute2', 'lldpd', 'tcpdump', 'util-linux'],
   },
   'network-faults': {
     purpose: 'networks that lose packets',

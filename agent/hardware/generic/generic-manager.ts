@@ -3,6 +3,8 @@
 // the steps of contract 7.2 that are built. Does not write images; a step is handed the function for it.
 import type { Config } from '../../config/options.ts'
 import type { Exec } from '../../system/exec.ts'
+import { listenForLldp } from '../../system/lldp.ts'
+import type { Tlv } from '../../system/lldpdu.ts'
 import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -46,6 +48,8 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   })
   // BMCs answer slowly and do not move: asked once (contract 6.1)
   let bmc: Promise<Bmc> | undefined
+  // switches do not move either, and one is waited for as long as half a minute
+  let switches: Promise<Switches> | undefined
   return {
     name: 'generic_hardware_manager',
     version: '1.2',
@@ -58,7 +62,16 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     waitForDisks: (node, signal) => finder.wait(node, signal),
     listHardwareInfo: async () => {
       bmc ??= readBmc({ exec, root })
-      return await takeInventory(deps, await finder.list(undefined), await bmc)
+      const inventory = await takeInventory(deps, await finder.list(undefined), await bmc)
+      if (!config.collect_lldp || inventory.interfaces.length === 0) return inventory
+      switches ??= listenForLldp(
+        {
+          interfaces: inventory.interfaces.map(({ name }) => name),
+          silenceMs: config.lldp_timeout * 1000,
+        },
+        deps,
+      )
+      return withLldp(inventory, await switches)
     },
     collectSystemLogs: (signal) => collectSystemLogs({ exec, root }, signal),
     fullSync: async (signal) => {
@@ -93,6 +106,18 @@ async function takeInventory(
     boot,
     hostname: hostname ?? null,
   }
+}
+
+type Switches = Awaited<ReturnType<typeof listenForLldp>>
+
+/** IPA's shape: null only where nobody listened. */
+function withLldp(inventory: Inventory, switches: Switches): Inventory {
+  const toWire = ({ type, value }: Tlv) => [type, Buffer.from(value).toString('hex')] as const
+  const interfaces = inventory.interfaces.map((each) => ({
+    ...each,
+    lldp: switches?.get(each.name)?.map(toWire) ?? null,
+  }))
+  return { ...inventory, interfaces }
 }
 
 function toWireDisk(disk: Disk): WireDisk {

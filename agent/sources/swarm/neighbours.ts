@@ -5,8 +5,8 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 
 /** Key of our extended handshake (BEP 10) that carries the name of the rack. */
 export const RACK_KEY = 'ironswarm_rack'
-/** Longer names are not compared. */
-const MAX_RACK_BYTES = 255
+/** Longer names are not compared. The longest chassis id of LLDP takes 517. */
+const MAX_RACK_BYTES = 1024
 
 export type Interfaces = NodeJS.Dict<NetworkInterfaceInfo[]>
 

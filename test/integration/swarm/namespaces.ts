@@ -16,6 +16,8 @@ export interface LabMachine {
 
 export interface LabNetwork extends AsyncDisposable {
   readonly machines: readonly LabMachine[]
+  /** What all hang at: machine 0 at its port `p0`, and so on. Without an address. */
+  readonly core: Pick<LabMachine, 'on'>
 }
 
 /** True where namespaces can be made: root and iproute2; else prints why tests are skipped. */
@@ -45,6 +47,7 @@ export function createLabNetwork(count: number, options: LabNetworkOptions = {})
   const core = add('core')
   run('ip', '-n', core, 'link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0')
   run('ip', '-n', core, 'link', 'set', 'br0', 'up')
+  const within = (name: string) => ['nsenter', `--net=/run/netns/${name}`, '--']
   const machines = Array.from({ length: count }, (_, index): LabMachine => {
     const name = add(`n${index}`)
     const address = options.isIpv6 ? `fd78::${index + 1}` : `10.78.0.${index + 1}`
@@ -54,10 +57,11 @@ export function createLabNetwork(count: number, options: LabNetworkOptions = {})
     run('ip', '-n', core, 'link', 'set', port, 'master', 'br0', 'up')
     run('ip', '-n', name, 'addr', 'add', ...cidr, 'dev', 'eth0')
     run('ip', '-n', name, 'link', 'set', 'eth0', 'up')
-    return { address, on: ['nsenter', `--net=/run/netns/${name}`, '--'] }
+    return { address, on: within(name) }
   })
   return {
     machines,
+    core: { on: within(core) },
     [Symbol.asyncDispose]: async () => {
       for (const name of made) run('ip', 'netns', 'delete', name)
     },
@@ -65,7 +69,7 @@ export function createLabNetwork(count: number, options: LabNetworkOptions = {})
 }
 
 /** Runs a command on a machine to its end; throws with what it said. */
-export function runOn(machine: LabMachine, ...argv: readonly string[]): string {
+export function runOn(machine: Pick<LabMachine, 'on'>, ...argv: readonly string[]): string {
   const [command, ...args] = [...machine.on, ...argv] as [string, ...string[]]
   return run(command, ...args)
 }

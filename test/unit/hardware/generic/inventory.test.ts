@@ -1,11 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../../../agent/config/options.ts'
 import { OPTIONS } from '../../../../agent/config/options.ts'
+import { AgentError } from '../../../../agent/core/errors.ts'
 import { parseLan, parseLan6, readBmc } from '../../../../agent/hardware/generic/bmc.ts'
 import { parseCpu } from '../../../../agent/hardware/generic/cpus.ts'
 import { createGenericManager } from '../../../../agent/hardware/generic/generic-manager.ts'
 import { readMemory } from '../../../../agent/hardware/generic/memory.ts'
 import { listNetworkInterfaces, parseAddresses } from '../../../../agent/hardware/generic/nics.ts'
+import type { WireInterface } from '../../../../agent/hardware/inventory.ts'
+import type { Exec } from '../../../../agent/system/exec.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 import { lsblkOutput, machineWith } from '../machine-fixture.ts'
 
@@ -255,6 +258,48 @@ describe('the inventory', () => {
     await manager.listHardwareInfo?.()
     expect(asked).toBeGreaterThan(0)
     expect(machine.ran.filter((line) => line.startsWith('ipmitool'))).toHaveLength(asked)
+  })
+
+  test('holds what switches say if asked to, listened for once', async () => {
+    await using machine = await machineWith(NIC_FILES, { lsblk: lsblkOutput([]) })
+    const frame = '0180c200000e02000000000188cc0207040a0b0c0d0e0f0403057031060200780000'
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(frame.length / 2)
+    const headers = Buffer.from(`d4c3b2a1${'00'.repeat(28)}`, 'hex')
+    const capture = Buffer.concat([headers, length, length, Buffer.from(frame, 'hex')])
+    const heardOn: string[] = []
+    const exec: Exec = async (argv, options = {}) => {
+      if (argv[0] !== 'timeout') return await machine.exec(argv, options)
+      const name = argv[argv.indexOf('-i') + 1] as string
+      heardOn.push(name)
+      if (name === 'eno1') options.onStdout?.(capture)
+      throw new AgentError('ProcessError', 'tcpdump: the interface went down')
+    }
+    const manager = managerOf({ ...machine, exec }, { ...defaults, collect_lldp: true })
+    const lldpOf = (list: readonly WireInterface[] = []) => list.map(({ lldp }) => lldp)
+    const tlvs = [
+      [1, '040a0b0c0d0e0f'],
+      [2, '057031'],
+      [3, '0078'],
+      [0, ''],
+    ]
+    for (let taken = 0; taken < 2; taken++) {
+      const inventory = await manager.listHardwareInfo?.()
+      expect(lldpOf(inventory?.interfaces)).toEqual([[], tlvs, []])
+    }
+    expect(heardOn).toEqual(['bond0', 'eno1', 'eno1.100'])
+    expect(lldpOf(await manager.listNetworkInterfaces?.())).toEqual([null, null, null])
+  })
+
+  test('has no LLDP where tcpdump is missing', async () => {
+    await using machine = await machineWith(NIC_FILES, { lsblk: lsblkOutput([]) })
+    const exec: Exec = async (argv, options = {}) => {
+      if (argv[0] !== 'timeout') return await machine.exec(argv, options)
+      return { stdout: '', stderr: '', exitCode: 127 }
+    }
+    const manager = managerOf({ ...machine, exec }, { ...defaults, collect_lldp: true })
+    const inventory = await manager.listHardwareInfo?.()
+    expect(inventory?.interfaces.map(({ lldp }) => lldp)).toEqual([null, null, null])
   })
 })
 
