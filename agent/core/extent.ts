@@ -16,6 +16,8 @@ export interface Extent {
   readonly offset: number
   readonly data: Uint8Array
   readonly from: ByteOrigin
+  /** SHA-1 of `data` if the source has checked it: nobody need sum it up again. */
+  readonly sha1?: Uint8Array
 }
 
 /**

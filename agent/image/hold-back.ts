@@ -68,7 +68,9 @@ function rangeOf(offset: number, bytes: Uint8Array): ByteRange {
   return { offset, length: bytes.length }
 }
 
-function cut(extent: Extent, part: ByteRange): Extent {
-  const from = part.offset - extent.offset
-  return { ...extent, offset: part.offset, data: extent.data.subarray(from, from + part.length) }
+function cut(extent: Extent, { offset, length }: ByteRange): Extent {
+  if (length === extent.data.length) return extent
+  const start = offset - extent.offset
+  // without its SHA-1, which is of the whole
+  return { offset, data: extent.data.subarray(start, start + length), from: extent.from }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the memory of what was sent to the disk: a CRC-32 per extent. When the read-back disagrees with
-// the expected hash it tells a bad disk from a bad image. Proves nothing by itself.
+// Owns the memory of what was sent to the disk: a CRC-32 per extent, or the SHA-1 that its source knows.
+// When the read-back disagrees with the expected hash it tells a bad disk from a bad image. Proves nothing
+// by itself.
+import { createHash, type Hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { type ByteRange, type ExtentSink, intersect } from '../core/extent.ts'
 import { MiB } from '../core/units.ts'
@@ -12,7 +14,8 @@ const MAX_ENTRIES = 1024 * 1024
 const READ_BYTES = 4 * MiB
 
 interface Entry extends ByteRange {
-  readonly crc: number
+  /** A CRC-32 or a SHA-1. */
+  readonly sum: number | Uint8Array
 }
 
 export interface WriteJournal {
@@ -35,7 +38,7 @@ export function createWriteJournal(next: ExtentSink): { journal: WriteJournal; s
       const buffer = allocateAligned(READ_BYTES)
       for (const entry of entries) {
         signal.throwIfAborted()
-        if ((await crcOnDisk(device, entry, buffer)) !== entry.crc) return entry
+        if (!(await isOnDisk(device, entry, buffer))) return entry
       }
       return undefined
     },
@@ -46,20 +49,25 @@ export function createWriteJournal(next: ExtentSink): { journal: WriteJournal; s
   const sink: ExtentSink = {
     write: async (extent) => {
       const { offset, data } = extent
-      const crc = crc32(data)
+      // a piece's SHA-1 lies in the metainfo anyway: a quarter of a second per GiB is saved
+      const sum = extent.sha1 ?? crc32(data)
       await next.write(extent)
-      if (entries.length < MAX_ENTRIES) entries.push({ offset, length: data.length, crc })
+      if (entries.length < MAX_ENTRIES) entries.push({ offset, length: data.length, sum })
     },
   }
   return { journal, sink }
 }
 
-async function crcOnDisk(device: BlockDevice, range: ByteRange, buffer: Uint8Array) {
+async function isOnDisk(device: BlockDevice, entry: Entry, buffer: Uint8Array): Promise<boolean> {
   let crc = 0
-  for (let done = 0; done < range.length; done += buffer.length) {
-    const part = buffer.subarray(0, Math.min(buffer.length, range.length - done))
-    await device.read(range.offset + done, part)
-    crc = crc32(part, crc)
+  const sha1 = typeof entry.sum === 'number' ? undefined : createHash('sha1')
+  for (let done = 0; done < entry.length; done += buffer.length) {
+    const part = buffer.subarray(0, Math.min(buffer.length, entry.length - done))
+    await device.read(entry.offset + done, part)
+    if (sha1 === undefined) crc = crc32(part, crc)
+    else sha1.update(part)
   }
-  return crc
+  return typeof entry.sum === 'number'
+    ? crc === entry.sum
+    : Buffer.compare(entry.sum, (sha1 as Hash).digest()) === 0
 }

@@ -2,11 +2,11 @@
 // Owns one torrent on the agent's side: workers in turn, which pieces are verified on the disk, reads
 // and writes on their behalf. Does not know when a delivery has stalled; its callers do.
 import { type AgentError, messageOf } from '../../core/errors.ts'
-import type { ImageReader } from '../../core/extent.ts'
+import type { Extent, ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { allocateArena, arenaShape, slotAt } from './arena.ts'
 import { pieceRange } from './engine/peer-wire.ts'
-import { encodeMetainfo, type Metainfo } from './metainfo.ts'
+import { encodeMetainfo, HASH_BYTES, type Metainfo } from './metainfo.ts'
 import { createPeerId } from './peer-book.ts'
 import {
   type NearbyOptions,
@@ -31,8 +31,8 @@ export interface SwarmRunOptions {
   /** One byte per piece, as in WorkerTask; this run keeps it up to date. */
   readonly onDisk: Uint8Array
   readonly readImage: ImageReader
-  /** Puts a verified piece on the disk; `bytes` are valid until it resolves. */
-  writePiece(offset: number, bytes: Uint8Array, from: 'origin' | 'peers'): Promise<void>
+  /** Puts a verified piece on the disk; its `data` are valid until it resolves. */
+  writePiece(extent: Extent): Promise<void>
   /** One more piece is verified on the disk. */
   onPiece(): void
   onOriginLost(reason: string): void
@@ -154,8 +154,12 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     const { piece } = news
     const { bytes } = slotAt(memory, shape, news.slot)
     try {
-      const offset = piece * metainfo.pieceLength
-      await options.writePiece(offset, bytes.subarray(0, news.length), news.from)
+      await options.writePiece({
+        offset: piece * metainfo.pieceLength,
+        data: bytes.subarray(0, news.length),
+        from: news.from,
+        sha1: metainfo.pieces.subarray(piece * HASH_BYTES, (piece + 1) * HASH_BYTES),
+      })
       to.send({ kind: 'written', piece })
       noteVerified(piece)
     } catch (error) {

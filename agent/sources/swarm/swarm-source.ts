@@ -16,21 +16,10 @@ import {
   type SwarmFigures,
   type WebSeedOptions,
 } from './protocol.ts'
+import type { SwarmLimits } from './swarm-options.ts'
 import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
 import { mergeTrackers, type TrackerList } from './trackers.ts'
 import type { WorkerHostOptions } from './worker-host.ts'
-
-export interface SwarmLimits {
-  /** Bytes per second; 0 for none. */
-  readonly uploadLimit: number
-  readonly downloadLimit: number
-  /** Give up after this long without a new piece; 0: never. */
-  readonly stallTimeoutMs: number
-  /** Seed this long after completion; 0: until disposed of. */
-  readonly seedTimeMs: number
-  /** Seed until this many copies of the image were uploaded; 0: no limit. */
-  readonly seedRatio?: number
-}
 
 export interface SwarmSourceOptions {
   readonly metainfo: Metainfo
@@ -54,31 +43,6 @@ export interface SwarmSource extends ImageSource {
   stats(): SourceStats & SwarmFigures
   /** TCP port peers connect to, once the worker listens. */
   readonly port: number | undefined
-}
-
-/** The limits of the option table. */
-export function swarmLimits(
-  config: Pick<
-    Config,
-    | 'swarm_upload_limit'
-    | 'swarm_download_limit'
-    | 'swarm_stall_timeout'
-    | 'swarm_seed_time'
-    | 'swarm_seed_ratio'
-  >,
-): SwarmLimits {
-  return {
-    uploadLimit: config.swarm_upload_limit,
-    downloadLimit: config.swarm_download_limit,
-    stallTimeoutMs: config.swarm_stall_timeout * 1000,
-    seedTimeMs: config.swarm_seed_time * 1000,
-    seedRatio: config.swarm_seed_ratio,
-  }
-}
-
-/** The option table's part on nodes near this one. */
-export function nearbyOptions(config: Pick<Config, 'swarm_lsd' | 'swarm_rack'>): NearbyOptions {
-  return { lsd: config.swarm_lsd, rack: config.swarm_rack }
 }
 
 const LOOK_MS = 250
@@ -153,7 +117,7 @@ function startDelivery(
     worker: options.worker,
     onDisk: claimsOf(metainfo, request),
     readImage: request.readImage,
-    writePiece: (offset, data, from) => request.sink.write({ offset, data, from }),
+    writePiece: (extent) => request.sink.write(extent),
     onPiece: () => {
       progressAt = performance.now()
       if (run.isComplete) resolve()

@@ -126,12 +126,16 @@ describe('the read-back', () => {
 })
 
 describe('the write journal', () => {
-  test('finds the extent that reads otherwise than it was written', async () => {
+  test.each([
+    ['its own sums', () => ({})],
+    ['sums of the source', (data: Buffer) => ({ sha1: createHash('sha1').update(data).digest() })],
+  ])('finds the extent that reads otherwise than it was written, by %s', async (_, sumsOf) => {
     const { device } = await openDisk()
     await using _device = device
     const { journal, sink } = createWriteJournal(writeTo(device))
     for (const offset of [2 * MiB, 4 * MiB, 9 * MiB]) {
-      await sink.write({ offset, data: randomBytes(5 * MiB - 77), from: 'peers' })
+      const data = randomBytes(5 * MiB - 77)
+      await sink.write({ offset, data, from: 'peers', ...sumsOf(data) })
       journal.forget({ offset: 4 * MiB, length: 1 })
     }
     expect(journal.rememberedBytes).toBe(5 * MiB - 77)

@@ -134,6 +134,14 @@ describe('hold-back', () => {
       }),
     )
   })
+
+  test('passes the SHA-1 of an extent on with the whole of it only', () => {
+    const held = createHeldBack([{ offset: 0, length: 20 }])
+    const sha1 = new Uint8Array(20)
+    const take = (offset: number) => held.take({ ...extent(offset, 30), sha1 })
+    expect(take(30).map((part) => part.sha1)).toEqual([sha1])
+    expect(take(10).map((part) => part.sha1)).toEqual([undefined])
+  })
 })
 
 describe('write', () => {
