@@ -15,9 +15,9 @@ import {
 } from '../../../agent/sources/swarm/create-torrent.ts'
 import type { Metainfo } from '../../../agent/sources/swarm/metainfo.ts'
 import type { NearbyOptions, WebSeedOptions } from '../../../agent/sources/swarm/protocol.ts'
+import type { SwarmLimits } from '../../../agent/sources/swarm/swarm-options.ts'
 import {
   createSwarmSource,
-  type SwarmLimits,
   type SwarmSource,
   type SwarmSourceOptions,
 } from '../../../agent/sources/swarm/swarm-source.ts'
