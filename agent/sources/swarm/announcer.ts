@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns when trackers are asked: every few seconds while downloading, also right after an error, where
-// the library would wait 15 minutes. Does not speak the tracker protocols.
+// Owns when trackers are asked: every few seconds while downloading or until one has answered, also right
+// after an error, where the library would wait 15 minutes. Does not speak the tracker protocols.
 
 export interface AnnounceTarget {
   readonly url: string
@@ -12,6 +12,8 @@ export interface AnnounceTarget {
 /** Nodes that start together must find each other within seconds; jitter keeps them from a stampede. */
 const DOWNLOADING_MS = { min: 2000, max: 3000 }
 const SEEDING_MS = { min: 25_000, max: 35_000 }
+/** A seed that no tracker knows of is of use to nobody; one that never answers is left alone in the end. */
+const UNKNOWN_MS = 120_000
 /** A tracker that does not answer is asked again after this long, not every round. */
 const BUSY_PATIENCE_MS = 10_000
 
@@ -22,14 +24,18 @@ export interface Announcer {
 export function createAnnouncer(options: {
   targets(): readonly AnnounceTarget[]
   isDownloading(): boolean
+  /** A tracker has answered at least once. */
+  isKnown(): boolean
   readonly random: () => number
   readonly now: () => number
 }): Announcer {
   const askedAt = new Map<string, number>()
+  const startedAt = options.now()
   let timer: NodeJS.Timeout
 
   function schedule(): void {
-    const { min, max } = options.isDownloading() ? DOWNLOADING_MS : SEEDING_MS
+    const isUnknown = !options.isKnown() && options.now() - startedAt < UNKNOWN_MS
+    const { min, max } = options.isDownloading() || isUnknown ? DOWNLOADING_MS : SEEDING_MS
     timer = setTimeout(round, min + options.random() * (max - min))
   }
 

@@ -7,6 +7,7 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import type { AnnounceTarget } from './announcer.ts'
 import type { PeerWire } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
+import { announceTargets } from './library-tracker.ts'
 import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from './library-types.ts'
 import { adaptWire } from './library-wire.ts'
 import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
@@ -47,6 +48,8 @@ export interface SwarmClientOptions {
 export interface SwarmClient {
   readonly port: number
   readonly trackers: readonly AnnounceTarget[]
+  /** One of them has answered. */
+  readonly isKnownToTracker: boolean
   /** The piece is on the disk: new peers learn of it from the bitfield. */
   markHave(piece: number): void
   /** Everything is on the disk: tells the trackers. */
@@ -261,15 +264,17 @@ function createClient(
   strangers: Strangers,
   discovery: LocalDiscovery | undefined,
 ): SwarmClient {
+  let isKnownToTracker = false
+  torrent.on('trackerAnnounce', () => {
+    isKnownToTracker = true
+  })
   return {
     port: client.torrentPort,
+    get isKnownToTracker() {
+      return isKnownToTracker
+    },
     get trackers() {
-      const tracker = torrent.discovery?.tracker
-      return (tracker?._trackers ?? []).map((each) => ({
-        url: each.announceUrl,
-        isBusy: (each.cleanupFns?.length ?? 0) > 0,
-        announce: () => each.announce(tracker?._defaultAnnounceOpts() ?? {}),
-      }))
+      return announceTargets(torrent.discovery?.tracker)
     },
     markHave: (piece) => {
       if (!torrent.destroyed) torrent._markVerified(piece)

@@ -83,8 +83,10 @@ export interface LibraryPeer {
 export interface LibraryTracker {
   readonly announceUrl: string
   /** Requests under way; udp and http only. */
-  readonly cleanupFns?: readonly unknown[]
+  readonly cleanupFns?: readonly (() => void)[]
   announce(figures: object): void
+  /** One request; a promise of its end where it goes over HTTP. */
+  _request?: (...args: unknown[]) => unknown
 }
 
 export interface LibraryTrackerClient {

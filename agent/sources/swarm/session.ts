@@ -117,6 +117,7 @@ export async function startSession(
   const announcer = createAnnouncer({
     targets: () => client.trackers,
     isDownloading: () => !engine.isComplete,
+    isKnown: () => client.isKnownToTracker,
     random,
     now,
   })

@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import WebTorrent from 'webtorrent'
+import { announceTargets } from '../../../agent/sources/swarm/library-tracker.ts'
 import type {
   LibraryClient,
   LibraryTorrent,
   LibraryWire,
 } from '../../../agent/sources/swarm/library-types.ts'
 import { imageBytes, startTracker, torrentOf, until } from '../../integration/swarm/lab.ts'
+import { freePort } from '../../support/processes.ts'
 
 const clients: LibraryClient[] = []
 afterEach(async () => {
@@ -91,10 +93,29 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     const [announced] = torrent.discovery?.tracker?._trackers ?? []
     expect(announced?.announceUrl).toBe(tracker.url)
     expect(announced?.cleanupFns).toBeInstanceOf(Array)
+    expect(announced?._request).toBeTypeOf('function')
     expect(torrent.discovery?.tracker?._defaultAnnounceOpts()).toMatchObject({ numwant: 50 })
   } finally {
     await tracker[Symbol.asyncDispose]()
   }
+})
+
+test('a tracker that refuses a connection is not busy afterwards, and no request is left of it', async () => {
+  const url = `http://127.0.0.1:${await freePort()}/announce`
+  const { torrentFile } = await torrentOf(imageBytes(200_000), { trackers: [url] })
+  const { torrent } = start(torrentFile)
+  let refusals = 0
+  torrent.on('warning', () => {
+    refusals += 1
+  })
+  await until(() => refusals > 0, 'the refusal of the first request, which is the library’s own')
+  const tracker = torrent.discovery?.tracker
+  const [target] = announceTargets(tracker)
+  expect(target?.isBusy).toBe(false)
+  target?.announce()
+  expect(announceTargets(tracker)[0]?.isBusy).toBe(true)
+  await until(() => announceTargets(tracker)[0]?.isBusy === false, 'the end of the request')
+  expect(tracker?._trackers[0]?.cleanupFns).toEqual([])
 })
 
 test('the wire asks its own _onMessageLength, so that the limit on messages is in effect', async () => {

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { freePort } from '../../support/processes.ts'
+import { keepUntilEnd } from '../../support/resources.ts'
 import { startHostilePeer } from './hostile-peer.ts'
 import {
   imageBytes,
@@ -17,14 +18,7 @@ import {
 } from './lab.ts'
 import { createFolder, startNodeProcess } from './node-processes.ts'
 
-const resources: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(resource: T): T => {
-  resources.push(resource)
-  return resource
-}
-afterEach(async () => {
-  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
-})
+const keep = keepUntilEnd()
 
 const image = imageBytes(3 * MiB + 777)
 const node = (options: NodeOptions): TestNode => keep(startNode(options))
@@ -173,20 +167,28 @@ test.each(DEAD_TRACKERS)(
   },
 )
 
-test('a tracker that comes up late is found', async () => {
+test('nodes find each other by a tracker that comes up 5 s after them', async () => {
   const { metainfo } = await torrentOf(image)
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}/announce`
+  const trackers = [`http://127.0.0.1:${port}/announce`]
+  const { lines, onLog } = collectLog()
   const seed = node({
     metainfo,
-    trackers: [url],
+    trackers,
     onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    onLog,
   })
-  const leech = node({ metainfo, trackers: [url] })
+  // without local discovery there is no other way to each other
+  const leech = node({ metainfo, trackers, limits: { stallTimeoutMs: 20_000 } })
   await seed.delivered
-  keep(await startTracker({ port }))
+  await until(() => lines.some((line) => line.msg === 'tracker'), 'the first refusal')
+  await new Promise((resolve) => setTimeout(resolve, 5000))
+  expect(leech.source.stats().peers).toBe(0)
+  const tracker = keep(await startTracker({ port }))
   await leech.delivered
   expect(sha256(leech.disk)).toBe(sha256(image))
+  // both have asked it; a seed that nobody knew of did not wait its half minute
+  expect(tracker.events.get('update')).toBeGreaterThanOrEqual(2)
 })
 
 test('the origin dies in mid-way while a peer has everything', async () => {

@@ -1,16 +1,10 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { keepUntilEnd } from '../../support/resources.ts'
 import { imageBytes, MiB, sha256, torrentOf, until } from './lab.ts'
 import { canMakeNetworks, createLabNetwork, type LabMachine, runOn } from './namespaces.ts'
 import { createFolder, startNodeProcess, startOriginProcess } from './node-processes.ts'
 
-const resources: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(resource: T): T => {
-  resources.push(resource)
-  return resource
-}
-afterEach(async () => {
-  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
-})
+const keep = keepUntilEnd()
 
 const image = imageBytes(4 * MiB + 321)
 /** 239.192.152.143 as /proc/net/igmp shows it. */

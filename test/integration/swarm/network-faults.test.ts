@@ -1,18 +1,12 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { keepUntilEnd } from '../../support/resources.ts'
 import { imageBytes, MiB, sha256, startTracker, torrentOf } from './lab.ts'
 import { canMakeNetworks, createLabNetwork, type LabMachine, runOn } from './namespaces.ts'
 import { createFolder, startNodeProcess, startOriginProcess } from './node-processes.ts'
 
-const resources: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(resource: T): T => {
-  resources.push(resource)
-  return resource
-}
-afterEach(async () => {
-  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
-})
+const keep = keepUntilEnd()
 
 const image = imageBytes(6 * MiB + 321)
 

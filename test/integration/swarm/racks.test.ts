@@ -1,4 +1,5 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { keepUntilEnd } from '../../support/resources.ts'
 import {
   imageBytes,
   MiB,
@@ -11,14 +12,7 @@ import {
   until,
 } from './lab.ts'
 
-const resources: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(resource: T): T => {
-  resources.push(resource)
-  return resource
-}
-afterEach(async () => {
-  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
-})
+const keep = keepUntilEnd()
 
 const image = imageBytes(3 * MiB)
 const node = (options: NodeOptions): TestNode => keep(startNode(options))

@@ -1,5 +1,6 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
+import { keepUntilEnd } from '../../support/resources.ts'
 import {
   imageBytes,
   MiB,
@@ -12,14 +13,7 @@ import {
   until,
 } from './lab.ts'
 
-const resources: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(resource: T): T => {
-  resources.push(resource)
-  return resource
-}
-afterEach(async () => {
-  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
-})
+const keep = keepUntilEnd()
 
 const node = (options: NodeOptions): TestNode => keep(startNode(options))
 const serve = async (bytes: Uint8Array, faults: HttpOriginFaults = {}) =>

@@ -1,5 +1,6 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createHttpOrigin } from '../../support/http-origin.ts'
+import { keepUntilEnd } from '../../support/resources.ts'
 import {
   imageBytes,
   type NodeOptions,
@@ -11,14 +12,7 @@ import {
   until,
 } from './lab.ts'
 
-const resources: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(resource: T): T => {
-  resources.push(resource)
-  return resource
-}
-afterEach(async () => {
-  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
-})
+const keep = keepUntilEnd()
 
 const PIECE = 16 * 1024
 const script = (name: string) => new URL(`./workers/${name}.ts`, import.meta.url)
