@@ -7,7 +7,7 @@ import type { TokenBucket } from './engine/token-bucket.ts'
 const MAX_QUEUED = 2048
 const MAX_REQUEST_BYTES = 128 * 1024
 /** Bytes waiting in user space; the kernel's own buffer comes on top. */
-const SEND_WINDOW_BYTES = 128 * 1024
+const SEND_WINDOW_BYTES = 32 * 1024
 const RETRY_MS = 20
 
 export interface BlockRequest {

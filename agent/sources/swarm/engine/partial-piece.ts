@@ -105,6 +105,11 @@ export class PartialPiece<P> {
     this.#requestedAt[block] = now
   }
 
+  /** When the block was asked for last; ms. */
+  requestedAt(block: number): number {
+    return this.#requestedAt[block] as number
+  }
+
   /** A request ended without the block. */
   noteLost(block: number): void {
     this.#copies[block] = Math.max(0, this.copies(block) - 1)

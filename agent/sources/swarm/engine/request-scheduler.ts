@@ -8,11 +8,16 @@ import type { PieceBoard } from './piece-board.ts'
 import type { PieceWork } from './piece-work.ts'
 import type { TokenBucket } from './token-bucket.ts'
 
-/** Without free pieces or memory a block is asked for twice after this long. */
+/** Without free pieces or memory a block is asked for twice after this long, or some usual answers. */
 const DUPLICATE_AFTER_MS = 1500
-/** In the end-game a peer with fewer requests than this may duplicate another's that is this old. */
+const DUPLICATE_AFTER_ANSWERS = 3
+/** The end-game begins when everything is asked for and no more is missing than comes in this time. */
+const ENDGAME_MS = 1000
+/** In the end-game a peer with fewer requests than this may duplicate another's that is as old as this. */
 const ENDGAME_IDLE_REQUESTS = 2
 const ENDGAME_AFTER_MS = 200
+/** Share of the newest in the average of how long a block takes to come. */
+const SMOOTHING = 1 / 32
 
 export interface RequestSchedulerDeps {
   readonly board: PieceBoard
@@ -33,6 +38,9 @@ export class RequestScheduler {
   readonly #blocksPerPiece: number
   readonly #awaitingFill = new Set<Peer>()
   #isFillDue = false
+  #isEndgame = false
+  /** From request to block, on average, ms: a second and more where many share slow cables. */
+  #answerMs = 0
   #isStopped = false
   /** Bytes that came although they were there already. */
   duplicateBytes = 0
@@ -75,6 +83,7 @@ export class RequestScheduler {
     this.#isFillDue = true
     this.#deps.defer(() => {
       this.#isFillDue = false
+      this.#isEndgame = this.#isNearEnd()
       const peers = shuffled([...this.#awaitingFill], this.#deps.random)
       this.#awaitingFill.clear()
       for (const peer of peers) this.#fill(peer)
@@ -115,11 +124,25 @@ export class RequestScheduler {
     return piece < 0 ? undefined : work.openForPeer(piece, peer)
   }
 
+  /** Before, what comes twice takes the place of something new: everybody's cables are full. */
+  #isNearEnd(): boolean {
+    const { board, work } = this.#deps
+    if (board.rarity.size > 0) return false
+    let missingBytes = 0
+    for (const partial of work.partials.values()) missingBytes += partial.missingBytes
+    let rate = 0
+    for (const peer of board.peers) rate += peer.rate
+    return rate === 0 || (missingBytes * 1000) / rate < ENDGAME_MS
+  }
+
   #chooseDuplicate(peer: Peer): PendingBlock | undefined {
-    const isEndgame = this.#deps.board.rarity.size === 0
+    const isEndgame = this.#isEndgame
     if (peer.isSnubbed || (isEndgame && peer.pending.size >= ENDGAME_IDLE_REQUESTS))
       return undefined
-    const latest = this.#deps.now() - (isEndgame ? ENDGAME_AFTER_MS : DUPLICATE_AFTER_MS)
+    const patienceMs = isEndgame
+      ? Math.max(ENDGAME_AFTER_MS, this.#answerMs)
+      : Math.max(DUPLICATE_AFTER_MS, DUPLICATE_AFTER_ANSWERS * this.#answerMs)
+    const latest = this.#deps.now() - patienceMs
     for (const partial of this.#deps.work.partials.values()) {
       if (!this.#mayAsk(peer, partial)) continue
       const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
@@ -156,6 +179,7 @@ export class RequestScheduler {
       this.duplicateBytes += bytes.length
       return
     }
+    this.#answerMs += (now - partial.requestedAt(block) - this.#answerMs) * SMOOTHING
     partial.receive(block, bytes, peer, now)
     this.#deps.onBlock(bytes.length)
     this.#deps.locality.noteBlock(peer, partial.piece, bytes.length)

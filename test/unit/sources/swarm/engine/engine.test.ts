@@ -101,3 +101,15 @@ test('everybody gone, and a peer back later: it goes on', async () => {
   await swarm.run(() => leech.engine.isComplete, 40 * BOUND_MS)
   expect(leech.engine.isComplete).toBe(true)
 })
+
+test('where every answer takes seconds, nothing is asked for twice for that', async () => {
+  const KiB = 1024
+  const pieceLength = 64 * KiB
+  const swarm = new SimulatedSwarm({ pieceCount: 192, pieceLength, originRate: 256 * KiB, seed: 5 })
+  for (let i = 0; i < 20; i++) swarm.add({ upload: 256 * KiB, hasOrigin: true })
+  const isDone = () => swarm.nodes.every((node) => node.engine.isComplete)
+  await swarm.run(isDone, 600_000)
+  expect(isDone()).toBe(true)
+  const duplicates = swarm.nodes.reduce((sum, { engine }) => sum + engine.figures.duplicates, 0)
+  expect(duplicates / (swarm.nodes.length * 192 * pieceLength)).toBeLessThan(0.04)
+})
