@@ -8,6 +8,7 @@ import type { ImageReader } from '../core/extent.ts'
 import { formatBytes } from '../core/units.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
 import { overlay } from '../image/hold-back.ts'
+import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
 import { createSeeder, type Seeder } from '../sources/swarm/seeder.ts'
 import { nearbyOptions } from '../sources/swarm/swarm-options.ts'
 import { mergeTrackers } from '../sources/swarm/trackers.ts'
@@ -52,6 +53,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
     listenPort: config.swarm_listen_port,
     uploadLimit: config.swarm_upload_limit,
     nearby: nearbyOptions(config),
+    memory: createArenaBudget(config.swarm_memory),
     log,
   })
   const words = `seeding ${metainfo.name} (${metainfo.infoHash}, ${formatBytes(metainfo.lengthBytes)})`

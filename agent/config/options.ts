@@ -249,6 +249,10 @@ export const OPTIONS = {
       patternDoc: 'at most 64 characters',
     },
   ),
+  swarm_memory: bytes(48 * 1024 * 1024, 'Memory for pieces on their way, all torrents together', {
+    karg: 'ipa-swarm-memory',
+    own: true,
+  }),
   swarm_upload_limit: bytes(0, 'Upload limit, bytes per second; 0 = none', {
     karg: 'ipa-swarm-upload-limit',
     own: true,

@@ -7,6 +7,7 @@ import { authorizationOf } from '../sources/http/authorization.ts'
 import { createHttpSource } from '../sources/http/http-source.ts'
 import type { HttpImageOptions } from '../sources/http/image-options.ts'
 import type { ImageSource } from '../sources/source.ts'
+import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
 import { nearbyOptions, swarmLimits } from '../sources/swarm/swarm-options.ts'
 import { createSwarmSource } from '../sources/swarm/swarm-source.ts'
 import { createHttpClient } from '../system/http-client.ts'
@@ -69,6 +70,7 @@ export function createImageSource(
     mode: config.swarm_mode,
     limits: swarmLimits(config),
     nearby: nearbyOptions(config),
+    memory: createArenaBudget(config.swarm_memory),
     listenPort: config.swarm_listen_port,
     log,
   })

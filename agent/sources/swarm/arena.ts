@@ -3,9 +3,8 @@
 // of a piece each, shared by both threads. Idle slots keep the last pieces for uploading.
 import type { Slot, SlotSource } from './engine/peer-wire.ts'
 
-const ARENA_BYTES = 24 * 1024 * 1024
 const MAX_SLOTS = 256
-/** Two pieces of 16 MiB in progress, one for uploads. */
+/** Two pieces in progress, one for uploads. */
 const MIN_SLOTS = 3
 
 /** How the arena is divided. */
@@ -16,9 +15,18 @@ export interface ArenaShape {
   readonly maxInProgress: number
 }
 
-/** As many slots as the memory budget allows; never more than the torrent has pieces. */
-export function arenaShape(pieceLength: number, pieceCount: number): ArenaShape {
-  const fitting = Math.floor(ARENA_BYTES / pieceLength)
+/** What pieces of this length need, bytes. */
+export function leastArenaBytes(pieceLength: number): number {
+  return MIN_SLOTS * pieceLength
+}
+
+/** As many slots as fit into `memoryBytes`, but no fewer than it takes; never more than there are pieces. */
+export function arenaShape(
+  pieceLength: number,
+  pieceCount: number,
+  memoryBytes: number,
+): ArenaShape {
+  const fitting = Math.floor(memoryBytes / pieceLength)
   const slotCount = Math.max(MIN_SLOTS, Math.min(MAX_SLOTS, fitting, pieceCount + 2))
   // peers ask for a piece soon after its HAVE, and then it need not be read from disk
   const reserved = Math.max(1, Math.floor((slotCount * 3) / 8))

@@ -5,6 +5,7 @@
 import { AgentError } from '../../core/errors.ts'
 import type { ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import type { ArenaBudget } from './arena-budget.ts'
 import type { Metainfo } from './metainfo.ts'
 import { type NearbyOptions, NOBODY_NEARBY, ON_DISK, type SwarmFigures } from './protocol.ts'
 import { startSwarmRun } from './swarm-run.ts'
@@ -22,6 +23,7 @@ export interface SeederOptions {
   readonly uploadLimit: number
   /** Neither discovery nor a name unless given. */
   readonly nearby?: NearbyOptions | undefined
+  readonly memory: ArenaBudget
   readonly log: Logger
 }
 
@@ -45,6 +47,7 @@ export function createSeeder(options: SeederOptions): Seeder {
     uploadLimit: options.uploadLimit,
     downloadLimit: 0,
     nearby: options.nearby ?? NOBODY_NEARBY,
+    memory: options.memory,
     log: options.log,
     onDisk: new Uint8Array(metainfo.pieceCount).fill(ON_DISK.verified),
     readImage: options.readImage,

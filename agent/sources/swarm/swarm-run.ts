@@ -4,7 +4,8 @@
 import { type AgentError, messageOf } from '../../core/errors.ts'
 import type { Extent, ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { allocateArena, arenaShape, slotAt } from './arena.ts'
+import { allocateArena, slotAt } from './arena.ts'
+import type { ArenaBudget } from './arena-budget.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import { encodeMetainfo, HASH_BYTES, type Metainfo } from './metainfo.ts'
 import { createPeerId } from './peer-book.ts'
@@ -27,6 +28,7 @@ export interface SwarmRunOptions {
   readonly uploadLimit: number
   readonly downloadLimit: number
   readonly nearby: NearbyOptions
+  readonly memory: ArenaBudget
   readonly log: Logger
   /** One byte per piece, as in WorkerTask; this run keeps it up to date. */
   readonly onDisk: Uint8Array
@@ -53,9 +55,11 @@ export interface SwarmRun {
   close(): Promise<void>
 }
 
+/** Throws SwarmError if the budget has no room. */
 export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   const { metainfo, log, onDisk } = options
-  const shape = arenaShape(metainfo.pieceLength, metainfo.pieceCount)
+  const share = options.memory.share(metainfo.pieceLength, metainfo.pieceCount)
+  const { shape } = share
   const writes = new Set<Promise<void>>()
   let verifiedCount = onDisk.reduce((count, state) => count + Number(state === ON_DISK.verified), 0)
   let restarts = 0
@@ -224,6 +228,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
       isClosed = true
       await host.close()
       await Promise.allSettled(writes)
+      share[Symbol.dispose]()
     },
   }
 }

@@ -7,6 +7,7 @@ import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
+import type { ArenaBudget } from './arena-budget.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import type { Metainfo } from './metainfo.ts'
 import {
@@ -30,6 +31,7 @@ export interface SwarmSourceOptions {
   /** With `require` a lost origin is waited out: a peer may still come. */
   readonly mode: Config['swarm_mode']
   readonly limits: SwarmLimits
+  readonly memory: ArenaBudget
   /** Neither discovery nor a name unless given. */
   readonly nearby?: NearbyOptions | undefined
   /** 0 for any. */
@@ -113,6 +115,7 @@ function startDelivery(
     uploadLimit: limits.uploadLimit,
     downloadLimit: limits.downloadLimit,
     nearby: options.nearby ?? NOBODY_NEARBY,
+    memory: options.memory,
     log,
     worker: options.worker,
     onDisk: claimsOf(metainfo, request),

@@ -7,6 +7,7 @@
 //   GRAIN=16  a piece is this many blocks and everything else as much smaller: quicker, a little coarser
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { OPTIONS } from '../../../agent/config/options.ts'
 import { arenaShape } from '../../../agent/sources/swarm/arena.ts'
 import { countsSetting, numberSetting, setting } from '../settings.ts'
 import { fluidBoundSeconds, type RunFigures, type Scale } from '../swarm/run.ts'
@@ -16,6 +17,8 @@ const MiB = 1024 * 1024
 const BLOCK_BYTES = 16 * 1024
 /** Ethernet, IP and TCP headers with timestamps, 1448 of 1514 bytes, and the other direction's ACKs. */
 const PAYLOAD_SHARE = 0.94
+/** What a torrent alone gets of the default. */
+const ARENA_BYTES = OPTIONS.swarm_memory.default / 2
 const PROGRESS_MS = 10_000
 
 interface Case {
@@ -140,7 +143,7 @@ async function run(given: Case, seed: number): Promise<void> {
   const world: World = {
     nodeCount: given.nodeCount,
     pieceCount,
-    maxInProgress: arenaShape(given.pieceKib * 1024, pieceCount).maxInProgress,
+    maxInProgress: arenaShape(given.pieceKib * 1024, pieceCount, ARENA_BYTES).maxInProgress,
     pieceLength: (given.pieceKib * 1024) / shrink,
     nodeRate: payload(rate),
     originRate: payload(rate * originFactor),

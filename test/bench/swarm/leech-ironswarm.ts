@@ -5,11 +5,13 @@
 //   node leech-ironswarm.ts swarm|http IMAGE_URL TORRENT TARGET SHA256 TRACKER
 //   TRAILING=0: read back after the fetch, not alongside
 import { readFile } from 'node:fs/promises'
+import { OPTIONS } from '../../../agent/config/options.ts'
 import { openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { transferImage } from '../../../agent/image/transfer-image.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import type { HttpImageSettings } from '../../../agent/sources/http/image-options.ts'
 import type { ImageSource } from '../../../agent/sources/source.ts'
+import { createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
 import { parseMetainfo } from '../../../agent/sources/swarm/metainfo.ts'
 import { createSwarmSource, type SwarmSource } from '../../../agent/sources/swarm/swarm-source.ts'
 import { createHttpClient, type HttpClientSettings } from '../../../agent/system/http-client.ts'
@@ -52,6 +54,7 @@ function createSource(): ImageSource {
     webSeed: url === '' ? undefined : { urls: [url], config: HTTP_SETTINGS },
     mode: 'auto',
     limits: { uploadLimit: 0, downloadLimit: 0, stallTimeoutMs: 0, seedTimeMs: 0 },
+    memory: createArenaBudget(OPTIONS.swarm_memory.default),
     listenPort: 6881,
     worker: { script: new URL('./gated-worker.ts', import.meta.url) },
     log,

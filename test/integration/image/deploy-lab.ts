@@ -10,6 +10,7 @@ import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { type DeployedImage, deployImage } from '../../../agent/image/deploy-image.ts'
 import { imageInfoContext, parseImageInfo } from '../../../agent/image/image-info.ts'
+import { createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
 import { createTorrent } from '../../../agent/sources/swarm/create-torrent.ts'
 import type { Metainfo } from '../../../agent/sources/swarm/metainfo.ts'
 import { createSeeder, type Seeder } from '../../../agent/sources/swarm/seeder.ts'
@@ -194,6 +195,7 @@ export async function seedImage(image: DiskImage, trackerUrl: string): Promise<T
   })
   const file = await open(image.path)
   const seeder = createSeeder({
+    memory: createArenaBudget(OPTIONS.swarm_memory.default),
     metainfo,
     trackers: [trackerUrl],
     readImage: async ({ offset, length }) => {

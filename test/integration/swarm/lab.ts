@@ -5,10 +5,12 @@ import { createHash } from 'node:crypto'
 import type { Socket as UdpSocket } from 'node:dgram'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { Server as Tracker } from 'bittorrent-tracker'
+import { OPTIONS } from '../../../agent/config/options.ts'
 import { Coverage } from '../../../agent/core/coverage.ts'
 import type { ByteRange } from '../../../agent/core/extent.ts'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
 import type { DeliverRequest } from '../../../agent/sources/source.ts'
+import { type ArenaBudget, createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
 import {
   type CreateTorrentOptions,
   createTorrent,
@@ -117,6 +119,8 @@ export interface NodeOptions {
   readonly mode?: 'auto' | 'require'
   readonly limits?: Partial<SwarmLimits>
   readonly nearby?: NearbyOptions
+  /** The agent's default, of its own, unless given. */
+  readonly memory?: ArenaBudget
   /** Bytes that another source has written already. */
   readonly onDisk?: { readonly range: ByteRange; readonly bytes: Uint8Array }
   readonly signal?: AbortSignal
@@ -171,6 +175,7 @@ export function startNode(options: NodeOptions): TestNode {
       ...options.limits,
     },
     nearby: options.nearby,
+    memory: options.memory ?? createArenaBudget(OPTIONS.swarm_memory.default),
     listenPort: 0,
     worker: options.worker,
     log: createLogger({

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { type ArenaBudget, createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import {
@@ -17,14 +18,14 @@ const keep = keepUntilEnd()
 type Swarm = Awaited<ReturnType<typeof startAll>>[number]
 
 /** Images that share a tracker; two nodes each, all in this process. */
-async function startAll(count: number, delayMs: number) {
+async function startAll(count: number, delayMs: number, memory?: ArenaBudget) {
   const tracker = keep(await startTracker())
   return await Promise.all(
     Array.from({ length: count }, async (_, index) => {
       const image = imageBytes(3 * MiB + index * 1000, index + 1)
       const { metainfo } = await torrentOf(image)
       const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs } }))
-      const common = { metainfo, trackers: [tracker.url] }
+      const common = { metainfo, trackers: [tracker.url], ...(memory && { memory }) }
       const owner = keep(startNode({ ...common, originUrls: [origin.url] }))
       const other = keep(startNode(common))
       return { image, origin, nodes: [owner, other] as [TestNode, TestNode] }
@@ -56,4 +57,28 @@ test('one torrent that ends leaves the others alone', async () => {
     expect(sha256(node.disk)).toBe(sha256(staying.image))
   }
   expect(owner.coverage.isComplete).toBe(false)
+})
+
+test('all torrents of one agent share its memory, and give it back', async () => {
+  const memory = createArenaBudget(6 * MiB)
+  const all = await startAll(3, 10, memory)
+  expect(memory.takenBytes).toBeGreaterThan(0)
+  expect(memory.takenBytes).toBeLessThanOrEqual(6 * MiB)
+  for (const { image, nodes } of all) {
+    for (const node of nodes) {
+      await node.delivered
+      expect(sha256(node.disk)).toBe(sha256(image))
+      await node.source[Symbol.asyncDispose]()
+    }
+  }
+  expect(memory.takenBytes).toBe(0)
+})
+
+test('a torrent that finds no memory says so at once, and how to help it', async () => {
+  const { metainfo } = await torrentOf(imageBytes(MiB, 1))
+  const node = keep(startNode({ metainfo, memory: createArenaBudget(metainfo.pieceLength) }))
+  await expect(node.delivered).rejects.toMatchObject({
+    type: 'SwarmError',
+    details: expect.stringContaining('ipa-swarm-memory'),
+  })
 })

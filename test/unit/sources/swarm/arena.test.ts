@@ -9,7 +9,7 @@ const arenaOf = () => createArena(new SharedArrayBuffer(12), shape)
 
 test('memory stays within bounds for every piece length', () => {
   for (let pieceLength = 16 * 1024; pieceLength <= 16 * MiB; pieceLength += 16 * 1024) {
-    const { slotBytes, slotCount, maxInProgress } = arenaShape(pieceLength, 100_000)
+    const { slotBytes, slotCount, maxInProgress } = arenaShape(pieceLength, 100_000, 24 * MiB)
     expect(slotBytes * slotCount).toBeLessThanOrEqual(48 * MiB)
     // one for the origin and one for peers at least, and one to upload from
     expect(maxInProgress).toBeGreaterThanOrEqual(2)
