@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os'
 import WebTorrent from 'webtorrent'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { AnnounceTarget } from './announcer.ts'
+import { ConnectionRoom } from './connection-room.ts'
 import type { PeerWire } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
 import { announceTargets } from './library-tracker.ts'
@@ -16,6 +17,8 @@ import { isIronswarm, PeerBook } from './peer-book.ts'
 import type { NearbyOptions } from './protocol.ts'
 import type { BlockRequest } from './upload-gate.ts'
 
+/** More than connections, so that neighbours are among them; opentracker gives no more. */
+const WANTED_ADDRESSES = 200
 /** The extended handshake follows the first one at once. */
 const HANDSHAKE_MS = 1000
 
@@ -63,7 +66,8 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   const client = new WebTorrent({
     peerId: options.peerId,
     torrentPort: options.listenPort,
-    maxConns: options.maxConns,
+    // ours to keep (connection-room.ts): those that were just closed still count for the library
+    maxConns: 2 * options.maxConns,
     // TCP and trackers only, local discovery is ours: nothing of this leaves the deploy network, and secure:1 never falls back
     // to plain text with peers that know no encryption
     dht: false,
@@ -75,7 +79,7 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
     secure: 0,
     utPex: true, // switched off by the library for private torrents (BEP 27)
     tracker: {
-      getAnnounceOpts: () => ({ ...options.figures(), numwant: options.maxConns }),
+      getAnnounceOpts: () => ({ ...options.figures(), numwant: WANTED_ADDRESSES }),
       wrtc: false,
     },
   }) as LibraryClient
@@ -127,10 +131,11 @@ function addTorrent(
       selfId: options.peerId,
       ownAddresses: () => ownAddresses(client.torrentPort),
     })
-    takeOver(torrent, book)
+    const room = new ConnectionRoom({ limit: options.maxConns, torrent, isNeighbour })
+    takeOver(torrent, book, room)
     torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
     torrent.on('error', (error) => fail(asError(error)))
-    torrent.on('wire', (wire) => meet(client, torrent, wire, book, strangers, options))
+    torrent.on('wire', (wire) => meet(client, torrent, wire, { book, room }, strangers, options))
     torrent.on('ready', () => {
       if (torrent.infoHash !== options.infoHash) {
         reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
@@ -143,7 +148,7 @@ function addTorrent(
 }
 
 /** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
-function takeOver(torrent: LibraryTorrent, book: PeerBook): void {
+function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom): void {
   const nothing = () => undefined
   torrent._update = nothing
   torrent._updateWire = nothing
@@ -152,9 +157,16 @@ function takeOver(torrent: LibraryTorrent, book: PeerBook): void {
   torrent._rechoke = nothing
   const addPeer = torrent._addPeer.bind(torrent)
   torrent._addPeer = (address, type, source) => {
-    const known = torrent._peers?.size ?? 0
-    if (typeof address === 'string' && !book.mayConnect(address, known)) return null
-    return addPeer(address, type, source)
+    const known = torrent._peers
+    if (typeof address !== 'string') return addPeer(address, type, source)
+    if (known?.has(address) || !book.mayConnect(address, known?.size ?? 0)) return null
+    return room.admit(address) ? addPeer(address, type, source) : null
+  }
+  // the library itself lets everybody in
+  const addIncomingPeer = torrent._addIncomingPeer.bind(torrent)
+  torrent._addIncomingPeer = (peer) => {
+    if (room.admit(peer.id)) addIncomingPeer(peer)
+    else peer.destroy(new Error('no room for another connection'))
   }
 }
 
@@ -163,7 +175,7 @@ function meet(
   client: LibraryClient,
   torrent: LibraryTorrent,
   wire: LibraryWire,
-  book: PeerBook,
+  { book, room }: { readonly book: PeerBook; readonly room: ConnectionRoom },
   strangers: Strangers,
   options: SwarmClientOptions,
 ): void {
@@ -179,7 +191,10 @@ function meet(
   wire.once('extended', () => {
     const { p, [RACK_KEY]: theirs } = wire.peerExtendedHandshake
     isElsewhere = isFar(rack, theirs, isOnSubnet)
-    if (!isOutgoing && typeof p === 'number') book.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
+    room.place(address, isElsewhere)
+    if (isOutgoing || typeof p !== 'number') return
+    book.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
+    room.place(`${wire.remoteAddress}:${p}`, isElsewhere)
   })
   if (isOutgoing) book.learn(address, wire.peerId)
   const rivals = torrent.wires.filter((other) => other !== wire && other.peerId === wire.peerId)

@@ -73,8 +73,11 @@ export type LibrarySocket = Socket & {
 
 /** A `Peer` of webtorrent: a wire with its connection. */
 export interface LibraryPeer {
+  /** `host:port`: where we connected to, or where it came from. */
+  readonly id: string
   readonly wire: LibraryWire | null
   readonly conn: LibrarySocket | null
+  destroy(error: Error): void
   /** Bytes on their way from the wire to the socket. */
   on(event: 'upload', listener: (bytes: number) => void): void
 }
@@ -108,6 +111,8 @@ export interface LibraryTorrent {
   on(event: 'wire', listener: (wire: LibraryWire) => void): void
   on(event: 'warning' | 'error', listener: (error: Error | string) => void): void
   addPeer(address: string, source: string): boolean
+  /** Closes it if it is connected. */
+  removePeer(address: string): void
   _markVerified(piece: number): void
   _checkDone(): boolean
   _update: () => void
@@ -116,6 +121,7 @@ export interface LibraryTorrent {
   _updateInterest: () => void
   _rechoke: () => void
   _addPeer: (address: unknown, type: string, source: unknown) => unknown
+  _addIncomingPeer: (peer: LibraryPeer) => void
 }
 
 /** A `WebTorrent`. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm of the agent's own engines over simulated links in virtual time: who is connected to
 // whom, the origin, the disks. The engine decides everything else.
-import { MAX_CONNS, MAX_UPLOADS } from '../../../agent/sources/swarm/connection-limits.ts'
+import { MAX_UPLOADS } from '../../../agent/sources/swarm/connection-limits.ts'
 import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
 import type { Origin } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import { createIntroductions } from './introductions.ts'
 import { Connection, Pipe, Sender } from './links.ts'
 import { createRandom, VirtualTime } from './virtual-time.ts'
 import { SimulatedWire } from './wire.ts'
@@ -56,6 +57,8 @@ export interface Moment {
 const TICK_MS = 250
 /** A tracker's answer and a handshake. */
 const INTRODUCTION_MS = 30
+/** Peers in a tracker's answer: what opentracker gives at most. */
+const TRACKER_ANSWER = 200
 /** fdatasync is not awaited: a write is a copy into the disk's queue. */
 const WRITE_MS = 2
 const PARCEL_BYTES = 16 * 1024
@@ -69,7 +72,6 @@ interface Node {
   readonly sender: Sender
   readonly inbound: Pipe
   readonly wires: Set<SimulatedWire>
-  degree: number
   completedAt: number | undefined
 }
 
@@ -132,7 +134,6 @@ export async function simulate(world: World): Promise<Outcome> {
       inbound,
       sender: new Sender(time, world.nodeRate),
       wires: new Set(),
-      degree: 0,
       completedAt: undefined,
     }
     return node
@@ -176,9 +177,24 @@ export async function simulate(world: World): Promise<Outcome> {
     }
   }
 
-  function connect(a: Node, b: Node): void {
-    if (a.completedAt !== undefined && world.isLeaving) return
-    if (b.completedAt !== undefined && world.isLeaving) return
+  const introductions = createIntroductions<Node>({
+    isFar: (a, b) => a.rack !== b.rack,
+    connect: (a, b) => {
+      let wires: readonly SimulatedWire[] = []
+      let isCut = false
+      time.after(INTRODUCTION_MS, () => {
+        if (!isCut) wires = connect(a, b)
+      })
+      return () => {
+        isCut = true
+        for (const wire of wires) wire.close()
+      }
+    },
+  })
+
+  function connect(a: Node, b: Node): readonly SimulatedWire[] {
+    if (a.completedAt !== undefined && world.isLeaving) return []
+    if (b.completedAt !== undefined && world.isLeaving) return []
     const end = (from: Node, to: Node) =>
       new SimulatedWire(
         to.id,
@@ -193,6 +209,7 @@ export async function simulate(world: World): Promise<Outcome> {
     const isFar = () => a.rack !== b.rack
     a.engine.addWire(atA, isFar)
     b.engine.addWire(atB, isFar)
+    return [atA, atB]
   }
 
   function leave(node: Node): void {
@@ -209,12 +226,8 @@ export async function simulate(world: World): Promise<Outcome> {
       if (node.completedAt === undefined || !world.isLeaving) time.after(TICK_MS, tick)
     }
     tick()
-    for (const other of shuffled(present, random)) {
-      if (node.degree >= MAX_CONNS - 5) break
-      if (other.degree >= MAX_CONNS) continue
-      node.degree += 1
-      other.degree += 1
-      time.after(INTRODUCTION_MS, () => connect(node, other))
+    for (const other of shuffled(present, random).slice(0, TRACKER_ANSWER)) {
+      introductions.introduce(node, other)
     }
     present.push(node)
   }

@@ -61,7 +61,9 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
       '_updateInterest',
       '_rechoke',
       '_addPeer',
+      '_addIncomingPeer',
       'addPeer',
+      'removePeer',
       '_markVerified',
       '_checkDone',
     ] as const) {
@@ -70,6 +72,9 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     expect(torrent._peers).toBeInstanceOf(Map)
     const [wire] = wires as [LibraryWire]
     const peer = [...(torrent._peers?.values() ?? [])].find((each) => each.wire === wire)
+    expect(torrent._peers?.get(peer?.id ?? '')).toBe(peer)
+    expect(peer?.id).toMatch(/^(::ffff:)?127\.0\.0\.1:\d+$/)
+    expect(peer?.destroy).toBeTypeOf('function')
     expect(peer?.conn?.writableLength).toBeTypeOf('number')
     expect(peer?.conn?._handle?.readStop).toBeTypeOf('function')
     expect(peer?.conn?._handle?.reading).toBe(true)

@@ -1,0 +1,82 @@
+// Who keeps its connection to a node that has room for four.
+import { expect, test } from 'vitest'
+import { openSwarmClient } from '../../../agent/sources/swarm/client.ts'
+import type { PeerWire, WireListener } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import { createTokenBucket } from '../../../agent/sources/swarm/engine/token-bucket.ts'
+import { createPeerId } from '../../../agent/sources/swarm/peer-book.ts'
+import { keepUntilEnd } from '../../support/resources.ts'
+import { imageBytes, startTracker, torrentOf, until } from './lab.ts'
+
+const keep = keepUntilEnd()
+
+interface Met {
+  readonly wire: PeerWire
+  readonly isFar: () => boolean
+}
+
+const ignore = () => undefined
+const DEAF: WireListener = {
+  onHave: ignore,
+  onBitfield: ignore,
+  onChoke: ignore,
+  onUnchoke: ignore,
+  onInterested: ignore,
+  onUninterested: ignore,
+  onUnasked: ignore,
+  onClose: ignore,
+}
+
+async function startClient(url: string, rack: string, maxConns: number) {
+  const { torrentFile, metainfo } = await torrentOf(imageBytes(200_000), { trackers: [url] })
+  const met = new Set<Met>()
+  const client = await openSwarmClient({
+    torrentFile,
+    infoHash: metainfo.infoHash,
+    pieceCount: metainfo.pieceCount,
+    peerId: createPeerId(),
+    listenPort: 0,
+    maxConns,
+    uploadBudget: createTokenBucket(0, () => performance.now()),
+    nearby: { lsd: 'off', rack },
+    have: [],
+    figures: () => ({ uploaded: 0, downloaded: 0, left: 1 }),
+    isServable: () => false,
+    readBlock: (_request, take) => take(null),
+    onWire: (wire, isFar) => {
+      const one = { wire, isFar }
+      met.add(one)
+      wire.listen({ ...DEAF, onClose: () => void met.delete(one) })
+    },
+    onUploaded: () => undefined,
+    onWarning: () => undefined,
+    onFailure: () => undefined,
+  })
+  const far = () => [...met].filter(({ isFar }) => isFar()).length
+  return keep({
+    client,
+    count: () => met.size,
+    far,
+    [Symbol.asyncDispose]: () => client.close(500),
+  })
+}
+
+test('neighbours get the connections of those afar, but one in four stays', async () => {
+  const tracker = keep(await startTracker())
+  const node = await startClient(tracker.url, 'here', 4)
+  for (let index = 0; index < 4; index++) await startClient(tracker.url, 'there', 20)
+  await until(() => node.far() === 4, 'four from afar')
+  for (let index = 0; index < 3; index++) await startClient(tracker.url, 'here', 20)
+  await until(() => node.count() === 4 && node.far() === 1, 'three neighbours')
+})
+
+test('nobody is let in beyond the limit, and whoever was refused gets on with the others', async () => {
+  const tracker = keep(await startTracker())
+  const node = await startClient(tracker.url, 'here', 2)
+  const others = await Promise.all(
+    Array.from({ length: 5 }, () => startClient(tracker.url, 'here', 20)),
+  )
+  await until(() => others.every((each) => each.count() >= 4), 'the others')
+  await until(() => node.count() === 2, 'two connections')
+  const connected = others.filter((each) => each.count() === 5)
+  expect(connected.length).toBe(2)
+})
