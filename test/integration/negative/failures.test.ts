@@ -10,14 +10,11 @@ import { bootableTraces } from '../../support/compare-disk.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { createDeployLab, type DeployLab, deployTo, MiB, openersOf } from '../image/deploy-lab.ts'
-import {
-  type Arrangement,
-  DISK_CASES,
-  type FailureCase,
-  IMAGE_CASES,
-  ORIGIN_CASES,
-  SWARM_CASES,
-} from './cases.ts'
+import { DISK_CASES } from './disk-cases.ts'
+import type { Arrangement, FailureCase } from './failure-case.ts'
+import { IMAGE_CASES } from './image-cases.ts'
+import { ORIGIN_CASES } from './origin-cases.ts'
+import { SWARM_CASES } from './swarm-cases.ts'
 
 const run = promisify(execFile)
 const canRun = hasLoopDevices('failing deploys') && hasPackages('agent')

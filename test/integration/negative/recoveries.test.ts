@@ -18,7 +18,7 @@ import {
   type TorrentLab,
 } from '../image/deploy-lab.ts'
 import { startHostilePeer } from '../swarm/hostile-peer.ts'
-import { torrentOf } from './cases.ts'
+import { torrentOf } from './swarm-cases.ts'
 
 const canRun = hasLoopDevices('deploys that recover') && hasPackages('agent')
 const DEAD_TRACKER = 'http://127.0.0.1:9/announce'

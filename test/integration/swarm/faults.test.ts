@@ -1,29 +1,16 @@
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
-import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
+import type { HttpOriginFaults } from '../../support/http-origin.ts'
 import { freePort } from '../../support/processes.ts'
-import { keepUntilEnd } from '../../support/resources.ts'
 import { startHostilePeer } from './hostile-peer.ts'
-import {
-  imageBytes,
-  MiB,
-  type NodeOptions,
-  sha256,
-  startNode,
-  startServer,
-  startTracker,
-  type TestNode,
-  torrentOf,
-  until,
-} from './lab.ts'
+import { havingAll, keptSwarm } from './kept-swarm.ts'
+import { imageBytes, MiB, sha256, startServer, type TestNode, torrentOf, until } from './lab.ts'
 import { createFolder, startNodeProcess } from './node-processes.ts'
 
-const keep = keepUntilEnd()
+const { keep, node, serve: serveBytes, startTracker } = keptSwarm()
 
 const image = imageBytes(3 * MiB + 777)
-const node = (options: NodeOptions): TestNode => keep(startNode(options))
-const serve = async (faults: HttpOriginFaults = {}) =>
-  keep(await createHttpOrigin({ bytes: image, faults }))
+const serve = (faults: HttpOriginFaults = {}) => serveBytes(image, faults)
 
 interface LogLine {
   readonly msg: string
@@ -37,7 +24,7 @@ function collectLog(): { lines: LogLine[]; onLog: (line: string) => void } {
 
 test('a peer that flips bytes is found out and dropped, and the image is right', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const liar = keep(
     await startHostilePeer(tracker.url, {
       metainfo,
@@ -65,7 +52,7 @@ test('a peer that flips bytes is found out and dropped, and the image is right',
 
 test('a peer that answers nothing does not hinder the others', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   keep(await startHostilePeer(tracker.url, { metainfo }))
   const origin = await serve()
   const honest = [0, 1].map(() =>
@@ -83,7 +70,7 @@ const ABUSE: Record<string, Buffer[]> = {
 for (const [what, messages] of Object.entries(ABUSE)) {
   test(`a peer that ${what} is disconnected before it fills the memory`, async () => {
     const { metainfo } = await torrentOf(image)
-    const tracker = keep(await startTracker())
+    const tracker = await startTracker()
     let closed = 0
     keep(
       await startHostilePeer(tracker.url, {
@@ -99,7 +86,7 @@ for (const [what, messages] of Object.entries(ABUSE)) {
     const seed = node({
       metainfo,
       trackers: [tracker.url],
-      onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+      ...havingAll(image),
     })
     await seed.delivered
     await until(() => closed > 0, 'the end of the connection', 15_000)
@@ -117,7 +104,7 @@ test('a tracker that breaks off or stalls in mid-body costs nothing', async () =
   const head = 'HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\nd8:int'
   const breaking = await badTracker((socket) => socket.end(head))
   const stalling = await badTracker((socket) => void socket.write(head))
-  const good = keep(await startTracker())
+  const good = await startTracker()
   const origin = await serve()
   const trackers = [breaking, stalling, good.url]
   const { lines, onLog } = collectLog()
@@ -153,12 +140,12 @@ test.each(DEAD_TRACKERS)(
   'a tracker that %s is not missed while another one is alive',
   async (_name, open) => {
     const { metainfo } = await torrentOf(image)
-    const good = keep(await startTracker())
+    const good = await startTracker()
     const trackers = [await open(), good.url]
     const seed = node({
       metainfo,
       trackers,
-      onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+      ...havingAll(image),
     })
     const leech = node({ metainfo, trackers })
     await leech.delivered
@@ -175,7 +162,7 @@ test('nodes find each other by a tracker that comes up 5 s after them', async ()
   const seed = node({
     metainfo,
     trackers,
-    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    ...havingAll(image),
     onLog,
   })
   // without local discovery there is no other way to each other
@@ -184,7 +171,7 @@ test('nodes find each other by a tracker that comes up 5 s after them', async ()
   await until(() => lines.some((line) => line.msg === 'tracker'), 'the first refusal')
   await new Promise((resolve) => setTimeout(resolve, 5000))
   expect(leech.source.stats().peers).toBe(0)
-  const tracker = keep(await startTracker({ port }))
+  const tracker = await startTracker({ port })
   await leech.delivered
   expect(sha256(leech.disk)).toBe(sha256(image))
   // both have asked it; a seed that nobody knew of did not wait its half minute
@@ -193,7 +180,7 @@ test('nodes find each other by a tracker that comes up 5 s after them', async ()
 
 test('the origin dies in mid-way while a peer has everything', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve({ delayMs: 50 })
   const leech = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
   await until(() => leech.coverage.coveredBytes > 0, 'the first piece')
@@ -201,7 +188,7 @@ test('the origin dies in mid-way while a peer has everything', async () => {
   node({
     metainfo,
     trackers: [tracker.url],
-    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    ...havingAll(image),
   })
   await leech.delivered
   expect(sha256(leech.disk)).toBe(sha256(image))
@@ -209,7 +196,7 @@ test('the origin dies in mid-way while a peer has everything', async () => {
 
 test('the origin dies at 30 % for good and nobody else has the image: a clear error, nothing is lost', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve({ delayMs: 100 })
   const trackers = [tracker.url]
   const limits = { stallTimeoutMs: 2500 }
@@ -237,13 +224,13 @@ test('the origin dies at 30 % for good and nobody else has the image: a clear er
 
 test('an origin with wrong bytes in one place is no harm while a peer has them right', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve({ corruptAt: 200_000 })
   const common = { metainfo, trackers: [tracker.url] }
   const nodes = [0, 1].map(() => node({ ...common, originUrls: [origin.url], mode: 'require' }))
   const wrongPiece = Math.floor(200_000 / metainfo.pieceLength) * metainfo.pieceLength
   await until(() => nodes.every(({ coverage }) => coverage.coveredBytes > MiB), 'a MiB')
-  node({ ...common, onDisk: { range: { offset: 0, length: image.length }, bytes: image } })
+  node({ ...common, ...havingAll(image) })
   for (const each of nodes) {
     await each.delivered
     expect(each.coverage.has({ offset: wrongPiece, length: metainfo.pieceLength })).toBe(true)
@@ -265,12 +252,12 @@ test('the origin is away for a while and nobody else has the image', async () =>
 
 test('the peers die in mid-way and the origin does the rest', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve({ delayMs: 20 })
   const seed = node({
     metainfo,
     trackers: [tracker.url],
-    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    ...havingAll(image),
     limits: { uploadLimit: MiB / 2 },
   })
   await seed.delivered
@@ -298,11 +285,11 @@ test('an origin that ignores Range is given up at once, and peers still count', 
   const origin = await serve({ ignoreRange: true })
   const lonely = node({ metainfo, originUrls: [origin.url] })
   await expect(lonely.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   node({
     metainfo,
     trackers: [tracker.url],
-    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    ...havingAll(image),
   })
   const leech = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
   await leech.delivered
@@ -311,7 +298,7 @@ test('an origin that ignores Range is given up at once, and peers still count', 
 
 test('nothing from anywhere ends in SwarmStalledError, and the coverage stays', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const part = image.slice(0, MiB)
   const stalled = node({
     metainfo,
@@ -329,7 +316,7 @@ test('nothing from anywhere ends in SwarmStalledError, and the coverage stays', 
 
 test('several peers gone at once leave no piece behind', async () => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve({ delayMs: 60 })
   const nodes = Array.from({ length: 4 }, () =>
     node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
@@ -346,7 +333,7 @@ test('half of the nodes killed with SIGKILL in mid-way cost the others only a ha
   const folder = keep(await createFolder())
   const { torrentFile, metainfo } = await torrentOf(image)
   const torrent = await folder.write('image.torrent', torrentFile)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve({ delayMs: 100 })
   const common = { trackers: [tracker.url], originUrls: [origin.url] }
   const survivors = [0, 1].map(() => node({ metainfo, ...common }))

@@ -1,31 +1,22 @@
 import { expect, test } from 'vitest'
-import { createHttpOrigin } from '../../support/http-origin.ts'
-import { keepUntilEnd } from '../../support/resources.ts'
-import {
-  imageBytes,
-  MiB,
-  type NodeOptions,
-  sha256,
-  startNode,
-  startServer,
-  startTracker,
-  type TestNode,
-  torrentOf,
-  until,
-} from './lab.ts'
+import { havingAll, keptSwarm } from './kept-swarm.ts'
+import { imageBytes, MiB, type NodeOptions, sha256, startServer, torrentOf, until } from './lab.ts'
 
-const keep = keepUntilEnd()
+const { keep, node, serve, startTracker } = keptSwarm()
 
 const image = imageBytes(2 * MiB + 99)
-const node = (options: NodeOptions): TestNode => keep(startNode(options))
-const everything = { onDisk: { range: { offset: 0, length: image.length }, bytes: image } }
 
 /** A tracker and a node that has the image, with these limits. */
 async function startSeed(limits: NodeOptions['limits'], trackers: readonly string[] = []) {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const urls = [tracker.url, ...trackers]
-  const seed = node({ metainfo, trackers: urls, ...everything, ...(limits ? { limits } : {}) })
+  const seed = node({
+    metainfo,
+    trackers: urls,
+    ...havingAll(image),
+    ...(limits ? { limits } : {}),
+  })
   await seed.delivered
   return { metainfo, tracker, seed, join: () => node({ metainfo, trackers: [tracker.url] }) }
 }
@@ -58,7 +49,7 @@ test('a seed stops after swarm_seed_time', async () => {
 
 test('the time for seeding begins with completion, not before', async () => {
   const { metainfo } = await torrentOf(image)
-  const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs: 100 } }))
+  const origin = await serve(image, { delayMs: 100 })
   const slow = node({ metainfo, originUrls: [origin.url], limits: { seedTimeMs: 1 } })
   await slow.delivered
   expect(sha256(slow.disk)).toBe(sha256(image))

@@ -1,22 +1,10 @@
 import { expect, test } from 'vitest'
-import { keepUntilEnd } from '../../support/resources.ts'
-import {
-  imageBytes,
-  MiB,
-  type NodeOptions,
-  sha256,
-  startNode,
-  startTracker,
-  type TestNode,
-  torrentOf,
-  until,
-} from './lab.ts'
+import { havingAll, keptSwarm } from './kept-swarm.ts'
+import { imageBytes, MiB, sha256, torrentOf, until } from './lab.ts'
 
-const keep = keepUntilEnd()
+const { node, startTracker } = keptSwarm()
 
 const image = imageBytes(3 * MiB)
-const node = (options: NodeOptions): TestNode => keep(startNode(options))
-const everything = { onDisk: { range: { offset: 0, length: image.length }, bytes: image } }
 const rack = (name: string | null) => ({ nearby: { lsd: 'off', rack: name } }) as const
 
 test.each([
@@ -24,15 +12,15 @@ test.each([
   ['without a name the subnet decides, and both are asked', null, MiB / 2, MiB / 4, image.length],
 ] as const)('%s', async (_name, farRack, uploadLimit, least, most) => {
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const common = { metainfo, trackers: [tracker.url] }
   // slow enough for the far one to get its chance
   const limits = { uploadLimit }
-  const near = node({ ...common, ...everything, ...rack('a'), limits })
+  const near = node({ ...common, ...havingAll(image), ...rack('a'), limits })
   await near.delivered
   const leech = node({ ...common, ...rack('a') })
   await until(() => leech.coverage.coveredBytes > 0, 'the first piece')
-  const far = node({ ...common, ...everything, ...rack(farRack) })
+  const far = node({ ...common, ...havingAll(image), ...rack(farRack) })
   await leech.delivered
   expect(sha256(leech.disk)).toBe(sha256(image))
   await until(() => leech.source.stats().peers === 2, 'the third connection')

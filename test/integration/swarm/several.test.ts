@@ -1,33 +1,23 @@
 import { expect, test } from 'vitest'
 import { type ArenaBudget, createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
-import { createHttpOrigin } from '../../support/http-origin.ts'
-import { keepUntilEnd } from '../../support/resources.ts'
-import {
-  imageBytes,
-  MiB,
-  sha256,
-  startNode,
-  startTracker,
-  type TestNode,
-  torrentOf,
-  until,
-} from './lab.ts'
+import { keptSwarm } from './kept-swarm.ts'
+import { imageBytes, MiB, sha256, type TestNode, torrentOf, until } from './lab.ts'
 
-const keep = keepUntilEnd()
+const { node: start, serve, startTracker } = keptSwarm()
 
 type Swarm = Awaited<ReturnType<typeof startAll>>[number]
 
 /** Images that share a tracker; two nodes each, all in this process. */
 async function startAll(count: number, delayMs: number, memory?: ArenaBudget) {
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   return await Promise.all(
     Array.from({ length: count }, async (_, index) => {
       const image = imageBytes(3 * MiB + index * 1000, index + 1)
       const { metainfo } = await torrentOf(image)
-      const origin = keep(await createHttpOrigin({ bytes: image, faults: { delayMs } }))
+      const origin = await serve(image, { delayMs })
       const common = { metainfo, trackers: [tracker.url], ...(memory && { memory }) }
-      const owner = keep(startNode({ ...common, originUrls: [origin.url] }))
-      const other = keep(startNode(common))
+      const owner = start({ ...common, originUrls: [origin.url] })
+      const other = start(common)
       return { image, origin, nodes: [owner, other] as [TestNode, TestNode] }
     }),
   )
@@ -76,7 +66,7 @@ test('all torrents of one agent share its memory, and give it back', async () =>
 
 test('a torrent that finds no memory says so at once, and how to help it', async () => {
   const { metainfo } = await torrentOf(imageBytes(MiB, 1))
-  const node = keep(startNode({ metainfo, memory: createArenaBudget(metainfo.pieceLength) }))
+  const node = start({ metainfo, memory: createArenaBudget(metainfo.pieceLength) })
   await expect(node.delivered).rejects.toMatchObject({
     type: 'SwarmError',
     details: expect.stringContaining('ipa-swarm-memory'),

@@ -1,28 +1,13 @@
 import { expect, test } from 'vitest'
-import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
-import { keepUntilEnd } from '../../support/resources.ts'
-import {
-  imageBytes,
-  MiB,
-  type NodeOptions,
-  sha256,
-  startNode,
-  startTracker,
-  type TestNode,
-  torrentOf,
-  until,
-} from './lab.ts'
+import { havingAll, keptSwarm } from './kept-swarm.ts'
+import { imageBytes, MiB, sha256, torrentOf, until } from './lab.ts'
 
-const keep = keepUntilEnd()
-
-const node = (options: NodeOptions): TestNode => keep(startNode(options))
-const serve = async (bytes: Uint8Array, faults: HttpOriginFaults = {}) =>
-  keep(await createHttpOrigin({ bytes, faults }))
+const { node, serve, startTracker } = keptSwarm()
 
 test('four nodes that start together take about one copy from the origin', async () => {
   const image = imageBytes(12 * MiB + 12_345)
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve(image, { delayMs: 50 })
   const nodes = Array.from({ length: 4 }, () =>
     node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] }),
@@ -60,11 +45,11 @@ test('two urls of the image are both used or failed over', async () => {
 test('a node seeds from its disk after completion, without any origin', async () => {
   const image = imageBytes(6 * MiB)
   const { metainfo } = await torrentOf(image, { pieceLength: 256 * 1024 })
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const first = node({
     metainfo,
     trackers: [tracker.url],
-    onDisk: { range: { offset: 0, length: image.length }, bytes: image },
+    ...havingAll(image),
   })
   await first.delivered
   const late = node({ metainfo, trackers: [tracker.url] })
@@ -108,7 +93,7 @@ test('a piece of which another source brought a part is fetched whole', async ()
 test('the trackers hear started, completed and stopped', async () => {
   const image = imageBytes(1 * MiB)
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve(image)
   const only = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
   await only.delivered
@@ -120,7 +105,7 @@ test('the trackers hear started, completed and stopped', async () => {
 test('a UDP tracker works as well as an HTTP one', async () => {
   const image = imageBytes(2 * MiB)
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker({ udp: true }))
+  const tracker = await startTracker({ udp: true })
   const origin = await serve(image)
   const seed = node({ metainfo, trackers: [tracker.url], originUrls: [origin.url] })
   await seed.delivered
@@ -172,7 +157,7 @@ test('a sink that fails ends the delivery with its own error', async () => {
 test('pieces are announced only after they are written', async () => {
   const image = imageBytes(1 * MiB)
   const { metainfo } = await torrentOf(image)
-  const tracker = keep(await startTracker())
+  const tracker = await startTracker()
   const origin = await serve(image)
   const gate = Promise.withResolvers<void>()
   const slow = node({
