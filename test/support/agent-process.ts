@@ -18,6 +18,8 @@ export interface AgentProcessOptions {
   /** The machine's files: os_root, run_dir, log. Kept across restarts. */
   readonly directory: string
   readonly bootMode?: 'uefi' | 'bios'
+  /** Words before the command: those that put it into another network. */
+  readonly on?: readonly string[]
   /** Rows of the option table by IPA's names. */
   readonly options?: Readonly<Record<string, string | number | boolean>>
 }
@@ -47,11 +49,12 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   await writeFile(configFile, agentConf(options, { root, port }))
   const logFile = join(directory, 'agent.log')
   const output = await open(logFile, 'a')
-  const child = spawn(
+  const [command, ...args] = [
+    ...(options.on ?? []),
     join(PROJECT, 'node_modules/.bin/node'),
-    ['agent/main.ts', 'run', '--config-file', configFile],
-    { cwd: PROJECT, stdio: ['ignore', output.fd, output.fd] },
-  )
+    ...['agent/main.ts', 'run', '--config-file', configFile],
+  ] as [string, ...string[]]
+  const child = spawn(command, args, { cwd: PROJECT, stdio: ['ignore', output.fd, output.fd] })
   await output.close()
   const exited = new Promise<number | string>((resolve) =>
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')),

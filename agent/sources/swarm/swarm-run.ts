@@ -119,7 +119,10 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     switch (news.kind) {
       case 'listening':
         port = news.port
-        log.info({ port, info_hash: metainfo.infoHash }, 'swarm worker listening')
+        log.info(
+          { port, info_hash: metainfo.infoHash, rack: options.nearby.rack },
+          'swarm worker listening',
+        )
         break
       case 'piece':
         track(write(news, memory, from))

@@ -1,14 +1,5 @@
 // The listener at one end of a cable, a real lldpd or somebody who means ill at the other.
-import { type ChildProcess, spawn } from 'node:child_process'
-import {
-  chmodSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -17,22 +8,16 @@ import { stopChild } from '../../support/processes.ts'
 import { until } from '../swarm/lab.ts'
 import { canMakeNetworks, createLabNetwork, type LabMachine, runOn } from '../swarm/namespaces.ts'
 import type { ListenerRequest } from './lldp-process.ts'
+import { type Place, startLldpd, startOn } from './switch.ts'
 
 const canListen = canMakeNetworks() && hasPackages('lldp')
 /** Longer than any test: what ends before has not ended because of it. */
 const LONG_MS = 60_000
 
-type Place = Pick<LabMachine, 'on'>
-
 interface Heard {
   readonly heard: Record<string, [number, string][]> | null
   readonly rack: string | null
   readonly log: string[]
-}
-
-function startOn(place: Place, argv: readonly string[]): ChildProcess {
-  const [command, ...args] = [...place.on, ...argv] as [string, ...string[]]
-  return spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 /** @param path where commands are looked for, if not where they usually are */
@@ -55,21 +40,6 @@ function listen(place: Place, request: Partial<ListenerRequest> = {}, path?: str
     listening: listening.promise,
     heard,
     [Symbol.asyncDispose]: () => stopChild(child),
-  }
-}
-
-/** A switch of the real kind: lldpd on the other end of machine 0's cable. */
-function startLldpd(core: Place) {
-  const folder = mkdtempSync(join(tmpdir(), 'ironswarm-lldpd-'))
-  chmodSync(folder, 0o755) // its client, which tells it to begin, is not root
-  runOn(core, 'mkdir', '-p', '/run/lldpd') // its chroot
-  const child = startOn(core, ['lldpd', '-d', '-u', join(folder, 'socket'), '-I', 'p0'])
-  child.stderr?.resume()
-  return {
-    [Symbol.asyncDispose]: async () => {
-      await stopChild(child)
-      rmSync(folder, { recursive: true, force: true })
-    },
   }
 }
 
