@@ -249,7 +249,7 @@ export const OPTIONS = {
       patternDoc: 'at most 64 characters',
     },
   ),
-  swarm_memory: bytes(48 * 1024 * 1024, 'Memory for pieces on their way, all torrents together', {
+  swarm_memory: bytes(80 * 1024 * 1024, 'Memory for pieces on their way, all torrents together', {
     karg: 'ipa-swarm-memory',
     own: true,
   }),
