@@ -55,6 +55,7 @@ export function createExtensionParts(
           root,
           log,
           random: line.random,
+          laterRack: options.rack.found,
           now: () => performance.now(),
         },
       ),

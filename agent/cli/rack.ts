@@ -19,29 +19,34 @@ export interface RackOptions {
 export interface RackName extends Disposable {
   /** Null until it is known, and where the subnet decides. */
   readonly current: string | null
+  /** What the listening brings: deploys that have begun before take it too. Undefined for nothing. */
+  readonly found: Promise<string | undefined>
 }
 
 /**
- * Begins to listen for the switch, once and in the background: a first deploy does not wait for it.
+ * Begins to listen for the switch, once and in the background: a deploy does not wait for it.
  * Disposal ends that.
  */
 export function watchRack({ config, client, exec, root, log }: RackOptions): RackName {
   const ended = new AbortController()
   let current = config.swarm_rack
+  let found: Promise<string | undefined> = Promise.resolve(undefined)
   const isWanted = current === null && config.swarm_mode !== 'off' && config.lldp_timeout > 0
   if (client && isWanted) {
     const towards = client.urls().map((url) => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'))
     const request = { towards, silenceMs: config.lldp_timeout * 1000, signal: ended.signal }
-    void findSwitchRack(request, { exec, root, log }).then((found) => {
-      if (found === undefined || ended.signal.aborted) return
-      current = found
-      log.info({ rack: found }, 'swarm: the switch names the rack of later deploys')
+    found = findSwitchRack(request, { exec, root, log }).then((name) => {
+      if (name === undefined || ended.signal.aborted) return undefined
+      current = name
+      log.info({ rack: name }, 'swarm: the switch names our rack')
+      return name
     })
   }
   return {
     get current() {
       return current
     },
+    found,
     [Symbol.dispose]: () => ended.abort(),
   }
 }

@@ -37,7 +37,7 @@ export interface ServeOptions {
   readonly hardware: Hardware
   readonly tokens: TokenKeeper
   readonly nodeCache: NodeCache
-  readonly rack: Pick<RackName, 'current'>
+  readonly rack: Pick<RackName, 'current' | 'found'>
   readonly refreshNode: (signal: AbortSignal) => Promise<JsonObject | undefined>
   readonly recentLog: () => string
   /** Unix seconds. */

@@ -45,6 +45,8 @@ export interface DeployImageDeps {
   readonly root: Root
   readonly log: Logger
   readonly random: Random
+  /** The rack's name if it is found out later; undefined if it is not. */
+  readonly laterRack?: Promise<string | undefined>
   /** Milliseconds that only go forward. */
   readonly now: () => number
 }

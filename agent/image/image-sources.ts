@@ -9,7 +9,7 @@ import type { HttpImageOptions } from '../sources/http/image-options.ts'
 import type { ImageSource } from '../sources/source.ts'
 import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
 import { nearbyOptions, swarmLimits } from '../sources/swarm/swarm-options.ts'
-import { createSwarmSource } from '../sources/swarm/swarm-source.ts'
+import { createSwarmSource, type SwarmSourceOptions } from '../sources/swarm/swarm-source.ts'
 import { createHttpClient } from '../system/http-client.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ImageInfo } from './image-info.ts'
@@ -19,6 +19,7 @@ export interface SourceDeps {
   readonly config: Config
   readonly log: Logger
   readonly random: Random
+  readonly laterRack?: SwarmSourceOptions['laterRack']
 }
 
 /** The image's servers, ready to be asked. Disposal closes their connections. */
@@ -70,6 +71,7 @@ export function createImageSource(
     mode: config.swarm_mode,
     limits: swarmLimits(config),
     nearby: nearbyOptions(config),
+    laterRack: deps.laterRack,
     memory: createArenaBudget(config.swarm_memory),
     listenPort: config.swarm_listen_port,
     log,

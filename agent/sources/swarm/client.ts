@@ -12,10 +12,11 @@ import { announceTargets } from './library-tracker.ts'
 import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from './library-types.ts'
 import { adaptWire } from './library-wire.ts'
 import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
-import { isFar, isNeighbour, RACK_KEY } from './neighbours.ts'
+import { isNeighbour } from './neighbours.ts'
 import { isIronswarm, PeerBook } from './peer-book.ts'
 import type { NearbyOptions } from './protocol.ts'
 import type { BlockRequest } from './upload-gate.ts'
+import { Whereabouts } from './whereabouts.ts'
 
 /** More than connections, so that neighbours are among them; opentracker gives no more. */
 const WANTED_ADDRESSES = 200
@@ -57,6 +58,8 @@ export interface SwarmClient {
   markHave(piece: number): void
   /** Everything is on the disk: tells the trackers. */
   markComplete(): void
+  /** Tells those who are connected, and those to come, the name of our rack. */
+  nameRack(rack: string): void
   /** Says goodbye to trackers and peers; resolves after `deadlineMs` at the latest. */
   close(deadlineMs: number): Promise<void>
 }
@@ -93,9 +96,11 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   client.on('error', (error) => fail(asError(error)))
   try {
     const strangers: Strangers = new Map()
-    const adding = addTorrent(client, options, strangers, fail)
+    const whereabouts = new Whereabouts(options.nearby.rack)
+    const adding = addTorrent(client, options, strangers, whereabouts, fail)
     const torrent = await Promise.race([adding, failure])
-    return createClient(client, torrent, strangers, discoverLocally(client, torrent, options))
+    const discovery = discoverLocally(client, torrent, options)
+    return createClient(client, torrent, strangers, whereabouts, discovery)
   } catch (error) {
     await destroyWithin(client, 1000)
     throw new AgentError('SwarmError', `the swarm client cannot start: ${messageOf(error)}`, {
@@ -114,6 +119,7 @@ function addTorrent(
   client: LibraryClient,
   options: SwarmClientOptions,
   strangers: Strangers,
+  whereabouts: Whereabouts,
   fail: (error: Error) => void,
 ): Promise<LibraryTorrent> {
   return new Promise((resolve, reject) => {
@@ -135,7 +141,9 @@ function addTorrent(
     takeOver(torrent, book, room)
     torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
     torrent.on('error', (error) => fail(asError(error)))
-    torrent.on('wire', (wire) => meet(client, torrent, wire, { book, room }, strangers, options))
+    torrent.on('wire', (wire) =>
+      meet(client, torrent, wire, { book, room, whereabouts }, strangers, options),
+    )
     torrent.on('ready', () => {
       if (torrent.infoHash !== options.infoHash) {
         reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
@@ -170,12 +178,18 @@ function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom)
   }
 }
 
+interface Acquaintance {
+  readonly book: PeerBook
+  readonly room: ConnectionRoom
+  readonly whereabouts: Whereabouts
+}
+
 /** A new wire: closes it if it leads to ourselves or to somebody we know, else gives it to the engine. */
 function meet(
   client: LibraryClient,
   torrent: LibraryTorrent,
   wire: LibraryWire,
-  { book, room }: { readonly book: PeerBook; readonly room: ConnectionRoom },
+  { book, room, whereabouts }: Acquaintance,
   strangers: Strangers,
   options: SwarmClientOptions,
 ): void {
@@ -184,17 +198,12 @@ function meet(
   // BEP 10: where we listen, so that an incoming connection tells who it is
   wire.extendedHandshake['p'] = client.torrentPort
   wire.extendedHandshake['reqq'] = 512
-  const { rack } = options.nearby
-  if (rack !== null) wire.extendedHandshake[RACK_KEY] = rack
-  const isOnSubnet = isNeighbour(wire.remoteAddress ?? '')
-  let isElsewhere = !isOnSubnet
-  wire.once('extended', () => {
-    const { p, [RACK_KEY]: theirs } = wire.peerExtendedHandshake
-    isElsewhere = isFar(rack, theirs, isOnSubnet)
-    room.place(address, isElsewhere)
+  const isElsewhere = whereabouts.follow(wire, (isFar) => {
+    const { p } = wire.peerExtendedHandshake
+    room.place(address, isFar)
     if (isOutgoing || typeof p !== 'number') return
     book.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
-    room.place(`${wire.remoteAddress}:${p}`, isElsewhere)
+    room.place(`${wire.remoteAddress}:${p}`, isFar)
   })
   if (isOutgoing) book.learn(address, wire.peerId)
   const rivals = torrent.wires.filter((other) => other !== wire && other.peerId === wire.peerId)
@@ -225,14 +234,14 @@ function meet(
       if (wire.destroyed || torrent.destroyed) return
       for (const piece of strangers.get(wire) ?? []) wire.have(piece)
       strangers.delete(wire)
-      options.onWire(adapted, () => isElsewhere)
+      options.onWire(adapted, isElsewhere)
     })
   const introduceWhenReady = () => {
     if (torrent.ready) introduce()
     else torrent.on('ready', introduce)
   }
   // its rack decides what is asked of it first
-  if (rack !== null && isIronswarm(wire.peerId)) afterHandshake(wire, introduceWhenReady)
+  if (whereabouts.isNamed && isIronswarm(wire.peerId)) afterHandshake(wire, introduceWhenReady)
   else introduceWhenReady()
 }
 
@@ -277,6 +286,7 @@ function createClient(
   client: LibraryClient,
   torrent: LibraryTorrent,
   strangers: Strangers,
+  whereabouts: Whereabouts,
   discovery: LocalDiscovery | undefined,
 ): SwarmClient {
   let isKnownToTracker = false
@@ -297,6 +307,9 @@ function createClient(
     },
     markComplete: () => {
       if (!torrent.destroyed) torrent._checkDone()
+    },
+    nameRack: (rack) => {
+      if (!torrent.destroyed) whereabouts.name(rack)
     },
     close: (deadlineMs) => {
       discovery?.close()

@@ -51,6 +51,9 @@ export interface LibraryWire {
   /** Takes each message towards the socket (streamx). */
   push(bytes: Uint8Array | null): boolean
   have(piece: number): void
+  /** BEP 10: may come again when something has changed. */
+  _sendExtendedHandshake(): void
+  readonly _extendedHandshakeSent: boolean
   destroy(): void
   /** Is given the peer's bytes (streamx). */
   _write(bytes: Uint8Array, done: (error: null) => void): void

@@ -83,6 +83,8 @@ export type WorkerNews =
 export type WorkerOrder =
   | { readonly kind: 'written'; readonly piece: number }
   | { readonly kind: 'read'; readonly piece: number; readonly error: string | null }
+  /** Our rack has a name now. */
+  | { readonly kind: 'rack'; readonly rack: string }
   | { readonly kind: 'close' }
 
 /** Running totals of one worker. */

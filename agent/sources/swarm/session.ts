@@ -161,6 +161,7 @@ export async function startSession(
   return {
     onOrder: (order) => {
       if (order.kind === 'read') reader.onRead(order.piece, order.error)
+      else if (order.kind === 'rack') client.nameRack(order.rack)
       else if (order.kind === 'written') {
         writing.get(order.piece)?.()
         writing.delete(order.piece)

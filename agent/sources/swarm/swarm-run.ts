@@ -51,6 +51,8 @@ export interface SwarmRun {
   /** A worker is being loaded; nobody can expect a piece of it yet. */
   readonly isStarting: boolean
   readonly isComplete: boolean
+  /** Our rack has got a name: peers are told, those of a worker to come too. */
+  nameRack(rack: string): void
   /** Ends the worker and waits for writes under way. */
   close(): Promise<void>
 }
@@ -66,6 +68,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   let earlier: SwarmFigures | undefined
   let port: number | undefined
   let isClosed = false
+  let nearby = withPrivacy(options.nearby, metainfo)
   let host = launch()
 
   function launch(): WorkerHost {
@@ -87,7 +90,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
         listenPort: port ?? options.listenPort,
         uploadLimit: options.uploadLimit,
         downloadLimit: options.downloadLimit,
-        nearby: withPrivacy(options.nearby, metainfo),
+        nearby,
         onDisk: onDisk.slice(),
         peerId: createPeerId(),
       },
@@ -120,7 +123,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
       case 'listening':
         port = news.port
         log.info(
-          { port, info_hash: metainfo.infoHash, rack: options.nearby.rack },
+          { port, info_hash: metainfo.infoHash, rack: nearby.rack },
           'swarm worker listening',
         )
         break
@@ -226,6 +229,11 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     },
     get isComplete() {
       return verifiedCount === metainfo.pieceCount
+    },
+    nameRack: (rack) => {
+      if (isClosed || nearby.rack === rack) return
+      nearby = { ...nearby, rack }
+      host.send({ kind: 'rack', rack })
     },
     close: async () => {
       isClosed = true

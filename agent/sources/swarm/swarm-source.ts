@@ -34,6 +34,8 @@ export interface SwarmSourceOptions {
   readonly memory: ArenaBudget
   /** Neither discovery nor a name unless given. */
   readonly nearby?: NearbyOptions | undefined
+  /** The rack's name if it is found out later; undefined if it is not. */
+  readonly laterRack?: Promise<string | undefined> | undefined
   /** 0 for any. */
   readonly listenPort: number
   readonly log: Logger
@@ -72,6 +74,9 @@ export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
     checkLength(options.metainfo, request.totalBytes)
     const delivery = startDelivery(options, request)
     run = delivery.run
+    void options.laterRack?.then((rack) => {
+      if (rack !== undefined) delivery.run.nameRack(rack)
+    })
     try {
       await delivery.done
     } catch (error) {

@@ -119,6 +119,7 @@ export interface NodeOptions {
   readonly mode?: 'auto' | 'require'
   readonly limits?: Partial<SwarmLimits>
   readonly nearby?: NearbyOptions
+  readonly laterRack?: Promise<string>
   /** The agent's default, of its own, unless given. */
   readonly memory?: ArenaBudget
   /** Bytes that another source has written already. */
@@ -175,6 +176,7 @@ export function startNode(options: NodeOptions): TestNode {
       ...options.limits,
     },
     nearby: options.nearby,
+    laterRack: options.laterRack,
     memory: options.memory ?? createArenaBudget(OPTIONS.swarm_memory.default),
     listenPort: 0,
     worker: options.worker,

@@ -26,7 +26,7 @@ const DEAF: WireListener = {
   onClose: ignore,
 }
 
-async function startClient(url: string, rack: string, maxConns: number) {
+async function startClient(url: string, rack: string | null, maxConns: number) {
   const { torrentFile, metainfo } = await torrentOf(imageBytes(200_000), { trackers: [url] })
   const met = new Set<Met>()
   const client = await openSwarmClient({
@@ -79,4 +79,19 @@ test('nobody is let in beyond the limit, and whoever was refused gets on with th
   await until(() => node.count() === 2, 'two connections')
   const connected = others.filter((each) => each.count() === 5)
   expect(connected.length).toBe(2)
+})
+
+test('a rack that gets its name later is told to peers that are connected already', async () => {
+  const tracker = keep(await startTracker())
+  const one = await startClient(tracker.url, null, 20)
+  const other = await startClient(tracker.url, null, 20)
+  await until(() => one.count() === 1 && other.count() === 1, 'the connection')
+  one.client.nameRack('here')
+  other.client.nameRack('there')
+  await until(() => one.far() === 1 && other.far() === 1, 'the names')
+  other.client.nameRack('here')
+  await until(() => one.far() === 0 && other.far() === 0, 'the same name')
+  expect([one.count(), other.count()]).toEqual([1, 1])
+  const late = await startClient(tracker.url, 'there', 20)
+  await until(() => late.far() === 2 && one.far() === 1, 'the newcomer')
 })

@@ -72,7 +72,7 @@ test.runIf(canDeploy)('a deploy is given the name of the switch', async () => {
       .filter((line) => line.includes(`"msg":"${msg}"`))
       .map((line) => JSON.parse(line))
   expect(await ironic.outcome).toBe('active')
-  const [known] = await lines('swarm: the switch names the rack of later deploys')
+  const [known] = await lines('swarm: the switch names our rack')
   expect(known?.rack).toMatch(/^lldp:4:[0-9a-f]{12}$/)
   expect(await lines('swarm worker listening')).toMatchObject([{ rack: known?.rack }])
 })

@@ -41,7 +41,8 @@ describe('the rack of a deploy', () => {
     using rack = watchRack({ ...common, config, exec })
     expect(rack.current).toBeNull()
     tell()
-    await until(() => rack.current === 'lldp:4:0a0b0c0d0e0f', 'the name of the switch')
+    expect(await rack.found).toBe('lldp:4:0a0b0c0d0e0f')
+    expect(rack.current).toBe('lldp:4:0a0b0c0d0e0f')
   })
 
   test.each([
@@ -52,6 +53,7 @@ describe('the rack of a deploy', () => {
     const { exec, ran } = machine()
     using rack = watchRack({ ...common, config: given, exec })
     expect(rack.current).toBe(expected)
+    expect(await rack.found).toBeUndefined()
     expect(ran).toEqual([])
   })
 
@@ -61,7 +63,7 @@ describe('the rack of a deploy', () => {
     await until(() => ran.some((line) => line.includes('-i eno1')), 'the listener')
     rack[Symbol.dispose]()
     tell()
-    await new Promise((resolve) => setImmediate(resolve))
+    expect(await rack.found).toBeUndefined()
     expect(rack.current).toBeNull()
   })
 })
