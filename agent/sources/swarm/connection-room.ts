@@ -58,12 +58,13 @@ export class ConnectionRoom {
 
 /** Trackers write [fd78::1]:6881 and 10.0.0.1:6881, sockets fd78::1:6881 and ::ffff:10.0.0.1:6881. */
 function hostOf(address: string): string {
-  const plain = address.replace(/[[\]]/g, '').replace(/^::ffff:(?=\d+\.)/i, '')
-  return plain.replace(/:\d+$/, '')
+  const host = address.slice(0, address.lastIndexOf(':'))
+  if (host.startsWith('[')) return host.slice(1, -1)
+  return host.startsWith('::ffff:') && host.includes('.') ? host.slice('::ffff:'.length) : host
 }
 
 /** On loopback, in laboratories, all nodes are one host. */
 function placeOf(address: string): string {
   const host = hostOf(address)
-  return /^(127\.|::1$)/.test(host) ? address : host
+  return host.startsWith('127.') || host === '::1' ? address : host
 }
