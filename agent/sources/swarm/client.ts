@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os'
 import WebTorrent from 'webtorrent'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { AnnounceTarget } from './announcer.ts'
+import { OPENED_CONNS } from './connection-limits.ts'
 import { ConnectionRoom } from './connection-room.ts'
 import type { PeerWire } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
@@ -44,6 +45,8 @@ export interface SwarmClientOptions {
   /** @param isFar whether the peer is in another rack; known better when it has introduced itself */
   onWire(wire: PeerWire, isFar: () => boolean): void
   onUploaded(bytes: number): void
+  /** A tracker counts this many nodes. */
+  onSwarmSize(nodes: number): void
   onWarning(message: string): void
   /** The library gave the torrent up. */
   onFailure(error: Error): void
@@ -137,7 +140,8 @@ function addTorrent(
       selfId: options.peerId,
       ownAddresses: () => ownAddresses(client.torrentPort),
     })
-    const room = new ConnectionRoom({ limit: options.maxConns, torrent, isNeighbour })
+    const openLimit = Math.min(OPENED_CONNS, options.maxConns)
+    const room = new ConnectionRoom({ limit: options.maxConns, openLimit, torrent, isNeighbour })
     takeOver(torrent, book, room)
     torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
     torrent.on('error', (error) => fail(asError(error)))
@@ -145,6 +149,10 @@ function addTorrent(
       meet(client, torrent, wire, { book, room, whereabouts }, strangers, options),
     )
     torrent.on('ready', () => {
+      torrent.discovery?.tracker?.on('update', ({ complete, incomplete }) => {
+        const nodes = Number(complete) + Number(incomplete)
+        if (Number.isSafeInteger(nodes)) options.onSwarmSize(nodes)
+      })
       if (torrent.infoHash !== options.infoHash) {
         reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
         return
@@ -168,7 +176,7 @@ function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom)
     const known = torrent._peers
     if (typeof address !== 'string') return addPeer(address, type, source)
     if (known?.has(address) || !book.mayConnect(address, known?.size ?? 0)) return null
-    return room.admit(address) ? addPeer(address, type, source) : null
+    return room.mayOpen() && room.admit(address) ? addPeer(address, type, source) : null
   }
   // the library itself lets everybody in
   const addIncomingPeer = torrent._addIncomingPeer.bind(torrent)

@@ -9,6 +9,8 @@ const MAX_PLACES = 4096
 
 export interface ConnectionRoomOptions {
   readonly limit: number
+  /** So many we open ourselves. */
+  readonly openLimit: number
   readonly torrent: Pick<LibraryTorrent, '_peers' | 'removePeer'>
   /** By the subnet: what is known before anybody has said anything. */
   isNeighbour(host: string): boolean
@@ -30,6 +32,15 @@ export class ConnectionRoom {
   place(address: string, isFar: boolean): void {
     if (this.#places.size >= MAX_PLACES) this.#places.clear()
     this.#places.set(placeOf(address), isFar)
+  }
+
+  /** True if we should connect to somebody; neighbours are looked for as long as there are others. */
+  mayOpen(): boolean {
+    const { torrent, openLimit } = this.#options
+    const addresses = [...(torrent._peers?.keys() ?? [])]
+    if (addresses.length < openLimit) return true
+    const far = addresses.filter((each) => this.#isFar(each)).length
+    return far > 0 && far < addresses.length
   }
 
   /** True if there is room for one more, `host:port`; somebody else may have been closed for it. */

@@ -40,6 +40,8 @@ export interface LibraryWire {
     readonly [ours: string]: unknown
   }
   readonly extendedHandshake: Record<string, unknown>
+  /** By name, what the peer calls the extensions it knows; empty until its extended handshake. */
+  readonly peerExtendedMapping: Readonly<Record<string, number>>
   readonly _parserSize: number
   readonly _parser: unknown
   readonly _onMessage: unknown
@@ -51,6 +53,8 @@ export interface LibraryWire {
   /** Takes each message towards the socket (streamx). */
   push(bytes: Uint8Array | null): boolean
   have(piece: number): void
+  /** Offers an extension, before the extended handshake; named by its prototype. */
+  use(extension: LibraryExtension): void
   /** BEP 10: may come again when something has changed. */
   _sendExtendedHandshake(): void
   readonly _extendedHandshakeSent: boolean
@@ -60,6 +64,12 @@ export interface LibraryWire {
   /** BEP 10: id as we named it, 0 the handshake. */
   _onExtended(id: number, payload: Uint8Array): void
   _onMessageLength(header: Uint8Array): void
+}
+
+/** A class: one instance per wire. */
+export interface LibraryExtension {
+  new (): { onMessage(payload: Uint8Array): void }
+  readonly prototype: { readonly name: string }
 }
 
 /** What is beneath a socket: Node's own TCP object, as its `cluster` and `child_process` pass it on. */
@@ -96,6 +106,11 @@ export interface LibraryTracker {
 }
 
 export interface LibraryTrackerClient {
+  /** An answer: seeds and leechers that the tracker knows, where it says so. */
+  on(
+    event: 'update',
+    listener: (answer: { readonly complete?: unknown; readonly incomplete?: unknown }) => void,
+  ): void
   readonly _trackers: readonly LibraryTracker[]
   _defaultAnnounceOpts(): object
 }

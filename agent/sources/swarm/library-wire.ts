@@ -2,6 +2,8 @@
 // Owns one connection to a peer as the engine sees it: after the library's handshake its bytes are
 // parsed and written by wire/, only extensions (BEP 10) stay with the library. Enforces the limits on what a
 // hostile peer may send. Does not decide whom to talk to.
+import { CLAIM_EXTENSION, type ClaimMessage, decodeClaim, encodeClaim } from './claim-message.ts'
+import type { ClaimKind } from './engine/claims.ts'
 import type { BlockCallback, PeerWire, WireListener } from './engine/peer-wire.ts'
 import type { TokenBucket } from './engine/token-bucket.ts'
 import type { LibraryPeer, LibraryWire } from './library-types.ts'
@@ -14,6 +16,8 @@ import { createReadBuffer, prepareTakeover, type Takeover } from './wire/socket-
 
 const DEFAULT_REQQ = 250
 const BLOCK_BYTES = 16 * 1024
+/** Claims that wait for the peer's extended handshake. */
+const MAX_EARLY_CLAIMS = 16
 /** Blocks of the largest piece, 16 MiB. */
 const MAX_BLOCKS_PER_PIECE = 1024
 
@@ -60,6 +64,8 @@ class PeerConnection implements PeerWire, MessageHandler {
   readonly #takeover: Takeover | undefined
   readonly #requests = new Map<number, Request>()
   #listener: WireListener | undefined
+  readonly #earlyClaims: ClaimMessage[] = []
+  #isIntroduced = false
   #isInterested = false
   #isClosed = false
 
@@ -94,6 +100,7 @@ class PeerConnection implements PeerWire, MessageHandler {
         onFailure: (reason) => this.close(reason, false),
       })
     limitMessages(wire, (reason) => this.onAbuse(reason))
+    if (this.isSharingOrigin) this.#offerClaims()
     wire.once('close', () => this.#end())
   }
 
@@ -136,6 +143,12 @@ class PeerConnection implements PeerWire, MessageHandler {
 
   have(piece: number): void {
     if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.have, piece)
+  }
+
+  claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
+    const message = { kind, hops, pieces }
+    if (this.#isIntroduced) this.#tellClaim(message)
+    else if (this.#earlyClaims.length < MAX_EARLY_CLAIMS) this.#earlyClaims.push(message)
   }
 
   choke(): void {
@@ -231,6 +244,32 @@ class PeerConnection implements PeerWire, MessageHandler {
 
   onAbuse(reason: string): void {
     this.close(reason, true)
+  }
+
+  #offerClaims(): void {
+    const hear = (payload: Uint8Array) => {
+      const claim = decodeClaim(payload)
+      if (claim === undefined) this.onAbuse('its claim makes no sense')
+      else this.#listener?.onClaim(claim.kind, claim.hops, claim.pieces)
+    }
+    class Claims {
+      get name(): string {
+        return CLAIM_EXTENSION
+      }
+      onMessage(payload: Uint8Array): void {
+        hear(payload)
+      }
+    }
+    this.#wire.use(Claims)
+    this.#wire.once('extended', () => {
+      this.#isIntroduced = true
+      for (const message of this.#earlyClaims.splice(0)) this.#tellClaim(message)
+    })
+  }
+
+  #tellClaim(message: ClaimMessage): void {
+    const id = this.#wire.peerExtendedMapping[CLAIM_EXTENSION] ?? 0
+    if (id > 0 && id < 256 && !this.#isClosed) this.#writer.raw(encodeClaim(id, message))
   }
 
   #createGate(): UploadGate {

@@ -105,6 +105,7 @@ export async function startSession(
       }),
     nearby: task.nearby,
     onWire: (wire, isFar) => engine.addWire(wire, isFar),
+    onSwarmSize: (nodes) => engine.noteSwarmSize(nodes),
     onUploaded: (bytes) => {
       uploadedBytes += bytes
     },

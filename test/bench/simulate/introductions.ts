@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns who is connected to whom in a simulated swarm: the agent gives its connections out by
 // connection-quota.ts, and so do these. Does not know what a connection is.
-import { MAX_CONNS } from '../../../agent/sources/swarm/connection-limits.ts'
+import { MAX_CONNS, OPENED_CONNS } from '../../../agent/sources/swarm/connection-limits.ts'
 import { judgeNewcomer, type Verdict } from '../../../agent/sources/swarm/connection-quota.ts'
 
 interface Link<N> {
@@ -34,6 +34,12 @@ export function createIntroductions<N>(options: {
     return judgeNewcomer({ near: links(node).size - far, far }, isNear, MAX_CONNS)
   }
 
+  /** Neighbours are looked for as long as there are others. */
+  function isMixed(node: N): boolean {
+    const far = [...links(node)].filter((link) => link.isFar).length
+    return far > 0 && far < links(node).size
+  }
+
   function makeRoom(node: N, verdict: Verdict): void {
     if (verdict === 'take') return
     const isFar = verdict === 'replace far'
@@ -45,6 +51,7 @@ export function createIntroductions<N>(options: {
 
   return {
     introduce: (a, b) => {
+      if (links(a).size >= OPENED_CONNS && !isMixed(a)) return
       const isFar = options.isFar(a, b)
       const verdicts = [judge(a, !isFar), judge(b, !isFar)] as const
       if (verdicts.includes('refuse')) return

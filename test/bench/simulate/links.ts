@@ -3,8 +3,8 @@
 // that keep a slow receiver from blocking a sender. No loss, no BitTorrent.
 import type { VirtualTime } from './virtual-time.ts'
 
-/** What one connection has under way at most, as TCP's window would: enough for a full cable. */
-const WINDOW_BYTES = 128 * 1024
+/** Two parcels, or a cable would be idle between them, be they coarse. */
+const MIN_UNDER_WAY = 32 * 1024
 
 /** Something that goes over a connection in one go: a block of 16 KiB. */
 export interface Parcel {
@@ -83,16 +83,19 @@ export class Connection {
   readonly #sender: Sender
   readonly #path: readonly Pipe[]
   readonly #latencyMs: number
+  readonly #windowBytes: number
   #underWay = 0
 
-  constructor(sender: Sender, path: readonly Pipe[], latencyMs: number) {
+  /** @param windowBytes what a socket holds at most: enough for a full cable */
+  constructor(sender: Sender, path: readonly Pipe[], latencyMs: number, windowBytes: number) {
     this.#sender = sender
     this.#path = path
     this.#latencyMs = latencyMs
+    this.#windowBytes = windowBytes
   }
 
   get isReady(): boolean {
-    return this.queue.length > 0 && this.#underWay < WINDOW_BYTES
+    return this.queue.length > 0 && this.#underWay < Math.max(this.#windowBytes, MIN_UNDER_WAY)
   }
 
   send(parcel: Parcel): void {
@@ -103,7 +106,8 @@ export class Connection {
   /** A small message: it waits for what the socket holds already, then is there. */
   tell(work: () => void): void {
     const rate = this.#sender.pipe.rate / Math.max(1, this.#sender.load)
-    this.#sender.time.after(this.#latencyMs + this.#underWay / rate, work)
+    const held = Math.min(this.#underWay, this.#windowBytes)
+    this.#sender.time.after(this.#latencyMs + held / rate, work)
   }
 
   take(): Parcel {

@@ -19,6 +19,8 @@ const BLOCK_BYTES = 16 * 1024
 const PAYLOAD_SHARE = 0.94
 /** What a torrent alone gets of the default. */
 const ARENA_BYTES = OPTIONS.swarm_memory.default / 2
+/** What a socket holds, as TCP's window: enough for a full cable. */
+const WINDOW_BYTES = 128 * 1024
 const PROGRESS_MS = 10_000
 
 interface Case {
@@ -33,8 +35,8 @@ interface Case {
 const CASES: readonly Case[] = [
   { name: 'bench', nodeCount: 8, imageMib: 64, pieceKib: 256, mbit: 40, grain: 0 },
   { name: 'bench', nodeCount: 16, imageMib: 32, pieceKib: 128, mbit: 20, grain: 0 },
-  { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 1024, mbit: 1000, grain: 8 },
-  { name: 'large', nodeCount: 1000, imageMib: 1024, pieceKib: 1024, mbit: 1000, grain: 4 },
+  { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 1024, mbit: 1000, grain: 4 },
+  { name: 'large', nodeCount: 1000, imageMib: 1024, pieceKib: 1024, mbit: 1000, grain: 2 },
 ]
 
 function casesOf(nodes: string | undefined): readonly Case[] {
@@ -151,6 +153,7 @@ async function run(given: Case, seed: number): Promise<void> {
     uplinkRate: payload(uplink),
     isLeaving: setting('LEAVE') === '1',
     seed,
+    windowBytes: WINDOW_BYTES / shrink,
     latencyMs: numberSetting('LATENCY_MS', 0.2),
     startSpreadMs: numberSetting('START_MS', 300),
     limitMs: 20_000 * bound,

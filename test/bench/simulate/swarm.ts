@@ -24,6 +24,8 @@ export interface World {
   /** Nodes are gone as soon as they are done. */
   readonly isLeaving: boolean
   readonly seed: number
+  /** What a socket holds at most. */
+  readonly windowBytes: number
   /** One way. */
   readonly latencyMs: number
   /** Nodes are ready at some moment within this span. */
@@ -57,6 +59,9 @@ export interface Moment {
 const TICK_MS = 250
 /** A tracker's answer and a handshake. */
 const INTRODUCTION_MS = 30
+/** The tracker's answer alone, and how often it is asked anew (announcer.ts). */
+const ANSWER_MS = 15
+const REANNOUNCE_MS = 2500
 /** Peers in a tracker's answer: what opentracker gives at most. */
 const TRACKER_ANSWER = 200
 /** fdatasync is not awaited: a write is a copy into the disk's queue. */
@@ -152,7 +157,7 @@ export async function simulate(world: World): Promise<Outcome> {
       reportCorrupt: () => undefined,
       readRange: ({ length }, _target, signal) =>
         new Promise((resolve, reject) => {
-          const connection = new Connection(originSender, path, world.latencyMs)
+          const connection = new Connection(originSender, path, world.latencyMs, world.windowBytes)
           let left = length
           const abort = () => {
             connection.queue.length = 0
@@ -198,7 +203,12 @@ export async function simulate(world: World): Promise<Outcome> {
     const end = (from: Node, to: Node) =>
       new SimulatedWire(
         to.id,
-        new Connection(from.sender, pathFrom(from.rack, to.rack, to.inbound), world.latencyMs),
+        new Connection(
+          from.sender,
+          pathFrom(from.rack, to.rack, to.inbound),
+          world.latencyMs,
+          world.windowBytes,
+        ),
         (piece) => from.engine.has(piece),
       )
     const [atA, atB] = [end(a, b), end(b, a)]
@@ -230,6 +240,13 @@ export async function simulate(world: World): Promise<Outcome> {
       introductions.introduce(node, other)
     }
     present.push(node)
+    // a tracker counts those who have asked before
+    const announce = () => {
+      const count = present.length
+      time.after(ANSWER_MS, () => node.engine.noteSwarmSize(count))
+      if (node.completedAt === undefined) time.after(REANNOUNCE_MS, announce)
+    }
+    announce()
   }
   const present: Node[] = []
   for (let index = 0; index < nodes.length; index++) {

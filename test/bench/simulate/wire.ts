@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one end of a simulated BitTorrent connection: the engine's PeerWire over a simulated network, and
 // what the agent's upload gate does. Decides nothing.
+import type { ClaimKind } from '../../../agent/sources/swarm/engine/claims.ts'
 import type {
   BlockCallback,
   PeerWire,
@@ -93,6 +94,10 @@ export class SimulatedWire implements PeerWire {
 
   have(piece: number): void {
     this.#tell((peer) => peer.#listener?.onHave(piece))
+  }
+
+  claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
+    this.#tell((peer) => peer.#listener?.onClaim(kind, hops, pieces))
   }
 
   choke(): void {

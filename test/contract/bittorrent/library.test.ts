@@ -96,6 +96,9 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     expect(wire._parserSize).toBeTypeOf('number')
     expect(wire.type).toMatch(/^tcp(Incoming|Outgoing)$/)
     expect(wire.extendedHandshake).toBeTypeOf('object')
+    expect(wire.peerExtendedMapping).toBeTypeOf('object')
+    expect(wire.use).toBeTypeOf('function')
+    expect(torrent.discovery?.tracker?.on).toBeTypeOf('function')
     const [announced] = torrent.discovery?.tracker?._trackers ?? []
     expect(announced?.announceUrl).toBe(tracker.url)
     expect(announced?.cleanupFns).toBeInstanceOf(Array)

@@ -22,6 +22,7 @@ const DEAF: WireListener = {
   onUnchoke: ignore,
   onInterested: ignore,
   onUninterested: ignore,
+  onClaim: ignore,
   onUnasked: ignore,
   onClose: ignore,
 }
@@ -48,6 +49,7 @@ async function startClient(url: string, rack: string | null, maxConns: number) {
       wire.listen({ ...DEAF, onClose: () => void met.delete(one) })
     },
     onUploaded: () => undefined,
+    onSwarmSize: () => undefined,
     onWarning: () => undefined,
     onFailure: () => undefined,
   })

@@ -2,6 +2,7 @@
 // Owns the swarm as one node sees it: peers coming and going, the parts that decide about requests,
 // origin and uploads, and their clockwork. Clock, randomness, wires and memory are arguments. No I/O.
 import { type Choker, createChoker } from './choker.ts'
+import { Claims } from './claims.ts'
 import { createGainMeter, type GainMeter } from './gain-meter.ts'
 import { Locality } from './locality.ts'
 import { OriginFetcher } from './origin-fetcher.ts'
@@ -12,6 +13,7 @@ import { PIECE_STATES, PieceBoard } from './piece-board.ts'
 import { type PieceOrigin, PieceWork } from './piece-work.ts'
 import { RequestScheduler } from './request-scheduler.ts'
 import { createTokenBucket, type TokenBucket } from './token-bucket.ts'
+import { Turns } from './turns.ts'
 
 export type EngineNews =
   | { readonly kind: 'peer dropped'; readonly address: string; readonly reason: string }
@@ -60,6 +62,8 @@ export class SwarmEngine {
   readonly #locality: Locality
   readonly #requests: RequestScheduler
   readonly #shares: OriginShares
+  readonly #claims: Claims
+  readonly #turns: Turns
   readonly #fetcher: OriginFetcher | undefined
   readonly #choker: Choker
   readonly #gain: GainMeter
@@ -74,6 +78,19 @@ export class SwarmEngine {
     this.#options = options
     this.#board = new PieceBoard(geometry.pieceCount)
     this.#shares = new OriginShares(selfId, geometry.pieceCount, geometry.pieceLength)
+    this.#turns = new Turns({
+      random,
+      peerCount: () => this.peerCount,
+      othersFetching: () => this.#claims.othersFetching,
+    })
+    this.#claims = new Claims({
+      pieceCount: geometry.pieceCount,
+      peers: this.#board.peers,
+      now,
+      random,
+      swarmSize: () => this.#turns.swarmSize,
+      isOnlyAtOrigin: (piece) => this.#board.isOnlyAtOrigin(piece),
+    })
     this.#choker = createChoker(options.maxUploads, random)
     this.#gain = createGainMeter(now)
     this.#budget = createTokenBucket(options.downloadLimit, now)
@@ -125,6 +142,12 @@ export class SwarmEngine {
     return { ...this.#bytesFrom, duplicates: this.#requests.duplicateBytes }
   }
 
+  /** How many nodes have the torrent or fetch it, as a tracker says. */
+  noteSwarmSize(nodes: number): void {
+    this.#turns.noteSwarmSize(nodes)
+    this.#fetcher?.noteSwarmSize()
+  }
+
   /** The piece is on the disk: verified, or another source says so and it is not to be fetched. */
   markOnDisk(piece: number, isVerified: boolean): void {
     this.#board.setState(piece, isVerified ? have : suspect)
@@ -150,8 +173,10 @@ export class SwarmEngine {
     }
     wire.listen({
       onHave: (piece) => {
-        if (piece < board.pieceCount && board.isOnlyAtOrigin(piece))
+        if (piece < board.pieceCount && board.isOnlyAtOrigin(piece)) {
           this.#fetcher?.noteAnnouncement()
+          this.#claims.noteAnnouncement(piece)
+        }
         this.#locality.noteHave(peer, piece)
         board.addPiece(peer, piece)
         refresh()
@@ -172,11 +197,13 @@ export class SwarmEngine {
       },
       onInterested: () => this.#choker.fill(this.#wires()),
       onUninterested: () => undefined,
+      onClaim: (kind, hops, pieces) => this.#claims.hear(peer, kind, hops, pieces),
       onUnasked: (bytes) => {
         this.#requests.duplicateBytes += bytes
       },
       onClose: () => this.#removePeer(peer),
     })
+    this.#claims.greet(peer)
     refresh()
   }
 
@@ -196,8 +223,9 @@ export class SwarmEngine {
       this.#rechokedAt = now
       this.#choker.rotate(this.#wires())
     }
-    this.#fetcher?.abortSlow()
-    this.#fetcher?.pump()
+    this.#board.noteIdle(this.#work.partials.size === 0)
+    this.#claims.sweep()
+    this.#fetcher?.tick()
     this.#requests.fillAllLater()
   }
 
@@ -309,6 +337,8 @@ export class SwarmEngine {
       origin,
       geometry,
       shares: this.#shares,
+      claims: this.#claims,
+      turns: this.#turns,
       now,
       maxInProgress,
       hasPeers: () => this.peerCount > 0,

@@ -2,10 +2,12 @@
 // Owns the traffic with the origin: which pieces this node fetches there, how many at a time, when to
 // take over others' shares, when to give the origin up. Does not verify pieces.
 import { isAgentError, messageOf } from '../../../core/errors.ts'
+import type { Claims } from './claims.ts'
 import type { OriginShares } from './origin-shares.ts'
 import type { PartialPiece } from './partial-piece.ts'
 import type { Peer } from './peer.ts'
 import { type Geometry, type Origin, pieceRange } from './peer-wire.ts'
+import type { Turns } from './turns.ts'
 
 /** Ranges in flight: alone a node wants the full speed, in a swarm the other nodes fill the gaps. */
 const RANGES_ALONE = 4
@@ -31,6 +33,8 @@ export interface OriginFetcherDeps {
   readonly origin: Origin
   readonly geometry: Geometry
   readonly shares: OriginShares
+  readonly claims: Claims
+  readonly turns: Turns
   readonly now: () => number
   /** Most pieces in progress from anywhere. */
   readonly maxInProgress: number
@@ -72,6 +76,7 @@ export class OriginFetcher {
   #averageMs = 0
   #strikes = 0
   #isDisabled = false
+  #isSizeKnown = false
 
   constructor(deps: OriginFetcherDeps) {
     this.#deps = deps
@@ -99,8 +104,29 @@ export class OriginFetcher {
     this.#helpAfterMs = this.#patienceMs
   }
 
+  /** Call about four times a second. */
+  tick(): void {
+    const { turns } = this.#deps
+    const isFirst = this.#averageMs === 0 && this.#inFlight.size > 0
+    if (isFirst && turns.isTooMany()) this.#abortAll()
+    turns.draw(() => !this.#isDisabled && (this.#nextFree() >= 0 || this.#isStarving))
+    this.#abortSlow()
+    this.pump()
+  }
+
+  /** How many there are is known now: is the first fetch one too many? */
+  noteSwarmSize(): void {
+    if (this.#isSizeKnown) return
+    this.#isSizeKnown = true
+    if (this.#averageMs === 0 && this.#deps.turns.isLate()) this.#abortAll()
+  }
+
+  #abortAll(): void {
+    for (const fetch of this.#inFlight.values()) fetch.controller.abort()
+  }
+
   /** Gives pieces back that the origin is slow with and peers have. */
-  abortSlow(): void {
+  #abortSlow(): void {
     const patience = Math.max(SLOW_FETCH_MS, SLOW_FETCH_AVERAGES * this.#averageMs)
     for (const [piece, fetch] of this.#inFlight) {
       const age = this.#deps.now() - fetch.startedAt
@@ -115,6 +141,7 @@ export class OriginFetcher {
 
   #mayFetch(): boolean {
     if (this.#isDisabled || this.#deps.now() < this.#notBefore) return false
+    if (!this.#deps.turns.isOurs) return false
     return this.#inFlight.size < this.#maxRanges
   }
 
@@ -132,6 +159,7 @@ export class OriginFetcher {
   #choose(): number {
     const { shares } = this.#deps
     const isOpen = (piece: number) => this.#deps.isOnlyAtOrigin(piece)
+    if (this.#deps.turns.isLimited) return this.#chooseInTurn()
     const own = shares.nextOwn(isOpen)
     if (own >= 0) {
       this.#idleSince = undefined
@@ -145,6 +173,27 @@ export class OriginFetcher {
     // peers have what is left: the origin only if they are slower than it is
     if (!this.#deps.isStarving(this.#bytesPerSecond)) return -1
     return this.#deps.pickRescue(this.#inFlight.size === 0)
+  }
+
+  /** A few dozen fetch for all: whatever nobody has claimed. */
+  #chooseInTurn(): number {
+    const free = this.#nextFree()
+    if (free >= 0) return free
+    return this.#isStarving ? this.#deps.pickRescue(this.#inFlight.size === 0) : -1
+  }
+
+  #nextFree(): number {
+    const { shares, claims, isOnlyAtOrigin } = this.#deps
+    return shares.nextFree(
+      (piece) => isOnlyAtOrigin(piece),
+      (piece) => !claims.isTaken(piece),
+    )
+  }
+
+  get #isStarving(): boolean {
+    // what the origin could bring if nobody else asked says nothing
+    const isUnknown = this.#deps.turns.isLimited && this.#averageMs === 0
+    return this.#deps.isStarving(isUnknown ? 0 : this.#bytesPerSecond)
   }
 
   /**
@@ -189,6 +238,8 @@ export class OriginFetcher {
     const { piece } = partial
     const fetch: Fetch = { startedAt: this.#deps.now(), controller: new AbortController() }
     this.#inFlight.set(piece, fetch)
+    this.#deps.claims.begin(piece)
+    let isDone = false
     try {
       const { signal } = fetch.controller
       await this.#deps.origin.readRange(this.#rangeOf(piece), partial.bytes, signal)
@@ -196,12 +247,15 @@ export class OriginFetcher {
       const tookMs = Math.max(1, this.#deps.now() - fetch.startedAt)
       this.#averageMs += (tookMs - this.#averageMs) / (this.#averageMs === 0 ? 1 : 4)
       this.#deps.finish(partial, () => this.#strike(piece))
+      isDone = true
     } catch (error) {
       this.#deps.abandon(partial)
       if (!this.#isDisabled) this.#noteFailure(fetch.controller.signal.aborted ? 'slow' : error)
     } finally {
       this.#inFlight.delete(piece)
+      this.#deps.claims.end(piece, isDone)
     }
+    this.#deps.turns.noteEnd()
     this.pump()
   }
 

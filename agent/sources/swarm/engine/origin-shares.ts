@@ -113,6 +113,17 @@ export class OriginShares {
     return -1
   }
 
+  /** An open piece that is free besides, in the order of `nextAny`; -1 if there is none. */
+  nextFree(isOpen: (piece: number) => boolean, isFree: (piece: number) => boolean): number {
+    if (this.nextAny(isOpen) < 0) return -1
+    const isBoth = (piece: number) => isOpen(piece) && isFree(piece)
+    for (let at = this.#anyCursor; at < this.#order.length; at++) {
+      const piece = this.#firstOpen(this.#order[at] as number, isBoth)
+      if (piece >= 0) return piece
+    }
+    return -1
+  }
+
   /**
    * Open pieces of the owners that have the most left, without those that they fetch next: what a node
    * whose own share is done takes off them. In this node's own order, so that helpers rarely collide.

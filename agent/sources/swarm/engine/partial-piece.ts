@@ -77,6 +77,21 @@ export class PartialPiece<P> {
     return this.#copies[block] as number
   }
 
+  /** False if there is surely no block that nobody was asked for. */
+  get mayHaveFree(): boolean {
+    return this.#nextFresh < this.blockCount || this.#freed.length > 0
+  }
+
+  /** When the oldest request that is out by itself was sent; infinity if there is none. */
+  get oldestRequestAt(): number {
+    let oldest = Number.POSITIVE_INFINITY
+    for (let block = 0; block < this.#nextFresh; block++) {
+      if (this.#copies[block] !== 1 || this.#isReceived[block] === 1) continue
+      oldest = Math.min(oldest, this.#requestedAt[block] as number)
+    }
+    return oldest
+  }
+
   /** A block that nobody was asked for; -1 if there is none. */
   takeFree(): number {
     while (this.#freed.length > 0) {

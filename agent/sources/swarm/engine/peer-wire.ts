@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the interface between the engine and whatever carries its messages: a library's wire, or a
 // simulated one. Does not know sockets.
+import type { ClaimKind } from './claims.ts'
 
 /** What a wire tells the engine. */
 export interface WireListener {
@@ -11,6 +12,8 @@ export interface WireListener {
   onUnchoke(): void
   onInterested(): void
   onUninterested(): void
+  /** The peer tells who fetches which pieces from the origin (claims.ts). */
+  onClaim(kind: ClaimKind, hops: number, pieces: readonly number[]): void
   /** A block came that is not, or no longer, asked for. */
   onUnasked(bytes: number): void
   onClose(): void
@@ -37,6 +40,8 @@ export interface PeerWire {
   request(piece: number, offset: number, length: number, callback: BlockCallback): void
   cancel(piece: number, offset: number, length: number): void
   have(piece: number): void
+  /** Tells who fetches which pieces from the origin; nothing happens if the peer does not know of it. */
+  claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void
   choke(): void
   unchoke(): void
   setInterested(isInterested: boolean): void

@@ -14,6 +14,8 @@ const MAX_REQUESTS = 256
 /** The pipeline holds what arrives in this time: more than any round trip of a data centre. */
 const PIPELINE_SECONDS = 0.25
 const BLOCK_BYTES = 16 * 1024
+/** A peer that is asked nothing is taken for twice as quick after this long: its queue gets shorter. */
+const FORGET_MS = 500
 /** Share of the newest interval in the speed: a time constant of about a second. */
 const SMOOTHING = 0.25
 
@@ -38,6 +40,8 @@ export class Peer {
   /** Bytes per second, smoothed. */
   rate = 0
   #fresh = 0
+  /** From request to block, smoothed. */
+  #answerMs = 0
   readonly #isFar: () => boolean
 
   constructor(wire: PeerWire, pieceCount: number, isFar: () => boolean) {
@@ -51,7 +55,15 @@ export class Peer {
     return this.#isFar()
   }
 
-  noteBlock(bytes: number, now: number): void {
+  /** How long it will take to answer a request, ms, as far as is known; 1 if nothing is. */
+  expectedMs(now: number): number {
+    const age = this.pending.size > 0 ? 0 : now - this.owesSince
+    return 1 + this.#answerMs * 2 ** (-age / FORGET_MS)
+  }
+
+  /** @param tookMs since it was asked for */
+  noteBlock(bytes: number, now: number, tookMs: number): void {
+    this.#answerMs += (tookMs - this.#answerMs) * SMOOTHING
     this.#fresh += bytes
     this.owesSince = now
     this.isSnubbed = false

@@ -10,12 +10,22 @@ export type PieceState = (typeof PIECE_STATES)[keyof typeof PIECE_STATES]
 const { missing, started, have } = PIECE_STATES
 /** Rare pieces looked at for one that a peer has, before any that it has will do. */
 const MAX_LOOKS = 256
+/** The same in the list of all that a peer has. */
+const MAX_OFFERS = 32
+/**
+ * Holders of a piece are asked for it by about this many peers each: a hundred that ask the first one share
+ * its cable, and nobody has anything to pass on for a hundred pieces' time.
+ */
+const ASKERS_PER_HOLDER = 8
 
 export class PieceBoard {
   readonly pieceCount: number
   readonly rarity: RarityIndex
   readonly peers = new Set<Peer>()
   #haveCount = 0
+  /** By piece, when it is our turn to ask for it: a share of those who know it. */
+  #turns: Float32Array | undefined
+  #eagerness = 1
   readonly #states: Uint8Array
 
   constructor(pieceCount: number) {
@@ -65,19 +75,31 @@ export class PieceBoard {
    */
   pickFor(peer: Peer, random: () => number): number {
     if (peer.startable === 0) return -1
-    const piece = this.rarity.pickRarest((each) => peer.has[each] === 1, random, MAX_LOOKS)
+    this.#turns ??= Float32Array.from({ length: this.pieceCount }, random)
+    const fits = (each: number) => peer.has[each] === 1 && this.#isTurn(each)
+    const piece = this.rarity.pickRarest(fits, random, MAX_LOOKS)
     return piece >= 0 ? piece : this.#pickOffer(peer, random)
+  }
+
+  /** Call a few times a second. @param isIdle nothing is under way: waiting for one's turn is no good */
+  noteIdle(isIdle: boolean): void {
+    this.#eagerness = isIdle ? 2 * this.#eagerness : 1
+  }
+
+  /** Enough peers have the piece for us to be among those who ask. */
+  #isTurn(piece: number): boolean {
+    const asked = ASKERS_PER_HOLDER * this.rarity.availability(piece) * this.#eagerness
+    return (this.#turns?.[piece] ?? 0) * this.peers.size < asked
   }
 
   /** Nearly all it has is here, or common: its pieces are gone through once, later ones as they come. */
   #pickOffer(peer: Peer, random: () => number): number {
     peer.offers ??= this.#listOffers(peer, random)
     const { offers } = peer
-    for (let piece = offers.at(-1); piece !== undefined; piece = offers.at(-1)) {
-      if (peer.has[piece] === 1 && this.state(piece) === missing) return piece
-      offers.pop()
-    }
-    return -1
+    const isOffer = (piece: number) => peer.has[piece] === 1 && this.state(piece) === missing
+    while (offers.length > 0 && !isOffer(offers.at(-1) as number)) offers.pop()
+    const recent = offers.slice(-MAX_OFFERS)
+    return recent.findLast((piece) => isOffer(piece) && this.#isTurn(piece)) ?? -1
   }
 
   #listOffers(peer: Peer, random: () => number): number[] {

@@ -42,6 +42,8 @@ export class RequestScheduler {
   /** From request to block, on average, ms: a second and more where many share slow cables. */
   #answerMs = 0
   #isStopped = false
+  /** No request that is out by itself is older. */
+  #oldestRequestAt = Number.NEGATIVE_INFINITY
   /** Bytes that came although they were there already. */
   duplicateBytes = 0
 
@@ -84,10 +86,24 @@ export class RequestScheduler {
     this.#deps.defer(() => {
       this.#isFillDue = false
       this.#isEndgame = this.#isNearEnd()
-      const peers = shuffled([...this.#awaitingFill], this.#deps.random)
+      const peers = this.#drawOrder()
       this.#awaitingFill.clear()
       for (const peer of peers) this.#fill(peer)
     })
+  }
+
+  /**
+   * There is room for few pieces at a time: those who answer soon are asked a little earlier than others, or
+   * peers that many know would have long queues and others none.
+   */
+  #drawOrder(): Peer[] {
+    const { now, random } = this.#deps
+    const at = now()
+    const ranks = Array.from(this.#awaitingFill, (peer) => ({
+      peer,
+      rank: Math.sqrt(peer.expectedMs(at)) * random(),
+    }))
+    return ranks.sort((a, b) => a.rank - b.rank).map(({ peer }) => peer)
   }
 
   #fill(peer: Peer): void {
@@ -108,7 +124,7 @@ export class RequestScheduler {
 
   #choose(peer: Peer): PendingBlock | undefined {
     for (const partial of this.#deps.work.partials.values()) {
-      if (!this.#mayAsk(peer, partial)) continue
+      if (!partial.mayHaveFree || !this.#mayAsk(peer, partial)) continue
       const block = partial.takeFree()
       if (block >= 0) return { partial, block }
     }
@@ -139,17 +155,29 @@ export class RequestScheduler {
     const isEndgame = this.#isEndgame
     if (peer.isSnubbed || (isEndgame && peer.pending.size >= ENDGAME_IDLE_REQUESTS))
       return undefined
+    const now = this.#deps.now()
     const patienceMs = isEndgame
       ? Math.max(ENDGAME_AFTER_MS, this.#answerMs)
       : Math.max(DUPLICATE_AFTER_MS, DUPLICATE_AFTER_ANSWERS * this.#answerMs)
-    const latest = this.#deps.now() - patienceMs
+    if (now - this.#oldestRequestAt < patienceMs) return undefined
+    const latest = now - patienceMs
     for (const partial of this.#deps.work.partials.values()) {
       if (!this.#mayAsk(peer, partial)) continue
       const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
       const block = partial.findDuplicate(latest, isPending)
       if (block >= 0) return { partial, block }
     }
+    this.#noteOldestRequest()
     return undefined
+  }
+
+  /** Most looks for an old request are in vain: when is the next worth it? */
+  #noteOldestRequest(): void {
+    let oldest = this.#deps.now()
+    for (const partial of this.#deps.work.partials.values()) {
+      oldest = Math.min(oldest, partial.oldestRequestAt)
+    }
+    this.#oldestRequestAt = oldest
   }
 
   #request(peer: Peer, { partial, block }: PendingBlock): void {
@@ -160,11 +188,17 @@ export class RequestScheduler {
     partial.noteRequested(block, now)
     const length = partial.blockLength(block)
     peer.wire.request(partial.piece, partial.blockOffset(block), length, (bytes) => {
-      if (peer.pending.delete(key)) this.#onBlock(peer, partial, block, bytes)
+      if (peer.pending.delete(key)) this.#onBlock(peer, partial, block, bytes, now)
     })
   }
 
-  #onBlock(peer: Peer, partial: PartialPiece<Peer>, block: number, bytes: Uint8Array | null): void {
+  #onBlock(
+    peer: Peer,
+    partial: PartialPiece<Peer>,
+    block: number,
+    bytes: Uint8Array | null,
+    askedAt: number,
+  ): void {
     const isLive = this.#deps.work.partials.get(partial.piece) === partial
     if (bytes === null || bytes.length !== partial.blockLength(block)) {
       if (isLive) partial.noteLost(block)
@@ -173,7 +207,7 @@ export class RequestScheduler {
       return
     }
     const now = this.#deps.now()
-    peer.noteBlock(bytes.length, now)
+    peer.noteBlock(bytes.length, now, now - askedAt)
     this.fillLater(peer)
     if (!isLive || partial.hasReceived(block)) {
       this.duplicateBytes += bytes.length
@@ -205,14 +239,4 @@ export class RequestScheduler {
   #key(partial: PartialPiece<Peer>, block: number): number {
     return partial.piece * this.#blocksPerPiece + block
   }
-}
-
-function shuffled<T>(items: T[], random: () => number): T[] {
-  for (let i = items.length - 1; i > 0; i--) {
-    const k = Math.floor(random() * (i + 1))
-    const [a, b] = [items[i] as T, items[k] as T]
-    items[i] = b
-    items[k] = a
-  }
-  return items
 }

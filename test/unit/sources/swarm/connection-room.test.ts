@@ -7,10 +7,11 @@ import type { LibraryPeer, LibraryWire } from '../../../../agent/sources/swarm/l
 const wire = {} as LibraryWire
 
 /** A torrent with these peers, and its room; 10.0.0.0/24 and fd78::/64 are near. */
-function roomFor(limit: number) {
+function roomFor(limit: number, openLimit = limit) {
   const peers = new Map<string, LibraryPeer>()
   const room = new ConnectionRoom({
     limit,
+    openLimit,
     torrent: { _peers: peers, removePeer: (address) => void peers.delete(address) },
     isNeighbour: (host) => /^(10\.0\.0\.|fd78::)/.test(host),
   })
@@ -34,6 +35,19 @@ describe('the connections of a node', () => {
     for (let index = 0; index < 8; index++) expect(come(far(index))).toBe(true)
     expect(peers.size).toBe(8)
     expect(come(far(9))).toBe(false)
+  })
+
+  test('are opened up to a limit: the others are for those who come later', () => {
+    const { room, come } = roomFor(8, 3)
+    for (let index = 0; index < 3; index++) {
+      expect(room.mayOpen()).toBe(true)
+      come(near(index))
+    }
+    expect(room.mayOpen()).toBe(false)
+    expect(come(near(4))).toBe(true)
+    // a rack among others: neighbours are looked for
+    come(far(1))
+    expect(room.mayOpen()).toBe(true)
   })
 
   test('are taken from those afar for neighbours, up to a quarter, the newest first', () => {

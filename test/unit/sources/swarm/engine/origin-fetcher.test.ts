@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest'
+import { CLAIM_KINDS, Claims } from '../../../../../agent/sources/swarm/engine/claims.ts'
 import { OriginFetcher } from '../../../../../agent/sources/swarm/engine/origin-fetcher.ts'
 import { OriginShares } from '../../../../../agent/sources/swarm/engine/origin-shares.ts'
 import { PartialPiece } from '../../../../../agent/sources/swarm/engine/partial-piece.ts'
-import type { Peer } from '../../../../../agent/sources/swarm/engine/peer.ts'
+import { Peer } from '../../../../../agent/sources/swarm/engine/peer.ts'
+import type { PeerWire } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
+import { MAX_FETCHES, Turns } from '../../../../../agent/sources/swarm/engine/turns.ts'
 
 const PIECE_BYTES = 32 * 1024
 const PIECES = 256
@@ -16,19 +19,44 @@ function createWorld(peerCount: number) {
   const done = new Set<number>()
   const shares = new OriginShares(id(0), PIECES, PIECE_BYTES)
   for (let peer = 1; peer <= peerCount; peer++) shares.addPeer(id(peer))
+  const isOnlyAtOrigin = (piece: number) => !started.has(piece) && !done.has(piece)
+  const teller = new Peer({ claim: () => undefined } as unknown as PeerWire, PIECES, () => false)
+  const turns: Turns = new Turns({
+    random: () => 0.5,
+    peerCount: () => peerCount,
+    othersFetching: () => claims.othersFetching,
+  })
+  const claims = new Claims({
+    pieceCount: PIECES,
+    peers: new Set([teller]),
+    now: () => at,
+    random: () => 0.5,
+    swarmSize: () => turns.swarmSize,
+    isOnlyAtOrigin,
+  })
   const fetcher = new OriginFetcher({
+    claims,
+    turns,
     origin: {
       maxStrikes: 3,
       reportCorrupt: () => undefined,
-      readRange: ({ offset }) =>
-        new Promise((resolve) => open.set(Math.floor(offset / PIECE_BYTES), resolve)),
+      readRange: ({ offset }, _target, signal) =>
+        new Promise((resolve, reject) => {
+          const piece = Math.floor(offset / PIECE_BYTES)
+          open.set(piece, resolve)
+          signal.addEventListener('abort', () => {
+            open.delete(piece)
+            started.delete(piece)
+            reject(signal.reason)
+          })
+        }),
     },
     geometry: { pieceCount: PIECES, pieceLength: PIECE_BYTES, lengthBytes: PIECES * PIECE_BYTES },
     shares,
     now: () => at,
     maxInProgress: 10,
     hasPeers: () => peerCount > 0,
-    isOnlyAtOrigin: (piece) => !started.has(piece) && !done.has(piece),
+    isOnlyAtOrigin,
     peersHave: () => false,
     pickRescue: () => -1,
     isStarving: () => false,
@@ -55,7 +83,27 @@ function createWorld(peerCount: number) {
     fetcher.pump()
   }
   fetcher.pump()
-  return { fetcher, shares, open, done, finishAll, pass }
+  /** Somebody tells that these are being fetched. */
+  const tell = (pieces: readonly number[]) => claims.hear(teller, CLAIM_KINDS.begun, 1, pieces)
+  const settle = () => new Promise((resolve) => setImmediate(resolve))
+  /** Whoever finds room at the origin tries it within a few ticks. */
+  const tick = (count: number) => {
+    for (let turn = 0; turn < count; turn++) {
+      at += 250
+      claims.sweep()
+      fetcher.tick()
+    }
+  }
+  return { fetcher, turns, shares, open, done, finishAll, pass, tell, settle, tick }
+}
+
+/** A node that turns out to be one of a thousand. */
+async function createLateNode() {
+  const node = createWorld(100)
+  node.turns.noteSwarmSize(1000)
+  node.fetcher.noteSwarmSize()
+  await node.settle()
+  return node
 }
 
 test('the first piece is fetched by itself, then a node alone has several ranges in flight', async () => {
@@ -102,4 +150,37 @@ test('what owners should be fetching is left to them while somebody announces, n
   expect(open.size).toBe(0)
   for (let turn = 0; turn < 20; turn++) pass(100)
   expect([...open.keys()]).toEqual([left])
+})
+
+test('who comes late to a large swarm stops, and fetches when the origin has room', async () => {
+  const { open, tell, tick } = await createLateNode()
+  expect(open.size).toBe(0)
+  tell(Array.from({ length: MAX_FETCHES }, (_, piece) => piece))
+  tick(4)
+  expect(open.size).toBe(0)
+  tick(40) // nothing comes of those claims
+  expect(open.size).toBe(1)
+})
+
+test('a tracker that counts the first few nodes stops none of them', async () => {
+  const { fetcher, turns, open, settle } = createWorld(100)
+  turns.noteSwarmSize(20)
+  fetcher.noteSwarmSize()
+  await settle()
+  expect(open.size).toBe(1)
+})
+
+test('in a large swarm what others have claimed is not fetched', async () => {
+  const { open, tell, tick, finishAll } = await createLateNode()
+  const free = [7, 8]
+  const claimed = Array.from({ length: PIECES }, (_, piece) => piece).filter(
+    (piece) => !free.includes(piece),
+  )
+  // while only few are under way, or it would not be our turn
+  tick(8)
+  const [first] = open.keys()
+  for (let at = 0; at < claimed.length; at += 64) tell(claimed.slice(at, at + 64))
+  await finishAll(10)
+  for (const piece of open.keys()) expect(free).toContain(piece)
+  expect(first).toBeTypeOf('number')
 })

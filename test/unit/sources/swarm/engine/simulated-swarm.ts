@@ -2,6 +2,7 @@
 // Owns a swarm of real engines over simulated wires in virtual time: rates, no sockets. For tests of
 // decisions; the bytes of a piece are its number.
 import { AgentError } from '../../../../../agent/core/errors.ts'
+import type { ClaimKind } from '../../../../../agent/sources/swarm/engine/claims.ts'
 import { type EngineNews, SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
 import type {
   BlockCallback,
@@ -120,6 +121,11 @@ export class SimulatedSwarm {
     }
     this.after(0, tick)
     return node
+  }
+
+  /** This node's ends of its wires. */
+  wiresOf(node: SimulatedNode): PeerWire[] {
+    return this.#links.flatMap(({ a, b }) => [a, b]).filter((end) => end.owner === node)
   }
 
   after(ms: number, work: () => void): void {
@@ -259,6 +265,10 @@ class End implements PeerWire {
 
   have(piece: number): void {
     this.#tell((other) => other.#listener?.onHave(piece))
+  }
+
+  claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
+    this.#tell((other) => other.#listener?.onClaim(kind, hops, pieces))
   }
 
   choke(): void {
