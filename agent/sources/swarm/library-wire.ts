@@ -16,6 +16,12 @@ import { createReadBuffer, prepareTakeover, type Takeover } from './wire/socket-
 
 const DEFAULT_REQQ = 250
 const BLOCK_BYTES = 16 * 1024
+/** BEP 3 and 6 have one, right after the handshake; each costs a look at every piece. */
+const MAX_BITFIELDS = 4
+/** Longest extension message (BEP 10): of PEX some thousand addresses, each of which is looked at. */
+const MAX_EXTENDED_BYTES = 32 * 1024
+/** All extended handshakes of a connection together: the library keeps every name that was in one. */
+const MAX_HANDSHAKE_BYTES = 64 * 1024
 /** Claims that wait for the peer's extended handshake. */
 const MAX_EARLY_CLAIMS = 16
 /** Blocks of the largest piece, 16 MiB. */
@@ -66,6 +72,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   #listener: WireListener | undefined
   readonly #earlyClaims: ClaimMessage[] = []
   #isIntroduced = false
+  #bitfields = 0
   #isInterested = false
   #isClosed = false
 
@@ -100,6 +107,7 @@ class PeerConnection implements PeerWire, MessageHandler {
         onFailure: (reason) => this.close(reason, false),
       })
     limitMessages(wire, (reason) => this.onAbuse(reason))
+    limitExtensions(wire, (reason) => this.onAbuse(reason))
     if (this.isSharingOrigin) this.#offerClaims()
     wire.once('close', () => this.#end())
   }
@@ -204,15 +212,15 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   onBitfield(bits: Uint8Array): void {
-    this.#listener?.onBitfield((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
+    this.#replacePieces((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
   }
 
   onHaveAll(): void {
-    this.#listener?.onBitfield(() => true)
+    this.#replacePieces(() => true)
   }
 
   onHaveNone(): void {
-    this.#listener?.onBitfield(() => false)
+    this.#replacePieces(() => false)
   }
 
   onRequest(piece: number, offset: number, length: number): void {
@@ -244,6 +252,12 @@ class PeerConnection implements PeerWire, MessageHandler {
 
   onAbuse(reason: string): void {
     this.close(reason, true)
+  }
+
+  #replacePieces(has: (piece: number) => boolean): void {
+    this.#bitfields += 1
+    if (this.#bitfields > MAX_BITFIELDS) this.onAbuse('it says again and again what it has')
+    else this.#listener?.onBitfield(has)
   }
 
   #offerClaims(): void {
@@ -342,4 +356,16 @@ function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): vo
   }
   // the first message of an incoming peer may have been announced already
   if (wire._parserSize > MAX_MESSAGE_BYTES) refuse(wire._parserSize)
+}
+
+/** Whoever parses them: the library handles all of them. */
+function limitExtensions(wire: LibraryWire, onAbuse: (reason: string) => void): void {
+  let handshakeBytes = 0
+  const onExtended = wire._onExtended.bind(wire)
+  wire._onExtended = (id, payload) => {
+    if (id === 0) handshakeBytes += payload.length
+    if (payload.length > MAX_EXTENDED_BYTES || handshakeBytes > MAX_HANDSHAKE_BYTES) {
+      onAbuse(`its extension messages ${id} are too long`)
+    } else onExtended(id, payload)
+  }
 }

@@ -62,8 +62,21 @@ test('a peer that answers nothing does not hinder the others', async () => {
   for (const each of honest) expect(sha256(each.disk)).toBe(sha256(image))
 })
 
+/** BEP 10. */
+function extended(id: number, payload: string): Buffer {
+  const bytes = Buffer.from(`____\u0014_${payload}`, 'latin1')
+  bytes.writeUInt32BE(bytes.length - 4, 0)
+  bytes[5] = id
+  return bytes
+}
+
 const ABUSE: Record<string, Buffer[]> = {
   'sends garbage': [Buffer.alloc(100_000, 0x5a)],
+  'has now these pieces, now those': new Array(50).fill(Buffer.from([0, 0, 0, 3, 5, 0xff, 0])),
+  'introduces itself at length': Array.from({ length: 200 }, (_, turn) =>
+    extended(0, `d1:md1000:${String(turn).padStart(1000, 'x')}i9eee`),
+  ),
+  'knows tens of thousands of others': [extended(1, `d5:added200000:${'x'.repeat(200_000)}e`)],
   'announces a message of 2 GiB': [Buffer.from([0x7f, 0xff, 0xff, 0xff, 7]), Buffer.alloc(MiB)],
 }
 
@@ -79,7 +92,12 @@ for (const [what, messages] of Object.entries(ABUSE)) {
           socket.on('close', () => {
             closed += 1
           })
-          for (const message of messages) socket.write(message)
+          const harm = () => messages.forEach((message) => void socket.write(message))
+          harm()
+          // and when the connection has changed hands
+          const timer = setTimeout(harm, 500)
+          socket.on('close', () => clearTimeout(timer))
+          socket.on('error', () => undefined)
         },
       }),
     )
