@@ -78,6 +78,19 @@ test('blocks being read from the disk count as waiting in the socket', () => {
   expect(reads.length).toBe(atOnce + 1)
 })
 
+test('requests for a few bytes each do not make us read many pieces at a time', () => {
+  let reads = 0
+  const { gate } = gateOf({
+    send: () => {
+      reads += 1
+    },
+  })
+  for (let piece = 0; piece < 1000; piece++) gate.push({ piece, offset: 0, length: 1 })
+  expect(reads).toBeGreaterThan(0)
+  expect(reads).toBeLessThan(20)
+  gate.clear()
+})
+
 test('blocks of absurd size and floods of requests are abuse', () => {
   const { gate, abuse } = gateOf({ bufferedBytes: () => 1_000_000 })
   gate.push({ piece: 0, offset: 0, length: 1_000_000 })
