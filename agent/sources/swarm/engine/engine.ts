@@ -189,10 +189,12 @@ export class SwarmEngine {
       onChoke: () => {
         // it says that it will not send: no debt
         peer.isSnubbed = false
+        peer.isRefusing = false
         refresh()
       },
       onUnchoke: () => {
         peer.isResting = false
+        peer.isRefusing = false
         refresh()
       },
       onInterested: () => this.#choker.fill(this.#wires()),
@@ -214,8 +216,8 @@ export class SwarmEngine {
     if (now - this.#tickedAt > LATE_TICK_MS) this.#forgive(now)
     for (const peer of [...this.#board.peers]) {
       peer.updateRate(now - this.#tickedAt)
-      peer.isResting = false
       this.#watch(peer, now)
+      peer.isResting = false
     }
     this.#tickedAt = now
     this.#locality.review()
@@ -223,6 +225,7 @@ export class SwarmEngine {
       this.#rechokedAt = now
       this.#choker.rotate(this.#wires())
     }
+    this.#requests.releaseStranded(this.#fetcher?.isDisabled === false)
     this.#board.noteIdle(this.#work.partials.size === 0)
     this.#claims.sweep()
     this.#fetcher?.tick()
@@ -281,6 +284,7 @@ export class SwarmEngine {
 
   /** A piece is open again. */
   #reconsider(): void {
+    for (const peer of this.#board.peers) peer.wire.setInterested(peer.wanted > 0)
     this.#shares.rewind()
     this.#locality.rewind()
     this.#requests.fillAllLater()
@@ -291,7 +295,8 @@ export class SwarmEngine {
   }
 
   #watch(peer: Peer, now: number): void {
-    const isOwing = peer.pending.size > 0 || peer.isSnubbed
+    if (peer.pending.size === 0 && !peer.isResting) peer.isRefusing = false
+    const isOwing = peer.pending.size > 0 || (peer.isDoubtful && peer.wanted > 0)
     const owedMs = isOwing ? now - peer.owesSince : 0
     if (owedMs > SILENT_MS) {
       this.#drop(peer, `it sent nothing for ${SILENT_MS / 1000} s`, false)

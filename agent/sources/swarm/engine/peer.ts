@@ -37,6 +37,8 @@ export class Peer {
   isDiscounted = false
   /** It refused a request: nothing is asked of it until the next tick, or both would spin. */
   isResting = false
+  /** It refuses and sends nothing: what is asked of it again is the old debt. */
+  isRefusing = false
   /** Bytes per second, smoothed. */
   rate = 0
   #fresh = 0
@@ -55,6 +57,11 @@ export class Peer {
     return this.#isFar()
   }
 
+  /** It may not bring what it is asked for. */
+  get isDoubtful(): boolean {
+    return this.isSnubbed || this.isRefusing
+  }
+
   /** How long it will take to answer a request, ms, as far as is known; 1 if nothing is. */
   expectedMs(now: number): number {
     const age = this.pending.size > 0 ? 0 : now - this.owesSince
@@ -67,6 +74,7 @@ export class Peer {
     this.#fresh += bytes
     this.owesSince = now
     this.isSnubbed = false
+    this.isRefusing = false
   }
 
   /** Call at even intervals. */

@@ -60,7 +60,12 @@ export class PieceWork {
   }
 
   get hasRoom(): boolean {
-    return this.#inProgress < this.#deps.maxInProgress
+    return this.room > 0
+  }
+
+  /** How many more pieces can be started. */
+  get room(): number {
+    return this.#deps.maxInProgress - this.#inProgress
   }
 
   /** The piece goes back to where anybody can start it. */

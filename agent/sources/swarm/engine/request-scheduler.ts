@@ -16,6 +16,8 @@ const ENDGAME_MS = 1000
 /** In the end-game a peer with fewer requests than this may duplicate another's that is as old as this. */
 const ENDGAME_IDLE_REQUESTS = 2
 const ENDGAME_AFTER_MS = 200
+/** A piece that nobody brings keeps its memory for this long. */
+const STRANDED_MS = 4000
 /** Share of the newest in the average of how long a block takes to come. */
 const SMOOTHING = 1 / 32
 
@@ -80,6 +82,27 @@ export class RequestScheduler {
     this.fillAllLater()
   }
 
+  /**
+   * Gives up pieces that nobody is about to bring, where somebody could take their place: another piece while
+   * all memory is taken, or another peer where one alone was to bring it. Call with each tick.
+   * @param isOriginThere it would use the memory
+   */
+  releaseStranded(isOriginThere: boolean): void {
+    const { board, work, now } = this.#deps
+    const willing = [...board.peers].filter(
+      (peer) => !peer.wire.isPeerChoking && !peer.isDoubtful && peer.wanted > 0,
+    )
+    const isRoomWanted = isOriginThere || willing.some((peer) => peer.startable > 0)
+    const before = now() - STRANDED_MS
+    for (const partial of work.partials.values()) {
+      if (partial.touchedAt > before || willing.some((peer) => this.#mayAsk(peer, partial)))
+        continue
+      const isForOthers =
+        partial.exclusiveTo !== undefined && willing.some((peer) => peer.has[partial.piece] === 1)
+      if (isForOthers || (isRoomWanted && !work.hasRoom)) work.abandon(partial)
+    }
+  }
+
   #schedule(): void {
     if (this.#isFillDue) return
     this.#isFillDue = true
@@ -135,7 +158,8 @@ export class RequestScheduler {
 
   #startRarest(peer: Peer): PartialPiece<Peer> | undefined {
     const { work, locality } = this.#deps
-    if (!work.hasRoom) return undefined
+    // the last of the memory is for those who bring something
+    if (work.room <= Number(peer.isDoubtful)) return undefined
     const piece = locality.pick(peer)
     return piece < 0 ? undefined : work.openForPeer(piece, peer)
   }
@@ -183,7 +207,7 @@ export class RequestScheduler {
   #request(peer: Peer, { partial, block }: PendingBlock): void {
     const now = this.#deps.now()
     const key = this.#key(partial, block)
-    if (peer.pending.size === 0 && !peer.isSnubbed) peer.owesSince = now
+    if (peer.pending.size === 0 && !peer.isDoubtful) peer.owesSince = now
     peer.pending.set(key, { partial, block })
     partial.noteRequested(block, now)
     const length = partial.blockLength(block)
@@ -203,6 +227,7 @@ export class RequestScheduler {
     if (bytes === null || bytes.length !== partial.blockLength(block)) {
       if (isLive) partial.noteLost(block)
       peer.isResting = true
+      peer.isRefusing = true
       this.fillAllLater()
       return
     }
