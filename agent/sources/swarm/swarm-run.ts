@@ -47,13 +47,14 @@ export interface SwarmRun {
   readonly figures: SwarmFigures
   /** TCP port peers connect to, once there is one. */
   readonly port: number | undefined
+  /** A piece is on its way to the disk. */
   readonly isWriting: boolean
   /** A worker is being loaded; nobody can expect a piece of it yet. */
   readonly isStarting: boolean
   readonly isComplete: boolean
   /** Our rack has got a name: peers are told, those of a worker to come too. */
   nameRack(rack: string): void
-  /** Ends the worker and waits for writes under way. */
+  /** Ends the worker and waits for reads and writes under way. */
   close(): Promise<void>
 }
 
@@ -63,6 +64,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
   const share = options.memory.share(metainfo.pieceLength, metainfo.pieceCount)
   const { shape } = share
   const writes = new Set<Promise<void>>()
+  const reads = new Set<Promise<void>>()
   let verifiedCount = onDisk.reduce((count, state) => count + Number(state === ON_DISK.verified), 0)
   let restarts = 0
   let earlier: SwarmFigures | undefined
@@ -128,10 +130,10 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
         )
         break
       case 'piece':
-        track(write(news, memory, from))
+        track(writes, write(news, memory, from))
         break
       case 'read':
-        track(read(news, memory, from))
+        track(reads, read(news, memory, from))
         break
       case 'verified':
         noteVerified(news.piece)
@@ -151,9 +153,9 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     }
   }
 
-  function track(work: Promise<void>): void {
-    writes.add(work)
-    work.finally(() => writes.delete(work)).catch(() => undefined)
+  function track(kind: Set<Promise<void>>, work: Promise<void>): void {
+    kind.add(work)
+    work.finally(() => kind.delete(work)).catch(() => undefined)
   }
 
   async function write(
@@ -238,7 +240,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
     close: async () => {
       isClosed = true
       await host.close()
-      await Promise.allSettled(writes)
+      await Promise.allSettled([...writes, ...reads])
       share[Symbol.dispose]()
     },
   }

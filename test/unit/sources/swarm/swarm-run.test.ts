@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { createArenaBudget } from '../../../../agent/sources/swarm/arena-budget.ts'
+import {
+  encodeInfo,
+  encodeMetainfo,
+  parseMetainfo,
+} from '../../../../agent/sources/swarm/metainfo.ts'
+import { NOBODY_NEARBY } from '../../../../agent/sources/swarm/protocol.ts'
+import { type SwarmRunOptions, startSwarmRun } from '../../../../agent/sources/swarm/swarm-run.ts'
+import { createLogger } from '../../../../agent/telemetry/logger.ts'
+
+const PIECE = 16 * 1024
+const pieces = createHash('sha1').update(new Uint8Array(PIECE)).digest()
+const info = encodeInfo({ name: 'x', lengthBytes: PIECE, pieceLength: PIECE, pieces })
+const metainfo = parseMetainfo(encodeMetainfo(info))
+
+/** With a worker that says this and then waits for the end. */
+function runWith(news: object, options: Pick<SwarmRunOptions, 'readImage' | 'writePiece'>) {
+  const code = `import { parentPort } from 'node:worker_threads'
+    parentPort.on('message', () => parentPort.postMessage({ kind: 'closed' }))
+    parentPort.postMessage(${JSON.stringify(news)})`
+  return startSwarmRun({
+    metainfo,
+    trackers: [],
+    webSeed: undefined,
+    listenPort: 0,
+    uploadLimit: 0,
+    downloadLimit: 0,
+    nearby: NOBODY_NEARBY,
+    memory: createArenaBudget(16 * PIECE),
+    log: createLogger({ level: 'silent' }),
+    onDisk: new Uint8Array(1),
+    onPiece: () => undefined,
+    onOriginLost: () => undefined,
+    onFailure: () => undefined,
+    worker: { script: new URL(`data:text/javascript,${encodeURIComponent(code)}`) },
+    ...options,
+  })
+}
+
+test('pieces that are read for others are no progress of our own; those that are written are', async () => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+  const called: string[] = []
+  const options = {
+    readImage: () => {
+      called.push('read')
+      return promise
+    },
+    writePiece: async () => {
+      called.push('write')
+      await promise
+    },
+  }
+  const reading = runWith({ kind: 'read', piece: 0, slot: 0, length: PIECE }, options)
+  const writing = runWith(
+    { kind: 'piece', piece: 0, slot: 0, length: PIECE, from: 'peers' },
+    options,
+  )
+  await expect.poll(() => called.toSorted(), { timeout: 30_000 }).toEqual(['read', 'write'])
+  expect(reading.isWriting).toBe(false)
+  expect(writing.isWriting).toBe(true)
+  resolve(new Uint8Array(PIECE))
+  await Promise.all([reading.close(), writing.close()])
+})
