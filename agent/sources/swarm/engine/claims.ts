@@ -102,6 +102,13 @@ export class Claims {
     if (hops > 1 && news.length > 0) this.#passOn(kind, Math.min(hops, CLAIM_HOPS) - 1, news)
   }
 
+  /** The peer is gone, and what it told with it. */
+  forget(teller: Peer): void {
+    for (const [piece, claim] of this.#claims) {
+      if (claim.teller === teller) this.#claims.delete(piece)
+    }
+  }
+
   /** A peer has announced the piece: it can be had there. */
   noteAnnouncement(piece: number): void {
     const claim = this.#claims.get(piece)

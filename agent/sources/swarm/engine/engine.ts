@@ -174,7 +174,6 @@ export class SwarmEngine {
     wire.listen({
       onHave: (piece) => {
         if (piece < board.pieceCount && board.isOnlyAtOrigin(piece)) {
-          this.#fetcher?.noteAnnouncement()
           this.#claims.noteAnnouncement(piece)
         }
         this.#locality.noteHave(peer, piece)
@@ -320,6 +319,7 @@ export class SwarmEngine {
   #removePeer(peer: Peer): void {
     if (!this.#board.peers.has(peer)) return
     this.#board.removePeer(peer)
+    this.#claims.forget(peer)
     this.#locality.review()
     this.#requests.giveBack(peer)
     if (peer.wire.isSharingOrigin) this.#shares.removePeer(peer.wire.peerId)

@@ -14,15 +14,10 @@ const RANGES_ALONE = 4
 const RANGES_IN_SWARM = 2
 /** Fetches that take longer share the origin with others: two at a time would only end later. */
 const QUICK_FETCH_MS = 150
-/** An owner that has this many pieces to fetch can do with help. */
-const LONG_QUEUE = 4
-/** How long what others have to fetch is taken for known. */
-const SPARES_FOR_MS = 250
-/** Own share done for this long, or some fetches: help with pieces that nobody announced. */
+/** Without a share of its own a node leaves others this long to begin with theirs. */
 const HELP_AFTER_MS = 400
-const HELP_AFTER_FETCHES = 1.5
-/** No piece announced for this many times as long: also with those that owners should be fetching. */
-const QUIET_PATIENCES = 2
+/** Whoever found nothing to fetch looks again after this long: a look may go through all pieces. */
+const LOOK_MS = 50
 const MIN_BACKOFF_MS = 250
 const MAX_BACKOFF_MS = 2000
 /** A piece that peers have too is not waited for longer than this, or some average fetches. */
@@ -66,12 +61,9 @@ interface Fetch {
 export class OriginFetcher {
   readonly #deps: OriginFetcherDeps
   readonly #inFlight = new Map<number, Fetch>()
-  #idleSince: number | undefined
-  #helpAfterMs = HELP_AFTER_MS
-  #announcedAt: number
-  #spares: number[] = []
-  #sparesAt = Number.NEGATIVE_INFINITY
-  #notBefore = 0
+  readonly #helpsFrom: number
+  #notBefore = Number.NEGATIVE_INFINITY
+  #lookAgainAt = Number.NEGATIVE_INFINITY
   #backoffMs = 0
   #averageMs = 0
   #strikes = 0
@@ -80,7 +72,7 @@ export class OriginFetcher {
 
   constructor(deps: OriginFetcherDeps) {
     this.#deps = deps
-    this.#announcedAt = deps.now()
+    this.#helpsFrom = deps.now() + HELP_AFTER_MS
   }
 
   get isDisabled(): boolean {
@@ -91,17 +83,15 @@ export class OriginFetcher {
   pump(): void {
     while (this.#mayFetch()) {
       const piece = this.#choose()
-      if (piece < 0 || !this.#deps.mayDownload(this.#rangeOf(piece).length)) return
+      if (piece < 0) {
+        this.#lookAgainAt = this.#deps.now() + LOOK_MS
+        return
+      }
+      if (!this.#deps.mayDownload(this.#rangeOf(piece).length)) return
       const partial = this.#deps.open(piece)
       if (partial === undefined) return
       this.#fetch(partial).catch((error: unknown) => this.#disable(messageOf(error)))
     }
-  }
-
-  /** A peer has a piece that nobody had: owners are at work, so help them sparingly. */
-  noteAnnouncement(): void {
-    this.#announcedAt = this.#deps.now()
-    this.#helpAfterMs = this.#patienceMs
   }
 
   /** Call about four times a second. */
@@ -140,7 +130,8 @@ export class OriginFetcher {
   }
 
   #mayFetch(): boolean {
-    if (this.#isDisabled || this.#deps.now() < this.#notBefore) return false
+    const now = this.#deps.now()
+    if (this.#isDisabled || now < this.#notBefore || now < this.#lookAgainAt) return false
     if (!this.#deps.turns.isOurs) return false
     return this.#inFlight.size < this.#maxRanges
   }
@@ -155,77 +146,38 @@ export class OriginFetcher {
     return Math.min(this.#averageMs < QUICK_FETCH_MS ? RANGES_IN_SWARM : 1, room)
   }
 
-  /** Own share first; then what nobody has; then, starving, anything. -1: nothing to do now. */
+  /** Own share first; then what nobody has claimed; then, starving, anything. -1: nothing to do now. */
   #choose(): number {
-    const { shares } = this.#deps
-    const isOpen = (piece: number) => this.#deps.isOnlyAtOrigin(piece)
-    if (this.#deps.turns.isLimited) return this.#chooseInTurn()
-    const own = shares.nextOwn(isOpen)
-    if (own >= 0) {
-      this.#idleSince = undefined
-      this.#helpAfterMs = this.#patienceMs
-      return own
-    }
-    if (this.#inFlight.size === 0 && shares.nextAny(isOpen) >= 0) {
-      const help = this.#chooseHelp(isOpen)
-      if (help >= 0) return help
-    }
+    const { turns } = this.#deps
+    // in a large swarm a few dozen fetch for all
+    const own = turns.isLimited ? -1 : this.#nextOwn()
+    if (own >= 0) return own
+    const free = turns.isLimited || this.#mayHelp ? this.#nextFree() : -1
+    if (free >= 0) return free
     // peers have what is left: the origin only if they are slower than it is
-    if (!this.#deps.isStarving(this.#bytesPerSecond)) return -1
-    return this.#deps.pickRescue(this.#inFlight.size === 0)
+    return this.#isStarving ? this.#deps.pickRescue(this.#inFlight.size === 0) : -1
   }
 
-  /** A few dozen fetch for all: whatever nobody has claimed. */
-  #chooseInTurn(): number {
-    const free = this.#nextFree()
-    if (free >= 0) return free
-    return this.#isStarving ? this.#deps.pickRescue(this.#inFlight.size === 0) : -1
+  /** One at a time: owners come to theirs. */
+  get #mayHelp(): boolean {
+    if (this.#inFlight.size > 0) return false
+    return this.#averageMs > 0 || this.#deps.now() >= this.#helpsFrom
+  }
+
+  #nextOwn(): number {
+    const { shares, claims, isOnlyAtOrigin } = this.#deps
+    return shares.nextOwn(isOnlyAtOrigin, (piece) => !claims.isTaken(piece))
   }
 
   #nextFree(): number {
     const { shares, claims, isOnlyAtOrigin } = this.#deps
-    return shares.nextFree(
-      (piece) => isOnlyAtOrigin(piece),
-      (piece) => !claims.isTaken(piece),
-    )
+    return shares.nextFree(isOnlyAtOrigin, (piece) => !claims.isTaken(piece))
   }
 
   get #isStarving(): boolean {
     // what the origin could bring if nobody else asked says nothing
     const isUnknown = this.#deps.turns.isLimited && this.#averageMs === 0
     return this.#deps.isStarving(isUnknown ? 0 : this.#bytesPerSecond)
-  }
-
-  /**
-   * Pieces of others that nobody has announced: at once from those that have many to fetch, else after
-   * a while, and ever sooner while owners announce nothing.
-   */
-  #chooseHelp(isOpen: (piece: number) => boolean): number {
-    const { shares, now } = this.#deps
-    this.#idleSince ??= now()
-    const spare = this.#averageMs > 0 ? this.#nextSpare(isOpen) : -1
-    if (spare >= 0) return spare
-    if (now() - this.#idleSince < this.#helpAfterMs) return -1
-    const isQuiet = now() - this.#announcedAt > QUIET_PATIENCES * this.#patienceMs
-    const piece = isQuiet ? shares.nextAny(isOpen) : (shares.spares(isOpen, 2)[0] ?? -1)
-    // looked in vain or not: it is not looked again at once
-    this.#idleSince = undefined
-    if (piece >= 0) this.#helpAfterMs /= 2
-    return piece
-  }
-
-  #nextSpare(isOpen: (piece: number) => boolean): number {
-    const now = this.#deps.now()
-    if (now - this.#sparesAt >= SPARES_FOR_MS) {
-      this.#sparesAt = now
-      this.#spares = this.#deps.shares.spares(isOpen, LONG_QUEUE)
-    }
-    return this.#spares.find(isOpen) ?? -1
-  }
-
-  /** The owners are given this long. */
-  get #patienceMs(): number {
-    return Math.max(HELP_AFTER_MS, HELP_AFTER_FETCHES * this.#averageMs)
   }
 
   /** What the ranges of a swarm node would bring. Unknown is worth a try: the peers may be slow. */
@@ -253,6 +205,7 @@ export class OriginFetcher {
       if (!this.#isDisabled) this.#noteFailure(fetch.controller.signal.aborted ? 'slow' : error)
     } finally {
       this.#inFlight.delete(piece)
+      this.#lookAgainAt = Number.NEGATIVE_INFINITY
       this.#deps.claims.end(piece, isDone)
     }
     this.#deps.turns.noteEnd()

@@ -9,9 +9,6 @@ function groupSize(pieceCount: number, pieceLength: number): number {
   return Math.max(1, Math.min(Math.floor(sequentialBytes / pieceLength), fine))
 }
 
-/** Queues this much shorter than the longest are left to their owners. */
-const LONG_QUEUE_SHARE = 0.7
-
 /** 32 well-mixed bits of (seed, group): murmur3's finaliser. */
 function score(seed: number, group: number): number {
   let h = Math.imul(seed ^ Math.imul(group + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35)
@@ -37,8 +34,6 @@ export class OriginShares {
   readonly #ownScore: Uint32Array
   /** The highest score of the others per group. */
   readonly #rivalScore: Uint32Array
-  /** Seed of the node with that score, 0 if there is none. */
-  readonly #rival: Uint32Array
   /** Groups in the order this node fetches them: own score, highest first. */
   readonly #order: Uint32Array
   #ownCursor = 0
@@ -51,7 +46,6 @@ export class OriginShares {
     const groups = Math.ceil(pieceCount / this.#groupSize)
     this.#ownScore = Uint32Array.from({ length: groups }, (_, group) => score(this.#self, group))
     this.#rivalScore = new Uint32Array(groups)
-    this.#rival = new Uint32Array(groups)
     const own = this.#ownScore
     this.#order = Uint32Array.from(own.keys()).sort(
       (a, b) => (own[b] as number) - (own[a] as number) || a - b,
@@ -76,7 +70,6 @@ export class OriginShares {
     }
     this.#others.delete(seed)
     this.#rivalScore.fill(0)
-    this.#rival.fill(0)
     for (const other of this.#others.keys()) this.#raiseRivals(other)
     this.rewind()
   }
@@ -89,69 +82,46 @@ export class OriginShares {
 
   /** True if no other node has a higher score for the piece. */
   owns(piece: number): boolean {
-    const group = Math.floor(piece / this.#groupSize)
+    return this.#isOwn(Math.floor(piece / this.#groupSize))
+  }
+
+  /** An open piece of ours that is free besides; -1 if there is none. */
+  nextOwn(isOpen: (piece: number) => boolean, isFree: (piece: number) => boolean): number {
+    const next = this.#next(this.#ownCursor, isOpen, isFree, (group) => this.#isOwn(group))
+    this.#ownCursor = next.firstOpen
+    return next.piece
+  }
+
+  /** The same whoever owns it, in this node's own order, so that helpers rarely collide. */
+  nextFree(isOpen: (piece: number) => boolean, isFree: (piece: number) => boolean): number {
+    const next = this.#next(this.#anyCursor, isOpen, isFree, () => true)
+    this.#anyCursor = next.firstOpen
+    return next.piece
+  }
+
+  /** What is not open stays so until the next `rewind`; what is not free may be so at any time. */
+  #next(
+    from: number,
+    isOpen: (piece: number) => boolean,
+    isFree: (piece: number) => boolean,
+    isWanted: (group: number) => boolean,
+  ): { readonly piece: number; readonly firstOpen: number } {
+    let firstOpen = this.#order.length
+    for (let at = from; at < this.#order.length; at++) {
+      const group = this.#order[at] as number
+      if (!isWanted(group) || this.#first(group, isOpen) < 0) continue
+      firstOpen = Math.min(firstOpen, at)
+      const piece = this.#first(group, (each) => isOpen(each) && isFree(each))
+      if (piece >= 0) return { piece, firstOpen }
+    }
+    return { piece: -1, firstOpen }
+  }
+
+  #isOwn(group: number): boolean {
     return (this.#ownScore[group] as number) >= (this.#rivalScore[group] as number)
   }
 
-  /** The next open piece that this node owns; -1 if there is none. */
-  nextOwn(isOpen: (piece: number) => boolean): number {
-    for (; this.#ownCursor < this.#order.length; this.#ownCursor++) {
-      const group = this.#order[this.#ownCursor] as number
-      if ((this.#ownScore[group] as number) < (this.#rivalScore[group] as number)) continue
-      const piece = this.#firstOpen(group, isOpen)
-      if (piece >= 0) return piece
-    }
-    return -1
-  }
-
-  /** The next open piece whoever owns it, in this node's own order, so that helpers rarely collide. */
-  nextAny(isOpen: (piece: number) => boolean): number {
-    for (; this.#anyCursor < this.#order.length; this.#anyCursor++) {
-      const piece = this.#firstOpen(this.#order[this.#anyCursor] as number, isOpen)
-      if (piece >= 0) return piece
-    }
-    return -1
-  }
-
-  /** An open piece that is free besides, in the order of `nextAny`; -1 if there is none. */
-  nextFree(isOpen: (piece: number) => boolean, isFree: (piece: number) => boolean): number {
-    if (this.nextAny(isOpen) < 0) return -1
-    const isBoth = (piece: number) => isOpen(piece) && isFree(piece)
-    for (let at = this.#anyCursor; at < this.#order.length; at++) {
-      const piece = this.#firstOpen(this.#order[at] as number, isBoth)
-      if (piece >= 0) return piece
-    }
-    return -1
-  }
-
-  /**
-   * Open pieces of the owners that have the most left, without those that they fetch next: what a node
-   * whose own share is done takes off them. In this node's own order, so that helpers rarely collide.
-   * @param least pieces an owner must have left
-   */
-  spares(isOpen: (piece: number) => boolean, least: number): number[] {
-    const queues = new Map<number, number[]>()
-    for (let group = 0; group < this.#rival.length; group++) {
-      const owner = this.#rival[group] as number
-      if (owner === 0 || this.#firstOpen(group, isOpen) < 0) continue
-      const queue = queues.get(owner)
-      if (queue) queue.push(group)
-      else queues.set(owner, [group])
-    }
-    const longest = Math.max(0, ...Array.from(queues.values(), (queue) => queue.length))
-    const enough = Math.max(least, longest * LONG_QUEUE_SHARE)
-    const [own, rival] = [this.#ownScore, this.#rivalScore]
-    return [...queues.values()]
-      .filter((queue) => queue.length >= enough)
-      .flatMap((queue) => {
-        queue.sort((a, b) => (rival[a] as number) - (rival[b] as number))
-        return queue.slice(0, Math.ceil(queue.length / 2))
-      })
-      .sort((a, b) => (own[b] as number) - (own[a] as number))
-      .map((group) => this.#firstOpen(group, isOpen))
-  }
-
-  #firstOpen(group: number, isOpen: (piece: number) => boolean): number {
+  #first(group: number, isOpen: (piece: number) => boolean): number {
     const first = group * this.#groupSize
     const end = Math.min(first + this.#groupSize, this.#pieceCount)
     for (let piece = first; piece < end; piece++) if (isOpen(piece)) return piece
@@ -161,10 +131,7 @@ export class OriginShares {
   #raiseRivals(seed: number): void {
     const rivals = this.#rivalScore
     for (let group = 0; group < rivals.length; group++) {
-      const rival = score(seed, group)
-      if (rival <= (rivals[group] as number)) continue
-      rivals[group] = rival
-      this.#rival[group] = seed
+      rivals[group] = Math.max(rivals[group] as number, score(seed, group))
     }
   }
 }

@@ -9,10 +9,10 @@ export interface PendingBlock {
 }
 
 /** Few: what a busy peer owes us nobody else can bring, and many peers together owe us enough. */
-const START_REQUESTS = 4
+const START_REQUESTS = 2
 const MAX_REQUESTS = 256
 /** The pipeline holds what arrives in this time: more than any round trip of a data centre. */
-const PIPELINE_SECONDS = 0.25
+const PIPELINE_SECONDS = 0.15
 const BLOCK_BYTES = 16 * 1024
 /** A peer that is asked nothing is taken for twice as quick after this long: its queue gets shorter. */
 const FORGET_MS = 500

@@ -16,7 +16,10 @@ function ownPieces(shares: OriginShares): number[] {
   shares.rewind()
   const taken = new Set<number>()
   for (;;) {
-    const piece = shares.nextOwn((each) => !taken.has(each))
+    const piece = shares.nextOwn(
+      (each) => !taken.has(each),
+      () => true,
+    )
     if (piece < 0) return [...taken]
     taken.add(piece)
   }
@@ -68,27 +71,41 @@ test('two connections to one peer count once', () => {
 test('small pieces are owned in runs, so that the origin is read ahead', () => {
   const shares = new OriginShares(ids[0] as string, 65_536, 64 * 1024)
   const taken: number[] = []
-  for (let i = 0; i < 16; i++) taken.push(shares.nextOwn((each) => !taken.includes(each)))
+  for (let i = 0; i < 16; i++) {
+    taken.push(
+      shares.nextOwn(
+        (each) => !taken.includes(each),
+        () => true,
+      ),
+    )
+  }
   const [first] = taken as [number]
   expect(taken).toEqual(Array.from({ length: 16 }, (_, i) => first + i))
 })
 
-test('what can be taken off others is the later half of long queues, in an order of our own', () => {
-  const [self, other] = ids as [string, string]
-  const theirs = ownPieces(sharesOf(other, ids))
-  const shares = sharesOf(self, ids)
-  // everybody else is done
-  const isOpen = (piece: number) => theirs.includes(piece)
-  const spares = shares.spares(isOpen, 4)
-  expect(spares.length).toBe(Math.ceil(theirs.length / 2))
-  expect(new Set(spares)).toEqual(new Set(theirs.slice(Math.floor(theirs.length / 2))))
-  expect(sharesOf(ids[2] as string, ids).spares(isOpen, 4)).not.toEqual(spares)
-  // an owner that is nearly done needs no help, and nobody's share is taken while others have more to do
-  expect(shares.spares((piece) => theirs.slice(-3).includes(piece), 4)).toEqual([])
-  const queues = ids.slice(1).map((id) => ownPieces(sharesOf(id, ids)))
-  const longest = Math.max(...queues.map((queue) => queue.length))
-  const all = new Set(shares.spares(() => true, 4))
-  for (const queue of queues) {
-    if (queue.length < longest / 2) for (const piece of queue) expect(all.has(piece)).toBe(false)
+test('what is taken for a while is passed over, and found again without a rewind', () => {
+  const shares = sharesOf(ids[0] as string, ids)
+  const [first, second] = ownPieces(shares) as [number, number]
+  shares.rewind()
+  const next = (isFree: (piece: number) => boolean) => shares.nextOwn(() => true, isFree)
+  expect(next((piece) => piece !== first)).toBe(second)
+  expect(next(() => false)).toBe(-1)
+  expect(next(() => true)).toBe(first)
+})
+
+test('free pieces are anybody’s, in an order of each node’s own', () => {
+  const freeOf = (self: string) => {
+    const shares = sharesOf(self, ids)
+    const taken = new Set<number>()
+    const isFree = (piece: number) => !taken.has(piece)
+    for (let piece = shares.nextFree(() => true, isFree); piece >= 0; ) {
+      taken.add(piece)
+      piece = shares.nextFree(() => true, isFree)
+    }
+    return [...taken]
   }
+  const [one, other] = ids.slice(0, 2).map(freeOf) as [number[], number[]]
+  expect(new Set(one).size).toBe(PIECES)
+  expect(new Set(other)).toEqual(new Set(one))
+  expect(other.slice(0, 50)).not.toEqual(one.slice(0, 50))
 })
