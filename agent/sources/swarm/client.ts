@@ -228,6 +228,7 @@ function meet(
     wire,
     peer: [...(torrent._peers?.values() ?? [])].find((peer) => peer.wire === wire),
     address,
+    pieceCount: options.pieceCount,
     uploadBudget: options.uploadBudget,
     isServable: options.isServable,
     readBlock: options.readBlock,

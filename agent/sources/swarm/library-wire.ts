@@ -12,12 +12,13 @@ import { type BlockRequest, createUploadGate, type UploadGate } from './upload-g
 import { type MessageHandler, MessageParser } from './wire/message-parser.ts'
 import { createChunkPool, MessageWriter } from './wire/message-writer.ts'
 import { MAX_MESSAGE_BYTES, MESSAGE_IDS } from './wire/messages.ts'
+import { type SilenceWatch, watchSilence } from './wire/silence-watch.ts'
 import { createReadBuffer, prepareTakeover, type Takeover } from './wire/socket-takeover.ts'
 
 const DEFAULT_REQQ = 250
 const BLOCK_BYTES = 16 * 1024
-/** BEP 3 and 6 have one, right after the handshake; each costs a look at every piece. */
-const MAX_BITFIELDS = 4
+/** BEP 6 has one, right after the handshake: five bytes that cost a look at every piece. */
+const MAX_SUMMARIES = 4
 /** Longest extension message (BEP 10): of PEX some thousand addresses, each of which is looked at. */
 const MAX_EXTENDED_BYTES = 32 * 1024
 /** All extended handshakes of a connection together: the library keeps every name that was in one. */
@@ -31,6 +32,7 @@ export interface WireDeps {
   readonly wire: LibraryWire
   readonly peer: LibraryPeer | undefined
   readonly address: string
+  readonly pieceCount: number
   readonly uploadBudget: TokenBucket
   isServable(request: BlockRequest): boolean
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
@@ -68,11 +70,12 @@ class PeerConnection implements PeerWire, MessageHandler {
   readonly #writer: MessageWriter
   readonly #gate: UploadGate
   readonly #takeover: Takeover | undefined
+  readonly #silence: SilenceWatch
   readonly #requests = new Map<number, Request>()
   #listener: WireListener | undefined
   readonly #earlyClaims: ClaimMessage[] = []
   #isIntroduced = false
-  #bitfields = 0
+  #summaries = 0
   #isInterested = false
   #isClosed = false
 
@@ -85,6 +88,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.isSharingOrigin = isIronswarm(wire.peerId)
     this.#parser = new MessageParser(this)
     this.#gate = this.#createGate()
+    this.#silence = watchSilence(() => this.close('nothing has come from it for minutes', false))
     let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
     this.#writer = new MessageWriter({
       chunks: shared.chunks,
@@ -98,7 +102,10 @@ class PeerConnection implements PeerWire, MessageHandler {
         wire,
         peer,
         readBuffer: shared.readBuffer,
-        onBytes: (bytes) => this.#parser.push(bytes),
+        onBytes: (bytes) => {
+          this.#silence.heard()
+          this.#parser.push(bytes)
+        },
         onLibraryMessage: (bytes) => this.#writer.raw(bytes),
         onSocket: (socket) => {
           write = (bytes, onWritten) => void socket.write(bytes, onWritten)
@@ -212,15 +219,20 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   onBitfield(bits: Uint8Array): void {
-    this.#replacePieces((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
+    // aria2 sends them again and again, in place of many HAVEs
+    if (bits.length !== Math.ceil(this.#deps.pieceCount / 8)) {
+      this.onAbuse(`its bitfield has ${bits.length} bytes`)
+    } else {
+      this.#listener?.onBitfield((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
+    }
   }
 
   onHaveAll(): void {
-    this.#replacePieces(() => true)
+    this.#summarise(true)
   }
 
   onHaveNone(): void {
-    this.#replacePieces(() => false)
+    this.#summarise(false)
   }
 
   onRequest(piece: number, offset: number, length: number): void {
@@ -242,22 +254,18 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   onExtended(id: number, payload: Uint8Array): void {
-    try {
-      // a copy: the library keeps parts of it
-      this.#wire._onExtended(id, payload.slice())
-    } catch {
-      this.onAbuse(`its extension message ${id} makes no sense`)
-    }
+    // a copy: the library keeps parts of it
+    this.#wire._onExtended(id, payload.slice())
   }
 
   onAbuse(reason: string): void {
     this.close(reason, true)
   }
 
-  #replacePieces(has: (piece: number) => boolean): void {
-    this.#bitfields += 1
-    if (this.#bitfields > MAX_BITFIELDS) this.onAbuse('it says again and again what it has')
-    else this.#listener?.onBitfield(has)
+  #summarise(hasAll: boolean): void {
+    this.#summaries += 1
+    if (this.#summaries > MAX_SUMMARIES) this.onAbuse('it has everything and nothing in turns')
+    else this.#listener?.onBitfield(() => hasAll)
   }
 
   #offerClaims(): void {
@@ -333,6 +341,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   #end(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#silence.stop()
     this.#parser.stop()
     this.#gate.clear()
     this.#writer.close()
@@ -358,7 +367,7 @@ function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): vo
   if (wire._parserSize > MAX_MESSAGE_BYTES) refuse(wire._parserSize)
 }
 
-/** Whoever parses them: the library handles all of them. */
+/** Whoever parses them: the library handles all of them, and throws at some. */
 function limitExtensions(wire: LibraryWire, onAbuse: (reason: string) => void): void {
   let handshakeBytes = 0
   const onExtended = wire._onExtended.bind(wire)
@@ -366,6 +375,12 @@ function limitExtensions(wire: LibraryWire, onAbuse: (reason: string) => void): 
     if (id === 0) handshakeBytes += payload.length
     if (payload.length > MAX_EXTENDED_BYTES || handshakeBytes > MAX_HANDSHAKE_BYTES) {
       onAbuse(`its extension messages ${id} are too long`)
-    } else onExtended(id, payload)
+      return
+    }
+    try {
+      onExtended(id, payload)
+    } catch {
+      onAbuse(`its extension message ${id} makes no sense`)
+    }
   }
 }

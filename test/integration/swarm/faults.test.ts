@@ -72,16 +72,31 @@ function extended(id: number, payload: string): Buffer {
 
 const ABUSE: Record<string, Buffer[]> = {
   'sends garbage': [Buffer.alloc(100_000, 0x5a)],
-  'has now these pieces, now those': new Array(50).fill(Buffer.from([0, 0, 0, 3, 5, 0xff, 0])),
+  'has everything and nothing in turns': new Array(50).fill(
+    Buffer.from([0, 0, 0, 1, 14, 0, 0, 0, 1, 15]),
+  ),
   'introduces itself at length': Array.from({ length: 200 }, (_, turn) =>
     extended(0, `d1:md1000:${String(turn).padStart(1000, 'x')}i9eee`),
   ),
   'knows tens of thousands of others': [extended(1, `d5:added200000:${'x'.repeat(200_000)}e`)],
+  'asks for a metadata extension it has not named': [extended(1, 'd8:msg_typei0e5:piecei0ee')],
   'announces a message of 2 GiB': [Buffer.from([0x7f, 0xff, 0xff, 0xff, 7]), Buffer.alloc(MiB)],
 }
 
-for (const [what, messages] of Object.entries(ABUSE)) {
-  test(`a peer that ${what} is disconnected before it fills the memory`, async () => {
+// at once the library reads it, later our own parser
+const HARM = Object.entries(ABUSE).flatMap(([what, messages]) => [
+  { what, messages, when: 'at once', delayMs: 0 },
+  { what, messages, when: 'later', delayMs: 500 },
+])
+HARM.push({
+  what: 'has the pieces of another torrent',
+  messages: [Buffer.from([0, 0, 0, 3, 5, 0xff, 0])],
+  when: 'later',
+  delayMs: 500,
+})
+
+for (const { what, messages, when, delayMs } of HARM) {
+  test(`a peer that ${what}, ${when}, is disconnected before it fills the memory`, async () => {
     const { metainfo } = await torrentOf(image)
     const tracker = await startTracker()
     let closed = 0
@@ -92,22 +107,23 @@ for (const [what, messages] of Object.entries(ABUSE)) {
           socket.on('close', () => {
             closed += 1
           })
-          const harm = () => messages.forEach((message) => void socket.write(message))
-          harm()
-          // and when the connection has changed hands
-          const timer = setTimeout(harm, 500)
-          socket.on('close', () => clearTimeout(timer))
           socket.on('error', () => undefined)
+          setTimeout(() => {
+            for (const message of messages) socket.write(message)
+          }, delayMs)
         },
       }),
     )
+    const { lines, onLog } = collectLog()
     const seed = node({
       metainfo,
       trackers: [tracker.url],
+      onLog,
       ...havingAll(image),
     })
     await seed.delivered
     await until(() => closed > 0, 'the end of the connection', 15_000)
+    expect(lines.filter((line) => line.msg === 'swarm worker restarted')).toEqual([])
   })
 }
 
