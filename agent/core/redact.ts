@@ -28,7 +28,10 @@ export const SECRET_KEYS: ReadonlySet<string> = new Set([
 const SECRET_QUERY =
   /^(temp_url_sig|sig|signature|token|agent_token|key|passkey|auth.*|x-amz-.*|x-goog-.*|password|secret)$/i
 
-/** A url without credentials: user info struck out, secret query values replaced. */
+/** Private trackers carry their passkey in the path. */
+const PASSKEY = /\/[A-Za-z0-9_-]{16,}(?=\/(?:announce|scrape)(?:\.php)?$)/
+
+/** A url without credentials: user info, secret query values and passkeys struck out. */
 export function redactUrl(text: string): string {
   let url: URL
   try {
@@ -37,6 +40,7 @@ export function redactUrl(text: string): string {
     return text
   }
   if (url.password) url.password = REDACTED
+  url.pathname = url.pathname.replace(PASSKEY, `/${REDACTED}`)
   for (const name of [...url.searchParams.keys()]) {
     if (SECRET_QUERY.test(name)) url.searchParams.set(name, REDACTED)
   }

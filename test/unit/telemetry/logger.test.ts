@@ -75,6 +75,10 @@ describe('createLogger', () => {
     ['image_server_password', { image_info: { image_server_password: 's3cret' } }],
     ['temporary URL', { urls: ['https://swift/x?temp_url_sig=s3cret&temp_url_expires=1'] }],
     ['user info', { url: 'http://user:s3cret@host/x' }],
+    [
+      'passkey of a tracker',
+      { message: 'no answer from https://t.example/s3cret0123456789abcdef/announce' },
+    ],
     ['kernel line', { cmdline: 'ro ipa-agent-token=s3cret quiet' }],
     ['token of the query', { url: '/v1/commands/?wait=true&agent_token=s3cret' }],
     ['error', { err: new Error('GET http://h/?agent_token=s3cret failed') }],
