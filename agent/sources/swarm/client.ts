@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the only import of webtorrent: listening, connecting, handshakes, trackers, PEX. What to fetch
 // and whom to serve is the engine's: the library's picker, choker and web seeds are switched off.
-import { networkInterfaces } from 'node:os'
 import WebTorrent from 'webtorrent'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { AnnounceTarget } from './announcer.ts'
@@ -13,7 +12,7 @@ import { announceTargets } from './library-tracker.ts'
 import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from './library-types.ts'
 import { adaptWire } from './library-wire.ts'
 import { createLocalDiscovery, type LocalDiscovery } from './local-discovery.ts'
-import { isNeighbour } from './neighbours.ts'
+import { createInterfaceLook, type Interfaces, isNeighbour } from './neighbours.ts'
 import { isIronswarm, PeerBook } from './peer-book.ts'
 import type { NearbyOptions } from './protocol.ts'
 import type { BlockRequest } from './upload-gate.ts'
@@ -136,12 +135,19 @@ function addTorrent(
       alwaysChokeSeeders: false,
       uploads: 0,
     })
+    const interfaces = createInterfaceLook()
     const book = new PeerBook({
       selfId: options.peerId,
-      ownAddresses: () => ownAddresses(client.torrentPort),
+      ownAddresses: () => ownAddresses(interfaces(), client.torrentPort),
+      now: () => performance.now(),
     })
     const openLimit = Math.min(OPENED_CONNS, options.maxConns)
-    const room = new ConnectionRoom({ limit: options.maxConns, openLimit, torrent, isNeighbour })
+    const room = new ConnectionRoom({
+      limit: options.maxConns,
+      openLimit,
+      torrent,
+      isNeighbour: (host) => isNeighbour(host, interfaces()),
+    })
     takeOver(torrent, book, room)
     torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
     torrent.on('error', (error) => fail(asError(error)))
@@ -176,7 +182,9 @@ function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom)
     const known = torrent._peers
     if (typeof address !== 'string') return addPeer(address, type, source)
     if (known?.has(address) || !book.mayConnect(address, known?.size ?? 0)) return null
-    return room.mayOpen() && room.admit(address) ? addPeer(address, type, source) : null
+    if (!room.mayOpen() || !room.admit(address)) return null
+    book.noteTry(address)
+    return addPeer(address, type, source)
   }
   // the library itself lets everybody in
   const addIncomingPeer = torrent._addIncomingPeer.bind(torrent)
@@ -348,8 +356,8 @@ function createSilentStore(): LibraryStore {
   }
 }
 
-function ownAddresses(port: number): Set<string> {
-  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+function ownAddresses(interfaces: Interfaces, port: number): Set<string> {
+  const addresses = Object.values(interfaces).flatMap((each) => each ?? [])
   return new Set(
     addresses.map(({ address, family }) =>
       family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,

@@ -9,6 +9,9 @@ const PEER_ID_PREFIX = Buffer.from('-IS0001-').toString('hex')
 /** Addresses tried or queued at a time: PEX from a hostile peer must not fill the memory. */
 const MAX_KNOWN = 200
 const MAX_LEARNED = 4096
+/** An address that leads to nobody, or to somebody who is full, is tried again after this long, ever later. */
+const MIN_PAUSE_MS = 1000
+const MAX_PAUSE_MS = 32_000
 
 type DirectedWire = Pick<LibraryWire, 'peerId' | 'type'>
 
@@ -18,16 +21,34 @@ export class PeerBook {
   readonly #peerIds = new Map<string, string>()
   readonly #connected = new Map<string, number>()
   readonly #banned = new Set<string>()
+  /** Addresses that were tried and have not led to a handshake since. */
+  readonly #tries = new Map<string, { readonly at: number; readonly pauseMs: number }>()
+  readonly #now: () => number
 
-  constructor(options: { selfId: string; ownAddresses: () => Set<string> }) {
+  constructor(options: {
+    selfId: string
+    ownAddresses: () => Set<string>
+    now: () => number
+  }) {
     this.#selfId = options.selfId
     this.#ownAddresses = options.ownAddresses
+    this.#now = options.now
   }
 
   /** The peer that listens at this address. */
   learn(address: string, peerId: string): void {
+    this.#tries.delete(normalise(address))
     if (this.#peerIds.size >= MAX_LEARNED) this.#peerIds.clear()
     this.#peerIds.set(normalise(address), peerId)
+  }
+
+  /** We are about to connect to this address. */
+  noteTry(address: string): void {
+    const key = normalise(address)
+    const earlier = this.#tries.get(key)
+    const pauseMs = Math.min(MAX_PAUSE_MS, (earlier?.pauseMs ?? MIN_PAUSE_MS / 2) * 2)
+    if (this.#tries.size >= MAX_LEARNED) this.#tries.clear()
+    this.#tries.set(key, { at: this.#now(), pauseMs })
   }
 
   connect(peerId: string): void {
@@ -44,9 +65,11 @@ export class PeerBook {
     if (this.#banned.size < MAX_LEARNED) this.#banned.add(peerId)
   }
 
-  /** False for our own address, for peers that are connected already, and for banned ones. */
+  /** False for our own address, for one just tried in vain, for peers that are connected already, and for banned ones. */
   mayConnect(address: string, knownCount: number): boolean {
     if (knownCount >= MAX_KNOWN || this.#ownAddresses().has(address)) return false
+    const tried = this.#tries.get(normalise(address))
+    if (tried && this.#now() - tried.at < tried.pauseMs) return false
     const peerId = this.#peerIds.get(normalise(address))
     if (peerId === undefined) return true
     return peerId !== this.#selfId && !this.#connected.has(peerId) && !this.#banned.has(peerId)

@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatLsd, parseLsd } from '../../../../agent/sources/swarm/lsd-message.ts'
-import { isFar, isNeighbour } from '../../../../agent/sources/swarm/neighbours.ts'
+import {
+  createInterfaceLook,
+  isFar,
+  isNeighbour,
+} from '../../../../agent/sources/swarm/neighbours.ts'
 
 const HASH = 'a'.repeat(40)
 const HOST = '239.192.152.143:6771'
@@ -77,4 +81,21 @@ test.each([
   ['no bytes at all', 'r1', 5, false, true],
 ])('a peer is far or not: %s', (_name, ours, theirs, isOnSubnet, expected) => {
   expect(isFar(ours, theirs, isOnSubnet)).toBe(expected)
+})
+
+test('the interfaces are looked at once for all peers that are named within seconds', () => {
+  let now = 0
+  let looks = 0
+  const interfaces = createInterfaceLook(
+    () => {
+      looks += 1
+      return {}
+    },
+    () => now,
+  )
+  for (let peer = 0; peer < 200; peer++) interfaces()
+  expect(looks).toBe(1)
+  now = 5000
+  interfaces()
+  expect(looks).toBe(2)
 })

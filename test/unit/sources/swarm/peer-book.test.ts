@@ -3,8 +3,8 @@ import { createPeerId, isIronswarm, PeerBook } from '../../../../agent/sources/s
 
 const [low, high] = [createPeerId(), createPeerId()].sort() as [string, string]
 const foreign = Buffer.from('-LT2080-abcdefghijkl').toString('hex')
-const bookOf = (selfId: string) =>
-  new PeerBook({ selfId, ownAddresses: () => new Set(['10.0.0.1:6881']) })
+const bookOf = (selfId: string, now = () => 0) =>
+  new PeerBook({ selfId, ownAddresses: () => new Set(['10.0.0.1:6881']), now })
 const outgoing = (peerId: string) => ({ peerId, type: 'tcpOutgoing' })
 const incoming = (peerId: string) => ({ peerId, type: 'tcpIncoming' })
 
@@ -51,6 +51,31 @@ test('a banned peer is neither connected to nor let in', () => {
   expect(book.mayConnect('10.0.0.3:1', 0)).toBe(false)
   const wire = incoming(foreign)
   expect(book.judge(wire, [])).toBe(wire)
+})
+
+test('an address that leads to nobody is tried ever less often, until somebody answers there', () => {
+  let now = 0
+  const book = bookOf(low, () => now)
+  const address = '10.0.0.4:6881'
+  const tries: number[] = []
+  // a tracker names it every two seconds
+  const hearOfIt = () => {
+    for (const end = now + 120_000; now < end; now += 2000) {
+      if (!book.mayConnect(address, 0)) continue
+      tries.push(now)
+      book.noteTry(address)
+    }
+  }
+  hearOfIt()
+  expect(tries[0]).toBe(0)
+  expect(tries.length).toBeGreaterThan(4)
+  expect(tries.length).toBeLessThan(10)
+  now += 60_000
+  expect(book.mayConnect(address, 0)).toBe(true)
+  book.noteTry(address)
+  expect(book.mayConnect(address, 0)).toBe(false)
+  book.learn(address, high)
+  expect(book.mayConnect(address, 0)).toBe(true)
 })
 
 test('the number of addresses under way is bounded', () => {
