@@ -12,7 +12,12 @@ export interface PendingBlock {
 const START_REQUESTS = 2
 const MAX_REQUESTS = 256
 /** The pipeline holds what arrives in this time: more than any round trip of a data centre. */
-const PIPELINE_SECONDS = 0.15
+const PIPELINE_MS = 150
+/** Or in so many times the soonest answer of late: some programs look at requests a few times a second only. */
+const PIPELINE_ANSWERS = 1.5
+const MAX_PIPELINE_MS = 1000
+/** Of the soonest answer, per tick: it counts twice after half a minute, or what changes would never be seen. */
+const AGEING = 1.005
 const BLOCK_BYTES = 16 * 1024
 /** A peer that is asked nothing is taken for twice as quick after this long: its queue gets shorter. */
 const FORGET_MS = 500
@@ -44,6 +49,8 @@ export class Peer {
   #fresh = 0
   /** From request to block, smoothed. */
   #answerMs = 0
+  /** The soonest of late: without what waits in queues. */
+  #soonestMs = MAX_PIPELINE_MS
   readonly #isFar: () => boolean
 
   constructor(wire: PeerWire, pieceCount: number, isFar: () => boolean) {
@@ -71,6 +78,7 @@ export class Peer {
   /** @param tookMs since it was asked for */
   noteBlock(bytes: number, now: number, tookMs: number): void {
     this.#answerMs += (tookMs - this.#answerMs) * SMOOTHING
+    this.#soonestMs = Math.min(this.#soonestMs, tookMs)
     this.#fresh += bytes
     this.owesSince = now
     this.isSnubbed = false
@@ -83,12 +91,15 @@ export class Peer {
     const latest = (this.#fresh / elapsedMs) * 1000
     this.rate += (latest - this.rate) * SMOOTHING
     this.#fresh = 0
+    this.#soonestMs *= AGEING
   }
 
   /** How many requests to keep outstanding: the bandwidth-delay product, within the peer's limit. */
   get pipelineDepth(): number {
     if (this.isSnubbed) return 1
-    const depth = START_REQUESTS + Math.ceil((PIPELINE_SECONDS * this.rate) / BLOCK_BYTES)
+    const soonestMs = Math.min(PIPELINE_ANSWERS * this.#soonestMs, MAX_PIPELINE_MS)
+    const pipelineMs = Math.max(PIPELINE_MS, soonestMs)
+    const depth = START_REQUESTS + Math.ceil((pipelineMs * this.rate) / 1000 / BLOCK_BYTES)
     return Math.min(depth, MAX_REQUESTS, this.wire.maxRequests)
   }
 }

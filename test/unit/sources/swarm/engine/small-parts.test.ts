@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { createChoker } from '../../../../../agent/sources/swarm/engine/choker.ts'
 import { createGainMeter } from '../../../../../agent/sources/swarm/engine/gain-meter.ts'
+import { Peer } from '../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
 import { createTokenBucket } from '../../../../../agent/sources/swarm/engine/token-bucket.ts'
 
@@ -91,3 +92,24 @@ test('a node starves when nothing comes in, or peers bring far less than before 
   pass(1600)
   expect(gain.isStarving(0)).toBe(true)
 })
+
+test.each([5, 50, 300])(
+  'a peer that answers after %s ms is asked for more until its cable is full',
+  (answerMs) => {
+    const wire = { maxRequests: 500 } as unknown as PeerWire
+    const peer = new Peer(wire, 1, () => false)
+    const blockBytes = 16 * 1024
+    const cable = 8 * 1024 * 1024
+    let now = 0
+    // per tick: what the pipeline brings, or what the cable carries
+    for (let tick = 0; tick < 80; tick++) {
+      const perSecond = Math.min(cable, (peer.pipelineDepth * blockBytes * 1000) / answerMs)
+      now += 250
+      peer.noteBlock(perSecond / 4, now, answerMs)
+      peer.updateRate(250)
+    }
+    expect(peer.rate).toBeGreaterThan(0.9 * cable)
+    // and not for much more than that takes
+    expect((peer.pipelineDepth * blockBytes) / cable).toBeLessThan(Math.max(0.2, 0.002 * answerMs))
+  },
+)
