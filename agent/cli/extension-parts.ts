@@ -4,6 +4,7 @@
 import type { Progress } from '../core/events.ts'
 import { installUefiBootloader } from '../disk/bootloader.ts'
 import { deployImage } from '../image/deploy-image.ts'
+import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
 import { exec } from '../system/exec.ts'
 import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
 import type { ExtensionParts, SeedingOwner } from './extension-room.ts'
@@ -26,6 +27,7 @@ export function createExtensionParts(
   { onMachineEnd, onRescued }: EndListeners,
 ): ExtensionParts {
   const { config, root, log, line } = options
+  const swarmMemory = createArenaBudget(config.swarm_memory)
   const powerDeps: PowerDeps = { exec, root, log, machineControl: config.machine_control }
   const endMachine = async (end: (deps: PowerDeps) => Promise<void>, reason: string) => {
     await end(powerDeps)
@@ -55,6 +57,7 @@ export function createExtensionParts(
           root,
           log,
           random: line.random,
+          swarmMemory,
           laterRack: options.rack.found,
           now: () => performance.now(),
         },

@@ -5,6 +5,7 @@ import type { Config } from '../config/options.ts'
 import { toAgentError } from '../core/errors.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
 import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
+import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
 import { exec } from '../system/exec.ts'
 import { type ConsoleProgress, createConsoleProgress } from '../telemetry/console.ts'
 import { type CommandLine, type Context, openContext } from './command-line.ts'
@@ -44,7 +45,15 @@ function deploy(
   const config: Config = loaded.config
   return deployImage(
     { imageInfo, configdrive, devicePath, signal: line.signal, onProgress: progress.show },
-    { config, exec, root, log, random: line.random, now: () => performance.now() },
+    {
+      config,
+      exec,
+      root,
+      log,
+      random: line.random,
+      swarmMemory: createArenaBudget(config.swarm_memory),
+      now: () => performance.now(),
+    },
   )
 }
 

@@ -2,6 +2,7 @@
 // Owns the way of an image to a disk that boots: strings the rest of this folder together, top to bottom.
 // After any failure nothing on the disk boots, and nothing is left open.
 /// <reference lib="esnext.disposable" />
+
 import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
 import { throwIfAborted } from '../core/deadline.ts'
@@ -14,6 +15,7 @@ import { assertNotInUse } from '../disk/in-use.ts'
 import { diskIdentifier } from '../disk/partition-table/mbr.ts'
 import { assertPartitioned, fixBackupGpt } from '../disk/partitioner.ts'
 import type { SourceStats } from '../sources/source.ts'
+import type { ArenaBudget } from '../sources/swarm/arena-budget.ts'
 import type { Exec } from '../system/exec.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { deviceNumberOf, findBlockDevice, readQueueNumber } from '../system/sysfs.ts'
@@ -39,7 +41,7 @@ export interface DeployImageRequest {
   onProgress(progress: Progress): void
 }
 
-export interface DeployImageDeps {
+export interface PrepareImageDeps {
   readonly config: Config
   readonly exec: Exec
   readonly root: Root
@@ -49,6 +51,11 @@ export interface DeployImageDeps {
   readonly laterRack?: Promise<string | undefined>
   /** Milliseconds that only go forward. */
   readonly now: () => number
+}
+
+export interface DeployImageDeps extends PrepareImageDeps {
+  /** What pieces of all torrents may take together (option swarm_memory). */
+  readonly swarmMemory: ArenaBudget
 }
 
 export interface DeployedImage {

@@ -7,7 +7,7 @@ import { authorizationOf } from '../sources/http/authorization.ts'
 import { createHttpSource } from '../sources/http/http-source.ts'
 import type { HttpImageOptions } from '../sources/http/image-options.ts'
 import type { ImageSource } from '../sources/source.ts'
-import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
+import type { ArenaBudget } from '../sources/swarm/arena-budget.ts'
 import { nearbyOptions, swarmLimits } from '../sources/swarm/swarm-options.ts'
 import { createSwarmSource, type SwarmSourceOptions } from '../sources/swarm/swarm-source.ts'
 import { createHttpClient } from '../system/http-client.ts'
@@ -20,6 +20,11 @@ export interface SourceDeps {
   readonly log: Logger
   readonly random: Random
   readonly laterRack?: SwarmSourceOptions['laterRack']
+}
+
+export interface ImageSourceDeps extends SourceDeps {
+  /** One for all images of a process. */
+  readonly swarmMemory: ArenaBudget
 }
 
 /** The image's servers, ready to be asked. Disposal closes their connections. */
@@ -53,7 +58,7 @@ export function createImageSource(
   imageInfo: ImageInfo,
   facts: ImageFacts,
   servers: ImageServers,
-  deps: SourceDeps,
+  deps: ImageSourceDeps,
 ): ImageSource {
   const { config, log } = deps
   if (planned.name === 'file') return createFileSource({ path: imageInfo.urls[0] as string })
@@ -72,7 +77,7 @@ export function createImageSource(
     limits: swarmLimits(config),
     nearby: nearbyOptions(config),
     laterRack: deps.laterRack,
-    memory: createArenaBudget(config.swarm_memory),
+    memory: deps.swarmMemory,
     listenPort: config.swarm_listen_port,
     log,
   })

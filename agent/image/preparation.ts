@@ -7,7 +7,7 @@ import { MiB } from '../core/units.ts'
 import { decodeConfigDrive } from '../disk/configdrive.ts'
 import { readGeometry } from '../disk/geometry.ts'
 import { createHttpClient } from '../system/http-client.ts'
-import type { DeployImageDeps, DeployImageRequest } from './deploy-image.ts'
+import type { DeployImageRequest, PrepareImageDeps } from './deploy-image.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { countBytes } from './image-size.ts'
 import { type ImageServers, openImageServers } from './image-sources.ts'
@@ -30,7 +30,7 @@ const MAX_CONFIG_DRIVE_TEXT_BYTES = 96 * MiB
 /** Throws what planImage and gatherImageFacts throw. */
 export async function prepareImage(
   request: Pick<DeployImageRequest, 'imageInfo' | 'devicePath' | 'configdrive' | 'signal'>,
-  deps: DeployImageDeps,
+  deps: PrepareImageDeps,
 ): Promise<PreparedImage> {
   const { imageInfo, signal } = request
   const target = await readGeometry(request.devicePath)
@@ -65,7 +65,7 @@ export async function prepareImage(
 
 async function fetchConfigDrive(
   url: string,
-  { config }: DeployImageDeps,
+  { config }: PrepareImageDeps,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   await using client = createHttpClient({ config })

@@ -78,6 +78,7 @@ export async function deployTo(
       root: createRoot('/'),
       log: testLogger(options.onLog),
       random: Math.random,
+      swarmMemory: createArenaBudget(config.swarm_memory),
       now: () => performance.now(),
     },
   )
