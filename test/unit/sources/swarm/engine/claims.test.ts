@@ -126,3 +126,12 @@ test('pieces that peers have, or that do not exist, cannot be claimed', () => {
   claims.hear(teller, begun, 1, [1, PIECES, 4_000_000_000])
   expect(claims.othersFetching).toBe(0)
 })
+
+test('what a peer has told goes with it', () => {
+  const { claims, teller, other } = createNode(2)
+  claims.hear(teller, begun, 1, [4])
+  claims.hear(other, begun, 1, [5])
+  claims.forget(teller)
+  expect(claims.isTaken(4)).toBe(false)
+  expect(claims.isTaken(5)).toBe(true)
+})
