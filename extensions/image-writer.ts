@@ -4,7 +4,11 @@
 import { AgentError } from '../agent/core/errors.ts'
 import type { Progress } from '../agent/core/events.ts'
 import { isObject, type JsonObject } from '../agent/core/json.ts'
-import { type ImageInfo, imageInfoContext, parseImageInfo } from '../agent/image/image-info.ts'
+import {
+  type ImageInfo,
+  imageInfoContext,
+  parseImageInfo,
+} from '../agent/image/request/image-info.ts'
 import type { ExtensionDeps, WrittenImage } from './deps.ts'
 import { invalidParams } from './params.ts'
 

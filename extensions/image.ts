@@ -4,7 +4,7 @@
 import type { Command, CommandContext, Extension } from '../agent/commands/command.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
-import { isUefi } from '../agent/hardware/generic/boot.ts'
+import { isUefi } from '../agent/hardware/collectors/boot.ts'
 import type { ExtensionDeps } from './deps.ts'
 import type { ImageWriter } from './image-writer.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'

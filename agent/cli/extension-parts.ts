@@ -4,7 +4,7 @@
 import type { Progress } from '../core/events.ts'
 import { installUefiBootloader } from '../disk/bootloader.ts'
 import { deployImage } from '../image/deploy-image.ts'
-import { createArenaBudget } from '../sources/swarm/arena-budget.ts'
+import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import { exec } from '../system/exec.ts'
 import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
 import type { ExtensionParts, SeedingOwner } from './extension-room.ts'

@@ -7,7 +7,7 @@ import type { Command } from 'commander'
 import type { Config } from '../config/options.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
-import { type ImageInfo, imageInfoContext, parseImageInfo } from '../image/image-info.ts'
+import { type ImageInfo, imageInfoContext, parseImageInfo } from '../image/request/image-info.ts'
 
 export interface ImageRequest {
   readonly imageInfo: ImageInfo

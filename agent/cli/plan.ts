@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm plan`: what write would do, asked of servers and device, touching nothing.
 import type { Command } from 'commander'
-import { describePlan } from '../image/plan.ts'
-import { prepareImage } from '../image/preparation.ts'
+import { describePlan } from '../image/plan/plan.ts'
+import { prepareImage } from '../image/plan/preparation.ts'
 import { exec } from '../system/exec.ts'
 import { type CommandLine, openContext } from './command-line.ts'
 import { readImageRequest } from './image-request.ts'

@@ -14,7 +14,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { openBlockDevice } from './block-device.ts'
 import { probeFileSystem } from './file-system-probe.ts'
 import { createFatReader, type FatReader } from './mtools.ts'
-import { listPartitions, type Partition } from './partitioner.ts'
+import { listPartitions, type Partition } from './partition-table/partitioner.ts'
 
 /** Loader files by name, any case: Ironic's list. */
 const LOADER_NAMES: ReadonlySet<string> = new Set([

@@ -21,7 +21,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { allocateAligned } from './aligned-pool.ts'
 import { type BlockDevice, openBlockDevice } from './block-device.ts'
 import { assertNotInUse } from './in-use.ts'
-import { listPartitions } from './partitioner.ts'
+import { listPartitions } from './partition-table/partitioner.ts'
 
 export interface EraseOptions {
   readonly exec: Exec

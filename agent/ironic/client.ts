@@ -6,7 +6,7 @@ import { AgentError, messageOf } from '../core/errors.ts'
 import { objectAt, stringAt } from '../core/json.ts'
 import { redactUrl } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
-import { createHttpClient, type HttpClient } from '../system/http-client.ts'
+import { createHttpClient, type HttpClient } from '../http/client.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /** Minor of API version 1.x at which something appeared (contract 2.1). */

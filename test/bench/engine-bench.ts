@@ -22,7 +22,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createTorrent } from '../../agent/sources/swarm/create-torrent.ts'
+import { createTorrent } from '../../agent/sources/swarm/torrent/create-torrent.ts'
 import { stopChild } from '../support/processes.ts'
 import { benchImage } from './image.ts'
 import { numberSetting, setting } from './settings.ts'

@@ -4,9 +4,9 @@
 import { Coverage } from '../../agent/core/coverage.ts'
 import { createAlignedPool } from '../../agent/disk/aligned-pool.ts'
 import { openBlockDevice } from '../../agent/disk/block-device.ts'
+import { createHttpClient } from '../../agent/http/client.ts'
 import { createHttpSource } from '../../agent/sources/http/http-source.ts'
 import { probeImage } from '../../agent/sources/http/probe.ts'
-import { createHttpClient } from '../../agent/system/http-client.ts'
 import { imageOptions, PLAIN_CLIENT } from '../support/http-lab.ts'
 
 const [url, path] = process.argv.slice(2)

@@ -5,9 +5,9 @@ import { createHash, getRandomValues } from 'node:crypto'
 import { Coverage } from '../../agent/core/coverage.ts'
 import type { BufferPool, ByteRange, Extent } from '../../agent/core/extent.ts'
 import { createAlignedPool } from '../../agent/disk/aligned-pool.ts'
+import type { HttpClient, HttpClientSettings } from '../../agent/http/client.ts'
 import type { HttpImageOptions } from '../../agent/sources/http/image-options.ts'
 import type { DeliverRequest } from '../../agent/sources/source.ts'
-import type { HttpClient, HttpClientSettings } from '../../agent/system/http-client.ts'
 import { createLogger } from '../../agent/telemetry/logger.ts'
 
 /** Bytes that no two offsets share by accident. */

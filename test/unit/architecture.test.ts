@@ -7,6 +7,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['agent/core'],
   ['agent/telemetry', 'agent/config'],
   ['agent/system'],
+  ['agent/http'],
   ['agent/disk', 'agent/sources'],
   ['agent/image', 'agent/hardware', 'agent/ironic'],
   ['agent/commands'],
@@ -18,14 +19,14 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** The one home of each package; a trailing slash means a whole room. */
 const HOMES: Readonly<Record<string, readonly string[]>> = {
-  bencode: ['agent/sources/swarm/metainfo.ts'],
+  bencode: ['agent/sources/swarm/torrent/metainfo.ts'],
   commander: ['agent/cli/', 'agent/main.ts'],
   execa: ['agent/system/exec.ts'],
   fastify: ['agent/api/'],
   'node-disk-info': ['agent/system/scratch.ts'],
   pino: ['agent/telemetry/'],
-  undici: ['agent/system/http-client.ts'],
-  webtorrent: ['agent/sources/swarm/client.ts'],
+  undici: ['agent/http/client.ts'],
+  webtorrent: ['agent/sources/swarm/library/client.ts'],
 }
 
 interface Edge {

@@ -4,7 +4,7 @@
 import { anySignal } from '../../core/deadline.ts'
 import type { ByteRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
-import type { HttpFlow, HttpHead } from '../../system/http-client.ts'
+import type { HttpFlow, HttpHead } from '../../http/client.ts'
 import type { DeliverRequest } from '../source.ts'
 import {
   type Answer,

@@ -3,7 +3,7 @@
 // time and retries.
 import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
-import { HttpFailure } from '../../system/http-failure.ts'
+import { HttpFailure } from '../../http/failure.ts'
 import { judgeHead } from './answer.ts'
 import { type HttpImageOptions, imageHeaders } from './image-options.ts'
 import { createUrlRotation } from './url-rotation.ts'

@@ -2,7 +2,7 @@
 // Owns what every HTTP room is told about an image: its urls, credentials, patience. Opens nothing.
 import type { Config } from '../../config/options.ts'
 import type { Random } from '../../core/backoff.ts'
-import type { HttpClient } from '../../system/http-client.ts'
+import type { HttpClient } from '../../http/client.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
 /** The settings of contract 1.2 that govern a download; durations in seconds. */

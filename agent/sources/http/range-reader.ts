@@ -7,7 +7,7 @@ import { AgentError, isAgentError } from '../../core/errors.ts'
 import { type ByteRange, endOf } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { copyToShared } from '../../core/shared-copy.ts'
-import { HttpFailure } from '../../system/http-failure.ts'
+import { HttpFailure } from '../../http/failure.ts'
 import { type RangeReader, RangeUnsupportedError } from '../range-reader.ts'
 import {
   BadAnswer,

@@ -4,7 +4,7 @@ import { randomExponential } from '../../core/backoff.ts'
 import { sleep } from '../../core/deadline.ts'
 import { AgentError, isAgentError, messageOf } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
-import { HttpFailure } from '../../system/http-failure.ts'
+import { HttpFailure } from '../../http/failure.ts'
 import { BadAnswer, type Entity } from './answer.ts'
 import type { HttpImageOptions } from './image-options.ts'
 

@@ -5,11 +5,11 @@
 import { AgentError } from '../../core/errors.ts'
 import type { ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { ArenaBudget } from './arena-budget.ts'
-import type { Metainfo } from './metainfo.ts'
-import { type NearbyOptions, NOBODY_NEARBY, ON_DISK, type SwarmFigures } from './protocol.ts'
 import { startSwarmRun } from './swarm-run.ts'
-import { mergeTrackers, type TrackerList } from './trackers.ts'
+import type { ArenaBudget } from './thread/arena-budget.ts'
+import { type NearbyOptions, NOBODY_NEARBY, ON_DISK, type SwarmFigures } from './thread/protocol.ts'
+import type { Metainfo } from './torrent/metainfo.ts'
+import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
 
 export interface SeederOptions {
   readonly metainfo: Metainfo

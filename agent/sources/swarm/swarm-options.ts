@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the option table says of a swarm, in the words of its source and of a seeder. Does not act on it.
 import type { Config } from '../../config/options.ts'
-import type { NearbyOptions } from './protocol.ts'
+import type { NearbyOptions } from './thread/protocol.ts'
 
 export interface SwarmLimits {
   /** Bytes per second; 0 for none. */

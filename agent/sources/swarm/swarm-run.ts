@@ -4,19 +4,19 @@
 import { type AgentError, messageOf } from '../../core/errors.ts'
 import type { Extent, ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { allocateArena, slotAt } from './arena.ts'
-import type { ArenaBudget } from './arena-budget.ts'
 import { pieceRange } from './engine/peer-wire.ts'
-import { encodeMetainfo, HASH_BYTES, type Metainfo } from './metainfo.ts'
-import { createPeerId } from './peer-book.ts'
+import { createPeerId } from './peers/peer-list.ts'
+import { allocateArena, slotAt } from './thread/arena.ts'
+import type { ArenaBudget } from './thread/arena-budget.ts'
 import {
   type NearbyOptions,
   ON_DISK,
   type SwarmFigures,
   type WebSeedOptions,
   type WorkerNews,
-} from './protocol.ts'
-import { startWorker, type WorkerHost, type WorkerHostOptions } from './worker-host.ts'
+} from './thread/protocol.ts'
+import { startWorker, type WorkerHost, type WorkerHostOptions } from './thread/worker-host.ts'
+import { encodeMetainfo, HASH_BYTES, type Metainfo } from './torrent/metainfo.ts'
 
 const MAX_RESTARTS = 3
 

@@ -7,20 +7,20 @@ import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
-import type { ArenaBudget } from './arena-budget.ts'
 import { pieceRange } from './engine/peer-wire.ts'
-import type { Metainfo } from './metainfo.ts'
+import type { SwarmLimits } from './swarm-options.ts'
+import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
+import type { ArenaBudget } from './thread/arena-budget.ts'
 import {
   type NearbyOptions,
   NOBODY_NEARBY,
   ON_DISK,
   type SwarmFigures,
   type WebSeedOptions,
-} from './protocol.ts'
-import type { SwarmLimits } from './swarm-options.ts'
-import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
-import { mergeTrackers, type TrackerList } from './trackers.ts'
-import type { WorkerHostOptions } from './worker-host.ts'
+} from './thread/protocol.ts'
+import type { WorkerHostOptions } from './thread/worker-host.ts'
+import type { Metainfo } from './torrent/metainfo.ts'
+import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
 
 export interface SwarmSourceOptions {
   readonly metainfo: Metainfo

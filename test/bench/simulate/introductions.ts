@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns who is connected to whom in a simulated swarm: the agent gives its connections out by
 // connection-quota.ts, and so do these. Does not know what a connection is.
-import { MAX_CONNS, OPENED_CONNS } from '../../../agent/sources/swarm/connection-limits.ts'
-import { judgeNewcomer, type Verdict } from '../../../agent/sources/swarm/connection-quota.ts'
+import { MAX_CONNS, OPENED_CONNS } from '../../../agent/sources/swarm/peers/connection-limits.ts'
+import { judgeNewcomer, type Verdict } from '../../../agent/sources/swarm/peers/connection-quota.ts'
 
 interface Link<N> {
   readonly ends: readonly [N, N]

@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { OPTIONS } from '../../../agent/config/options.ts'
-import { arenaShape } from '../../../agent/sources/swarm/arena.ts'
+import { arenaShape } from '../../../agent/sources/swarm/thread/arena.ts'
 import { countsSetting, numberSetting, setting } from '../settings.ts'
 import { fluidBoundSeconds, type RunFigures, type Scale } from '../swarm/run.ts'
 import { type Outcome, simulate, type World } from './swarm.ts'

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm of the agent's own engines over simulated links in virtual time: who is connected to
 // whom, the origin, the disks. The engine decides everything else.
-import { MAX_UPLOADS } from '../../../agent/sources/swarm/connection-limits.ts'
+
 import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
 import type { Origin } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import { MAX_UPLOADS } from '../../../agent/sources/swarm/peers/connection-limits.ts'
 import { createIntroductions } from './introductions.ts'
 import { Connection, Pipe, Sender } from './links.ts'
 import { createRandom, VirtualTime } from './virtual-time.ts'

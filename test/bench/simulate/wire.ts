@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one end of a simulated BitTorrent connection: the engine's PeerWire over a simulated network, and
 // what the agent's upload gate does. Decides nothing.
-import type { ClaimKind } from '../../../agent/sources/swarm/engine/claims.ts'
+import type { ClaimKind } from '../../../agent/sources/swarm/engine/origin/claims.ts'
 import type {
   BlockCallback,
   PeerWire,

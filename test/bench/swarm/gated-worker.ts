@@ -2,8 +2,8 @@
 // Owns a swarm worker that has loaded everything and waits for the start of the run, so that N programs
 // that start on two cores are not what is measured. Then it is the agent's own worker.
 import { parentPort } from 'node:worker_threads'
-import type { WorkerNews } from '../../../agent/sources/swarm/protocol.ts'
-import '../../../agent/sources/swarm/session.ts'
+import type { WorkerNews } from '../../../agent/sources/swarm/thread/protocol.ts'
+import '../../../agent/sources/swarm/session/session.ts'
 import { gateOpened, noteReady } from './gate.ts'
 
 // proof of life, or the agent takes the worker for hung
@@ -14,4 +14,4 @@ const pulse = setInterval(() => {
 noteReady()
 await gateOpened()
 clearInterval(pulse)
-await import('../../../agent/sources/swarm/swarm-worker.ts')
+await import('../../../agent/sources/swarm/thread/swarm-worker.ts')

@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createTorrent } from '../../../agent/sources/swarm/create-torrent.ts'
+import { createTorrent } from '../../../agent/sources/swarm/torrent/create-torrent.ts'
 import { stopChild } from '../../support/processes.ts'
 import type { BenchImage } from '../image.ts'
 import type { Result } from './gate.ts'

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { parseMetainfo } from '../../../agent/sources/swarm/metainfo.ts'
+import { parseMetainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import {
   imageBytes,
   MiB,

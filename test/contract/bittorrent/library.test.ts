@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import WebTorrent from 'webtorrent'
-import { announceTargets } from '../../../agent/sources/swarm/library-tracker.ts'
+import { announceTargets } from '../../../agent/sources/swarm/library/tracker.ts'
 import type {
   LibraryClient,
   LibraryTorrent,
   LibraryWire,
-} from '../../../agent/sources/swarm/library-types.ts'
+} from '../../../agent/sources/swarm/library/types.ts'
 import { imageBytes, startTracker, torrentOf, until } from '../../integration/swarm/lab.ts'
 import { freePort } from '../../support/processes.ts'
 

@@ -5,8 +5,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { type BlockDevice, openBlockDevice } from '../../../agent/disk/block-device.ts'
-import { type WrittenConfigDrive, writeConfigDrive } from '../../../agent/disk/configdrive.ts'
-import { readIsoTree } from '../../../agent/disk/iso9660.ts'
+import {
+  type WrittenConfigDrive,
+  writeConfigDrive,
+} from '../../../agent/disk/configdrive/configdrive.ts'
+import { readIsoTree } from '../../../agent/disk/configdrive/iso9660.ts'
 import { exec } from '../../../agent/system/exec.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'

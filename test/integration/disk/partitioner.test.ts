@@ -11,7 +11,7 @@ import {
   eraseMetadata,
   fixBackupGpt,
   listPartitions,
-} from '../../../agent/disk/partitioner.ts'
+} from '../../../agent/disk/partition-table/partitioner.ts'
 import { exec } from '../../../agent/system/exec.ts'
 import { rereadPartitions } from '../../../agent/system/udev.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'

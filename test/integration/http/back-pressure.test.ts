@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
+import { createHttpClient } from '../../../agent/http/client.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
-import { createHttpClient } from '../../../agent/system/http-client.ts'
 import { createTestAuthority } from '../../support/http-certificates.ts'
 import {
   createMemoryDisk,

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createHttpClient } from '../../../agent/system/http-client.ts'
+import { createHttpClient } from '../../../agent/http/client.ts'
 import { PLAIN_CLIENT } from '../../support/http-lab.ts'
 
 describe('connections', () => {

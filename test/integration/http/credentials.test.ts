@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createHttpClient, type HttpClientSettings } from '../../../agent/http/client.ts'
 import { authorizationOf } from '../../../agent/sources/http/authorization.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import { probeImage } from '../../../agent/sources/http/probe.ts'
-import { createHttpClient, type HttpClientSettings } from '../../../agent/system/http-client.ts'
 import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'
 import {
   createMemoryDisk,

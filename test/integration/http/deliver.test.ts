@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeAll, describe, expect, test } from 'vitest'
+import { createHttpClient } from '../../../agent/http/client.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
-import { createHttpClient } from '../../../agent/system/http-client.ts'
 import {
   createMemoryDisk,
   imageOptions,

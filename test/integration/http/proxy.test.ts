@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createHttpClient, type HttpClientOptions } from '../../../agent/http/client.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
-import { createHttpClient, type HttpClientOptions } from '../../../agent/system/http-client.ts'
 import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'
 import {
   createMemoryDisk,

@@ -2,9 +2,9 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
+import { createHttpClient } from '../../../agent/http/client.ts'
 import { createRangeReader } from '../../../agent/sources/http/range-reader.ts'
 import { RangeUnsupportedError } from '../../../agent/sources/range-reader.ts'
-import { createHttpClient } from '../../../agent/system/http-client.ts'
 import { imageOptions, PLAIN_CLIENT, randomBytes, sha256 } from '../../support/http-lab.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
+import { createHttpClient } from '../../../agent/http/client.ts'
 import { fetchSmall } from '../../../agent/sources/http/fetch-small.ts'
 import { probeImage } from '../../../agent/sources/http/probe.ts'
-import { createHttpClient } from '../../../agent/system/http-client.ts'
 import { imageOptions, PLAIN_CLIENT, randomBytes } from '../../support/http-lab.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { expect, test } from 'vitest'
-import { createSocketReads } from '../../../agent/system/socket-reads.ts'
+import { createSocketReads } from '../../../agent/http/socket-reads.ts'
 import { createTestAuthority } from '../../support/http-certificates.ts'
 import { randomBytes, sha256 } from '../../support/http-lab.ts'
 

@@ -2,7 +2,7 @@
 // Owns the failures of torrents, trackers and peers.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { encodeInfo, encodeMetainfo } from '../../../agent/sources/swarm/metainfo.ts'
+import { encodeInfo, encodeMetainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { makeDiskImage } from '../../support/disk-image.ts'
 import { startTracker } from '../../support/tracker.ts'
 import { MiB, seedImage } from '../image/deploy-lab.ts'

@@ -1,10 +1,10 @@
 // What nodes tell each other of their fetches from the origin, over real connections.
 import { expect, test } from 'vitest'
-import { openSwarmClient } from '../../../agent/sources/swarm/client.ts'
-import { CLAIM_KINDS } from '../../../agent/sources/swarm/engine/claims.ts'
+import { CLAIM_KINDS } from '../../../agent/sources/swarm/engine/origin/claims.ts'
 import type { PeerWire } from '../../../agent/sources/swarm/engine/peer-wire.ts'
 import { createTokenBucket } from '../../../agent/sources/swarm/engine/token-bucket.ts'
-import { createPeerId } from '../../../agent/sources/swarm/peer-book.ts'
+import { openSwarmClient } from '../../../agent/sources/swarm/library/client.ts'
+import { createPeerId } from '../../../agent/sources/swarm/peers/peer-list.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import { imageBytes, startTracker, torrentOf, until } from './lab.ts'
 

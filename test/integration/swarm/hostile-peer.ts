@@ -3,7 +3,7 @@
 // does with requests is up to the test.
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { Metainfo } from '../../../agent/sources/swarm/metainfo.ts'
+import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { startServer } from './lab.ts'
 
 export interface HostilePeer extends AsyncDisposable {

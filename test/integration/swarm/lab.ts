@@ -10,19 +10,22 @@ import { Coverage } from '../../../agent/core/coverage.ts'
 import type { ByteRange } from '../../../agent/core/extent.ts'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
 import type { DeliverRequest } from '../../../agent/sources/source.ts'
-import { type ArenaBudget, createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
-import {
-  type CreateTorrentOptions,
-  createTorrent,
-} from '../../../agent/sources/swarm/create-torrent.ts'
-import type { Metainfo } from '../../../agent/sources/swarm/metainfo.ts'
-import type { NearbyOptions, WebSeedOptions } from '../../../agent/sources/swarm/protocol.ts'
 import type { SwarmLimits } from '../../../agent/sources/swarm/swarm-options.ts'
 import {
   createSwarmSource,
   type SwarmSource,
   type SwarmSourceOptions,
 } from '../../../agent/sources/swarm/swarm-source.ts'
+import {
+  type ArenaBudget,
+  createArenaBudget,
+} from '../../../agent/sources/swarm/thread/arena-budget.ts'
+import type { NearbyOptions, WebSeedOptions } from '../../../agent/sources/swarm/thread/protocol.ts'
+import {
+  type CreateTorrentOptions,
+  createTorrent,
+} from '../../../agent/sources/swarm/torrent/create-torrent.ts'
+import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
 export const MiB = 1024 * 1024

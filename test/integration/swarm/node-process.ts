@@ -2,7 +2,7 @@
 // Owns a node in a process of its own: to be killed, stopped, or put into another network. Its settings
 // are JSON on the command line; it prints a word per line: `half`, `done {figures}`. SIGTERM ends it.
 import { readFile } from 'node:fs/promises'
-import { parseMetainfo } from '../../../agent/sources/swarm/metainfo.ts'
+import { parseMetainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { type NodeOptions, sha256, startNode, until } from './lab.ts'
 
 export interface NodeSettings extends Omit<NodeOptions, 'metainfo' | 'onDisk'> {

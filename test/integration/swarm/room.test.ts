@@ -1,9 +1,9 @@
 // Who keeps its connection to a node that has room for four.
 import { expect, test } from 'vitest'
-import { openSwarmClient } from '../../../agent/sources/swarm/client.ts'
 import type { PeerWire, WireListener } from '../../../agent/sources/swarm/engine/peer-wire.ts'
 import { createTokenBucket } from '../../../agent/sources/swarm/engine/token-bucket.ts'
-import { createPeerId } from '../../../agent/sources/swarm/peer-book.ts'
+import { openSwarmClient } from '../../../agent/sources/swarm/library/client.ts'
+import { createPeerId } from '../../../agent/sources/swarm/peers/peer-list.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import { imageBytes, startTracker, torrentOf, until } from './lab.ts'
 

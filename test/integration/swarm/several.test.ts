@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { type ArenaBudget, createArenaBudget } from '../../../agent/sources/swarm/arena-budget.ts'
+import {
+  type ArenaBudget,
+  createArenaBudget,
+} from '../../../agent/sources/swarm/thread/arena-budget.ts'
 import { keptSwarm } from './kept-swarm.ts'
 import { imageBytes, MiB, sha256, type TestNode, torrentOf, until } from './lab.ts'
 

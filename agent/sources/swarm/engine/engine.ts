@@ -2,18 +2,18 @@
 // Owns the swarm as one node sees it: peers coming and going, the parts that decide about requests,
 // origin and uploads, and their clockwork. Clock, randomness, wires and memory are arguments. No I/O.
 import { type Choker, createChoker } from './choker.ts'
-import { Claims } from './claims.ts'
-import { createGainMeter, type GainMeter } from './gain-meter.ts'
-import { Locality } from './locality.ts'
-import { OriginFetcher } from './origin-fetcher.ts'
-import { OriginShares } from './origin-shares.ts'
+import { Claims } from './origin/claims.ts'
+import { OriginFetcher } from './origin/origin-fetcher.ts'
+import { OriginShares } from './origin/origin-shares.ts'
+import { Turns } from './origin/turns.ts'
 import { Peer } from './peer.ts'
 import type { Geometry, Origin, PeerWire, Slot, SlotSource } from './peer-wire.ts'
-import { PIECE_STATES, PieceBoard } from './piece-board.ts'
-import { type PieceOrigin, PieceWork } from './piece-work.ts'
-import { RequestScheduler } from './request-scheduler.ts'
+import { PIECE_STATES, PieceBoard } from './pieces/piece-picker.ts'
+import { type PieceOrigin, PieceWork } from './pieces/pieces-in-progress.ts'
+import { createGainMeter, type GainMeter } from './requests/download-rate.ts'
+import { Locality } from './requests/rack.ts'
+import { RequestScheduler } from './requests/request-scheduler.ts'
 import { createTokenBucket, type TokenBucket } from './token-bucket.ts'
-import { Turns } from './turns.ts'
 
 export type EngineNews =
   | { readonly kind: 'peer dropped'; readonly address: string; readonly reason: string }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the interface between the engine and whatever carries its messages: a library's wire, or a
 // simulated one. Does not know sockets.
-import type { ClaimKind } from './claims.ts'
+import type { ClaimKind } from './origin/claims.ts'
 
 /** What a wire tells the engine. */
 export interface WireListener {

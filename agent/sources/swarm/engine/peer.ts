@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the engine knows of one peer: its pieces, our requests to it, its speed. Does not decide.
-import type { PartialPiece } from './partial-piece.ts'
+
 import type { PeerWire } from './peer-wire.ts'
+import type { PartialPiece } from './pieces/partial-piece.ts'
 
 export interface PendingBlock {
   readonly partial: PartialPiece<Peer>

@@ -16,4 +16,4 @@ if (parentPort) {
     }
   }
 }
-await import('../../../../agent/sources/swarm/swarm-worker.ts')
+await import('../../../../agent/sources/swarm/thread/swarm-worker.ts')

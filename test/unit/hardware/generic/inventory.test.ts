@@ -2,11 +2,14 @@ import { describe, expect, test } from 'vitest'
 import type { Config } from '../../../../agent/config/options.ts'
 import { OPTIONS } from '../../../../agent/config/options.ts'
 import { AgentError } from '../../../../agent/core/errors.ts'
-import { parseLan, parseLan6, readBmc } from '../../../../agent/hardware/generic/bmc.ts'
-import { parseCpu } from '../../../../agent/hardware/generic/cpus.ts'
+import { parseLan, parseLan6, readBmc } from '../../../../agent/hardware/collectors/bmc.ts'
+import { parseCpu } from '../../../../agent/hardware/collectors/cpus.ts'
+import { readMemory } from '../../../../agent/hardware/collectors/memory.ts'
+import {
+  listNetworkInterfaces,
+  parseAddresses,
+} from '../../../../agent/hardware/collectors/nics.ts'
 import { createGenericManager } from '../../../../agent/hardware/generic/generic-manager.ts'
-import { readMemory } from '../../../../agent/hardware/generic/memory.ts'
-import { listNetworkInterfaces, parseAddresses } from '../../../../agent/hardware/generic/nics.ts'
 import type { WireInterface } from '../../../../agent/hardware/inventory.ts'
 import type { Exec } from '../../../../agent/system/exec.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
+import { HttpFailure } from '../../../../agent/http/failure.ts'
 import { BadAnswer } from '../../../../agent/sources/http/answer.ts'
 import { createUrlRotation } from '../../../../agent/sources/http/url-rotation.ts'
-import { HttpFailure } from '../../../../agent/system/http-failure.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 
 const never = new AbortController().signal

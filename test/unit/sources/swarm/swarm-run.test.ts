@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { createArenaBudget } from '../../../../agent/sources/swarm/arena-budget.ts'
+import { type SwarmRunOptions, startSwarmRun } from '../../../../agent/sources/swarm/swarm-run.ts'
+import { createArenaBudget } from '../../../../agent/sources/swarm/thread/arena-budget.ts'
+import { NOBODY_NEARBY } from '../../../../agent/sources/swarm/thread/protocol.ts'
 import {
   encodeInfo,
   encodeMetainfo,
   parseMetainfo,
-} from '../../../../agent/sources/swarm/metainfo.ts'
-import { NOBODY_NEARBY } from '../../../../agent/sources/swarm/protocol.ts'
-import { type SwarmRunOptions, startSwarmRun } from '../../../../agent/sources/swarm/swarm-run.ts'
+} from '../../../../agent/sources/swarm/torrent/metainfo.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 
 const PIECE = 16 * 1024

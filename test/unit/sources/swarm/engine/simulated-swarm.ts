@@ -2,8 +2,8 @@
 // Owns a swarm of real engines over simulated wires in virtual time: rates, no sockets. For tests of
 // decisions; the bytes of a piece are its number.
 import { AgentError } from '../../../../../agent/core/errors.ts'
-import type { ClaimKind } from '../../../../../agent/sources/swarm/engine/claims.ts'
 import { type EngineNews, SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
+import type { ClaimKind } from '../../../../../agent/sources/swarm/engine/origin/claims.ts'
 import type {
   BlockCallback,
   PeerWire,

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { createChoker } from '../../../../../agent/sources/swarm/engine/choker.ts'
-import { createGainMeter } from '../../../../../agent/sources/swarm/engine/gain-meter.ts'
 import { Peer } from '../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
+import { createGainMeter } from '../../../../../agent/sources/swarm/engine/requests/download-rate.ts'
 import { createTokenBucket } from '../../../../../agent/sources/swarm/engine/token-bucket.ts'
 
 const clock = () => {

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns partition tables on a disk: erase, list, move the backup GPT to the end, add a partition. All by
+// byte offsets of the open device: no partition nodes, no waits for udev, no mounts.
+import { randomUUID } from 'node:crypto'
+import { AgentError, messageOf } from '../../core/errors.ts'
+import { type ByteRange, endOf } from '../../core/extent.ts'
+import { formatBytes, MiB, roundDown, roundUp } from '../../core/units.ts'
+import type { BlockDevice } from '../block-device.ts'
+import type { DeviceGeometry } from '../geometry.ts'
+import {
+  addGptPartition,
+  ESP_TYPE,
+  encodeGpt,
+  entriesRange,
+  fitGpt,
+  type Gpt,
+  type GptBytes,
+  hasGptSignature,
+  LINUX_FS_TYPE,
+  parseGptEntries,
+  parseGptHeader,
+} from './gpt.ts'
+import { addMbrPartition, FAT32_LBA_TYPE, fitProtectiveMbr, MBR_ESP_TYPE, parseMbr } from './mbr.ts'
+
+/** A partition by its place on the whole disk. */
+export interface Partition {
+  /** 1-based, as in /dev/sda1. */
+  readonly number: number
+  /** Bytes of the whole disk. */
+  readonly range: ByteRange
+  /** Type GUID in lower case, or `0x83` and the like on MBR disks. */
+  readonly type: string
+  readonly isEsp: boolean
+  /** Unique GUID, lower case; null on MBR disks. */
+  readonly uniqueGuid: string | null
+  readonly name: string
+}
+
+export interface PartitionTable {
+  /** null: neither GPT nor MBR. */
+  readonly label: 'gpt' | 'msdos' | null
+  readonly partitions: readonly Partition[]
+}
+
+/** parted's optimal alignment where the disk says nothing else. */
+const ALIGNMENT_BYTES = MiB
+/** MBR addresses end at 2 TiB; the contract leaves the last MiB out (5.3.8). */
+const MBR_LIMIT_BYTES = (2_097_152 - 1) * MiB
+
+/**
+ * Where boot code and partition tables lie: the first and the last MiB. Zeroed before anything is
+ * written, and to be held back until the image is verified: UEFI firmware restores the primary GPT
+ * from a backup in the last sectors, so an image as large as the disk could boot from its tail alone.
+ */
+export function bootRanges(geometry: DeviceGeometry): ByteRange[] {
+  const headEnd = Math.min(MiB, geometry.sizeBytes)
+  const tailStart = Math.max(headEnd, geometry.sizeBytes - MiB)
+  return [
+    { offset: 0, length: headEnd },
+    { offset: tailStart, length: geometry.sizeBytes - tailStart },
+  ].filter(({ length }) => length > 0)
+}
+
+/**
+ * Zeroes the {@link bootRanges} and waits for the medium: from then on nothing on the disk can boot
+ * (contract 5.3.9; both GPTs, MBR and RAID superblocks lie there). Throws ImageWriteError.
+ */
+export async function eraseMetadata(device: BlockDevice): Promise<void> {
+  for (const { offset, length } of bootRanges(device.geometry)) {
+    await device.write(offset, new Uint8Array(length))
+  }
+  await device.sync()
+}
+
+/** The partitions on the disk. Throws BlockDeviceError for a GPT that does not hold together. */
+export async function listPartitions(device: BlockDevice): Promise<PartitionTable> {
+  const gpt = await readGpt(device)
+  if (gpt !== undefined) return { label: 'gpt', partitions: gpt.partitions.map(gptPartition(gpt)) }
+  const mbr = parseMbr(await readSector(device, 0))
+  if (mbr === undefined) return { label: null, partitions: [] }
+  const { logicalSectorBytes } = device.geometry
+  const partitions = mbr.partitions.map((partition) => ({
+    number: partition.number,
+    range: {
+      offset: partition.firstLba * logicalSectorBytes,
+      length: partition.sectorCount * logicalSectorBytes,
+    },
+    type: mbrType(partition.type),
+    isEsp: partition.type === MBR_ESP_TYPE,
+    uniqueGuid: null,
+    name: '',
+  }))
+  return { label: 'msdos', partitions }
+}
+
+/**
+ * Checks that the written image has left at least one partition (contract 5.2 step 5).
+ * Throws DeploymentError that says what is there instead.
+ */
+export async function assertPartitioned(device: BlockDevice): Promise<PartitionTable> {
+  const { path, logicalSectorBytes } = device.geometry
+  const otherBytes = logicalSectorBytes === 512 ? 4096 : 512
+  let table: PartitionTable
+  try {
+    table = await listPartitions(device)
+  } catch (error) {
+    throw new AgentError(
+      'DeploymentError',
+      `unable to find a valid partition table on ${path} after writing the image: ${messageOf(error)}`,
+      { cause: error },
+    )
+  }
+  const isProtected = table.label === 'msdos' && parseMbr(await readSector(device, 0))?.isProtective
+  if (table.partitions.length > 0 && !isProtected) return table
+  const header = new Uint8Array(8)
+  await device.read(otherBytes, header)
+  const hint = hasGptSignature(header)
+    ? `the image has a GPT for ${otherBytes}-byte sectors, the disk has ${logicalSectorBytes}-byte sectors`
+    : 'the image holds no partition table with a partition in it; is it a whole-disk image?'
+  throw new AgentError(
+    'DeploymentError',
+    `no partitions found on ${path} after writing the image: ${hint}`,
+  )
+}
+
+/**
+ * Moves the backup GPT to the end of the disk when the image is smaller than it (contract 5.3.7).
+ * Backup first, then primary: a power cut in between leaves one good table.
+ * @returns whether the disk has a GPT and whether it was changed
+ * Throws BlockDeviceError if the table is broken or a partition does not fit the disk.
+ */
+export async function fixBackupGpt(device: BlockDevice): Promise<'no-gpt' | 'in-place' | 'moved'> {
+  const gpt = await readGpt(device)
+  if (gpt === undefined) return 'no-gpt'
+  const totalSectors = sectorCount(device)
+  if (gpt.header.alternateLba === totalSectors - 1) return 'in-place'
+  await writeGpt(device, fitGpt(gpt, totalSectors))
+  return 'moved'
+}
+
+/**
+ * Adds a partition of at least `sizeBytes`, aligned to 1 MiB, in the last gap it fits in: usually the end
+ * of the disk (contract 5.3.8). A GPT is first moved to the end of the disk.
+ * Throws DeploymentError if there is no table, no free entry or no room.
+ */
+export async function addPartition(
+  device: BlockDevice,
+  request: { readonly sizeBytes: number; readonly name: string },
+): Promise<Partition> {
+  const gpt = await readGpt(device)
+  if (gpt === undefined) return await addToMbr(device, request.sizeBytes)
+  const { sectorBytes } = gpt
+  const fitted = fitGpt(gpt, sectorCount(device))
+  const { firstUsableLba, lastUsableLba } = fitted.header
+  const usable = {
+    offset: firstUsableLba * sectorBytes,
+    length: (lastUsableLba + 1 - firstUsableLba) * sectorBytes,
+  }
+  const taken = fitted.partitions.map(gptPartition(fitted)).map(({ range }) => range)
+  const range = lastGap(usable, taken, request.sizeBytes, device.geometry.path)
+  const uniqueGuid = randomUUID()
+  const changed = addGptPartition(fitted, {
+    typeGuid: LINUX_FS_TYPE,
+    uniqueGuid,
+    firstLba: range.offset / sectorBytes,
+    lastLba: endOf(range) / sectorBytes - 1,
+    attributes: 0n,
+    name: request.name,
+  })
+  await writeGpt(device, changed)
+  const added = changed.partitions.find((partition) => partition.uniqueGuid === uniqueGuid)
+  if (added === undefined) throw new Error('the added partition is not in the table')
+  return gptPartition(changed)(added)
+}
+
+async function addToMbr(device: BlockDevice, sizeBytes: number): Promise<Partition> {
+  const { path, logicalSectorBytes, sizeBytes: diskBytes } = device.geometry
+  const { label, partitions } = await listPartitions(device)
+  if (label === null) {
+    throw new AgentError(
+      'DeploymentError',
+      `${path} has no partition table, so no partition can be added for the config drive`,
+    )
+  }
+  const end = diskBytes > MBR_LIMIT_BYTES + MiB ? MBR_LIMIT_BYTES : diskBytes
+  const usable = { offset: ALIGNMENT_BYTES, length: roundDown(end, logicalSectorBytes) - MiB }
+  const taken = partitions.map((partition) => partition.range)
+  const range = lastGap(usable, taken, sizeBytes, path)
+  const { sector, number } = addMbrPartition(await readSector(device, 0), {
+    isActive: false,
+    type: FAT32_LBA_TYPE,
+    firstLba: range.offset / logicalSectorBytes,
+    sectorCount: range.length / logicalSectorBytes,
+  })
+  await device.write(0, sector)
+  await device.sync()
+  return { number, range, type: mbrType(FAT32_LBA_TYPE), isEsp: false, uniqueGuid: null, name: '' }
+}
+
+/** The end of the last free stretch of `usable` that can hold `sizeBytes` from an aligned start on. */
+function lastGap(
+  usable: ByteRange,
+  taken: readonly ByteRange[],
+  sizeBytes: number,
+  path: string,
+): ByteRange {
+  let end = endOf(usable)
+  for (const range of [...taken].sort((a, b) => endOf(b) - endOf(a))) {
+    const gap = alignedTail(Math.max(endOf(range), usable.offset), end, sizeBytes)
+    if (gap !== undefined) return gap
+    end = Math.min(end, range.offset)
+  }
+  const gap = alignedTail(usable.offset, end, sizeBytes)
+  if (gap !== undefined) return gap
+  throw new AgentError(
+    'DeploymentError',
+    `${path} has no free ${formatBytes(sizeBytes)} for the config drive; use a larger disk, or an image ` +
+      'whose partitions leave that much free (it may grow them at first boot)',
+  )
+}
+
+function alignedTail(from: number, end: number, sizeBytes: number): ByteRange | undefined {
+  const offset = roundDown(end - sizeBytes, ALIGNMENT_BYTES)
+  return offset >= roundUp(from, ALIGNMENT_BYTES) ? { offset, length: end - offset } : undefined
+}
+
+/** The primary GPT; undefined if there is none. Throws BlockDeviceError if it is broken. */
+async function readGpt(device: BlockDevice): Promise<Gpt | undefined> {
+  const { logicalSectorBytes, sizeBytes } = device.geometry
+  if (sizeBytes < 3 * logicalSectorBytes) return undefined
+  const sector = await readSector(device, 1)
+  if (!hasGptSignature(sector)) return undefined
+  const header = parseGptHeader(sector, 1)
+  const { offset, length } = entriesRange(header, logicalSectorBytes)
+  const entries = new Uint8Array(length)
+  await device.read(offset, entries)
+  return parseGptEntries(header, entries, logicalSectorBytes)
+}
+
+async function writeGpt(device: BlockDevice, gpt: Gpt): Promise<void> {
+  const write = async (parts: readonly GptBytes[]) => {
+    for (const { offset, bytes } of parts) await device.write(offset, bytes)
+    await device.sync()
+  }
+  const { backup, primary } = encodeGpt(gpt)
+  await write(backup)
+  await write(primary)
+  const mbr = await readSector(device, 0)
+  const fitted = fitProtectiveMbr(mbr, sectorCount(device))
+  if (Buffer.compare(mbr, fitted) !== 0) await write([{ offset: 0, bytes: fitted }])
+}
+
+async function readSector(device: BlockDevice, lba: number): Promise<Uint8Array> {
+  const { logicalSectorBytes } = device.geometry
+  const sector = new Uint8Array(logicalSectorBytes)
+  await device.read(lba * logicalSectorBytes, sector)
+  return sector
+}
+
+function mbrType(type: number): string {
+  return `0x${type.toString(16)}`
+}
+
+function sectorCount(device: BlockDevice): number {
+  return Math.floor(device.geometry.sizeBytes / device.geometry.logicalSectorBytes)
+}
+
+function gptPartition(gpt: Gpt): (partition: Gpt['partitions'][number]) => Partition {
+  return ({ number, firstLba, lastLba, typeGuid, uniqueGuid, name }) => ({
+    number,
+    range: {
+      offset: firstLba * gpt.sectorBytes,
+      length: (lastLba - firstLba + 1) * gpt.sectorBytes,
+    },
+    type: typeGuid,
+    isEsp: typeGuid === ESP_TYPE,
+    uniqueGuid,
+    name,
+  })
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the questions asked before a disk is touched: expected hash, the .torrent, size on the server, the
+// first bytes. What is missing without harm becomes a warning. Does not decide; plan.ts does.
+import type { Config } from '../../config/options.ts'
+import { isAgentError, messageOf } from '../../core/errors.ts'
+import { MiB } from '../../core/units.ts'
+import { fetchSmall } from '../../sources/http/fetch-small.ts'
+import type { HttpImageOptions } from '../../sources/http/image-options.ts'
+import type { ImageProbe } from '../../sources/http/probe.ts'
+import { createRangeReader } from '../../sources/http/range-reader.ts'
+import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
+import { SNIFFED_BYTES } from '../formats/image-format.ts'
+import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
+import type { ImageInfo } from '../request/image-info.ts'
+import { askForSize } from './image-size.ts'
+import { type ImageFacts, isUnnamed } from './plan.ts'
+import { fetchMetainfo } from './torrent-file.ts'
+
+/** Checksum files list a release's images: kilobytes. */
+const MAX_CHECKSUM_FILE_BYTES = MiB
+
+type FactsConfig = Pick<Config, 'md5_enabled' | 'swarm_mode'>
+
+/** What every question needs. */
+interface Inquiry {
+  readonly imageInfo: ImageInfo
+  readonly http: HttpImageOptions
+  readonly config: FactsConfig
+  readonly signal: AbortSignal
+  readonly warnings: string[]
+}
+
+/**
+ * Asks. Throws ImageChecksumError when no hash is to be had; with swarm_mode `require` whatever kept
+ * the torrent away; without a torrent whatever kept the origin away, because nobody else has the image.
+ */
+export async function gatherImageFacts(
+  imageInfo: ImageInfo,
+  http: HttpImageOptions,
+  config: FactsConfig,
+  signal: AbortSignal,
+): Promise<ImageFacts> {
+  const warnings: string[] = []
+  const inquiry: Inquiry = { imageInfo, http, config, signal, warnings }
+  const hash = await expectedHash(inquiry)
+  const metainfo = await torrentOf(inquiry)
+  const probe = await probeOf(inquiry, metainfo !== null)
+  const firstBytes = await firstBytesOf(inquiry, probe)
+  return { hash, serverBytes: probe?.sizeBytes ?? null, metainfo, firstBytes, warnings }
+}
+
+async function expectedHash({ imageInfo, http, config, signal }: Inquiry): Promise<ExpectedHash> {
+  const choice = chooseHash(imageInfo, config.md5_enabled)
+  if (choice.kind === 'value') return choice.hash
+  const options = { ...http, url: choice.url, maxBytes: MAX_CHECKSUM_FILE_BYTES }
+  const text = new TextDecoder().decode(await fetchSmall(options, signal))
+  const [imageUrl] = imageInfo.urls as [string]
+  return hashFromChecksumFile(text, imageUrl, choice.algo, config.md5_enabled)
+}
+
+async function torrentOf(inquiry: Inquiry): Promise<Metainfo | null> {
+  const { torrent } = inquiry.imageInfo
+  const mode = inquiry.config.swarm_mode
+  if (!torrent || mode === 'off') return null
+  const fetch = () => fetchMetainfo(torrent, inquiry.http, inquiry.signal)
+  return mode === 'require'
+    ? await fetch()
+    : ((await orWarning(inquiry, 'no swarm', fetch)) ?? null)
+}
+
+async function probeOf(inquiry: Inquiry, hasTorrent: boolean): Promise<ImageProbe | undefined> {
+  const ask = () => askForSize(inquiry.http, inquiry.signal, hasTorrent)
+  return hasTorrent ? await orWarning(inquiry, 'the origin does not answer', ask) : await ask()
+}
+
+/** Only where disk_format says nothing, and the server can be asked for a part (contract 5.3.6). */
+async function firstBytesOf(
+  inquiry: Inquiry,
+  probe: ImageProbe | undefined,
+): Promise<Uint8Array | null> {
+  if (!isUnnamed(inquiry.imageInfo.diskFormat)) return null
+  if (!probe?.acceptsRanges || !probe.sizeBytes) return null
+  const totalBytes = probe.sizeBytes
+  const read = async () => {
+    const target = new Uint8Array(Math.min(SNIFFED_BYTES, totalBytes))
+    const reader = createRangeReader({ ...inquiry.http, totalBytes })
+    await reader.readRange({ offset: 0, length: target.length }, target, inquiry.signal)
+    return target
+  }
+  return (await orWarning(inquiry, 'the first bytes were not to be had', read)) ?? null
+}
+
+/** The value, or undefined and a warning. An abort, and what only the operator can mend, is thrown. */
+async function orWarning<T>(
+  { warnings, signal }: Inquiry,
+  what: string,
+  get: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await get()
+  } catch (error) {
+    if (signal.aborted || (isAgentError(error) && error.kind === 'operator')) throw error
+    warnings.push(`${what}: ${messageOf(error)}`)
+    return undefined
+  }
+}

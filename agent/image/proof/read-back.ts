@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns reading the image back from the disk and its digest, in a thread of its own so that heartbeats and
+// peers are served meanwhile. Does not decide what a wrong digest means; verdict.ts does.
+import { Worker } from 'node:worker_threads'
+import { AgentError, toAgentError } from '../../core/errors.ts'
+import { MiB, roundDown } from '../../core/units.ts'
+import type { BlockDevice } from '../../disk/block-device.ts'
+import type { HeldRange } from '../../disk/hold-back.ts'
+import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-worker.ts'
+
+/** One read. Two of these are the thread's image memory. */
+const BLOCK_BYTES = 2 * MiB
+
+export interface ReadBack extends AsyncDisposable {
+  /** Bytes read and hashed. */
+  readonly doneBytes: number
+  /** Image bytes below this have been ordered; nothing may write there any more. */
+  readonly orderedBytes: number
+  /**
+   * Image bytes below `toBytes` are on the disk or held back: they may be read. Rounded down to whole
+   * blocks; smaller values than before do nothing.
+   */
+  advance(toBytes: number, held: readonly HeldRange[]): void
+  /**
+   * The lower-case hex digest of the whole image. Throws BlockDeviceError when the disk cannot be read,
+   * or the reason of `signal`.
+   */
+  finish(totalBytes: number, held: readonly HeldRange[], signal: AbortSignal): Promise<string>
+}
+
+/**
+ * Starts the thread. The device must stay open until disposal, which ends the thread.
+ * @param onProgress bytes read and hashed since the last call
+ */
+export function createReadBack(
+  device: BlockDevice,
+  algo: string,
+  onProgress: (bytes: number) => void,
+): ReadBack {
+  const task: ReadBackTask = {
+    fd: device.fd,
+    sectorBytes: device.geometry.logicalSectorBytes,
+    algo,
+    blockBytes: BLOCK_BYTES,
+  }
+  const worker = new Worker(new URL('./read-back-worker.ts', import.meta.url), {
+    workerData: task,
+    // image bytes live outside of the heap; the thread itself needs little
+    resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
+  })
+  const digest = Promise.withResolvers<string>()
+  // a fault while the image is still coming in is thrown by finish()
+  digest.promise.catch(() => undefined)
+  const sent = new Set<number>()
+  let doneBytes = 0
+  let orderedBytes = 0
+
+  worker.on('message', (news: ReadBackNews) => {
+    if (news.kind === 'digest') digest.resolve(news.hex)
+    else if (news.kind === 'fault') digest.reject(readError(device, news.offset, news.message))
+    else {
+      onProgress(news.doneBytes - doneBytes)
+      doneBytes = news.doneBytes
+    }
+  })
+  worker.on('error', (error) => digest.reject(toAgentError(error)))
+  worker.on('exit', () => digest.reject(readError(device, doneBytes, 'the reading thread ended')))
+
+  const order = (toBytes: number, held: readonly HeldRange[], isLast: boolean) => {
+    const fresh = held.filter(({ offset }) => offset < toBytes && !sent.has(offset))
+    for (const { offset } of fresh) sent.add(offset)
+    orderedBytes = toBytes
+    worker.postMessage({ toBytes, held: fresh, isLast } satisfies ReadBackOrder)
+  }
+  return {
+    get doneBytes() {
+      return doneBytes
+    },
+    get orderedBytes() {
+      return orderedBytes
+    },
+    advance: (toBytes, held) => {
+      const wholeBytes = roundDown(toBytes, BLOCK_BYTES)
+      if (wholeBytes > orderedBytes) order(wholeBytes, held, false)
+    },
+    finish: (totalBytes, held, signal) => {
+      order(totalBytes, held, true)
+      return untilAborted(digest.promise, signal)
+    },
+    [Symbol.asyncDispose]: async () => {
+      await worker.terminate()
+    },
+  }
+}
+
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const outcome = Promise.withResolvers<T>()
+  const onAbort = () => outcome.reject(signal.reason)
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  work.then(outcome.resolve, outcome.reject)
+  return outcome.promise.finally(() => signal.removeEventListener('abort', onAbort))
+}
+
+function readError(device: BlockDevice, offset: number, reason: string): AgentError {
+  return new AgentError(
+    'BlockDeviceError',
+    `reading ${device.geometry.path} back failed near byte ${offset}: ${reason}; ` +
+      'the disk or the path to it is suspect',
+  )
+}

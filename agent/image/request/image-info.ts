@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the reading of `image_info`: what Ironic's fields mean here and which values are refused
+// (contract 5.2). Does not fetch anything; unknown keys are kept in `raw` and otherwise ignored.
+import type { Config } from '../../config/options.ts'
+import { AgentError } from '../../core/errors.ts'
+import { isObject, type JsonObject, stringAt } from '../../core/json.ts'
+import type { ImageCredentials } from '../../sources/http/authorization.ts'
+import { findTorrent, type TorrentReference } from './torrent-reference.ts'
+
+/** `os_hash_algo` and `os_hash_value` as sent; the value may be a url. */
+export interface OsHash {
+  readonly algo: string
+  readonly value: string
+}
+
+export interface ImageInfo {
+  readonly id: string
+  /** At least one. */
+  readonly urls: readonly string[]
+  /** Null when the user gave none: then the first bytes decide. */
+  readonly diskFormat: string | null
+  /** `partition` for a partition image; null for a whole disk. */
+  readonly imageType: string | null
+  readonly checksum: string | null
+  readonly osHash: OsHash | null
+  readonly proxies: { readonly http: string | null; readonly https: string | null }
+  readonly noProxy: string | null
+  readonly nodeUuid: string
+  /** Counts only when the command's own `configdrive` argument is null (contract 5.2). */
+  readonly configdrive: string | null
+  /** Secret; sources/http/authorization.ts makes the header of them. */
+  readonly credentials: ImageCredentials
+  /** Null: no torrent is known, HTTP only. */
+  readonly torrent: TorrentReference | null
+  /** Everything that was sent. Holds secrets: log it through core/redact.ts only. */
+  readonly raw: JsonObject
+}
+
+export interface ImageInfoContext {
+  /** MD5 counts as a usable checksum (config `md5_enabled`). */
+  readonly md5Enabled: boolean
+  /** The node object of the command: `instance_info` may name the torrent. */
+  readonly node?: unknown
+  /** Config `swarm_mode`; with `off` no torrent is looked for, however it is named. */
+  readonly swarmMode?: Config['swarm_mode']
+  /** Config `swarm_torrent_url`: a url with `{id}` in it. */
+  readonly torrentUrl?: string | null
+  /** Config `glance_url`, for `glance://`, `glare://` and bare ids. */
+  readonly glanceUrl?: string | null
+}
+
+/**
+ * Reads what came as `image_info`. Throws InvalidCommandParamsError for a wrong type, a missing field
+ * or an image that could not be verified: verification can never be skipped (contract 5.2).
+ */
+export function parseImageInfo(value: unknown, context: ImageInfoContext): ImageInfo {
+  if (!isObject(value)) throw invalid(`image_info must be an object, got ${typeOf(value)}`)
+  const id = requiredText(value, 'id')
+  const info: ImageInfo = {
+    id,
+    urls: urlList(value['urls']),
+    diskFormat: optionalText(value, 'disk_format'),
+    imageType: optionalText(value, 'image_type'),
+    checksum: checksumText(value),
+    osHash: osHash(value),
+    proxies: proxies(value['proxies']),
+    noProxy: optionalText(value, 'no_proxy'),
+    nodeUuid: stringAt(value, 'node_uuid') ?? 'local',
+    configdrive: optionalText(value, 'configdrive'),
+    credentials: credentials(value),
+    torrent: context.swarmMode === 'off' ? null : torrent(value, id, context),
+    raw: value,
+  }
+  requireUsableChecksum(info, context.md5Enabled)
+  return info
+}
+
+/** True for text that names a place to fetch a value from instead of being the value. */
+export function isHttpUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text)
+}
+
+/** What of the configuration and the node parseImageInfo needs. */
+export function imageInfoContext(
+  config: Pick<Config, 'md5_enabled' | 'swarm_mode' | 'swarm_torrent_url' | 'glance_url'>,
+  node?: unknown,
+): ImageInfoContext {
+  return {
+    md5Enabled: config.md5_enabled,
+    node,
+    swarmMode: config.swarm_mode,
+    torrentUrl: config.swarm_torrent_url,
+    glanceUrl: config.glance_url,
+  }
+}
+
+function torrent(value: JsonObject, id: string, context: ImageInfoContext) {
+  return findTorrent({
+    fromImageInfo: value['torrent'],
+    node: context.node,
+    imageId: id,
+    torrentUrl: context.torrentUrl ?? null,
+    glanceUrl: context.glanceUrl ?? null,
+  })
+}
+
+function requireUsableChecksum({ checksum, osHash }: ImageInfo, md5Enabled: boolean): void {
+  const isMd5Pair = osHash !== null && osHash.algo.toLowerCase() === 'md5'
+  if (osHash && (!isMd5Pair || md5Enabled)) return
+  if (checksum && (isHttpUrl(checksum) || checksum.length > 32)) return
+  if (checksum?.length === 32 && md5Enabled) return
+  const why =
+    isMd5Pair || checksum?.length === 32
+      ? 'only an MD5 checksum is given and md5_enabled is false'
+      : 'neither checksum nor os_hash_algo/os_hash_value is usable'
+  throw invalid(`image_info: ${why}; give os_hash_algo and os_hash_value (sha256 or sha512)`)
+}
+
+function urlList(value: unknown): string[] {
+  if (!Array.isArray(value) || value.length === 0) {
+    throw invalid(`image_info.urls must be a non-empty list, got ${typeOf(value)}`)
+  }
+  return value.map((url, i) => {
+    if (typeof url !== 'string' || !isUrl(url)) {
+      throw invalid(`image_info.urls[${i}] must be an http(s) url`)
+    }
+    return url
+  })
+}
+
+/** file: is for stand-alone use (`ironswarm write`); Ironic always sends http(s) (contract 5.3.1). */
+function isUrl(text: string): boolean {
+  return URL.canParse(text) && ['http:', 'https:', 'file:'].includes(new URL(text).protocol)
+}
+
+function checksumText(value: JsonObject): string | null {
+  const { checksum } = value
+  if (checksum === undefined || checksum === null) return null
+  if (typeof checksum !== 'string' || checksum.trim() === '') {
+    throw invalid('image_info.checksum, when present, must be a non-empty string')
+  }
+  return checksum.trim()
+}
+
+function osHash(value: JsonObject): OsHash | null {
+  const { os_hash_algo: algo, os_hash_value: digest } = value
+  if ((algo ?? null) === null && (digest ?? null) === null) return null
+  if (typeof algo !== 'string' || typeof digest !== 'string' || !algo.trim() || !digest.trim()) {
+    throw invalid('image_info.os_hash_algo and os_hash_value must both be non-empty strings')
+  }
+  return { algo: algo.trim(), value: digest.trim() }
+}
+
+function proxies(value: unknown): ImageInfo['proxies'] {
+  if (value === undefined || value === null) return { http: null, https: null }
+  if (!isObject(value)) {
+    throw invalid(`image_info.proxies must be an object, got ${typeOf(value)}`)
+  }
+  return { http: optionalText(value, 'http'), https: optionalText(value, 'https') }
+}
+
+function credentials(value: JsonObject): ImageCredentials {
+  return {
+    image_request_authorization: optionalText(value, 'image_request_authorization'),
+    image_server_auth_strategy: optionalText(value, 'image_server_auth_strategy'),
+    image_server_user: optionalText(value, 'image_server_user'),
+    image_server_password: optionalText(value, 'image_server_password'),
+  }
+}
+
+function requiredText(value: JsonObject, key: string): string {
+  const text = value[key]
+  if (typeof text !== 'string' || text === '') {
+    throw invalid(`image_info.${key} must be a non-empty string, got ${typeOf(text)}`)
+  }
+  return text
+}
+
+/** Absent, null and '' all mean "not given": the conductor sends null for unset fields. */
+function optionalText(value: JsonObject, key: string): string | null {
+  const text = value[key]
+  if (text === undefined || text === null || text === '') return null
+  if (typeof text !== 'string') {
+    throw invalid(`image_info.${key} must be a string, got ${typeOf(text)}`)
+  }
+  return text
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'list' : typeof value
+}
+
+function invalid(details: string): AgentError {
+  return new AgentError('InvalidCommandParamsError', details)
+}

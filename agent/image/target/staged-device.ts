@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the disk as it will be after the commit: writes to the boot ranges stay in RAM, others reach the
+// disk. So partition tables are fixed and config drives added while nothing on the disk can boot yet.
+import { AgentError } from '../../core/errors.ts'
+import { type ByteRange, endOf } from '../../core/extent.ts'
+import type { BlockDevice } from '../../disk/block-device.ts'
+import { createHeldBack, type HeldBack } from '../../disk/hold-back.ts'
+import { bootRanges } from '../../disk/partition-table/partitioner.ts'
+
+export interface StagedDevice extends BlockDevice {
+  /**
+   * Makes the disk what this device shows. Each step is fsynced before the next: what lies at the end,
+   * the head but for its first sector, the first sector. That one is written whole or not at all, and
+   * without it nothing boots. Throws ReadBackMismatchError if the disk then reads otherwise.
+   */
+  commit(): Promise<void>
+}
+
+/**
+ * @param held the image's bytes in the boot ranges; the rest of them is zero, as erased
+ * @param onDirectWrite told of writes outside of the boot ranges: the image's bytes there are lost
+ * Disposal does nothing: the device stays its owner's.
+ */
+export function createStagedDevice(
+  device: BlockDevice,
+  held: HeldBack,
+  onDirectWrite: (range: ByteRange) => void,
+): StagedDevice {
+  const staged = createHeldBack(bootRanges(device.geometry))
+  for (const { offset, bytes } of held.ranges) staged.take({ offset, data: bytes, from: 'file' })
+  return {
+    geometry: device.geometry,
+    fd: device.fd,
+    isDirect: device.isDirect,
+    read: async (offset, target) => {
+      if (!staged.holds({ offset, length: target.length })) await device.read(offset, target)
+      staged.overlay(offset, target)
+    },
+    write: async (offset, data) => {
+      requireInside(device, { offset, length: data.length })
+      for (const part of staged.take({ offset, data, from: 'file' })) {
+        onDirectWrite({ offset: part.offset, length: part.data.length })
+        await device.write(part.offset, part.data)
+      }
+    },
+    sync: () => device.sync(),
+    commit: () => commit(device, staged),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+async function commit(device: BlockDevice, staged: HeldBack): Promise<void> {
+  const { logicalSectorBytes } = device.geometry
+  const [head, ...tails] = staged.ranges
+  if (!head) return
+  for (const { offset, bytes } of tails) await device.write(offset, bytes)
+  await device.sync()
+  await device.write(logicalSectorBytes, head.bytes.subarray(logicalSectorBytes))
+  await device.sync()
+  await device.write(0, head.bytes.subarray(0, logicalSectorBytes))
+  await device.sync()
+  for (const { offset, bytes } of staged.ranges) await requireSame(device, offset, bytes)
+}
+
+async function requireSame(device: BlockDevice, offset: number, bytes: Uint8Array): Promise<void> {
+  const found = new Uint8Array(bytes.length)
+  await device.read(offset, found)
+  if (Buffer.compare(found, bytes) === 0) return
+  throw new AgentError(
+    'ReadBackMismatchError',
+    `${device.geometry.path} bytes ${offset}–${offset + bytes.length - 1} do not read back as they ` +
+      'were written; the disk or the path to it is suspect',
+  )
+}
+
+function requireInside(device: BlockDevice, range: ByteRange): void {
+  const { path, sizeBytes } = device.geometry
+  if (range.offset >= 0 && endOf(range) <= sizeBytes) return
+  throw new AgentError(
+    'ImageWriteError',
+    `write of ${range.length} bytes at offset ${range.offset} lies outside of ${path} (${sizeBytes} bytes)`,
+  )
+}

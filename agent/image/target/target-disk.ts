@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the promise of the whole agent: from opening until `keep()`, whatever happens, the disk does not
+// boot. Opens exclusively, erases old metadata, and erases again when the deploy fails.
+import { sleep } from '../../core/deadline.ts'
+import { isAgentError, messageOf } from '../../core/errors.ts'
+import { type BlockDevice, openBlockDevice } from '../../disk/block-device.ts'
+import { eraseMetadata } from '../../disk/partition-table/partitioner.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+
+export interface TargetDisk extends AsyncDisposable {
+  /** Open for writing, exclusively, until `release`. */
+  readonly device: BlockDevice
+  /** Gives up the exclusive claim, so that others may open the disk; disposal still erases. */
+  release(): Promise<void>
+  /** The deploy is good: disposal no longer erases. */
+  keep(): void
+}
+
+/** Claims of others after `release` (udev probing) are short; the erasure waits for them. */
+const REOPEN_ATTEMPTS = 20
+const REOPEN_WAIT_MS = 250
+
+/**
+ * Opens the disk exclusively and erases its old metadata, so that nothing bootable is there from the
+ * first moment on. Disposal without `keep()` erases again, and logs an error if it could not.
+ * Throws TargetInUseError, DeviceNotFound, BlockDeviceError, ImageWriteError.
+ */
+export async function openTargetDisk(path: string, log: Logger): Promise<TargetDisk> {
+  const device = await openBlockDevice(path, { mode: 'write', log })
+  let isOpen = true
+  let isKept = false
+  const release = async () => {
+    if (!isOpen) return
+    isOpen = false
+    await device[Symbol.asyncDispose]()
+  }
+  const target: TargetDisk = {
+    device,
+    release,
+    keep: () => {
+      isKept = true
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (!isKept) await eraseAgain(path, isOpen ? device : undefined, log)
+      await release()
+    },
+  }
+  try {
+    await eraseMetadata(device)
+    return target
+  } catch (error) {
+    await target[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** The failure that led here is the one to report; a disk that cannot be erased is logged beside it. */
+async function eraseAgain(path: string, open: BlockDevice | undefined, log: Logger): Promise<void> {
+  try {
+    if (open) return await eraseMetadata(open)
+    await using reopened = await reopen(path, log)
+    await eraseMetadata(reopened)
+  } catch (error) {
+    log.error(
+      { device: path, err: error },
+      'erasing after a failed deploy failed, the disk may boot',
+    )
+  }
+}
+
+async function reopen(path: string, log: Logger): Promise<BlockDevice> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openBlockDevice(path, { mode: 'write', log })
+    } catch (error) {
+      if (!isAgentError(error, 'TargetInUseError') || attempt === REOPEN_ATTEMPTS) throw error
+      log.warn({ device: path, reason: messageOf(error) }, 'waiting to erase the disk')
+      await sleep(REOPEN_WAIT_MS)
+    }
+  }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the state of every piece and, per peer, how many pieces are worth asking for; kept up to date
+// piece by piece so that no decision needs a scan. Does not request or store.
+import type { Peer } from '../peer.ts'
+import { RarityIndex } from './rarity-index.ts'
+
+/** Nobody is fetching it · in progress or being written · on the disk · on the disk, unverified. */
+export const PIECE_STATES = { missing: 0, started: 1, have: 2, suspect: 3 } as const
+export type PieceState = (typeof PIECE_STATES)[keyof typeof PIECE_STATES]
+const { missing, started, have } = PIECE_STATES
+/** Rare pieces looked at for one that a peer has, before any that it has will do. */
+const MAX_LOOKS = 256
+/** The same in the list of all that a peer has. */
+const MAX_OFFERS = 32
+/**
+ * Holders of a piece are asked for it by about this many peers each: a hundred that ask the first one share
+ * its cable, and nobody has anything to pass on for a hundred pieces' time.
+ */
+const ASKERS_PER_HOLDER = 8
+
+export class PieceBoard {
+  readonly pieceCount: number
+  readonly rarity: RarityIndex
+  readonly peers = new Set<Peer>()
+  #haveCount = 0
+  /** By piece, when it is our turn to ask for it: a share of those who know it. */
+  #turns: Float32Array | undefined
+  #eagerness = 1
+  readonly #states: Uint8Array
+
+  constructor(pieceCount: number) {
+    this.pieceCount = pieceCount
+    this.rarity = new RarityIndex(pieceCount)
+    this.#states = new Uint8Array(pieceCount)
+    for (let piece = 0; piece < pieceCount; piece++) this.rarity.add(piece)
+  }
+
+  get haveCount(): number {
+    return this.#haveCount
+  }
+
+  get isComplete(): boolean {
+    return this.#haveCount === this.pieceCount
+  }
+
+  state(piece: number): PieceState {
+    return this.#states[piece] as PieceState
+  }
+
+  /** True if nobody fetches the piece and no peer has it: the origin is the only place. */
+  isOnlyAtOrigin(piece: number): boolean {
+    return this.#states[piece] === missing && this.rarity.availability(piece) === 0
+  }
+
+  setState(piece: number, next: PieceState): void {
+    const previous = this.state(piece)
+    if (previous === next) return
+    this.#states[piece] = next
+    if (next === missing) this.rarity.add(piece)
+    if (previous === missing) this.rarity.remove(piece)
+    this.#haveCount += Number(next === have) - Number(previous === have)
+    const startable = Number(next === missing) - Number(previous === missing)
+    const wanted = Number(isWanted(next)) - Number(isWanted(previous))
+    for (const peer of this.peers) {
+      if (peer.has[piece] !== 1) continue
+      peer.startable += startable
+      peer.wanted += wanted
+      if (next === missing) peer.offers?.push(piece)
+    }
+  }
+
+  /**
+   * A missing piece to start with this peer, one of the rarest that it has if such are found soon; -1 if
+   * there is none. What it costs does not depend on the number of pieces.
+   */
+  pickFor(peer: Peer, random: () => number): number {
+    if (peer.startable === 0) return -1
+    this.#turns ??= Float32Array.from({ length: this.pieceCount }, random)
+    const fits = (each: number) => peer.has[each] === 1 && this.#isTurn(each)
+    const piece = this.rarity.pickRarest(fits, random, MAX_LOOKS)
+    return piece >= 0 ? piece : this.#pickOffer(peer, random)
+  }
+
+  /** Call a few times a second. @param isIdle nothing is under way: waiting for one's turn is no good */
+  noteIdle(isIdle: boolean): void {
+    this.#eagerness = isIdle ? 2 * this.#eagerness : 1
+  }
+
+  /** Enough peers have the piece for us to be among those who ask. */
+  #isTurn(piece: number): boolean {
+    const asked = ASKERS_PER_HOLDER * this.rarity.availability(piece) * this.#eagerness
+    return (this.#turns?.[piece] ?? 0) * this.peers.size < asked
+  }
+
+  /** Nearly all it has is here, or common: its pieces are gone through once, later ones as they come. */
+  #pickOffer(peer: Peer, random: () => number): number {
+    peer.offers ??= this.#listOffers(peer, random)
+    const { offers } = peer
+    const isOffer = (piece: number) => peer.has[piece] === 1 && this.state(piece) === missing
+    while (offers.length > 0 && !isOffer(offers.at(-1) as number)) offers.pop()
+    const recent = offers.slice(-MAX_OFFERS)
+    return recent.findLast((piece) => isOffer(piece) && this.#isTurn(piece)) ?? -1
+  }
+
+  #listOffers(peer: Peer, random: () => number): number[] {
+    const offers: number[] = []
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (peer.has[piece] !== 1 || this.state(piece) !== missing) continue
+      // in any order, or all nodes would ask for the same
+      const place = Math.floor(random() * (offers.length + 1))
+      offers.push(offers[place] ?? piece)
+      offers[place] = piece
+    }
+    return offers
+  }
+
+  addPiece(peer: Peer, piece: number): void {
+    if (piece >= this.pieceCount || peer.has[piece] === 1) return
+    peer.has[piece] = 1
+    if (!peer.isDiscounted) this.rarity.increment(piece)
+    const state = this.state(piece)
+    peer.startable += Number(state === missing)
+    peer.wanted += Number(isWanted(state))
+    if (state === missing) peer.offers?.push(piece)
+  }
+
+  /** A bitfield says anew what the peer has. */
+  replacePieces(peer: Peer, has: (piece: number) => boolean): void {
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (has(piece)) this.addPiece(peer, piece)
+      else this.removePiece(peer, piece)
+    }
+  }
+
+  removePiece(peer: Peer, piece: number): void {
+    if (peer.has[piece] !== 1) return
+    peer.has[piece] = 0
+    if (!peer.isDiscounted) this.rarity.decrement(piece)
+    const state = this.state(piece)
+    peer.startable -= Number(state === missing)
+    peer.wanted -= Number(isWanted(state))
+  }
+
+  /** A peer that claims pieces and sends none: from now on, or no longer. */
+  discount(peer: Peer, isDiscounted: boolean): void {
+    if (peer.isDiscounted === isDiscounted) return
+    peer.isDiscounted = isDiscounted
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (peer.has[piece] !== 1) continue
+      if (isDiscounted) this.rarity.decrement(piece)
+      else this.rarity.increment(piece)
+    }
+  }
+
+  removePeer(peer: Peer): void {
+    if (!this.peers.delete(peer)) return
+    for (let piece = 0; piece < this.pieceCount; piece++) this.removePiece(peer, piece)
+  }
+}
+
+function isWanted(state: PieceState): boolean {
+  return state === missing || state === started
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the pieces in progress: their memory, the verdict on their hash, the way to the disk. Does not
+// request blocks.
+
+import type { Peer } from '../peer.ts'
+import { type Geometry, pieceRange, type Slot, type SlotSource } from '../peer-wire.ts'
+import { PartialPiece } from './partial-piece.ts'
+import { PIECE_STATES, type PieceBoard } from './piece-picker.ts'
+import { type Blame, createBlame } from './smart-ban.ts'
+
+const { missing, started, have } = PIECE_STATES
+
+export type PieceOrigin = 'origin' | 'peers'
+
+export interface PieceWorkDeps {
+  readonly geometry: Geometry
+  readonly board: PieceBoard
+  readonly slots: SlotSource
+  /** Most pieces in progress, those being written included. */
+  readonly maxInProgress: number
+  readonly now: () => number
+  /** Calls `done` once, now or later; the bytes stay as they are until then. */
+  verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void
+  store(piece: number, slot: Slot, from: PieceOrigin): Promise<void>
+  /** A started piece is missing again: whoever may fetch it should look. */
+  onReopened(): void
+  onVerified(piece: number, bytes: number, from: PieceOrigin): void
+  onStored(piece: number): void
+  onStoreFailed(): void
+  onBadPiece(piece: number, from: PieceOrigin): void
+  onLiar(peer: Peer, reason: string): void
+}
+
+export class PieceWork {
+  /** Pieces that peers are filling. */
+  readonly partials = new Map<number, PartialPiece<Peer>>()
+  readonly #deps: PieceWorkDeps
+  readonly #blame: Blame<Peer> = createBlame()
+  #inProgress = 0
+
+  constructor(deps: PieceWorkDeps) {
+    this.#deps = deps
+  }
+
+  /** Starts a piece for one peer after the other, or for this one alone if it was bad before. */
+  openForPeer(piece: number, peer: Peer): PartialPiece<Peer> | undefined {
+    const partial = this.open(piece, this.#blame.isContested(piece) ? peer : undefined)
+    if (partial) this.partials.set(piece, partial)
+    return partial
+  }
+
+  /** Reserves memory for the piece; undefined if there is none now. */
+  open(piece: number, exclusiveTo?: Peer): PartialPiece<Peer> | undefined {
+    if (!this.hasRoom) return undefined
+    const slot = this.#deps.slots.acquire()
+    if (slot === undefined) return undefined
+    this.#inProgress += 1
+    this.#deps.board.setState(piece, started)
+    const { length } = pieceRange(this.#deps.geometry, piece)
+    return new PartialPiece(piece, length, slot, this.#deps.now(), exclusiveTo)
+  }
+
+  get hasRoom(): boolean {
+    return this.room > 0
+  }
+
+  /** How many more pieces can be started. */
+  get room(): number {
+    return this.#deps.maxInProgress - this.#inProgress
+  }
+
+  /** The piece goes back to where anybody can start it. */
+  abandon(partial: PartialPiece<Peer>): void {
+    this.partials.delete(partial.piece)
+    this.#deps.slots.release(partial.slot)
+    this.#inProgress -= 1
+    this.#deps.board.setState(partial.piece, missing)
+    this.#deps.onReopened()
+  }
+
+  /** All blocks are there. */
+  finishFromPeers(partial: PartialPiece<Peer>): void {
+    this.partials.delete(partial.piece)
+    this.#verify(partial, 'peers', () => {
+      const liar = this.#blame.convict(partial)
+      this.abandon(partial)
+      if (liar) this.#deps.onLiar(liar, `piece ${partial.piece} from it alone has a wrong SHA-1`)
+    })
+  }
+
+  /** The origin filled it. */
+  finishFromOrigin(partial: PartialPiece<Peer>, onWrong: () => void): void {
+    this.#verify(partial, 'origin', () => {
+      this.abandon(partial)
+      onWrong()
+    })
+  }
+
+  #verify(partial: PartialPiece<Peer>, from: PieceOrigin, onWrong: () => void): void {
+    const deps = this.#deps
+    deps.verify(partial.piece, partial.bytes, (isRight) => {
+      if (isRight) {
+        this.#store(partial, from)
+      } else {
+        deps.onBadPiece(partial.piece, from)
+        onWrong()
+      }
+    })
+  }
+
+  #store(partial: PartialPiece<Peer>, from: PieceOrigin): void {
+    const deps = this.#deps
+    const { piece, slot, lengthBytes } = partial
+    for (const liar of this.#blame.acquit(partial)) {
+      deps.onLiar(liar, `its blocks of piece ${piece} were wrong`)
+    }
+    deps.onVerified(piece, lengthBytes, from)
+    deps.store(piece, slot, from).then(() => {
+      this.#inProgress -= 1
+      deps.board.setState(piece, have)
+      deps.onStored(piece)
+    }, deps.onStoreFailed)
+  }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the requests to peers: started pieces first, then the rarest, then the end-game; pipelines kept
+// full. Does not verify pieces and does not talk to the origin.
+
+import type { Peer, PendingBlock } from '../peer.ts'
+import { BLOCK_BYTES, type PartialPiece } from '../pieces/partial-piece.ts'
+import type { PieceBoard } from '../pieces/piece-picker.ts'
+import type { PieceWork } from '../pieces/pieces-in-progress.ts'
+import type { TokenBucket } from '../token-bucket.ts'
+import type { Locality } from './rack.ts'
+
+/** Without free pieces or memory a block is asked for twice after this long, or some usual answers. */
+const DUPLICATE_AFTER_MS = 1500
+const DUPLICATE_AFTER_ANSWERS = 3
+/** The end-game begins when everything is asked for and no more is missing than comes in this time. */
+const ENDGAME_MS = 1000
+/** In the end-game a peer with fewer requests than this may duplicate another's that is as old as this. */
+const ENDGAME_IDLE_REQUESTS = 2
+const ENDGAME_AFTER_MS = 200
+/** A piece that nobody brings keeps its memory for this long. */
+const STRANDED_MS = 4000
+/** Share of the newest in the average of how long a block takes to come. */
+const SMOOTHING = 1 / 32
+
+export interface RequestSchedulerDeps {
+  readonly board: PieceBoard
+  readonly work: PieceWork
+  readonly locality: Locality
+  readonly budget: TokenBucket
+  readonly pieceLength: number
+  readonly now: () => number
+  readonly random: () => number
+  /** Runs `work` soon, after the messages at hand. */
+  readonly defer: (work: () => void) => void
+  /** A block came that was not there yet. */
+  onBlock(bytes: number): void
+}
+
+export class RequestScheduler {
+  readonly #deps: RequestSchedulerDeps
+  readonly #blocksPerPiece: number
+  readonly #awaitingFill = new Set<Peer>()
+  #isFillDue = false
+  #isEndgame = false
+  /** From request to block, on average, ms: a second and more where many share slow cables. */
+  #answerMs = 0
+  #isStopped = false
+  /** No request that is out by itself is older. */
+  #oldestRequestAt = Number.NEGATIVE_INFINITY
+  /** Bytes that came although they were there already. */
+  duplicateBytes = 0
+
+  constructor(deps: RequestSchedulerDeps) {
+    this.#deps = deps
+    this.#blocksPerPiece = Math.ceil(deps.pieceLength / BLOCK_BYTES)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  fillAllLater(): void {
+    for (const peer of this.#deps.board.peers) this.#awaitingFill.add(peer)
+    this.#schedule()
+  }
+
+  fillLater(peer: Peer): void {
+    this.#awaitingFill.add(peer)
+    this.#schedule()
+  }
+
+  /** Others may fetch what this peer owes us: it is too slow, or gone. */
+  giveBack(peer: Peer): void {
+    const { partials } = this.#deps.work
+    for (const [key, { partial, block }] of [...peer.pending]) {
+      peer.pending.delete(key)
+      peer.wire.cancel(partial.piece, partial.blockOffset(block), partial.blockLength(block))
+      if (partials.get(partial.piece) === partial) partial.noteLost(block)
+    }
+    for (const partial of partials.values()) {
+      if (partial.exclusiveTo === peer) this.#deps.work.abandon(partial)
+    }
+    this.fillAllLater()
+  }
+
+  /**
+   * Gives up pieces that nobody is about to bring, where somebody could take their place: another piece while
+   * all memory is taken, or another peer where one alone was to bring it. Call with each tick.
+   * @param isOriginThere it would use the memory
+   */
+  releaseStranded(isOriginThere: boolean): void {
+    const { board, work, now } = this.#deps
+    const willing = [...board.peers].filter(
+      (peer) => !peer.wire.isPeerChoking && !peer.isDoubtful && peer.wanted > 0,
+    )
+    const isRoomWanted = isOriginThere || willing.some((peer) => peer.startable > 0)
+    const before = now() - STRANDED_MS
+    for (const partial of work.partials.values()) {
+      if (partial.touchedAt > before || willing.some((peer) => this.#mayAsk(peer, partial)))
+        continue
+      const isForOthers =
+        partial.exclusiveTo !== undefined && willing.some((peer) => peer.has[partial.piece] === 1)
+      if (isForOthers || (isRoomWanted && !work.hasRoom)) work.abandon(partial)
+    }
+  }
+
+  #schedule(): void {
+    if (this.#isFillDue) return
+    this.#isFillDue = true
+    this.#deps.defer(() => {
+      this.#isFillDue = false
+      this.#isEndgame = this.#isNearEnd()
+      const peers = this.#drawOrder()
+      this.#awaitingFill.clear()
+      for (const peer of peers) this.#fill(peer)
+    })
+  }
+
+  /**
+   * There is room for few pieces at a time: those who answer soon are asked a little earlier than others, or
+   * peers that many know would have long queues and others none.
+   */
+  #drawOrder(): Peer[] {
+    const { now, random } = this.#deps
+    const at = now()
+    const ranks = Array.from(this.#awaitingFill, (peer) => ({
+      peer,
+      rank: Math.sqrt(peer.expectedMs(at)) * random(),
+    }))
+    return ranks.sort((a, b) => a.rank - b.rank).map(({ peer }) => peer)
+  }
+
+  #fill(peer: Peer): void {
+    const { board, budget } = this.#deps
+    if (this.#isStopped || !board.peers.has(peer)) return
+    if (peer.wire.isPeerChoking || peer.isResting || peer.wanted === 0) return
+    const depth = peer.pipelineDepth
+    while (peer.pending.size < depth && !peer.isResting) {
+      const choice = this.#choose(peer)
+      if (choice === undefined) return
+      if (!budget.take(BLOCK_BYTES)) {
+        choice.partial.putBack(choice.block)
+        return
+      }
+      this.#request(peer, choice)
+    }
+  }
+
+  #choose(peer: Peer): PendingBlock | undefined {
+    for (const partial of this.#deps.work.partials.values()) {
+      if (!partial.mayHaveFree || !this.#mayAsk(peer, partial)) continue
+      const block = partial.takeFree()
+      if (block >= 0) return { partial, block }
+    }
+    const fresh = peer.startable > 0 ? this.#startRarest(peer) : undefined
+    if (fresh) return { partial: fresh, block: fresh.takeFree() }
+    return this.#chooseDuplicate(peer)
+  }
+
+  #startRarest(peer: Peer): PartialPiece<Peer> | undefined {
+    const { work, locality } = this.#deps
+    // the last of the memory is for those who bring something
+    if (work.room <= Number(peer.isDoubtful)) return undefined
+    const piece = locality.pick(peer)
+    return piece < 0 ? undefined : work.openForPeer(piece, peer)
+  }
+
+  /** Before, what comes twice takes the place of something new: everybody's cables are full. */
+  #isNearEnd(): boolean {
+    const { board, work } = this.#deps
+    if (board.rarity.size > 0) return false
+    let missingBytes = 0
+    for (const partial of work.partials.values()) missingBytes += partial.missingBytes
+    let rate = 0
+    for (const peer of board.peers) rate += peer.rate
+    return rate === 0 || (missingBytes * 1000) / rate < ENDGAME_MS
+  }
+
+  #chooseDuplicate(peer: Peer): PendingBlock | undefined {
+    const isEndgame = this.#isEndgame
+    if (peer.isSnubbed || (isEndgame && peer.pending.size >= ENDGAME_IDLE_REQUESTS))
+      return undefined
+    const now = this.#deps.now()
+    const patienceMs = isEndgame
+      ? Math.max(ENDGAME_AFTER_MS, this.#answerMs)
+      : Math.max(DUPLICATE_AFTER_MS, DUPLICATE_AFTER_ANSWERS * this.#answerMs)
+    if (now - this.#oldestRequestAt < patienceMs) return undefined
+    const latest = now - patienceMs
+    for (const partial of this.#deps.work.partials.values()) {
+      if (!this.#mayAsk(peer, partial)) continue
+      const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
+      const block = partial.findDuplicate(latest, isPending)
+      if (block >= 0) return { partial, block }
+    }
+    this.#noteOldestRequest()
+    return undefined
+  }
+
+  /** Most looks for an old request are in vain: when is the next worth it? */
+  #noteOldestRequest(): void {
+    let oldest = this.#deps.now()
+    for (const partial of this.#deps.work.partials.values()) {
+      oldest = Math.min(oldest, partial.oldestRequestAt)
+    }
+    this.#oldestRequestAt = oldest
+  }
+
+  #request(peer: Peer, { partial, block }: PendingBlock): void {
+    const now = this.#deps.now()
+    const key = this.#key(partial, block)
+    if (peer.pending.size === 0 && !peer.isDoubtful) peer.owesSince = now
+    peer.pending.set(key, { partial, block })
+    partial.noteRequested(block, now)
+    const length = partial.blockLength(block)
+    peer.wire.request(partial.piece, partial.blockOffset(block), length, (bytes) => {
+      if (peer.pending.delete(key)) this.#onBlock(peer, partial, block, bytes, now)
+    })
+  }
+
+  #onBlock(
+    peer: Peer,
+    partial: PartialPiece<Peer>,
+    block: number,
+    bytes: Uint8Array | null,
+    askedAt: number,
+  ): void {
+    const isLive = this.#deps.work.partials.get(partial.piece) === partial
+    if (bytes === null || bytes.length !== partial.blockLength(block)) {
+      if (isLive) partial.noteLost(block)
+      peer.isResting = true
+      peer.isRefusing = true
+      this.fillAllLater()
+      return
+    }
+    const now = this.#deps.now()
+    peer.noteBlock(bytes.length, now, now - askedAt)
+    this.fillLater(peer)
+    if (!isLive || partial.hasReceived(block)) {
+      this.duplicateBytes += bytes.length
+      return
+    }
+    this.#answerMs += (now - partial.requestedAt(block) - this.#answerMs) * SMOOTHING
+    partial.receive(block, bytes, peer, now)
+    this.#deps.onBlock(bytes.length)
+    this.#deps.locality.noteBlock(peer, partial.piece, bytes.length)
+    if (partial.copies(block) > 0) this.#cancelOthers(partial, block)
+    if (partial.missingBytes === 0) this.#deps.work.finishFromPeers(partial)
+  }
+
+  #cancelOthers(partial: PartialPiece<Peer>, block: number): void {
+    const key = this.#key(partial, block)
+    for (const peer of this.#deps.board.peers) {
+      if (!peer.pending.delete(key)) continue
+      peer.wire.cancel(partial.piece, partial.blockOffset(block), partial.blockLength(block))
+      this.fillLater(peer)
+    }
+  }
+
+  #mayAsk(peer: Peer, partial: PartialPiece<Peer>): boolean {
+    if (peer.has[partial.piece] !== 1 || (partial.exclusiveTo ?? peer) !== peer) return false
+    return this.#deps.locality.allows(peer, partial.piece)
+  }
+
+  /** Number of the block within the image. */
+  #key(partial: PartialPiece<Peer>, block: number): number {
+    return partial.piece * this.#blocksPerPiece + block
+  }
+}

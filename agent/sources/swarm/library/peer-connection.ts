@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one connection to a peer as the engine sees it: after the library's handshake its bytes are
+// parsed and written by wire/, only extensions (BEP 10) stay with the library. Enforces the limits on what a
+// hostile peer may send. Does not decide whom to talk to.
+
+import type { ClaimKind } from '../engine/origin/claims.ts'
+import type { BlockCallback, PeerWire, WireListener } from '../engine/peer-wire.ts'
+import type { TokenBucket } from '../engine/token-bucket.ts'
+import { isIronswarm } from '../peers/peer-list.ts'
+import {
+  CLAIM_EXTENSION,
+  type ClaimMessage,
+  decodeClaim,
+  encodeClaim,
+} from '../wire/claim-message.ts'
+import { type MessageHandler, MessageParser } from '../wire/message-parser.ts'
+import { createChunkPool, MessageWriter } from '../wire/message-writer.ts'
+import { MAX_MESSAGE_BYTES, MESSAGE_IDS } from '../wire/messages.ts'
+import { type SilenceWatch, watchSilence } from '../wire/silence-watch.ts'
+import { type BlockRequest, createUploadGate, type UploadGate } from '../wire/upload-queue.ts'
+import { createReadBuffer, prepareTakeover, type Takeover } from './socket-takeover.ts'
+import type { LibraryPeer, LibraryWire } from './types.ts'
+
+const DEFAULT_REQQ = 250
+const BLOCK_BYTES = 16 * 1024
+/** BEP 6 has one, right after the handshake: five bytes that cost a look at every piece. */
+const MAX_SUMMARIES = 4
+/** Longest extension message (BEP 10): of PEX some thousand addresses, each of which is looked at. */
+const MAX_EXTENDED_BYTES = 32 * 1024
+/** All extended handshakes of a connection together: the library keeps every name that was in one. */
+const MAX_HANDSHAKE_BYTES = 64 * 1024
+/** Claims that wait for the peer's extended handshake. */
+const MAX_EARLY_CLAIMS = 16
+/** Blocks of the largest piece, 16 MiB. */
+const MAX_BLOCKS_PER_PIECE = 1024
+
+export interface WireDeps {
+  readonly wire: LibraryWire
+  readonly peer: LibraryPeer | undefined
+  readonly address: string
+  readonly pieceCount: number
+  readonly uploadBudget: TokenBucket
+  isServable(request: BlockRequest): boolean
+  /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
+  readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
+  onUploaded(bytes: number): void
+  /** The engine or a limit closed the wire. */
+  onClosed(reason: string, isBanned: boolean): void
+}
+
+/** Memory that all connections of a thread share. */
+const shared = { chunks: createChunkPool(), readBuffer: createReadBuffer() }
+
+/** The engine's view of a library wire whose handshake is done. */
+export function adaptWire(deps: WireDeps): PeerWire {
+  return new PeerConnection(deps)
+}
+
+interface Request {
+  readonly piece: number
+  readonly offset: number
+  readonly length: number
+  readonly callback: BlockCallback
+}
+
+class PeerConnection implements PeerWire, MessageHandler {
+  readonly peerId: string
+  readonly address: string
+  readonly isSharingOrigin: boolean
+  isPeerChoking = true
+  isPeerInterested = false
+  isChoking = true
+  readonly #deps: WireDeps
+  readonly #wire: LibraryWire
+  readonly #parser: MessageParser
+  readonly #writer: MessageWriter
+  readonly #gate: UploadGate
+  readonly #takeover: Takeover | undefined
+  readonly #silence: SilenceWatch
+  readonly #requests = new Map<number, Request>()
+  #listener: WireListener | undefined
+  readonly #earlyClaims: ClaimMessage[] = []
+  #isIntroduced = false
+  #summaries = 0
+  #isInterested = false
+  #isClosed = false
+
+  constructor(deps: WireDeps) {
+    const { wire, peer } = deps
+    this.#deps = deps
+    this.#wire = wire
+    this.peerId = wire.peerId
+    this.address = deps.address
+    this.isSharingOrigin = isIronswarm(wire.peerId)
+    this.#parser = new MessageParser(this)
+    this.#gate = this.#createGate()
+    this.#silence = watchSilence(() => this.close('nothing has come from it for minutes', false))
+    let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
+    this.#writer = new MessageWriter({
+      chunks: shared.chunks,
+      write: (bytes, onWritten) => write(bytes, onWritten),
+      onDrain: () => this.#gate.pump(),
+      onAbuse: (reason) => this.onAbuse(reason),
+    })
+    this.#takeover =
+      peer &&
+      prepareTakeover({
+        wire,
+        peer,
+        readBuffer: shared.readBuffer,
+        onBytes: (bytes) => {
+          this.#silence.heard()
+          this.#parser.push(bytes)
+        },
+        onLibraryMessage: (bytes) => this.#writer.raw(bytes),
+        onSocket: (socket) => {
+          write = (bytes, onWritten) => void socket.write(bytes, onWritten)
+          this.#writer.open()
+        },
+        onFailure: (reason) => this.close(reason, false),
+      })
+    limitMessages(wire, (reason) => this.onAbuse(reason))
+    limitExtensions(wire, (reason) => this.onAbuse(reason))
+    if (this.isSharingOrigin) this.#offerClaims()
+    wire.once('close', () => this.#end())
+  }
+
+  get maxRequests(): number {
+    const { reqq } = this.#wire.peerExtendedHandshake
+    return typeof reqq === 'number' && reqq > 0 ? reqq : DEFAULT_REQQ
+  }
+
+  listen(listener: WireListener): void {
+    const wire = this.#wire
+    if (wire.destroyed || this.#isClosed || this.#takeover === undefined) {
+      wire.destroy()
+      listener.onClose()
+      return
+    }
+    this.#listener = listener
+    // what the library has heard and said so far
+    this.isPeerChoking = wire.peerChoking
+    this.isPeerInterested = wire.peerInterested
+    this.isChoking = wire.amChoking
+    listener.onBitfield((piece) => wire.peerPieces.get(piece))
+    if (this.isPeerInterested) listener.onInterested()
+    this.#takeover.begin()
+  }
+
+  request(piece: number, offset: number, length: number, callback: BlockCallback): void {
+    const key = keyOf(piece, offset)
+    if (this.#isClosed || this.isPeerChoking || this.#requests.has(key)) {
+      callback(null)
+      return
+    }
+    this.#requests.set(key, { piece, offset, length, callback })
+    this.#writer.message(MESSAGE_IDS.request, piece, offset, length)
+  }
+
+  cancel(piece: number, offset: number, length: number): void {
+    this.#settle(piece, offset, null)
+    if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.cancel, piece, offset, length)
+  }
+
+  have(piece: number): void {
+    if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.have, piece)
+  }
+
+  claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
+    const message = { kind, hops, pieces }
+    if (this.#isIntroduced) this.#tellClaim(message)
+    else if (this.#earlyClaims.length < MAX_EARLY_CLAIMS) this.#earlyClaims.push(message)
+  }
+
+  choke(): void {
+    if (this.isChoking || this.#isClosed) return
+    this.isChoking = true
+    this.#writer.message(MESSAGE_IDS.choke)
+    this.#gate.clear()
+  }
+
+  unchoke(): void {
+    if (!this.isChoking || this.#isClosed) return
+    this.isChoking = false
+    this.#writer.message(MESSAGE_IDS.unchoke)
+  }
+
+  setInterested(isInterested: boolean): void {
+    if (isInterested === this.#isInterested || this.#isClosed) return
+    this.#isInterested = isInterested
+    this.#writer.message(isInterested ? MESSAGE_IDS.interested : MESSAGE_IDS.uninterested)
+  }
+
+  close(reason: string, isBanned: boolean): void {
+    if (this.#isClosed) return
+    this.#deps.onClosed(reason, isBanned)
+    this.#wire.destroy()
+    this.#end()
+  }
+
+  onChoke(): void {
+    this.isPeerChoking = true
+    // BEP 6: with the fast extension each request is rejected by itself
+    if (!this.#wire.hasFast) this.#refuseAll()
+    this.#listener?.onChoke()
+  }
+
+  onUnchoke(): void {
+    this.isPeerChoking = false
+    this.#listener?.onUnchoke()
+  }
+
+  onInterested(): void {
+    this.isPeerInterested = true
+    this.#listener?.onInterested()
+  }
+
+  onUninterested(): void {
+    this.isPeerInterested = false
+    this.#listener?.onUninterested()
+  }
+
+  onHave(piece: number): void {
+    this.#listener?.onHave(piece)
+  }
+
+  onBitfield(bits: Uint8Array): void {
+    // aria2 sends them again and again, in place of many HAVEs
+    if (bits.length !== Math.ceil(this.#deps.pieceCount / 8)) {
+      this.onAbuse(`its bitfield has ${bits.length} bytes`)
+    } else {
+      this.#listener?.onBitfield((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
+    }
+  }
+
+  onHaveAll(): void {
+    this.#summarise(true)
+  }
+
+  onHaveNone(): void {
+    this.#summarise(false)
+  }
+
+  onRequest(piece: number, offset: number, length: number): void {
+    const request = { piece, offset, length }
+    if (this.isChoking) this.#reject(request)
+    else this.#gate.push(request)
+  }
+
+  onCancel(piece: number, offset: number, length: number): void {
+    this.#gate.cancel({ piece, offset, length })
+  }
+
+  onBlock(piece: number, offset: number, block: Uint8Array): void {
+    this.#settle(piece, offset, block)
+  }
+
+  onReject(piece: number, offset: number): void {
+    this.#settle(piece, offset, null)
+  }
+
+  onExtended(id: number, payload: Uint8Array): void {
+    // a copy: the library keeps parts of it
+    this.#wire._onExtended(id, payload.slice())
+  }
+
+  onAbuse(reason: string): void {
+    this.close(reason, true)
+  }
+
+  #summarise(hasAll: boolean): void {
+    this.#summaries += 1
+    if (this.#summaries > MAX_SUMMARIES) this.onAbuse('it has everything and nothing in turns')
+    else this.#listener?.onBitfield(() => hasAll)
+  }
+
+  #offerClaims(): void {
+    const hear = (payload: Uint8Array) => {
+      const claim = decodeClaim(payload)
+      if (claim === undefined) this.onAbuse('its claim makes no sense')
+      else this.#listener?.onClaim(claim.kind, claim.hops, claim.pieces)
+    }
+    class Claims {
+      get name(): string {
+        return CLAIM_EXTENSION
+      }
+      onMessage(payload: Uint8Array): void {
+        hear(payload)
+      }
+    }
+    this.#wire.use(Claims)
+    this.#wire.once('extended', () => {
+      this.#isIntroduced = true
+      for (const message of this.#earlyClaims.splice(0)) this.#tellClaim(message)
+    })
+  }
+
+  #tellClaim(message: ClaimMessage): void {
+    const id = this.#wire.peerExtendedMapping[CLAIM_EXTENSION] ?? 0
+    if (id > 0 && id < 256 && !this.#isClosed) this.#writer.raw(encodeClaim(id, message))
+  }
+
+  #createGate(): UploadGate {
+    const { uploadBudget, isServable, readBlock, onUploaded } = this.#deps
+    return createUploadGate({
+      budget: uploadBudget,
+      bufferedBytes: () => this.#writer.unsentBytes,
+      isServable,
+      send: (request, onDone) =>
+        readBlock(request, (block) => {
+          if (block === null || this.isChoking || this.#isClosed) {
+            this.#reject(request)
+          } else {
+            this.#writer.block(request.piece, request.offset, block)
+            onUploaded(block.length)
+          }
+          onDone()
+        }),
+      reject: (request) => this.#reject(request),
+      onAbuse: (reason) => this.onAbuse(reason),
+    })
+  }
+
+  #reject({ piece, offset, length }: BlockRequest): void {
+    if (this.#isClosed || !this.#wire.hasFast) return
+    this.#writer.message(MESSAGE_IDS.reject, piece, offset, length)
+  }
+
+  /** The request has its answer; nobody may have asked. */
+  #settle(piece: number, offset: number, block: Uint8Array | null): void {
+    const key = keyOf(piece, offset)
+    const request = this.#requests.get(key)
+    if (request === undefined || request.piece !== piece || request.offset !== offset) {
+      if (block !== null) this.#listener?.onUnasked(block.length)
+      return
+    }
+    this.#requests.delete(key)
+    request.callback(block)
+  }
+
+  #refuseAll(): void {
+    const requests = [...this.#requests.values()]
+    this.#requests.clear()
+    for (const { callback } of requests) callback(null)
+  }
+
+  #end(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#silence.stop()
+    this.#parser.stop()
+    this.#gate.clear()
+    this.#writer.close()
+    this.#refuseAll()
+    this.#listener?.onClose()
+  }
+}
+
+function keyOf(piece: number, offset: number): number {
+  return piece * MAX_BLOCKS_PER_PIECE + Math.floor(offset / BLOCK_BYTES)
+}
+
+/** Until the connection changes hands: a message of 4 GiB would be collected before it is looked at. */
+function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): void {
+  const refuse = (length: number) => onAbuse(`it announced a message of ${length} bytes`)
+  const onMessageLength = wire._onMessageLength.bind(wire)
+  wire._onMessageLength = (header) => {
+    const length = new DataView(header.buffer, header.byteOffset, 4).getUint32(0)
+    if (length > MAX_MESSAGE_BYTES) refuse(length)
+    else onMessageLength(header)
+  }
+  // the first message of an incoming peer may have been announced already
+  if (wire._parserSize > MAX_MESSAGE_BYTES) refuse(wire._parserSize)
+}
+
+/** Whoever parses them: the library handles all of them, and throws at some. */
+function limitExtensions(wire: LibraryWire, onAbuse: (reason: string) => void): void {
+  let handshakeBytes = 0
+  const onExtended = wire._onExtended.bind(wire)
+  wire._onExtended = (id, payload) => {
+    if (id === 0) handshakeBytes += payload.length
+    if (payload.length > MAX_EXTENDED_BYTES || handshakeBytes > MAX_HANDSHAKE_BYTES) {
+      onAbuse(`its extension messages ${id} are too long`)
+      return
+    }
+    try {
+      onExtended(id, payload)
+    } catch {
+      onAbuse(`its extension message ${id} makes no sense`)
+    }
+  }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one torrent inside of the worker: engine, client, trackers, arena, wired together. Does not touch
+// the disk; it asks the agent's thread to.
+
+import { type EngineNews, SwarmEngine } from '../engine/engine.ts'
+import { pieceRange } from '../engine/peer-wire.ts'
+import { createTokenBucket } from '../engine/token-bucket.ts'
+import { openSwarmClient } from '../library/client.ts'
+import { MAX_CONNS, MAX_UPLOADS } from '../peers/connection-limits.ts'
+import { createArena } from '../thread/arena.ts'
+import { ON_DISK, type WorkerNews, type WorkerOrder, type WorkerTask } from '../thread/protocol.ts'
+import type { BlockRequest } from '../wire/upload-queue.ts'
+import { createAnnouncer } from './announcer.ts'
+import { openOrigin } from './origin.ts'
+import { createPieceHasher } from './piece-hasher.ts'
+import { createPieceReader } from './piece-reader.ts'
+
+const TICK_MS = 250
+const PULSE_MS = 500
+/** Time for `stopped` to reach the trackers. */
+const CLOSE_MS = 2000
+
+export interface Session {
+  onOrder(order: WorkerOrder): void
+}
+
+/** Runs until it is told to close. */
+export async function startSession(
+  task: WorkerTask,
+  tell: (news: WorkerNews) => void,
+): Promise<Session> {
+  const { geometry } = task
+  const now = () => performance.now()
+  const random = Math.random
+  const arena = createArena(task.memory, task.arena)
+  const lengthOf = (piece: number) => pieceRange(geometry, piece).length
+  const hasher = createPieceHasher({
+    hashes: task.hashes,
+    memory: task.memory,
+    now,
+    onFailure: (error) => {
+      throw error
+    },
+  })
+  const reader = createPieceReader({
+    arena,
+    maxReads: task.arena.slotCount - task.arena.maxInProgress,
+    lengthOf,
+    verify: hasher.verify,
+    order: (piece, slot) =>
+      tell({ kind: 'read', piece, slot: slot.index, length: lengthOf(piece) }),
+  })
+  const writing = new Map<number, () => void>()
+  let uploadedBytes = 0
+  const origin =
+    task.webSeed && openOrigin(task.webSeed, geometry.lengthBytes, random, tellLogLine(tell))
+  const engine = new SwarmEngine({
+    geometry,
+    selfId: task.peerId,
+    now,
+    random,
+    defer: setImmediate,
+    slots: arena,
+    maxInProgress: task.arena.maxInProgress,
+    origin,
+    downloadLimit: task.downloadLimit,
+    maxUploads: MAX_UPLOADS,
+    verify: hasher.verify,
+    store: (piece, slot, from) =>
+      new Promise((resolve) => {
+        writing.set(piece, () => {
+          arena.retain(piece, slot)
+          client.markHave(piece)
+          resolve()
+        })
+        tell({ kind: 'piece', piece, slot: slot.index, length: lengthOf(piece), from })
+      }),
+    onNews: (news) => tellNews(news, tell),
+    onComplete: () => client.markComplete(),
+  })
+  const have: number[] = []
+  const claimed: number[] = []
+  for (const [piece, state] of task.onDisk.entries()) {
+    if (state === ON_DISK.verified) have.push(piece)
+    if (state === ON_DISK.claimed) claimed.push(piece)
+    if (state !== ON_DISK.no) engine.markOnDisk(piece, state === ON_DISK.verified)
+  }
+  const client = await openSwarmClient({
+    torrentFile: task.torrentFile,
+    infoHash: task.infoHash,
+    pieceCount: geometry.pieceCount,
+    peerId: task.peerId,
+    listenPort: task.listenPort,
+    maxConns: MAX_CONNS,
+    uploadBudget: createTokenBucket(task.uploadLimit, now),
+    have,
+    figures: () => {
+      const { origin: fromOrigin, peers } = engine.figures
+      return { uploaded: uploadedBytes, downloaded: fromOrigin + peers, left: engine.bytesLeft }
+    },
+    isServable: ({ piece, offset, length }: BlockRequest) =>
+      piece < geometry.pieceCount && engine.has(piece) && offset + length <= lengthOf(piece),
+    readBlock: ({ piece, offset, length }, take) =>
+      reader.use(piece, (bytes) => {
+        take(bytes instanceof Error ? null : bytes.subarray(offset, offset + length))
+      }),
+    nearby: task.nearby,
+    onWire: (wire, isFar) => engine.addWire(wire, isFar),
+    onSwarmSize: (nodes) => engine.noteSwarmSize(nodes),
+    onUploaded: (bytes) => {
+      uploadedBytes += bytes
+    },
+    onWarning: (message) => tell({ kind: 'warning', message: 'tracker', fields: { message } }),
+    onFailure: (error) => {
+      throw error
+    },
+  })
+  tell({ kind: 'listening', port: client.port })
+  const announcer = createAnnouncer({
+    targets: () => client.trackers,
+    isDownloading: () => !engine.isComplete,
+    isKnown: () => client.isKnownToTracker,
+    random,
+    now,
+  })
+  const ticker = setInterval(() => engine.tick(), TICK_MS)
+  const pulse = setInterval(() => {
+    const { origin: originBytes, peers: peerBytes, duplicates: duplicateBytes } = engine.figures
+    const peers = engine.peerCount
+    const figures = { peers, uploadedBytes, originBytes, peerBytes, duplicateBytes }
+    tell({ kind: 'pulse', figures })
+  }, PULSE_MS)
+  engine.tick()
+  checkClaims(claimed).catch((error: unknown) => {
+    throw error
+  })
+
+  /** Pieces another source brought: seed them if they are right, fetch them if not. */
+  async function checkClaims(pieces: readonly number[]): Promise<void> {
+    for (const piece of pieces) {
+      const isRight = await reader.read(piece, () => true).catch(() => false)
+      tell({ kind: isRight ? 'verified' : 'refuted', piece })
+      if (isRight) {
+        client.markHave(piece)
+        engine.markOnDisk(piece, true)
+      } else {
+        engine.markMissing(piece)
+      }
+    }
+    if (engine.isComplete) client.markComplete()
+  }
+
+  async function close(): Promise<void> {
+    clearInterval(ticker)
+    clearInterval(pulse)
+    announcer.stop()
+    engine.stop()
+    hasher.close()
+    await client.close(CLOSE_MS)
+    tell({ kind: 'closed' })
+  }
+
+  return {
+    onOrder: (order) => {
+      if (order.kind === 'read') reader.onRead(order.piece, order.error)
+      else if (order.kind === 'rack') client.nameRack(order.rack)
+      else if (order.kind === 'written') {
+        writing.get(order.piece)?.()
+        writing.delete(order.piece)
+      } else close().catch(() => tell({ kind: 'closed' }))
+    },
+  }
+}
+
+/** The HTTP code's log lines reach the agent's log through its own thread. */
+function tellLogLine(tell: (news: WorkerNews) => void): (line: string) => void {
+  return (line) => {
+    const { msg, level: _level, time: _time, ...fields } = JSON.parse(line)
+    tell({ kind: 'warning', message: String(msg), fields })
+  }
+}
+
+function tellNews(news: EngineNews, tell: (news: WorkerNews) => void): void {
+  if (news.kind === 'origin trouble' && news.isFinal) {
+    tell({ kind: 'origin lost', reason: news.reason })
+  } else {
+    const { kind: message, ...fields } = news
+    tell({ kind: 'warning', message, fields })
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns how much memory the pieces of all torrents may take together (option swarm_memory). Does not
+// allocate it.
+import { AgentError } from '../../../core/errors.ts'
+import { formatBytes } from '../../../core/units.ts'
+import { type ArenaShape, arenaShape, leastArenaBytes } from './arena.ts'
+
+/** The part of one torrent. */
+export interface ArenaShare extends Disposable {
+  readonly shape: ArenaShape
+}
+
+export interface ArenaBudget {
+  /** Taken by the shares that are not disposed of, bytes. */
+  readonly takenBytes: number
+  /**
+   * Half of what is left, so that another torrent finds room too, or as much as one needs at least.
+   * Throws SwarmError if there is not as much.
+   */
+  share(pieceLength: number, pieceCount: number): ArenaShare
+}
+
+/** @param totalBytes of all shares together */
+export function createArenaBudget(totalBytes: number): ArenaBudget {
+  let takenBytes = 0
+
+  function share(pieceLength: number, pieceCount: number): ArenaShare {
+    const leftBytes = totalBytes - takenBytes
+    const leastBytes = leastArenaBytes(pieceLength)
+    if (leastBytes > leftBytes) {
+      throw new AgentError(
+        'SwarmError',
+        `pieces of ${formatBytes(pieceLength)} need ${formatBytes(leastBytes)} of memory, ` +
+          `${formatBytes(leftBytes)} of ${formatBytes(totalBytes)} are left; ` +
+          'give ipa-swarm-memory a higher value or make a torrent with smaller pieces',
+      )
+    }
+    const shape = arenaShape(pieceLength, pieceCount, Math.max(leftBytes / 2, leastBytes))
+    const bytes = shape.slotBytes * shape.slotCount
+    takenBytes += bytes
+    let isTaken = true
+    return {
+      shape,
+      [Symbol.dispose]: () => {
+        if (isTaken) takenBytes -= bytes
+        isTaken = false
+      },
+    }
+  }
+
+  return {
+    get takenBytes() {
+      return takenBytes
+    },
+    share,
+  }
+}

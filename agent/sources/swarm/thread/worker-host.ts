@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the life of one swarm worker as the agent's thread sees it: start, messages, hang detection, end.
+// Does not decide what happens after a crash.
+import { Worker } from 'node:worker_threads'
+import { AgentError, messageOf } from '../../../core/errors.ts'
+import type { SwarmFigures, WorkerNews, WorkerOrder, WorkerTask } from './protocol.ts'
+
+/** A worker that says nothing for this long hangs. */
+const HANG_MS = 15_000
+/** Until its first word: loading the modules takes half a minute in an emulated or overloaded machine. */
+const START_MS = 60_000
+const LOOK_MS = 1000
+/** For `stopped` to reach the trackers, and some for a busy machine. */
+const CLOSE_MS = 4000
+
+export interface WorkerHost {
+  readonly figures: SwarmFigures
+  /** It has said its first word: from now on silence is a sign. */
+  readonly isUp: boolean
+  send(order: WorkerOrder): void
+  /** Lets the worker take its leave, then ends it. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface WorkerHostHandlers {
+  onNews(news: WorkerNews): void
+  /** It crashed or hung; called once, and never after `close`. */
+  onLost(error: AgentError): void
+}
+
+const NO_FIGURES: SwarmFigures = {
+  peers: 0,
+  uploadedBytes: 0,
+  originBytes: 0,
+  peerBytes: 0,
+  duplicateBytes: 0,
+}
+
+export interface WorkerHostOptions {
+  /** The worker's script; tests of crashes bring their own. */
+  readonly script?: URL | undefined
+  readonly hangMs?: number | undefined
+  readonly startMs?: number | undefined
+}
+
+export function startWorker(
+  task: WorkerTask,
+  handlers: WorkerHostHandlers,
+  options: WorkerHostOptions = {},
+): WorkerHost {
+  const hangMs = options.hangMs ?? HANG_MS
+  const startMs = options.startMs ?? START_MS
+  const worker = new Worker(options.script ?? new URL('./swarm-worker.ts', import.meta.url), {
+    name: 'swarm',
+    workerData: task,
+    // what the library prints is not for the console
+    stdout: true,
+    stderr: true,
+    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 4 },
+  })
+  let figures = NO_FIGURES
+  let heardAt = performance.now()
+  let isUp = false
+  let isOver = false
+  let closing: Promise<void> | undefined
+  let stderrTail = ''
+  const farewell = Promise.withResolvers<void>()
+
+  function lose(reason: string, cause?: unknown): void {
+    farewell.resolve()
+    if (isOver) return
+    isOver = true
+    clearInterval(watchdog)
+    const tail = stderrTail === '' ? '' : `; it printed: ${stderrTail}`
+    worker.terminate().catch(() => undefined)
+    if (closing === undefined) {
+      handlers.onLost(new AgentError('SwarmError', `the swarm worker ${reason}${tail}`, { cause }))
+    }
+  }
+
+  worker.stdout.resume()
+  worker.stderr.setEncoding('utf8')
+  worker.stderr.on('data', (text: string) => {
+    stderrTail = (stderrTail + text).slice(-500)
+  })
+  worker.on('message', (news: WorkerNews) => {
+    if (isOver) return
+    heardAt = performance.now()
+    isUp = true
+    if (news.kind === 'pulse') figures = news.figures
+    if (news.kind === 'closed') farewell.resolve()
+    else handlers.onNews(news)
+  })
+  worker.on('messageerror', (error) => lose('sent an unreadable message', error))
+  worker.on('error', (error) => lose(`crashed: ${messageOf(error)}`, error))
+  worker.on('exit', (code) => lose(`ended with code ${code}`))
+  let lookedAt = heardAt
+  const watchdog = setInterval(() => {
+    const now = performance.now()
+    // this thread itself was held up, or the machine slept: the worker's news wait in the queue
+    if (now - lookedAt > 3 * LOOK_MS) heardAt = now
+    lookedAt = now
+    const silentMs = now - heardAt
+    const seconds = Math.round(silentMs / 1000)
+    if (!isUp && silentMs > startMs) lose(`has not started within ${seconds} s`)
+    if (isUp && silentMs > hangMs) lose(`hangs: no sign of life for ${seconds} s`)
+  }, LOOK_MS)
+  watchdog.unref()
+
+  async function end(): Promise<void> {
+    const deadline = setTimeout(farewell.resolve, CLOSE_MS)
+    if (!isOver) worker.postMessage({ kind: 'close' } satisfies WorkerOrder)
+    await farewell.promise
+    clearTimeout(deadline)
+    clearInterval(watchdog)
+    isOver = true
+    await worker.terminate()
+  }
+
+  return {
+    get figures() {
+      return figures
+    },
+    get isUp() {
+      return isUp
+    },
+    send: (order) => {
+      if (!isOver) worker.postMessage(order)
+    },
+    close: () => {
+      closing ??= end()
+      return closing
+    },
+  }
+}

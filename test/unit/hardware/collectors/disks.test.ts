@@ -1,0 +1,144 @@
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { listDisks } from '../../../../agent/hardware/collectors/disks.ts'
+import { lsblkOutput, machineWith } from '../machine-fixture.ts'
+
+async function namesOf(rows: Record<string, unknown>[], files: Record<string, string> = {}) {
+  await using machine = await machineWith(files, { lsblk: lsblkOutput(rows) })
+  const disks = await listDisks({ ...machine, listed: [] })
+  return disks.map(({ name }) => name)
+}
+
+describe('candidates for the root disk', () => {
+  test('are disks, software RAID and multipath devices, in the order of lsblk', async () => {
+    expect(
+      await namesOf([
+        { kname: 'sdb' },
+        { kname: 'sda', children: [{ kname: 'sda1', type: 'part', size: 5 }] },
+        { kname: 'sr0', type: 'rom' },
+        { kname: 'loop0', type: 'loop' },
+        { kname: 'md127', type: 'raid1' },
+        { kname: 'dm-0', type: 'mpath' },
+        { kname: 'dm-1', type: 'crypt' },
+        { kname: 'nvme0n1' },
+      ]),
+    ).toEqual(['/dev/sdb', '/dev/sda', '/dev/md127', '/dev/dm-0', '/dev/nvme0n1'])
+  })
+
+  test('are not floppies, RAM disks or empty drives', async () => {
+    expect(
+      await namesOf([
+        { kname: 'fd0' },
+        { kname: 'ram0' },
+        { kname: 'zram0' },
+        { kname: 'sdz', size: 0 },
+        { kname: 'vda' },
+      ]),
+    ).toEqual(['/dev/vda'])
+  })
+
+  test('are not the paths of a multipath disk', async () => {
+    const files = {
+      '/sys/class/block/sda/holders/dm-0/x': '',
+      '/sys/class/block/sdb/holders/dm-1/x': '',
+      '/sys/class/block/dm-0/dm/uuid': 'mpath-36001405\n',
+      '/sys/class/block/dm-1/dm/uuid': 'LVM-abc\n',
+    }
+    const rows = [
+      { kname: 'sda' },
+      { kname: 'sdb' },
+      { kname: 'sdc', fstype: 'mpath_member' },
+      { kname: 'dm-0', type: 'mpath' },
+    ]
+    expect(await namesOf(rows, files)).toEqual(['/dev/sdb', '/dev/dm-0'])
+  })
+})
+
+test('a disk carries what lsblk, udev and sysfs know of it', async () => {
+  await using machine = await machineWith(
+    {
+      '/sys/class/block/sda/device/vendor': 'ATA     \n',
+      '/sys/class/block/sda/device/scsi_device/2:0:1:0/x': '',
+    },
+    {
+      lsblk: lsblkOutput([
+        { kname: 'sda', model: 'SSD ', serial: 'S1', wwn: '0x5000', rota: true, tran: 'sas' },
+      ]),
+      'udevadm info': [
+        'ID_WWN=0x5000c500',
+        'ID_WWN_WITH_EXTENSION=0x5000c500aaaa',
+        'ID_WWN_VENDOR_EXTENSION=0xaaaa',
+        'ID_SERIAL_SHORT=S1',
+        'ID_SERIAL=SSD_S1',
+        'DEVLINKS=/dev/disk/by-id/x /dev/disk/by-path/pci-b /dev/disk/by-path/pci-a',
+      ].join('\n'),
+    },
+  )
+  expect(await listDisks({ ...machine, listed: [] })).toEqual([
+    {
+      name: '/dev/sda',
+      model: 'SSD',
+      sizeBytes: 107374182400,
+      rotational: true,
+      wwn: '0x5000c500',
+      wwnWithExtension: '0x5000c500aaaa',
+      wwnVendorExtension: '0xaaaa',
+      serial: 'S1',
+      vendor: 'ATA',
+      hctl: '2:0:1:0',
+      byPath: '/dev/disk/by-path/pci-a',
+      logicalSectorBytes: 512,
+      physicalSectorBytes: 512,
+      transport: 'sas',
+      serials: ['S1', 'SSD_S1'],
+      wwns: ['0x5000', '0x5000c500'],
+      isListed: false,
+    },
+  ])
+})
+
+test('a multipath disk is described by the DM_ properties of udev', async () => {
+  await using machine = await machineWith(
+    {},
+    {
+      lsblk: lsblkOutput([{ kname: 'dm-0', type: 'mpath' }]),
+      'udevadm info': 'DM_WWN=0x6001405\nDM_SERIAL=6001405abc\n',
+    },
+  )
+  const [disk] = await listDisks({ ...machine, listed: [] })
+  expect(disk).toMatchObject({ wwn: '0x6001405', serial: '6001405abc' })
+})
+
+test('without udev a disk has what lsblk knows', async () => {
+  await using machine = await machineWith(
+    {},
+    { lsblk: lsblkOutput([{ kname: 'vda', serial: 'x' }]) },
+  )
+  const [disk] = await listDisks({ ...machine, listed: [] })
+  expect(disk).toMatchObject({
+    name: '/dev/vda',
+    serial: 'x',
+    serials: ['x'],
+    wwns: [],
+    byPath: null,
+  })
+})
+
+describe('with the option block_devices', () => {
+  test('only the listed ones are candidates: a regular file stands for a disk of its size', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'ironswarm-listed-'))
+    try {
+      const path = join(folder, 'disk.img')
+      await using file = await open(path, 'w')
+      await file.truncate(10_485_760)
+      await using machine = await machineWith({}, { lsblk: lsblkOutput([{ kname: 'sda' }]) })
+      const disks = await listDisks({ ...machine, listed: [join(folder, 'absent'), path] })
+      expect(disks).toMatchObject([{ name: path, sizeBytes: 10_485_760, isListed: true }])
+      expect(machine.ran).toEqual([])
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})

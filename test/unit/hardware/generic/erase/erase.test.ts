@@ -1,0 +1,236 @@
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Config, OPTIONS } from '../../../../../agent/config/options.ts'
+import { AgentError } from '../../../../../agent/core/errors.ts'
+import type { Progress } from '../../../../../agent/core/events.ts'
+import type { JsonObject } from '../../../../../agent/core/json.ts'
+import { MiB } from '../../../../../agent/core/units.ts'
+import { createEraseSteps } from '../../../../../agent/hardware/generic/erase/erase.ts'
+import { readEraseSettings } from '../../../../../agent/hardware/generic/erase/erase-options.ts'
+import type { StepContext } from '../../../../../agent/hardware/manager.ts'
+import type { Exec } from '../../../../../agent/system/exec.ts'
+import { createRoot } from '../../../../../agent/system/root.ts'
+import { createLogger } from '../../../../../agent/telemetry/logger.ts'
+import { diskWith } from '../../disk-fixture.ts'
+import { callWith } from '../../manager-fixture.ts'
+
+const DISK_BYTES = 4 * MiB
+/** As conductor 21.4 sends them (contract 8.6). */
+const CONDUCTOR = {
+  agent_erase_devices_iterations: 1,
+  agent_erase_devices_zeroize: true,
+  agent_continue_if_secure_erase_failed: false,
+  agent_continue_if_ata_erase_failed: false,
+  agent_enable_nvme_secure_erase: true,
+  agent_enable_ata_secure_erase: true,
+  disk_erasure_concurrency: 4,
+  agent_erase_skip_read_only: false,
+}
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ironswarm-erase-'))
+})
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true })
+})
+
+interface LabOptions {
+  readonly disks?: readonly string[]
+  /** Runs instead of a command; undefined for one that is installed and says nothing. */
+  readonly exec?: (line: string) => Promise<string> | undefined
+}
+
+/** Regular files full of 0x5a for disks, and the steps that erase them. */
+async function labWith({ disks = ['a'], exec }: LabOptions = {}) {
+  const paths = disks.map((name) => join(folder, name))
+  for (const path of paths) {
+    await using file = await open(path, 'w')
+    await file.write(Buffer.alloc(DISK_BYTES, 0x5a))
+  }
+  const run: Exec = async (argv) => {
+    const stdout = (await exec?.(argv.join(' '))) ?? (argv[0] === 'smartctl' ? 'Unavailable' : '')
+    return { stdout, stderr: '', exitCode: 0 }
+  }
+  const config = { guard_special_filesystems: OPTIONS.guard_special_filesystems.default } as Config
+  const steps = createEraseSteps({
+    config,
+    exec: run,
+    root: createRoot(folder),
+    log: createLogger({ level: 'silent' }),
+    listDisks: async () => paths.map((name) => diskWith({ name, sizeBytes: DISK_BYTES })),
+  })
+  const call = async (
+    name: string,
+    fields: JsonObject = {},
+    context: Partial<StepContext> = {},
+  ) => {
+    const step = steps.find(({ announce }) => announce.step === name)
+    if (!step) throw new Error(`no step ${name}`)
+    const usual = callWith()
+    const node = { driver_internal_info: { ...CONDUCTOR, ...fields } }
+    return await step.run({ ...usual, node, context: { ...usual.context, ...context } })
+  }
+  return { paths, call, contentOf: (index: number) => readFile(paths[index] as string) }
+}
+
+const isZero = (bytes: Buffer) => bytes.every((byte) => byte === 0)
+
+describe('erase_devices', () => {
+  test('overwrites every byte and says so by disk', async () => {
+    const lab = await labWith({ disks: ['a', 'b'] })
+    const [a, b] = lab.paths as [string, string]
+    const how = 'overwritten: 1 × random, zeros'
+    expect(await lab.call('erase_devices')).toEqual({ [a]: how, [b]: how })
+    expect(isZero(await lab.contentOf(0))).toBe(true)
+    expect(isZero(await lab.contentOf(1))).toBe(true)
+  })
+
+  test('ends with random bytes where Ironic wants no zeros', async () => {
+    const lab = await labWith()
+    await lab.call('erase_devices', { agent_erase_devices_zeroize: false })
+    const bytes = await lab.contentOf(0)
+    expect(new Set(bytes).size).toBe(256)
+    expect(bytes.includes(Buffer.alloc(16, 0x5a))).toBe(false)
+  })
+
+  test('reports progress over all passes of all disks, up to the last byte', async () => {
+    const lab = await labWith({ disks: ['a', 'b'] })
+    const news: Progress[] = []
+    const progress = (one: Progress) => void news.push(one)
+    await lab.call('erase_devices', { agent_erase_devices_iterations: 2 }, { progress })
+    const totalBytes = 2 * 3 * DISK_BYTES
+    expect(news[0]).toMatchObject({ step: 'erase', doneBytes: 0, totalBytes })
+    expect(news.every(({ doneBytes }) => doneBytes <= totalBytes)).toBe(true)
+  })
+
+  test('refuses settings by which nothing would be erased', async () => {
+    const lab = await labWith()
+    const nothing = { agent_erase_devices_iterations: 0, agent_erase_devices_zeroize: false }
+    await expect(lab.call('erase_devices', nothing)).rejects.toMatchObject({
+      type: 'InvalidCommandParamsError',
+    })
+    expect((await lab.contentOf(0))[0]).toBe(0x5a)
+  })
+
+  test('stops between two blocks when the agent stops', async () => {
+    const lab = await labWith({ disks: ['a', 'b', 'c'] })
+    const controller = new AbortController()
+    const { signal } = controller
+    const progress = ({ doneBytes }: Progress) => {
+      if (doneBytes > 0) controller.abort(new AgentError('CancelledError', 'the agent was stopped'))
+    }
+    const passes = { agent_erase_devices_iterations: 100, disk_erasure_concurrency: 1 }
+    const erasing = lab.call('erase_devices', passes, { signal, progress })
+    await expect(erasing).rejects.toMatchObject({ type: 'CancelledError' })
+    expect((await lab.contentOf(2))[0]).toBe(0x5a)
+  })
+
+  test('lets go of what the agent itself holds before it begins', async () => {
+    const lab = await labWith()
+    let wasWhole = false
+    const releaseDisks = async () => {
+      wasWhole = (await lab.contentOf(0))[0] === 0x5a
+    }
+    await lab.call('erase_devices', {}, { releaseDisks })
+    expect(wasWhole).toBe(true)
+  })
+})
+
+describe('erase_devices_metadata', () => {
+  test('answers null and erases both ends', async () => {
+    const lab = await labWith()
+    expect(await lab.call('erase_devices_metadata')).toBeNull()
+    const bytes = await lab.contentOf(0)
+    expect(isZero(bytes.subarray(0, MiB))).toBe(true)
+    expect(isZero(bytes.subarray(-MiB))).toBe(true)
+  })
+
+  test('erases the other disks when one fails, and names it with its reason', async () => {
+    const lab = await labWith({
+      disks: ['a', 'b', 'c'],
+      exec: (line) =>
+        line.startsWith('wipefs') && line.endsWith('/b')
+          ? Promise.reject(
+              new AgentError('ProcessError', 'wipefs: exit code 1: Input/output error'),
+            )
+          : undefined,
+    })
+    await expect(lab.call('erase_devices_metadata')).rejects.toMatchObject({
+      type: 'BlockDeviceEraseError',
+      details: expect.stringMatching(/^1 of 3 disks not erased: \S+\/b: .*Input\/output error/),
+    })
+    for (const index of [0, 2]) expect((await lab.contentOf(index))[0]).toBe(0)
+  })
+
+  test.each([1, 2, 4])('has at most disk_erasure_concurrency=%i disks at work', async (limit) => {
+    let [running, most] = [0, 0]
+    const lab = await labWith({
+      disks: ['a', 'b', 'c', 'd'],
+      exec: async (line) => {
+        if (!line.startsWith('wipefs --force')) return ''
+        running++
+        most = Math.max(most, running)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        running--
+        return ''
+      },
+    })
+    await lab.call('erase_devices_metadata', { disk_erasure_concurrency: limit })
+    expect(most).toBeLessThanOrEqual(limit)
+    expect(most > 1).toBe(limit > 1)
+  })
+
+  test('fails when a signature is there again afterwards', async () => {
+    const lab = await labWith({
+      exec: (line) =>
+        line.startsWith('wipefs --noheadings') ? Promise.resolve('0x438 ext4\n') : undefined,
+    })
+    await expect(lab.call('erase_devices_metadata')).rejects.toMatchObject({
+      details: expect.stringContaining(
+        'still has signatures after erasing its metadata: 0x438 ext4',
+      ),
+    })
+  })
+})
+
+test('erase_devices_express erases the metadata of disks that are not NVMe', async () => {
+  const lab = await labWith()
+  expect(await lab.call('erase_devices_express')).toEqual({
+    [lab.paths[0] as string]: 'metadata erased',
+  })
+})
+
+describe('what Ironic says of erasing', () => {
+  test('has the defaults of ironic-python-agent where a node says nothing', () => {
+    expect(readEraseSettings({})).toEqual({
+      usesAtaSecureErase: true,
+      usesNvmeSecureErase: true,
+      goesOnAfterFailure: false,
+      randomPasses: 1,
+      endsWithZeros: true,
+      skipsReadOnly: false,
+      concurrency: 1,
+    })
+  })
+
+  test.each([
+    [{ agent_enable_ata_secure_erase: 'False' }, { usesAtaSecureErase: false }],
+    [{ agent_continue_if_ata_erase_failed: true }, { goesOnAfterFailure: true }],
+    [{ agent_continue_if_secure_erase_failed: 'true' }, { goesOnAfterFailure: true }],
+    [{ agent_erase_devices_iterations: '3' }, { randomPasses: 3 }],
+  ])('is read of %j', (fields, settings) => {
+    expect(readEraseSettings({ driver_internal_info: fields })).toMatchObject(settings)
+  })
+
+  test.each([
+    { agent_erase_devices_iterations: -1 },
+    { agent_erase_devices_iterations: 1.5 },
+    { agent_erase_devices_iterations: 'many' },
+    { disk_erasure_concurrency: 0 },
+  ])('is refused as %j', (fields) => {
+    expect(() => readEraseSettings({ driver_internal_info: fields })).toThrow('must be a whole')
+  })
+})

@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { endOf } from '../../../../agent/core/extent.ts'
+import { GiB, MiB } from '../../../../agent/core/units.ts'
+import {
+  describePlan,
+  holdBackRanges,
+  type ImageFacts,
+  planImage,
+} from '../../../../agent/image/plan/plan.ts'
+import { parseImageInfo } from '../../../../agent/image/request/image-info.ts'
+import {
+  encodeInfo,
+  encodeMetainfo,
+  parseMetainfo,
+} from '../../../../agent/sources/swarm/torrent/metainfo.ts'
+
+const HASH = { algo: 'sha256', value: 'ab'.repeat(32) }
+const DISK = {
+  path: '/dev/sdx',
+  sizeBytes: GiB,
+  logicalSectorBytes: 512,
+  physicalSectorBytes: 4096,
+  isBlockDevice: true,
+}
+
+function image(fields: Record<string, unknown> = {}) {
+  return parseImageInfo(
+    {
+      id: 'img',
+      urls: ['http://u:secret@origin/img?temp_url_sig=abc'],
+      disk_format: 'raw',
+      checksum: HASH.value,
+      ...fields,
+    },
+    { md5Enabled: false },
+  )
+}
+
+function torrentOf(lengthBytes: number) {
+  const pieces = createHash('sha1').update('x').digest()
+  const info = encodeInfo({ name: 'img', lengthBytes, pieceLength: MiB, pieces })
+  return parseMetainfo(encodeMetainfo(info))
+}
+
+const FACTS: ImageFacts = {
+  hash: HASH,
+  serverBytes: MiB,
+  metainfo: null,
+  firstBytes: null,
+  warnings: [],
+}
+
+function plan(
+  facts: Partial<ImageFacts> = {},
+  fields: Record<string, unknown> = {},
+  mode: 'auto' | 'off' | 'require' = 'auto',
+) {
+  return planImage(image(fields), { ...FACTS, ...facts }, DISK, {
+    config: { swarm_mode: mode, permitted_image_formats: ['raw', 'gpt', 'qcow2'] },
+    hasConfigdrive: true,
+  })
+}
+
+describe('a plan', () => {
+  test('without a torrent is HTTP alone', () => {
+    expect(plan().sources.map(({ name }) => name)).toEqual(['http'])
+  })
+
+  test.each([
+    ['auto', ['swarm', 'http']],
+    ['require', ['swarm']],
+    ['off', ['http']],
+  ] as const)('with a torrent and swarm_mode %s has the sources %s', (mode, names) => {
+    const { sources } = plan({ metainfo: torrentOf(MiB) }, {}, mode)
+    expect(sources.map(({ name }) => name)).toEqual(names)
+  })
+
+  test('takes the size from the torrent when the server is silent', () => {
+    expect(plan({ serverBytes: null, metainfo: torrentOf(MiB) }).sizeBytes).toBe(MiB)
+  })
+
+  test('limits an image of unknown size to the disk', () => {
+    expect(plan({ serverBytes: null })).toMatchObject({ sizeBytes: null, limitBytes: GiB })
+  })
+
+  test('goes on without a torrent of another length, unless the swarm is required', () => {
+    const facts = { serverBytes: MiB, metainfo: torrentOf(MiB - 1) }
+    expect(plan(facts)).toMatchObject({
+      sources: [{ name: 'http' }],
+      warnings: [expect.stringMatching(/1048575 bytes, the server has 1048576/)],
+    })
+    expect(() => plan(facts, {}, 'require')).toThrow(/InvalidMetainfo|torrent/)
+  })
+
+  test('is refused where it cannot end well', () => {
+    expect(() => plan({ serverBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
+    expect(() => plan({ serverBytes: 0 })).toThrow(/empty/)
+    expect(() => plan({}, { disk_format: 'qcow2' })).toThrow(/qcow2; so far only raw/)
+    expect(() => plan({}, { image_type: 'partition' })).toThrow(/whole-disk/)
+    expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
+  })
+
+  test('looks at the first bytes only where disk_format says nothing', () => {
+    const firstBytes = Buffer.from('QFI\xfb', 'latin1')
+    expect(() => plan({ firstBytes }, { disk_format: null })).toThrow(/the image is qcow2/)
+    expect(plan({ firstBytes }, { disk_format: 'raw' }).format).toBe('raw')
+    expect(plan({ firstBytes: new Uint8Array(1024) }, { disk_format: null }).format).toBe('raw')
+    expect(plan({}, { disk_format: 'gpt' }).format).toBe('gpt')
+  })
+
+  test('as text names image, target, hash, sources and steps, and no secret', () => {
+    const text = describePlan(plan({ metainfo: torrentOf(MiB) })).join('\n')
+    for (const fact of ['img', '/dev/sdx', HASH.value, 'swarm', 'http', 'config drive']) {
+      expect(text).toContain(fact)
+    }
+    expect(text).not.toMatch(/secret|=abc/)
+  })
+})
+
+describe('what is held back', () => {
+  test('is the first MiB, and the last one of an image as large as the disk', () => {
+    expect(holdBackRanges(GiB, DISK)).toEqual([
+      { offset: 0, length: MiB },
+      { offset: GiB - MiB, length: MiB },
+    ])
+    expect(holdBackRanges(GiB - MiB, DISK)).toHaveLength(1)
+    expect(holdBackRanges(GiB - MiB + 1, DISK)).toHaveLength(2)
+  })
+
+  test('is the whole of a tiny image', () => {
+    expect(holdBackRanges(1000, DISK)).toEqual([{ offset: 0, length: 1000 }])
+  })
+
+  test('covers every boot-relevant byte of any image on any disk, and nothing outside of the image', () => {
+    const sizes = fc.tuple(
+      fc.integer({ min: 1, max: 4 * MiB }),
+      fc.integer({ min: 1, max: 8192 }),
+      fc.constantFrom(512, 4096),
+    )
+    fc.assert(
+      fc.property(sizes, ([imageBytes, sectors, logicalSectorBytes]) => {
+        const sizeBytes = sectors * logicalSectorBytes
+        fc.pre(imageBytes <= sizeBytes)
+        const ranges = holdBackRanges(imageBytes, { ...DISK, sizeBytes, logicalSectorBytes })
+        const held = (at: number) => ranges.some((r) => r.offset <= at && at < endOf(r))
+        const tail = sizeBytes - MiB
+        for (const at of [0, MiB - 1, MiB, tail - 1, tail, sizeBytes - 1, imageBytes - 1]) {
+          if (at < 0) continue
+          expect(held(at)).toBe(at < imageBytes && (at < MiB || at >= tail))
+        }
+        expect(ranges.every((r, i) => i === 0 || r.offset >= endOf(ranges[i - 1] ?? r))).toBe(true)
+      }),
+    )
+  })
+})

@@ -1,0 +1,158 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Coverage } from '../../../../agent/core/coverage.ts'
+import { AgentError } from '../../../../agent/core/errors.ts'
+import type { ByteRange, Extent, ExtentSink } from '../../../../agent/core/extent.ts'
+import type { BlockDevice } from '../../../../agent/disk/block-device.ts'
+import { createHeldBack } from '../../../../agent/disk/hold-back.ts'
+import { holdBack, limit, meter, writeTo } from '../../../../agent/image/transfer/sinks.ts'
+
+/** A sink over memory that counts how often each byte was written. */
+function memory(bytes: number) {
+  const content = Buffer.alloc(bytes)
+  const writes = new Uint8Array(bytes)
+  const sink: ExtentSink = {
+    write: async ({ offset, data }) => {
+      await null
+      content.set(data, offset)
+      for (let i = offset; i < offset + data.length; i++) writes[i] = (writes[i] ?? 0) + 1
+    },
+  }
+  return { content, writes, sink }
+}
+
+function extent(offset: number, length: number, fill = 1): Extent {
+  return { offset, data: new Uint8Array(length).fill(fill), from: 'origin' }
+}
+
+describe('limit', () => {
+  test('lets the last byte pass and refuses the one behind it', async () => {
+    const { sink } = memory(10)
+    const limited = limit(sink, 10, 'the image')
+    await limited.write(extent(5, 5))
+    await expect(limited.write(extent(5, 6))).rejects.toThrow(/up to 11 .* ends at 10/)
+    await expect(limited.write(extent(-1, 1))).rejects.toMatchObject({ type: 'InvalidImage' })
+  })
+})
+
+describe('meter', () => {
+  const noNews = { onCovered: () => {}, onRewrite: () => {} }
+
+  test('marks bytes as covered when they are down, not before', async () => {
+    const coverage = new Coverage(10)
+    let down = () => {}
+    const slow: ExtentSink = {
+      write: () =>
+        new Promise((resolve) => {
+          down = resolve
+        }),
+    }
+    const writing = meter(slow, { coverage, ...noNews }).write(extent(0, 10))
+    expect(coverage.coveredBytes).toBe(0)
+    down()
+    await writing
+    expect(coverage.isComplete).toBe(true)
+  })
+
+  test('counts each byte once, for the source that brought it first', async () => {
+    const seen: [number, string][] = []
+    const coverage = new Coverage(10)
+    const onCovered = (bytes: number, from: string) => seen.push([bytes, from])
+    const metered = meter(memory(10).sink, { coverage, ...noNews, onCovered })
+    await metered.write(extent(0, 4))
+    await metered.write({ ...extent(2, 8), from: 'peers' })
+    expect(seen).toEqual([
+      [4, 'origin'],
+      [6, 'peers'],
+    ])
+  })
+
+  test('lets the last of overlapping extents win, and tells of every byte that is written again', async () => {
+    const ranges = fc.array(fc.tuple(fc.nat(59), fc.integer({ min: 1, max: 20 }), fc.boolean()), {
+      maxLength: 12,
+    })
+    await fc.assert(
+      fc.asyncProperty(ranges, async (list) => {
+        const { content, writes, sink } = memory(80)
+        const coverage = new Coverage(80)
+        const rewritten = new Uint8Array(80)
+        const onRewrite = ({ offset, length }: ByteRange) =>
+          rewritten.fill(1, offset, offset + length)
+        const expected = Buffer.alloc(80)
+        const stack = meter(sink, { coverage, ...noNews, onRewrite })
+        for (const [i, [offset, length, isAwaited]] of list.entries()) {
+          expected.fill(i + 1, offset, offset + length)
+          const writing = stack.write(extent(offset, length, i + 1))
+          if (isAwaited) await writing
+        }
+        await stack.drain()
+        expect(content).toEqual(expected)
+        expect(coverage.coveredBytes).toBe(expected.filter((byte) => byte > 0).length)
+        for (const [at, count] of writes.entries()) if (count > 1) expect(rewritten[at]).toBe(1)
+      }),
+    )
+  })
+
+  test('remembers the failure of the disk and refuses everything after it', async () => {
+    const broken: ExtentSink = {
+      write: () => Promise.reject(new AgentError('ImageWriteError', 'EIO')),
+    }
+    const stack = meter(broken, { coverage: new Coverage(10), ...noNews })
+    await expect(stack.write(extent(0, 5))).rejects.toMatchObject({ type: 'ImageWriteError' })
+    await expect(stack.write(extent(5, 5))).rejects.toMatchObject({ type: 'ImageWriteError' })
+    expect(stack.failure).toMatchObject({ type: 'ImageWriteError' })
+    await stack.drain()
+  })
+})
+
+describe('hold-back', () => {
+  test('keeps the held ranges off the disk and gives every byte back, for any cut of the image', async () => {
+    const cuts = fc.array(fc.nat(99), { maxLength: 10 })
+    await fc.assert(
+      fc.asyncProperty(cuts, async (at) => {
+        const image = Buffer.from(Array.from({ length: 100 }, (_, i) => i + 1))
+        const ranges = [
+          { offset: 0, length: 20 },
+          { offset: 90, length: 10 },
+        ]
+        const held = createHeldBack(ranges)
+        const { content, sink } = memory(100)
+        const stack = holdBack(sink, held)
+        const edges = [0, ...new Set(at), 100].sort((a, b) => a - b)
+        for (const [i, start] of edges.slice(0, -1).entries()) {
+          const end = edges[i + 1] ?? 100
+          await stack.write({ offset: start, data: image.subarray(start, end), from: 'peers' })
+        }
+        expect(content.subarray(0, 20)).toEqual(Buffer.alloc(20))
+        expect(content.subarray(20, 90)).toEqual(image.subarray(20, 90))
+        expect(content.subarray(90)).toEqual(Buffer.alloc(10))
+        held.overlay(0, content)
+        expect(content).toEqual(image)
+        const middle = Buffer.alloc(30)
+        held.overlay(10, middle)
+        expect(middle.subarray(0, 10)).toEqual(image.subarray(10, 20))
+      }),
+    )
+  })
+
+  test('passes the SHA-1 of an extent on with the whole of it only', () => {
+    const held = createHeldBack([{ offset: 0, length: 20 }])
+    const sha1 = new Uint8Array(20)
+    const take = (offset: number) => held.take({ ...extent(offset, 30), sha1 })
+    expect(take(30).map((part) => part.sha1)).toEqual([sha1])
+    expect(take(10).map((part) => part.sha1)).toEqual([undefined])
+  })
+})
+
+describe('write', () => {
+  test('says which bytes of which disk failed', async () => {
+    const device = {
+      geometry: { path: '/dev/sdx' },
+      write: () => Promise.reject(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })),
+    } as unknown as BlockDevice
+    await expect(writeTo(device).write(extent(4096, 512))).rejects.toMatchObject({
+      type: 'ImageWriteError',
+      details: '/dev/sdx bytes 4096–4607: EIO: i/o error',
+    })
+  })
+})

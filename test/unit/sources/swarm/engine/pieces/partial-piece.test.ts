@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import {
+  BLOCK_BYTES,
+  PartialPiece,
+} from '../../../../../../agent/sources/swarm/engine/pieces/partial-piece.ts'
+import { createBlame } from '../../../../../../agent/sources/swarm/engine/pieces/smart-ban.ts'
+
+const LENGTH = 3 * BLOCK_BYTES + 100
+const partialOf = (piece = 0) =>
+  new PartialPiece<string>(piece, LENGTH, { index: 0, bytes: new Uint8Array(LENGTH) }, 0)
+const fill = (partial: PartialPiece<string>, senders: readonly string[], liar?: string) => {
+  for (const [block, sender] of senders.entries()) {
+    const bytes = new Uint8Array(partial.blockLength(block)).fill(sender === liar ? 0xff : block)
+    partial.receive(block, bytes, sender, 1)
+  }
+  return partial
+}
+
+test('each block is handed out once, and again only after it was lost', () => {
+  const partial = partialOf()
+  const taken = [0, 1, 2, 3].map(() => partial.takeFree())
+  expect(taken).toEqual([0, 1, 2, 3])
+  expect(partial.blockLength(3)).toBe(100)
+  for (const block of taken) partial.noteRequested(block, 0)
+  expect(partial.takeFree()).toBe(-1)
+  partial.noteLost(2)
+  expect(partial.takeFree()).toBe(2)
+  expect(partial.takeFree()).toBe(-1)
+})
+
+test('a block that was received or is asked for twice is no duplicate to be had', () => {
+  const partial = partialOf()
+  for (const block of [0, 1, 2, 3]) partial.noteRequested(block, block * 10)
+  partial.receive(0, new Uint8Array(BLOCK_BYTES), 'a', 5)
+  partial.noteRequested(1, 10)
+  expect(partial.findDuplicate(1000, () => false)).toBe(2)
+  expect(partial.findDuplicate(15, () => false)).toBe(-1)
+  expect(partial.findDuplicate(1000, (block) => block === 2)).toBe(3)
+})
+
+test('a bad piece of one sender convicts it', () => {
+  expect(createBlame<string>().convict(fill(partialOf(), ['a', 'a', 'a', 'a']))).toBe('a')
+})
+
+test('of several senders the liar is known when the right bytes are', () => {
+  const blame = createBlame<string>()
+  expect(blame.convict(fill(partialOf(5), ['a', 'b', 'c', 'a'], 'b'))).toBeUndefined()
+  expect(blame.isContested(5)).toBe(true)
+  expect([...blame.acquit(fill(partialOf(5), ['a', 'a', 'a', 'a']))]).toEqual(['b'])
+  expect(blame.isContested(5)).toBe(false)
+})
+
+test('evidence is bounded', () => {
+  const blame = createBlame<string>()
+  for (let piece = 0; piece < 100; piece++)
+    blame.convict(fill(partialOf(piece), ['a', 'b', 'a', 'b']))
+  const kept = Array.from({ length: 100 }, (_, piece) => blame.isContested(piece)).filter(Boolean)
+  expect(kept.length).toBeLessThanOrEqual(32)
+  expect(blame.isContested(99)).toBe(true)
+})

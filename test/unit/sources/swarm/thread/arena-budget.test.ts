@@ -1,0 +1,50 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  type ArenaShare,
+  createArenaBudget,
+} from '../../../../../agent/sources/swarm/thread/arena-budget.ts'
+
+const MiB = 1024 * 1024
+
+test('whatever comes and goes, all shares together stay within the budget and can work', () => {
+  const torrent = fc.record({
+    pieceLength: fc.integer({ min: 1, max: 1024 }).map((blocks) => blocks * 16 * 1024),
+    pieceCount: fc.integer({ min: 1, max: 65_536 }),
+    leaves: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.array(torrent, { maxLength: 20 }), (torrents) => {
+      const budget = createArenaBudget(48 * MiB)
+      const shares: ArenaShare[] = []
+      for (const { pieceLength, pieceCount, leaves } of torrents) {
+        if (leaves) shares.shift()?.[Symbol.dispose]()
+        try {
+          shares.push(budget.share(pieceLength, pieceCount))
+        } catch (error) {
+          expect(error).toMatchObject({ type: 'SwarmError' })
+          expect(3 * pieceLength).toBeGreaterThan(48 * MiB - budget.takenBytes)
+        }
+        const taken = shares.map(({ shape }) => shape.slotBytes * shape.slotCount)
+        expect(budget.takenBytes).toBe(taken.reduce((sum, bytes) => sum + bytes, 0))
+        expect(budget.takenBytes).toBeLessThanOrEqual(48 * MiB)
+        for (const { shape } of shares) expect(shape.maxInProgress).toBeGreaterThanOrEqual(2)
+      }
+      for (const share of shares) {
+        share[Symbol.dispose]()
+        share[Symbol.dispose]()
+      }
+      expect(budget.takenBytes).toBe(0)
+    }),
+  )
+})
+
+test('a torrent alone takes half, unless its pieces are large', () => {
+  const bytesOf = (pieceLength: number) => {
+    const { shape } = createArenaBudget(48 * MiB).share(pieceLength, 100_000)
+    return shape.slotBytes * shape.slotCount
+  }
+  expect(bytesOf(MiB)).toBe(24 * MiB)
+  expect(bytesOf(4 * MiB)).toBe(24 * MiB)
+  expect(bytesOf(16 * MiB)).toBe(48 * MiB)
+})
