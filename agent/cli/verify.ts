@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { AgentError, toAgentError } from '../core/errors.ts'
 import { formatDuration, parseBytes } from '../core/units.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
+import { createRawLayout } from '../image/formats/raw.ts'
 import { gatherImageFacts } from '../image/plan/image-facts.ts'
 import { openImageServers } from '../image/plan/image-sources.ts'
 import { type GuessedRange, guessOriginalHead } from '../image/proof/original-head.ts'
@@ -117,7 +118,12 @@ async function hashDevice(
   signal: AbortSignal,
 ): Promise<string> {
   meter.begin('read-back', totalBytes)
-  await using readBack = createReadBack(device, algo, (bytes) => meter.add(bytes))
+  await using readBack = createReadBack({
+    device,
+    algo,
+    layout: createRawLayout(totalBytes, { offset: 0, length: device.geometry.sizeBytes }),
+    onProgress: (bytes) => meter.add(bytes),
+  })
   return await readBack.finish(totalBytes, held, signal)
 }
 

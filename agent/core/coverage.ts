@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the account of which image bytes are on the disk, so that a second source fetches only the
-// missing ones. Does not know who wrote them.
-import { type ByteRange, endOf } from './extent.ts'
+// Owns the account of which bytes of the file are on the disk, so that a second source fetches only the
+// missing ones. Does not know who wrote them, nor where on the disk they lie.
+import { endOf, type FileRange } from './extent.ts'
 
-/** A set of byte offsets below `totalBytes`, kept as sorted, disjoint, non-touching ranges. */
+/** A set of file offsets below `totalBytes`, kept as sorted, disjoint, non-touching ranges. */
 export class Coverage {
   readonly totalBytes: number
   #starts: number[] = []
@@ -24,7 +24,7 @@ export class Coverage {
   }
 
   /** Adds a range; bytes that are in already count once. Throws RangeError outside of the image. */
-  add(range: ByteRange): void {
+  add(range: FileRange): void {
     this.#check(range)
     if (range.length === 0) return
     let { offset } = range
@@ -46,38 +46,8 @@ export class Coverage {
     this.#coveredBytes += end - offset - absorbed
   }
 
-  /** Takes bytes out again: a piece that failed its hash. */
-  remove(range: ByteRange): void {
-    this.#check(range)
-    if (range.length === 0) return
-    const { offset } = range
-    const end = endOf(range)
-    const starts: number[] = []
-    const ends: number[] = []
-    let covered = 0
-    for (const [i, start] of this.#starts.entries()) {
-      const stop = this.#ends[i] as number
-      const kept: [number, number][] =
-        stop <= offset || start >= end
-          ? [[start, stop]]
-          : [
-              [start, offset],
-              [end, stop],
-            ]
-      for (const [from, to] of kept) {
-        if (to <= from) continue
-        starts.push(from)
-        ends.push(to)
-        covered += to - from
-      }
-    }
-    this.#starts = starts
-    this.#ends = ends
-    this.#coveredBytes = covered
-  }
-
   /** True if every byte of the range is in. */
-  has(range: ByteRange): boolean {
+  has(range: FileRange): boolean {
     if (range.length === 0) return true
     const i = this.#firstEndingAtOrAfter(range.offset + 1)
     const start = this.#starts[i]
@@ -91,8 +61,8 @@ export class Coverage {
   }
 
   /** The ranges that are not in, ascending. */
-  missing(): ByteRange[] {
-    const ranges: ByteRange[] = []
+  missing(): FileRange[] {
+    const ranges: FileRange[] = []
     let at = 0
     for (const [i, start] of this.#starts.entries()) {
       if (start > at) ranges.push({ offset: at, length: start - at })
@@ -102,7 +72,7 @@ export class Coverage {
     return ranges
   }
 
-  #check(range: ByteRange): void {
+  #check(range: FileRange): void {
     if (range.offset < 0 || range.length < 0 || endOf(range) > this.totalBytes) {
       throw new RangeError(
         `range ${range.offset}+${range.length} lies outside of an image of ${this.totalBytes} bytes`,

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the shapes that sources and disks share: byte ranges, extents, pooled buffers, the sink.
-// disk/ and sources/ meet only here; neither imports the other.
+// Owns the shapes that sources and disks share: byte ranges and extents in their two address spaces, pooled
+// buffers, the sink. disk/ and sources/ meet only here; neither imports the other.
 
-/** `length` bytes from `offset` on; both in bytes. */
+/** `length` bytes from `offset` on; both in bytes. For arithmetic that is the same in every address space. */
 export interface ByteRange {
   readonly offset: number
   readonly length: number
 }
 
+/** There is no such property: it keeps the two address spaces apart while types are checked. */
+declare const space: unique symbol
+
+/** Bytes of the file that is served: what os_hash_value and the torrent are of. */
+export interface FileRange extends ByteRange {
+  readonly [space]?: 'file'
+}
+
+/** Bytes of the target disk, counted from its first sector whatever part of it is written. */
+export interface DiskRange extends ByteRange {
+  readonly [space]?: 'disk'
+}
+
 /** Where the bytes of an extent came from, for the progress figures. */
 export type ByteOrigin = 'origin' | 'peers' | 'file'
 
-/** A run of image bytes at its place in the image, which is its place on the disk. */
-export interface Extent {
+interface Extent {
   readonly offset: number
   readonly data: Uint8Array
   readonly from: ByteOrigin
@@ -20,13 +32,26 @@ export interface Extent {
   readonly sha1?: Uint8Array
 }
 
+/** A run of bytes at its place in the file. */
+export interface FileExtent extends Extent {
+  readonly [space]?: 'file'
+}
+
+/** A run of bytes at its place on the disk. */
+export interface DiskExtent extends Extent {
+  readonly [space]?: 'disk'
+}
+
 /**
  * Takes extents in any order. The promise resolves when the bytes are on the device (or held back)
  * and `data` may be used again: awaiting it is the back-pressure.
  */
-export interface ExtentSink {
-  write(extent: Extent): Promise<void>
+export interface ExtentSink<E extends FileExtent | DiskExtent> {
+  write(extent: E): Promise<void>
 }
+
+export type FileSink = ExtentSink<FileExtent>
+export type DiskSink = ExtentSink<DiskExtent>
 
 /** A page-aligned buffer of a pool; `bytes` keeps its alignment at multiples of the sector size. */
 export interface PooledBuffer {
@@ -43,18 +68,27 @@ export interface BufferPool {
 }
 
 /**
- * Reads image bytes that are already on the disk; rejects for bytes that are not. A reader may fill
- * `target` (of the range's length) and return it, so that its caller can use one buffer over and over:
- * fresh ones are garbage that V8 lets grow by 64 MiB.
+ * Reads bytes of the file from the disk they were written to; rejects for bytes that are not there. A reader
+ * may fill `target` (of the range's length) and return it, so that its caller can use one buffer over and
+ * over: fresh ones are garbage that V8 lets grow by 64 MiB.
  */
-export type ImageReader = (range: ByteRange, target?: Uint8Array) => Promise<Uint8Array>
+export type ImageReader = (range: FileRange, target?: Uint8Array) => Promise<Uint8Array>
 
 /** The first byte after the range. */
 export function endOf(range: ByteRange): number {
   return range.offset + range.length
 }
 
-/** The part both ranges share, or undefined. */
+/** The range that an extent's bytes take. */
+export function rangeOf(extent: FileExtent): FileRange
+export function rangeOf(extent: DiskExtent): DiskRange
+export function rangeOf({ offset, data }: Extent): ByteRange {
+  return { offset, length: data.length }
+}
+
+/** The part both ranges of one address space share, or undefined. */
+export function intersect(a: FileRange, b: FileRange): FileRange | undefined
+export function intersect(a: DiskRange, b: DiskRange): DiskRange | undefined
 export function intersect(a: ByteRange, b: ByteRange): ByteRange | undefined {
   const offset = Math.max(a.offset, b.offset)
   const end = Math.min(endOf(a), endOf(b))

@@ -14,19 +14,23 @@ import { preadFully, pwriteFully, type TransferTarget, transferError } from './t
 
 export type { DeviceGeometry } from './geometry.ts'
 
-/** An open disk. Reads and writes transfer everything or throw BlockDeviceError / ImageWriteError. */
-export interface BlockDevice extends AsyncDisposable {
+/** The bytes of a disk. Reads and writes transfer everything or throw BlockDeviceError / ImageWriteError. */
+export interface DiskBytes {
   readonly geometry: DeviceGeometry
-  /** For a reader in another thread; valid until disposal. Opened with O_DIRECT if `isDirect`. */
-  readonly fd: number
-  /** False where O_DIRECT was refused: reads may then come from the page cache. */
-  readonly isDirect: boolean
   /** Fills `target` from `offset` on. Any alignment; aligned pool buffers go straight to O_DIRECT. */
   read(offset: number, target: Uint8Array): Promise<void>
   /** Writes all of `data` at `offset`. Any alignment; unaligned edges are read, merged and written. */
   write(offset: number, data: Uint8Array): Promise<void>
   /** fsync: everything written is on the medium. */
   sync(): Promise<void>
+}
+
+/** An open disk. */
+export interface BlockDevice extends DiskBytes, AsyncDisposable {
+  /** For a reader in another thread; valid until disposal. Opened with O_DIRECT if `isDirect`. */
+  readonly fd: number
+  /** False where O_DIRECT was refused: reads may then come from the page cache. */
+  readonly isDirect: boolean
 }
 
 export interface OpenOptions {

@@ -5,7 +5,7 @@ import { randomFill } from 'node:crypto'
 import { promisify } from 'node:util'
 import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError, systemErrorCode } from '../core/errors.ts'
-import type { ByteRange } from '../core/extent.ts'
+import type { DiskRange } from '../core/extent.ts'
 import { MiB, SYSFS_SECTOR_BYTES } from '../core/units.ts'
 import type { Exec } from '../system/exec.ts'
 import { createRoot, type Root } from '../system/root.ts'
@@ -116,7 +116,7 @@ async function overwrite(
 
 async function zero(
   device: BlockDevice,
-  ranges: readonly ByteRange[],
+  ranges: readonly DiskRange[],
   signal: AbortSignal,
 ): Promise<void> {
   const zeros = allocateAligned(BLOCK_BYTES)
@@ -128,7 +128,7 @@ async function zero(
 }
 
 /** Reads the ranges back: a disk that drops writes must not pass for erased. */
-async function assertZero(device: BlockDevice, ranges: readonly ByteRange[]): Promise<void> {
+async function assertZero(device: BlockDevice, ranges: readonly DiskRange[]): Promise<void> {
   const [zeros, got] = [new Uint8Array(BLOCK_BYTES), allocateAligned(BLOCK_BYTES)]
   for (const { offset, length } of blocksOf(ranges)) {
     const part = got.subarray(0, length)
@@ -142,7 +142,7 @@ async function assertZero(device: BlockDevice, ranges: readonly ByteRange[]): Pr
   }
 }
 
-function blocksOf(ranges: readonly ByteRange[]): ByteRange[] {
+function blocksOf(ranges: readonly DiskRange[]): DiskRange[] {
   return ranges.flatMap(({ offset, length }) =>
     Array.from({ length: Math.ceil(length / BLOCK_BYTES) }, (_, i) => ({
       offset: offset + i * BLOCK_BYTES,
@@ -152,7 +152,7 @@ function blocksOf(ranges: readonly ByteRange[]): ByteRange[] {
 }
 
 /** Head and tail of a disk or partition; the whole of a small one. */
-function endsOf({ offset, length }: ByteRange): ByteRange[] {
+function endsOf({ offset, length }: DiskRange): DiskRange[] {
   const headBytes = Math.min(HEAD_BYTES, length)
   const tailBytes = Math.min(TAIL_BYTES, length - headBytes)
   return [
@@ -162,7 +162,7 @@ function endsOf({ offset, length }: ByteRange): ByteRange[] {
 }
 
 /** A table on the disk may claim anything: what lies beyond the disk is cut off. */
-function endsOfAll(partitions: readonly ByteRange[], sizeBytes: number): ByteRange[] {
+function endsOfAll(partitions: readonly DiskRange[], sizeBytes: number): DiskRange[] {
   const onDisk = partitions
     .filter(({ offset }) => offset < sizeBytes)
     .map(({ offset, length }) => ({ offset, length: Math.min(length, sizeBytes - offset) }))
@@ -177,7 +177,7 @@ async function listPartitionNodes(path: string): Promise<SysfsBlockDevice[]> {
   return device === undefined ? [] : await listKernelPartitions(root, device)
 }
 
-async function rangesOf(nodes: readonly SysfsBlockDevice[]): Promise<ByteRange[]> {
+async function rangesOf(nodes: readonly SysfsBlockDevice[]): Promise<DiskRange[]> {
   const root = createRoot('/')
   return await Promise.all(
     nodes.map(async (node) => ({
@@ -188,7 +188,7 @@ async function rangesOf(nodes: readonly SysfsBlockDevice[]): Promise<ByteRange[]
 }
 
 /** What the table says: a kernel without partition parsers knows none. A broken table has no say. */
-async function rangesInTable(device: BlockDevice): Promise<ByteRange[]> {
+async function rangesInTable(device: BlockDevice): Promise<DiskRange[]> {
   try {
     const { partitions } = await listPartitions(device)
     return partitions.map(({ range }) => range)

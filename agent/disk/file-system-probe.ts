@@ -4,7 +4,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AgentError, messageOf } from '../core/errors.ts'
-import type { ByteRange } from '../core/extent.ts'
+import type { DiskRange } from '../core/extent.ts'
 import { MiB } from '../core/units.ts'
 import type { Exec } from '../system/exec.ts'
 import { parseProperties } from '../system/udev.ts'
@@ -27,7 +27,7 @@ const HEAD_BYTES = 2 * MiB
 export async function probeFileSystem(
   exec: Exec,
   device: Pick<BlockDevice, 'geometry' | 'read'>,
-  range: ByteRange,
+  range: DiskRange,
 ): Promise<ProbedFileSystem> {
   const head = new Uint8Array(Math.min(HEAD_BYTES, range.length))
   await device.read(range.offset, head)

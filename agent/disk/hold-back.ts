@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the bytes that must not be on the disk before the image is verified, and the original bytes of
 // those ranges afterwards. Memory: the sum of the ranges, about 1 MiB. Does not write to the disk.
-import { type ByteRange, type Extent, endOf, intersect } from '../core/extent.ts'
+import { type DiskExtent, type DiskRange, endOf, intersect } from '../core/extent.ts'
 
 /** One held-back range and its bytes. */
 export interface HeldRange {
@@ -12,15 +12,15 @@ export interface HeldRange {
 export interface HeldBack {
   readonly ranges: readonly HeldRange[]
   /** Keeps what of the extent is to be held back; gives the parts that are not, in order. */
-  take(extent: Extent): Extent[]
+  take(extent: DiskExtent): DiskExtent[]
   /** Overwrites in `target`, which holds image bytes from `offset` on, those that are held back. */
   overlay(offset: number, target: Uint8Array): void
   /** True if the whole range is held back. */
-  holds(range: ByteRange): boolean
+  holds(range: DiskRange): boolean
 }
 
 /** @param ranges disjoint, ascending */
-export function createHeldBack(ranges: readonly ByteRange[]): HeldBack {
+export function createHeldBack(ranges: readonly DiskRange[]): HeldBack {
   const held: HeldRange[] = ranges.map(({ offset, length }) => ({
     offset,
     bytes: new Uint8Array(length),
@@ -28,7 +28,7 @@ export function createHeldBack(ranges: readonly ByteRange[]): HeldBack {
   return {
     ranges: held,
     take: (extent) => {
-      const passing: Extent[] = []
+      const passing: DiskExtent[] = []
       let at = extent.offset
       const pass = (upTo: number) => {
         if (upTo > at) passing.push(cut(extent, { offset: at, length: upTo - at }))
@@ -64,11 +64,11 @@ export function overlay(held: readonly HeldRange[], offset: number, target: Uint
   }
 }
 
-function rangeOf(offset: number, bytes: Uint8Array): ByteRange {
+function rangeOf(offset: number, bytes: Uint8Array): DiskRange {
   return { offset, length: bytes.length }
 }
 
-function cut(extent: Extent, { offset, length }: ByteRange): Extent {
+function cut(extent: DiskExtent, { offset, length }: DiskRange): DiskExtent {
   if (length === extent.data.length) return extent
   const start = offset - extent.offset
   // without its SHA-1, which is of the whole

@@ -3,60 +3,29 @@
 // After any failure nothing on the disk boots, and nothing is left open.
 /// <reference lib="esnext.disposable" />
 
-import type { Config } from '../config/options.ts'
-import type { Random } from '../core/backoff.ts'
 import { throwIfAborted } from '../core/deadline.ts'
 import { isAgentError, toAgentError } from '../core/errors.ts'
-import type { BytesBySource, Progress } from '../core/events.ts'
-import type { JsonObject } from '../core/json.ts'
-import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
+import type { BytesBySource } from '../core/events.ts'
+import { type BlockDevice, type DiskBytes, openBlockDevice } from '../disk/block-device.ts'
 import { writeConfigDrive } from '../disk/configdrive/configdrive.ts'
 import { assertNotInUse } from '../disk/in-use.ts'
 import { diskIdentifier } from '../disk/partition-table/mbr.ts'
 import { assertPartitioned, fixBackupGpt } from '../disk/partition-table/partitioner.ts'
-import type { SourceStats } from '../sources/source.ts'
-import type { ArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
-import type { Exec } from '../system/exec.ts'
-import { createRoot, type Root } from '../system/root.ts'
+import type { ImageSource, SourceStats } from '../sources/source.ts'
+import { createRoot } from '../system/root.ts'
 import { deviceNumberOf, findBlockDevice, readQueueNumber } from '../system/sysfs.ts'
-import type { Logger } from '../telemetry/logger.ts'
 import { operation } from '../telemetry/operation.ts'
-import { createProgressMeter } from '../telemetry/progress-meter.ts'
+import { createProgressMeter, type ProgressMeter } from '../telemetry/progress-meter.ts'
+import { ENCODINGS } from './formats/encodings.ts'
 import { createImageSource } from './plan/image-sources.ts'
-import { prepareImage } from './plan/preparation.ts'
+import { type OpenPlan, openPlan } from './plan/open-plan.ts'
+import { createImageProof } from './proof/image-proof.ts'
 import type { ExpectedHash } from './request/checksum.ts'
-import type { ImageInfo } from './request/image-info.ts'
+import type { DeployImageDeps, DeployImageRequest } from './request/deploy-request.ts'
 import { createStagedDevice } from './target/staged-device.ts'
-import { openTargetDisk } from './target/target-disk.ts'
+import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
+import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { transferImage } from './transfer/transfer-image.ts'
-
-export interface DeployImageRequest {
-  readonly imageInfo: ImageInfo
-  /** As Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
-  readonly configdrive: string | null
-  readonly node?: JsonObject
-  readonly devicePath: string
-  readonly signal: AbortSignal
-  /** At most twice a second, and at each step. */
-  onProgress(progress: Progress): void
-}
-
-export interface PrepareImageDeps {
-  readonly config: Config
-  readonly exec: Exec
-  readonly root: Root
-  readonly log: Logger
-  readonly random: Random
-  /** The rack's name if it is found out later; undefined if it is not. */
-  readonly laterRack?: Promise<string | undefined>
-  /** Milliseconds that only go forward. */
-  readonly now: () => number
-}
-
-export interface DeployImageDeps extends PrepareImageDeps {
-  /** What pieces of all torrents may take together (option swarm_memory). */
-  readonly swarmMemory: ArenaBudget
-}
 
 export interface DeployedImage {
   readonly device: string
@@ -98,8 +67,7 @@ export async function deployImage(
 }
 
 async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promise<DeployedImage> {
-  const { imageInfo, devicePath, signal } = request
-  const { log, exec, root } = deps
+  const { devicePath, signal } = request
   const startedAtMs = deps.now()
   let stats = (): SourceStats => ({ peers: 0, uploadedBytes: 0 })
   using progress = createProgressMeter({
@@ -108,60 +76,125 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
     stats: () => stats(),
   })
   progress.begin('prepare', 0)
-  await assertNotInUse(devicePath, { exec, root })
-  await using prepared = await prepareImage(request, deps)
-  const { plan, facts, servers } = prepared
+  await assertNotInUse(devicePath, deps)
+  await using opened = await openPlan(request, deps)
+  const { plan } = opened
 
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
-  await using target = await openTargetDisk(devicePath, log)
+  await using target = await openTargetDisk(devicePath, deps.log)
   await using serving = new AsyncDisposableStack()
-  let reader: BlockDevice | undefined
-  serving.defer(async () => await reader?.[Symbol.asyncDispose]())
-  const image = await transferImage({
-    plan,
-    device: target.device,
-    createSource: (planned) => createImageSource(planned, imageInfo, facts, servers, deps),
-    permittedFormats: deps.config.permitted_image_formats,
-    progress,
-    onSource: (source) => {
-      stats = () => source.stats()
-    },
-    isTrailing: target.device.isDirect && !(await isRotational(devicePath)),
-    dropCache: () => dropCache(devicePath, deps),
-    maxSeconds: deps.config.image_download_max_duration,
-    signal,
-    log,
+  const image = createImageOnDisk({
+    sizeBytes: plan.sizeBytes,
+    layout: ENCODINGS[plan.format](plan.sizeBytes, plan.target.window),
+    holdBack: plan.holdBack,
   })
-  const source = serving.use(image.source)
-
-  const staged = createStagedDevice(target.device, image.held, image.original.overwritten)
-  await assertPartitioned(staged)
-  await fixBackupGpt(staged)
-  if (prepared.configdrive) {
-    progress.begin('configdrive', prepared.configdrive.length)
-    await addConfigDrive(staged, prepared.configdrive, deps)
-  }
-  throwIfAborted(signal)
-  progress.begin('commit', 0)
-  await staged.commit()
-  const rootUuid = await readRootUuid(staged)
-
-  reader = await openBlockDevice(devicePath, { mode: 'read', log })
-  image.original.useDevice(reader)
-  await image.original.settle()
+  const reader = serving.use(createReaderSlot())
+  const source = serving.use(
+    await writeAndProve({ opened, target, image, progress, signal, deps }, (working) => {
+      stats = () => working.stats()
+    }),
+  )
+  const rootUuid = await makeBootable({ opened, target, image, progress, signal, deps })
+  await reader.open(devicePath, image, deps)
   await target.release()
   await rereadPartitions(devicePath, deps)
   target.keep()
   progress.begin('done', plan.sizeBytes, { doneBytes: plan.sizeBytes })
   return {
     device: devicePath,
-    imageId: imageInfo.id,
+    imageId: plan.imageId,
     rootUuid,
     hash: plan.hash,
     seconds: (deps.now() - startedAtMs) / 1000,
     bytes: progress.snapshot().bytes,
     ...(source.name === 'swarm' ? { seeding: serving.move() } : {}),
   }
+}
+
+/** What the stages of one deploy share. */
+interface Stage {
+  readonly opened: OpenPlan
+  readonly target: TargetDisk
+  readonly image: ImageOnDisk
+  readonly progress: ProgressMeter
+  readonly signal: AbortSignal
+  readonly deps: DeployImageDeps
+}
+
+/** Resolves when the whole file was read back from the disk and is the expected one, to the source of it. */
+async function writeAndProve(
+  { opened, target, image, progress, signal, deps }: Stage,
+  onSource: (source: ImageSource) => void,
+): Promise<ImageSource> {
+  const { plan, servers } = opened
+  const { device } = target
+  const { path } = device.geometry
+  image.useDevice(device)
+  await using proof = createImageProof({
+    image,
+    device,
+    hash: plan.hash,
+    isTrailing: device.isDirect && !(await isRotational(path)),
+    progress,
+  })
+  const source = await transferImage({
+    plan,
+    image,
+    device,
+    watch: proof,
+    createSource: (planned) => createImageSource(planned, servers, deps),
+    permittedFormats: deps.config.permitted_image_formats,
+    progress,
+    onSource,
+    maxSeconds: deps.config.image_download_max_duration,
+    signal,
+    log: deps.log,
+  })
+  try {
+    await device.sync()
+    if (!device.isDirect) await dropCache(path, deps)
+    await proof.verify(nameOf(source), signal)
+    return source
+  } catch (error) {
+    await source[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** Partition table, config drive, boot sectors; the first sector last. Resolves to the root UUID. */
+async function makeBootable(stage: Stage): Promise<string> {
+  const { opened, target, image, progress, signal, deps } = stage
+  const { configdrive } = opened
+  const staged = createStagedDevice(target.device, image.held, image.overwritten)
+  await assertPartitioned(staged)
+  await fixBackupGpt(staged)
+  if (configdrive) {
+    progress.begin('configdrive', configdrive.length)
+    const { exec, log, config } = deps
+    const rebuild = config.config_drive_rebuild
+    await writeConfigDrive({ device: staged, image: configdrive, exec, rebuild, log })
+  }
+  throwIfAborted(signal)
+  progress.begin('commit', 0)
+  await staged.commit()
+  return await readRootUuid(staged)
+}
+
+/** The disk as peers are served from it, once its writer lets go. */
+function createReaderSlot() {
+  let device: BlockDevice | undefined
+  return {
+    open: async (path: string, image: ImageOnDisk, { log }: DeployImageDeps) => {
+      device = await openBlockDevice(path, { mode: 'read', log })
+      image.useDevice(device)
+      await image.settle()
+    },
+    [Symbol.asyncDispose]: async () => await device?.[Symbol.asyncDispose](),
+  }
+}
+
+function nameOf(source: ImageSource): string {
+  return source.name === 'swarm' ? `swarm (${source.stats().peers} peers)` : source.name
 }
 
 /** Heads that go to and fro between writing and reading cost more than a second pass (sysfs-block). */
@@ -172,12 +205,7 @@ async function isRotational(path: string): Promise<boolean> {
   return device !== undefined && (await readQueueNumber(root, device, 'rotational')) === 1
 }
 
-async function addConfigDrive(device: BlockDevice, image: Uint8Array, deps: DeployImageDeps) {
-  const { exec, log, config } = deps
-  await writeConfigDrive({ device, image, exec, rebuild: config.config_drive_rebuild, log })
-}
-
-async function readRootUuid(disk: BlockDevice): Promise<string> {
+async function readRootUuid(disk: DiskBytes): Promise<string> {
   const sector = new Uint8Array(disk.geometry.logicalSectorBytes)
   await disk.read(0, sector)
   return diskIdentifier(sector)

@@ -5,7 +5,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
-import { type ByteRange, endOf } from '../core/extent.ts'
+import { endOf, type FileRange } from '../core/extent.ts'
 import { roundDown } from '../core/units.ts'
 import type { DeliverRequest, ImageSource } from './source.ts'
 
@@ -52,7 +52,7 @@ async function deliver(pathOrUrl: string, request: DeliverRequest): Promise<void
   }
   const writes = new Set<Promise<void>>()
   let failure: { error: unknown } | undefined
-  const write = (part: ByteRange, bytes: Uint8Array, release: () => void) => {
+  const write = (part: FileRange, bytes: Uint8Array, release: () => void) => {
     const done = request.sink
       .write({ offset: part.offset, data: bytes, from: 'file' })
       .catch((error) => {
@@ -86,7 +86,7 @@ async function deliver(pathOrUrl: string, request: DeliverRequest): Promise<void
 }
 
 /** The missing ranges, cut at multiples of the buffer size. */
-function* parts(missing: readonly ByteRange[], bufferBytes: number): Generator<ByteRange> {
+function* parts(missing: readonly FileRange[], bufferBytes: number): Generator<FileRange> {
   for (const range of missing) {
     for (let at = range.offset; at < endOf(range); ) {
       const end = Math.min(roundDown(at, bufferBytes) + bufferBytes, endOf(range))
@@ -107,7 +107,7 @@ async function openImage(path: string): Promise<FileHandle> {
 async function readAll(
   file: FileHandle,
   path: string,
-  part: ByteRange,
+  part: FileRange,
   target: Uint8Array,
 ): Promise<void> {
   for (let done = 0; done < part.length; ) {

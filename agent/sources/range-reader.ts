@@ -2,7 +2,7 @@
 // Owns the interface of a web seed: any range of the image, read straight into memory the caller owns.
 // Does not know HTTP.
 import { AgentError } from '../core/errors.ts'
-import type { ByteRange } from '../core/extent.ts'
+import type { FileRange } from '../core/extent.ts'
 
 export interface RangeReaderStats {
   readonly requests: number
@@ -19,9 +19,9 @@ export interface RangeReader {
    * @throws AgentError ImageDownloadError: `transient` may be asked again later; RangeUnsupportedError
    *   when every url that is left ignores Range
    */
-  readRange(range: ByteRange, target: Uint8Array, signal: AbortSignal): Promise<void>
+  readRange(range: FileRange, target: Uint8Array, signal: AbortSignal): Promise<void>
   /** The bytes of this range failed their hash: a strike against the url they came from. */
-  reportCorrupt(range: ByteRange): void
+  reportCorrupt(range: FileRange): void
   stats(): RangeReaderStats
 }
 

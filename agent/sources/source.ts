@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the interface of a place where image bytes come from. A source knows nothing of disks.
 import type { Coverage } from '../core/coverage.ts'
-import type { BufferPool, ExtentSink, ImageReader } from '../core/extent.ts'
+import type { BufferPool, FileSink, ImageReader } from '../core/extent.ts'
 
 export interface DeliverRequest {
   /** Length of the image, bytes; what the plan expects. A source that sees another length throws. */
   readonly totalBytes: number
   /** What is on the disk already; the sink adds to it, the source only reads it. */
   readonly coverage: Coverage
-  readonly sink: ExtentSink
+  readonly sink: FileSink
   readonly pool: BufferPool
   /** Reads covered bytes back, for seeding and for checking pieces another source brought. */
   readonly readImage: ImageReader

@@ -3,7 +3,7 @@
 // that can be read.
 import { createHash, getRandomValues } from 'node:crypto'
 import { Coverage } from '../../agent/core/coverage.ts'
-import type { BufferPool, ByteRange, Extent } from '../../agent/core/extent.ts'
+import type { BufferPool, FileExtent, FileRange } from '../../agent/core/extent.ts'
 import { createAlignedPool } from '../../agent/disk/aligned-pool.ts'
 import type { HttpClient, HttpClientSettings } from '../../agent/http/client.ts'
 import type { HttpImageOptions } from '../../agent/sources/http/image-options.ts'
@@ -27,7 +27,7 @@ export interface MemoryDisk {
   readonly bytes: Uint8Array
   readonly coverage: Coverage
   /** Extents as they came, without their data. */
-  readonly writes: readonly ByteRange[]
+  readonly writes: readonly FileRange[]
   /** The most writes that were in flight at a time. */
   readonly peakWrites: number
   /** A request to fill this disk. */
@@ -37,16 +37,16 @@ export interface MemoryDisk {
 export interface MemoryDiskOptions {
   readonly pool?: BufferPool
   /** Runs before each write: wait or throw here. */
-  readonly onWrite?: (extent: Extent) => Promise<void>
+  readonly onWrite?: (extent: FileExtent) => Promise<void>
   /** What is on the disk already, taken from here. */
-  readonly held?: { readonly image: Uint8Array; readonly ranges: readonly ByteRange[] }
+  readonly held?: { readonly image: Uint8Array; readonly ranges: readonly FileRange[] }
 }
 
 /** Stands for the disk: the sink of a delivery. */
 export function createMemoryDisk(totalBytes: number, options: MemoryDiskOptions = {}): MemoryDisk {
   const bytes = new Uint8Array(totalBytes)
   const coverage = new Coverage(totalBytes)
-  const writes: ByteRange[] = []
+  const writes: FileRange[] = []
   const count = { now: 0, peak: 0 }
   for (const range of options.held?.ranges ?? []) {
     const end = range.offset + range.length

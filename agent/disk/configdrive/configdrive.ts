@@ -8,7 +8,7 @@ import { endOf } from '../../core/extent.ts'
 import { formatBytes, MiB } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { BlockDevice } from '../block-device.ts'
+import type { DiskBytes } from '../block-device.ts'
 import { probeFileSystem } from '../file-system-probe.ts'
 import {
   addPartition,
@@ -109,7 +109,7 @@ function tooLarge(size: string): AgentError {
 
 export interface WriteConfigDriveRequest {
   /** Open for writing, with the image on it. */
-  readonly device: BlockDevice
+  readonly device: DiskBytes
   /** What {@link decodeConfigDrive} returned. */
   readonly image: Uint8Array
   readonly exec: Exec
@@ -182,10 +182,7 @@ async function writeContent(
   return vfat.sizeBytes
 }
 
-async function findConfigPartition(
-  device: BlockDevice,
-  exec: Exec,
-): Promise<Partition | undefined> {
+async function findConfigPartition(device: DiskBytes, exec: Exec): Promise<Partition | undefined> {
   const found: Partition[] = []
   for (const partition of (await listPartitions(device)).partitions) {
     if (endOf(partition.range) > device.geometry.sizeBytes) continue
@@ -201,7 +198,7 @@ async function findConfigPartition(
 }
 
 async function writeAndCompare(
-  device: BlockDevice,
+  device: DiskBytes,
   partition: Partition,
   content: ReadableBytes,
 ): Promise<void> {

@@ -3,7 +3,7 @@
 // bytes out; disk/partitioner.ts moves them to and from the disk.
 import { crc32 } from 'node:zlib'
 import { AgentError } from '../../core/errors.ts'
-import type { ByteRange } from '../../core/extent.ts'
+import type { DiskRange } from '../../core/extent.ts'
 import { formatGuid, parseGuid } from './guid.ts'
 
 /** EFI System Partition (UEFI 2.10 table 5.7). */
@@ -111,7 +111,7 @@ function checkHeader(header: GptHeader, lba: number): void {
 }
 
 /** Where the entries of this header lie on the disk, whole sectors. */
-export function entriesRange(header: GptHeader, sectorBytes: number): ByteRange {
+export function entriesRange(header: GptHeader, sectorBytes: number): DiskRange {
   return {
     offset: header.entriesLba * sectorBytes,
     length: entriesSectors(header, sectorBytes) * sectorBytes,

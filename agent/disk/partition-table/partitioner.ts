@@ -3,9 +3,9 @@
 // byte offsets of the open device: no partition nodes, no waits for udev, no mounts.
 import { randomUUID } from 'node:crypto'
 import { AgentError, messageOf } from '../../core/errors.ts'
-import { type ByteRange, endOf } from '../../core/extent.ts'
+import { type DiskRange, endOf } from '../../core/extent.ts'
 import { formatBytes, MiB, roundDown, roundUp } from '../../core/units.ts'
-import type { BlockDevice } from '../block-device.ts'
+import type { DiskBytes } from '../block-device.ts'
 import type { DeviceGeometry } from '../geometry.ts'
 import {
   addGptPartition,
@@ -27,7 +27,7 @@ export interface Partition {
   /** 1-based, as in /dev/sda1. */
   readonly number: number
   /** Bytes of the whole disk. */
-  readonly range: ByteRange
+  readonly range: DiskRange
   /** Type GUID in lower case, or `0x83` and the like on MBR disks. */
   readonly type: string
   readonly isEsp: boolean
@@ -52,7 +52,7 @@ const MBR_LIMIT_BYTES = (2_097_152 - 1) * MiB
  * written, and to be held back until the image is verified: UEFI firmware restores the primary GPT
  * from a backup in the last sectors, so an image as large as the disk could boot from its tail alone.
  */
-export function bootRanges(geometry: DeviceGeometry): ByteRange[] {
+export function bootRanges(geometry: DeviceGeometry): DiskRange[] {
   const headEnd = Math.min(MiB, geometry.sizeBytes)
   const tailStart = Math.max(headEnd, geometry.sizeBytes - MiB)
   return [
@@ -65,7 +65,7 @@ export function bootRanges(geometry: DeviceGeometry): ByteRange[] {
  * Zeroes the {@link bootRanges} and waits for the medium: from then on nothing on the disk can boot
  * (contract 5.3.9; both GPTs, MBR and RAID superblocks lie there). Throws ImageWriteError.
  */
-export async function eraseMetadata(device: BlockDevice): Promise<void> {
+export async function eraseMetadata(device: DiskBytes): Promise<void> {
   for (const { offset, length } of bootRanges(device.geometry)) {
     await device.write(offset, new Uint8Array(length))
   }
@@ -73,7 +73,7 @@ export async function eraseMetadata(device: BlockDevice): Promise<void> {
 }
 
 /** The partitions on the disk. Throws BlockDeviceError for a GPT that does not hold together. */
-export async function listPartitions(device: BlockDevice): Promise<PartitionTable> {
+export async function listPartitions(device: DiskBytes): Promise<PartitionTable> {
   const gpt = await readGpt(device)
   if (gpt !== undefined) return { label: 'gpt', partitions: gpt.partitions.map(gptPartition(gpt)) }
   const mbr = parseMbr(await readSector(device, 0))
@@ -97,7 +97,7 @@ export async function listPartitions(device: BlockDevice): Promise<PartitionTabl
  * Checks that the written image has left at least one partition (contract 5.2 step 5).
  * Throws DeploymentError that says what is there instead.
  */
-export async function assertPartitioned(device: BlockDevice): Promise<PartitionTable> {
+export async function assertPartitioned(device: DiskBytes): Promise<PartitionTable> {
   const { path, logicalSectorBytes } = device.geometry
   const otherBytes = logicalSectorBytes === 512 ? 4096 : 512
   let table: PartitionTable
@@ -129,7 +129,7 @@ export async function assertPartitioned(device: BlockDevice): Promise<PartitionT
  * @returns whether the disk has a GPT and whether it was changed
  * Throws BlockDeviceError if the table is broken or a partition does not fit the disk.
  */
-export async function fixBackupGpt(device: BlockDevice): Promise<'no-gpt' | 'in-place' | 'moved'> {
+export async function fixBackupGpt(device: DiskBytes): Promise<'no-gpt' | 'in-place' | 'moved'> {
   const gpt = await readGpt(device)
   if (gpt === undefined) return 'no-gpt'
   const totalSectors = sectorCount(device)
@@ -144,7 +144,7 @@ export async function fixBackupGpt(device: BlockDevice): Promise<'no-gpt' | 'in-
  * Throws DeploymentError if there is no table, no free entry or no room.
  */
 export async function addPartition(
-  device: BlockDevice,
+  device: DiskBytes,
   request: { readonly sizeBytes: number; readonly name: string },
 ): Promise<Partition> {
   const gpt = await readGpt(device)
@@ -173,7 +173,7 @@ export async function addPartition(
   return gptPartition(changed)(added)
 }
 
-async function addToMbr(device: BlockDevice, sizeBytes: number): Promise<Partition> {
+async function addToMbr(device: DiskBytes, sizeBytes: number): Promise<Partition> {
   const { path, logicalSectorBytes, sizeBytes: diskBytes } = device.geometry
   const { label, partitions } = await listPartitions(device)
   if (label === null) {
@@ -199,11 +199,11 @@ async function addToMbr(device: BlockDevice, sizeBytes: number): Promise<Partiti
 
 /** The end of the last free stretch of `usable` that can hold `sizeBytes` from an aligned start on. */
 function lastGap(
-  usable: ByteRange,
-  taken: readonly ByteRange[],
+  usable: DiskRange,
+  taken: readonly DiskRange[],
   sizeBytes: number,
   path: string,
-): ByteRange {
+): DiskRange {
   let end = endOf(usable)
   for (const range of [...taken].sort((a, b) => endOf(b) - endOf(a))) {
     const gap = alignedTail(Math.max(endOf(range), usable.offset), end, sizeBytes)
@@ -219,13 +219,13 @@ function lastGap(
   )
 }
 
-function alignedTail(from: number, end: number, sizeBytes: number): ByteRange | undefined {
+function alignedTail(from: number, end: number, sizeBytes: number): DiskRange | undefined {
   const offset = roundDown(end - sizeBytes, ALIGNMENT_BYTES)
   return offset >= roundUp(from, ALIGNMENT_BYTES) ? { offset, length: end - offset } : undefined
 }
 
 /** The primary GPT; undefined if there is none. Throws BlockDeviceError if it is broken. */
-async function readGpt(device: BlockDevice): Promise<Gpt | undefined> {
+async function readGpt(device: DiskBytes): Promise<Gpt | undefined> {
   const { logicalSectorBytes, sizeBytes } = device.geometry
   if (sizeBytes < 3 * logicalSectorBytes) return undefined
   const sector = await readSector(device, 1)
@@ -237,7 +237,7 @@ async function readGpt(device: BlockDevice): Promise<Gpt | undefined> {
   return parseGptEntries(header, entries, logicalSectorBytes)
 }
 
-async function writeGpt(device: BlockDevice, gpt: Gpt): Promise<void> {
+async function writeGpt(device: DiskBytes, gpt: Gpt): Promise<void> {
   const write = async (parts: readonly GptBytes[]) => {
     for (const { offset, bytes } of parts) await device.write(offset, bytes)
     await device.sync()
@@ -250,7 +250,7 @@ async function writeGpt(device: BlockDevice, gpt: Gpt): Promise<void> {
   if (Buffer.compare(mbr, fitted) !== 0) await write([{ offset: 0, bytes: fitted }])
 }
 
-async function readSector(device: BlockDevice, lba: number): Promise<Uint8Array> {
+async function readSector(device: DiskBytes, lba: number): Promise<Uint8Array> {
   const { logicalSectorBytes } = device.geometry
   const sector = new Uint8Array(logicalSectorBytes)
   await device.read(lba * logicalSectorBytes, sector)
@@ -261,7 +261,7 @@ function mbrType(type: number): string {
   return `0x${type.toString(16)}`
 }
 
-function sectorCount(device: BlockDevice): number {
+function sectorCount(device: DiskBytes): number {
   return Math.floor(device.geometry.sizeBytes / device.geometry.logicalSectorBytes)
 }
 

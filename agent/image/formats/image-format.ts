@@ -3,12 +3,13 @@
 // anything an image's header points to.
 import { AgentError } from '../../core/errors.ts'
 import { KiB } from '../../core/units.ts'
+import { ENCODINGS, type WritableFormat } from './encodings.ts'
 
 /** Enough for every signature below; ISO 9660 has its own at 32 KiB. */
 export const SNIFFED_BYTES = 64 * KiB
 
 /** `raw` also stands for "nothing known": bytes that go to the disk as they are. */
-export type ImageFormat = 'raw' | 'gpt' | 'iso' | 'compressed' | ContainerFormat
+export type ImageFormat = WritableFormat | 'compressed' | ContainerFormat
 export type ContainerFormat = 'qcow2' | 'qed' | 'vmdk' | 'vhd' | 'vhdx' | 'vdi' | 'luks'
 
 interface Signature {
@@ -47,15 +48,15 @@ export function detectFormat(firstBytes: Uint8Array): ImageFormat {
 }
 
 /**
- * Refuses what cannot be written byte by byte. `gpt` counts as raw: with 21.4 a bootable raw disk
- * arrives with disk_format null (contract 5.3.6 [!]).
+ * The format, if there is an encoding for it and the operator permits it. `gpt` counts as raw: with 21.4 a
+ * bootable raw disk arrives with disk_format null (contract 5.3.6 [!]).
  * @param permitted config `permitted_image_formats`
  * Throws InvalidImage.
  */
-export function requireRawFormat(format: ImageFormat, permitted: readonly string[]): void {
-  const names = format === 'gpt' || format === 'raw' ? ['raw', 'gpt'] : [format]
-  if (format !== 'gpt' && format !== 'raw' && format !== 'iso') throw laterFormat(format)
-  if (names.some((name) => permitted.includes(name))) return
+export function requireWritable(format: ImageFormat, permitted: readonly string[]): WritableFormat {
+  if (!isWritable(format)) throw laterFormat(format)
+  const names = format === 'iso' ? ['iso'] : ['raw', 'gpt']
+  if (names.some((name) => permitted.includes(name))) return format
   throw new AgentError(
     'InvalidImage',
     `the image is ${format}, permitted_image_formats has only ${permitted.join(', ')}`,
@@ -69,6 +70,10 @@ export function laterFormat(format: string): AgentError {
     `the image is ${format}; so far only raw whole-disk images are written. Convert it ` +
       '(qemu-img convert -O raw, or decompress it), or let Ironic do so (force_raw_images)',
   )
+}
+
+function isWritable(format: string): format is WritableFormat {
+  return Object.hasOwn(ENCODINGS, format)
 }
 
 function holds(bytes: Uint8Array, offset: number, text: string): boolean {

@@ -13,7 +13,7 @@ import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import { askForSize } from './image-size.ts'
-import { type ImageFacts, isUnnamed } from './plan.ts'
+import { type ImageAnswers, isUnnamed } from './plan.ts'
 import { fetchMetainfo } from './torrent-file.ts'
 
 /** Checksum files list a release's images: kilobytes. */
@@ -39,7 +39,7 @@ export async function gatherImageFacts(
   http: HttpImageOptions,
   config: FactsConfig,
   signal: AbortSignal,
-): Promise<ImageFacts> {
+): Promise<ImageAnswers> {
   const warnings: string[] = []
   const inquiry: Inquiry = { imageInfo, http, config, signal, warnings }
   const hash = await expectedHash(inquiry)

@@ -8,6 +8,7 @@ import { pathOf } from '../../sources/file.ts'
 import { judgeHead } from '../../sources/http/answer.ts'
 import { type HttpImageOptions, imageHeaders } from '../../sources/http/image-options.ts'
 import { type ImageProbe, probeImage } from '../../sources/http/probe.ts'
+import type { ImageAnswers } from './plan.ts'
 
 /** With a torrent at hand the origin is not worth waiting for: it told the size, and peers may have it. */
 const QUICK_RETRIES = 1
@@ -28,11 +29,24 @@ export async function askForSize(
 }
 
 /**
+ * Length of the file, bytes: as its server says, else its torrent, else counted up to `limitBytes`.
+ * Throws ImageDownloadError with the reason of each url if it is not to be had.
+ */
+export async function sizeOfImage(
+  { serverBytes, metainfo }: Pick<ImageAnswers, 'serverBytes' | 'metainfo'>,
+  http: HttpImageOptions,
+  limitBytes: number,
+  signal: AbortSignal,
+): Promise<number> {
+  return serverBytes ?? metainfo?.lengthBytes ?? (await countBytes(http, limitBytes, signal))
+}
+
+/**
  * The number of bytes of an image whose server names no length, by fetching and dropping them: a too
  * large image is refused before the disk is touched, and every source knows its end. Stops beyond
  * `limitBytes`. Throws ImageDownloadError with the reason of each url.
  */
-export async function countBytes(
+async function countBytes(
   http: HttpImageOptions,
   limitBytes: number,
   signal: AbortSignal,

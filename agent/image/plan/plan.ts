@@ -1,60 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the decision of what will be done to which disk, before anything is done. Pure: everything it
-// needs to know is handed in (image-facts.ts gathers it). Does not open, fetch or write.
+// needs to know is handed in (image-facts.ts gathers it). Does not open, fetch or write, nor print.
 import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
-import { type ByteRange, endOf, intersect } from '../../core/extent.ts'
-import { redactUrl } from '../../core/redact.ts'
-import { formatBytes } from '../../core/units.ts'
+import { type DiskRange, intersect } from '../../core/extent.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
-import {
-  detectFormat,
-  type ImageFormat,
-  laterFormat,
-  requireRawFormat,
-} from '../formats/image-format.ts'
+import type { TrackerList } from '../../sources/swarm/torrent/trackers.ts'
+import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
+import { detectFormat, laterFormat, requireWritable } from '../formats/image-format.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 
-/** What is known of an image before it is fetched. */
-export interface ImageFacts {
+/** What servers say of an image. */
+export interface ImageAnswers {
   readonly hash: ExpectedHash
   /** From the server's answer to a probe; null when it did not say or could not be asked. */
   readonly serverBytes: number | null
   /** Null without a torrent, or with one that was refused. */
   readonly metainfo: Metainfo | null
-  /** Of the image; null where they were not needed or not to be had. */
+  /** Of the file; null where they were not needed or not to be had. */
   readonly firstBytes: Uint8Array | null
   /** What went wrong on the way and is going on without. */
   readonly warnings: readonly string[]
 }
 
-/** One source, with the words for a person. */
-export interface PlannedSource {
-  readonly name: 'swarm' | 'http' | 'file'
-  readonly detail: string
+/** What is known of an image before it is fetched. */
+export interface ImageFacts extends ImageAnswers {
+  /** Length of the file, bytes. */
+  readonly sizeBytes: number
 }
 
+/** One source with what it needs to know of the image. */
+export type PlannedSource =
+  | {
+      readonly name: 'swarm'
+      readonly metainfo: Metainfo
+      /** Those of image_info and configuration; the metainfo has its own. */
+      readonly trackers: TrackerList
+      /** The origin; what peers do not have is fetched there. */
+      readonly urls: readonly string[]
+    }
+  | { readonly name: 'http'; readonly urls: readonly string[] }
+  | { readonly name: 'file'; readonly url: string }
+
+/** Where the image goes: a window of a disk. */
+export interface PlannedTarget {
+  readonly disk: DeviceGeometry
+  readonly window: DiskRange
+}
+
+/** Plain data. May hold credentials in urls: describe.ts makes what is shown of it. */
 export interface Plan {
   readonly imageId: string
-  readonly target: DeviceGeometry
-  /** Null: no one could say; the stream's end will. */
-  readonly sizeBytes: number | null
-  /** No byte at or behind this offset is accepted. */
-  readonly limitBytes: number
-  readonly format: ImageFormat
+  readonly target: PlannedTarget
+  /** Length of the file; no byte at or behind it is accepted. */
+  readonly sizeBytes: number
+  readonly format: WritableFormat
   /** The first bytes are to be looked at as soon as they are there: nobody has said what they are. */
   readonly isFormatOpen: boolean
   readonly hash: ExpectedHash
   /** In the order they are tried. */
   readonly sources: readonly PlannedSource[]
   /** Kept in RAM until the read-back agrees: the image's part of the first and the last MiB. */
-  readonly holdBack: readonly ByteRange[]
+  readonly holdBack: readonly DiskRange[]
   readonly hasConfigdrive: boolean
-  readonly steps: readonly string[]
   readonly warnings: readonly string[]
+}
+
+export interface PlanOptions {
+  readonly config: Pick<Config, 'swarm_mode' | 'swarm_trackers' | 'permitted_image_formats'>
+  readonly hasConfigdrive: boolean
 }
 
 /**
@@ -64,70 +81,56 @@ export interface Plan {
 export function planImage(
   imageInfo: ImageInfo,
   facts: ImageFacts,
-  target: DeviceGeometry,
-  options: {
-    readonly config: Pick<Config, 'swarm_mode' | 'permitted_image_formats'>
-    readonly hasConfigdrive: boolean
-  },
+  disk: DeviceGeometry,
+  { config, hasConfigdrive }: PlanOptions,
 ): Plan {
-  const format = formatOf(imageInfo, facts, options.config.permitted_image_formats)
-  const swarm = usableMetainfo(facts, options.config.swarm_mode)
-  const sizeBytes = facts.serverBytes ?? swarm.metainfo?.lengthBytes ?? null
-  requireRoom(imageInfo.id, sizeBytes, target)
-  const limitBytes = sizeBytes ?? target.sizeBytes
-  const plan = {
+  const { sizeBytes } = facts
+  const format = formatOf(imageInfo, facts.firstBytes, config.permitted_image_formats)
+  const swarm = usableMetainfo(facts, config.swarm_mode)
+  requireRoom(imageInfo.id, sizeBytes, disk)
+  const window = { offset: 0, length: disk.sizeBytes }
+  return {
     imageId: imageInfo.id,
-    target,
+    target: { disk, window },
     sizeBytes,
-    limitBytes,
     format,
     isFormatOpen: isUnnamed(imageInfo.diskFormat) && !facts.firstBytes,
     hash: facts.hash,
-    sources: sourcesOf(imageInfo, swarm.metainfo, options.config.swarm_mode),
-    holdBack: holdBackRanges(limitBytes, target),
-    hasConfigdrive: options.hasConfigdrive,
+    sources: sourcesOf(imageInfo, swarm.metainfo, config),
+    holdBack: holdBackRanges(ENCODINGS[format](sizeBytes, window).area, disk),
+    hasConfigdrive,
     warnings: [...facts.warnings, ...swarm.warnings],
   }
-  return { ...plan, steps: stepsOf(plan) }
 }
 
-/** The plan as lines for a person. */
-export function describePlan(plan: Plan): string[] {
-  const { target } = plan
-  const size = plan.sizeBytes === null ? 'unknown' : exactly(plan.sizeBytes)
-  return [
-    `image     ${plan.imageId}, ${plan.format}, ${size}`,
-    `target    ${target.path}, ${exactly(target.sizeBytes)}, sectors of ${target.logicalSectorBytes}`,
-    `hash      ${plan.hash.algo} ${plan.hash.value}`,
-    ...plan.sources.map((source, i) => `source ${i + 1}  ${source.name}: ${source.detail}`),
-    ...plan.holdBack.map((range) => `held      bytes ${range.offset}–${endOf(range) - 1}`),
-    ...plan.steps.map((step, i) => `step ${i + 1}    ${step}`),
-    ...plan.warnings.map((warning) => `warning   ${warning}`),
-  ]
+/** What of the area that an image takes falls where boot code and partition tables lie. */
+export function holdBackRanges(area: DiskRange, disk: DeviceGeometry): DiskRange[] {
+  return bootRanges(disk).flatMap((range) => intersect(range, area) ?? [])
 }
 
-/** The part of an image of `limitBytes` that falls where boot code and partition tables lie. */
-export function holdBackRanges(limitBytes: number, target: DeviceGeometry): ByteRange[] {
-  const image = { offset: 0, length: limitBytes }
-  return bootRanges(target).flatMap((range) => intersect(range, image) ?? [])
-}
-
-function formatOf(info: ImageInfo, facts: ImageFacts, permitted: readonly string[]): ImageFormat {
-  if (info.imageType === 'partition') {
+/** Refuses what is known not to be written before any server is asked. Throws InvalidImage. */
+export function requireWholeDisk({ imageType, diskFormat }: ImageInfo): void {
+  if (imageType === 'partition') {
     throw new AgentError(
       'InvalidImage',
       'image_type is partition; so far only whole-disk images are written. Remove kernel_id and ' +
         'ramdisk_id (instance_info.kernel, .ramdisk) or use a whole-disk image',
     )
   }
+  if (diskFormat === 'raw' || diskFormat === 'gpt' || isUnnamed(diskFormat)) return
+  throw laterFormat(diskFormat)
+}
+
+function formatOf(
+  info: ImageInfo,
+  firstBytes: Uint8Array | null,
+  permitted: readonly string[],
+): WritableFormat {
+  requireWholeDisk(info)
   const { diskFormat } = info
   // contract 5.3.6: raw and gpt are taken at their word
   if (diskFormat === 'raw' || diskFormat === 'gpt') return diskFormat
-  if (!isUnnamed(diskFormat)) throw laterFormat(diskFormat)
-  if (!facts.firstBytes) return 'raw'
-  const format = detectFormat(facts.firstBytes)
-  requireRawFormat(format, permitted)
-  return format
+  return firstBytes ? requireWritable(detectFormat(firstBytes), permitted) : 'raw'
 }
 
 /** Ironic sends null when the user gave no format; master also knows the word (contract 5.3.6). */
@@ -153,27 +156,27 @@ function usableMetainfo(
   return { metainfo: null, warnings: [`${why}: going on by HTTP`] }
 }
 
-function requireRoom(imageId: string, sizeBytes: number | null, target: DeviceGeometry): void {
+function requireRoom(imageId: string, sizeBytes: number, disk: DeviceGeometry): void {
   if (sizeBytes === 0) throw new AgentError('InvalidImage', `image ${imageId} is empty`)
-  if (sizeBytes === null || sizeBytes <= target.sizeBytes) return
+  if (sizeBytes <= disk.sizeBytes) return
   throw new AgentError(
     'InvalidImage',
-    `image ${imageId} has ${sizeBytes} bytes, ${target.path} only ${target.sizeBytes}; choose a ` +
+    `image ${imageId} has ${sizeBytes} bytes, ${disk.path} only ${disk.sizeBytes}; choose a ` +
       'larger disk with root device hints, or a smaller image',
   )
 }
 
 function sourcesOf(
-  info: ImageInfo,
+  { urls, torrent }: ImageInfo,
   metainfo: Metainfo | null,
-  mode: Config['swarm_mode'],
+  config: PlanOptions['config'],
 ): PlannedSource[] {
-  const urls = info.urls.map(redactUrl).join(' ')
   // stand-alone use; Ironic sends http(s) only (contract 5.3.1)
-  if (info.urls.some((url) => url.startsWith('file:'))) return [{ name: 'file', detail: urls }]
-  const http: PlannedSource = { name: 'http', detail: urls }
+  const file = urls.find((url) => url.startsWith('file:'))
+  if (file !== undefined) return [{ name: 'file', url: file }]
+  const mode = config.swarm_mode
   if (!metainfo) {
-    if (mode !== 'require') return [http]
+    if (mode !== 'require') return [{ name: 'http', urls }]
     throw new AgentError(
       'ImageDownloadError',
       'swarm_mode is require, but no usable torrent is known; name one in ' +
@@ -181,27 +184,7 @@ function sourcesOf(
       { kind: 'operator' },
     )
   }
-  const swarm: PlannedSource = {
-    name: 'swarm',
-    detail:
-      `${metainfo.infoHash}, ${metainfo.pieceCount} pieces of ${formatBytes(metainfo.pieceLength)}, ` +
-      `web seeds ${urls}`,
-  }
-  return mode === 'require' ? [swarm] : [swarm, http]
-}
-
-function stepsOf(plan: Omit<Plan, 'steps'>): string[] {
-  const { path } = plan.target
-  const held = plan.holdBack.reduce((sum, range) => sum + range.length, 0)
-  return [
-    `open ${path} exclusively, erase old partition tables`,
-    `fetch from ${plan.sources.map(({ name }) => name).join(', then ')}, holding back ${formatBytes(held)}`,
-    `read the image back from the disk and compare its ${plan.hash.algo}`,
-    'write what was held back, the first sector last; move the backup GPT to the end of the disk',
-    ...(plan.hasConfigdrive ? ['write the config drive'] : []),
-  ]
-}
-
-function exactly(bytes: number): string {
-  return `${formatBytes(bytes)} (${bytes} bytes)`
+  const trackers = [...(torrent?.trackers ?? []), ...config.swarm_trackers]
+  const swarm: PlannedSource = { name: 'swarm', metainfo, trackers, urls }
+  return mode === 'require' ? [swarm] : [swarm, { name: 'http', urls }]
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns guessing how the image began before a deploy fitted it to a larger disk: backup GPT moved, config
 // drive added (contract 5.3.7, 5.3.8). A guess is only believed if the whole hash agrees with it.
-import type { BlockDevice } from '../../disk/block-device.ts'
+import type { DiskBytes } from '../../disk/block-device.ts'
 import {
   encodeGpt,
   entriesRange,
@@ -26,7 +26,7 @@ const MBR_ENTRY_BYTES = 16
  * Reads a few sectors; throws BlockDeviceError if they cannot be read.
  */
 export async function guessOriginalHead(
-  device: BlockDevice,
+  device: DiskBytes,
   imageBytes: number,
 ): Promise<GuessedRange[]> {
   const { logicalSectorBytes: sectorBytes } = device.geometry
@@ -40,7 +40,7 @@ export async function guessOriginalHead(
 }
 
 async function guessGpt(
-  device: BlockDevice,
+  device: DiskBytes,
   first: Uint8Array,
   last: Uint8Array,
   imageSectors: number,
@@ -80,7 +80,7 @@ function guessMbr(first: Uint8Array, imageSectors: number): GuessedRange[] {
   return [{ offset: 0, bytes }]
 }
 
-async function readAt(device: BlockDevice, offset: number, length: number): Promise<Uint8Array> {
+async function readAt(device: DiskBytes, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length)
   await device.read(offset, bytes)
   return bytes

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the thread that reads the image off the disk and hashes it. It has the disk's file descriptor and
-// the held-back bytes, and nothing else; read-back.ts starts it and judges its digest.
+// Owns the thread that reads the file's bytes off the disk and hashes them. It has the disk's file descriptor
+// and the held-back bytes, and nothing else; read-back.ts starts it and tells it where the bytes lie.
 import { read } from 'node:fs'
 import { promisify } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
-import { roundUp } from '../../core/units.ts'
+import { type DiskRange, endOf } from '../../core/extent.ts'
+import { roundDown, roundUp } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
 import { type HeldRange, overlay } from '../../disk/hold-back.ts'
-import { createHasher } from '../request/checksum.ts'
+import { createHasher } from '../request/hash-algorithm.ts'
 
 /** Given at the start. */
 export interface ReadBackTask {
@@ -19,11 +20,11 @@ export interface ReadBackTask {
   readonly blockBytes: number
 }
 
-/** To the thread: image bytes below `toBytes` are on the disk, or among the held-back bytes sent so far. */
+/** To the thread: these bytes follow those ordered before. They are on the disk, or among those held back. */
 export interface ReadBackOrder {
-  readonly toBytes: number
+  readonly ranges: readonly DiskRange[]
   readonly held: readonly HeldRange[]
-  /** `toBytes` is the length of the image: answer with the digest. */
+  /** The end of the file: answer with the digest. */
   readonly isLast: boolean
 }
 
@@ -41,32 +42,29 @@ function serve(port: NonNullable<typeof parentPort>, task: ReadBackTask): void {
   const buffers = [allocateAligned(task.blockBytes), allocateAligned(task.blockBytes)]
   const held: HeldRange[] = []
   const tell = (news: ReadBackNews) => port.postMessage(news)
+  let doneBytes = 0
   let at = 0
   let turn = 0
   let queue = Promise.resolve()
 
-  /** Reads one block ahead; an empty one behind the end. */
-  const readBlock = async (offset: number, end: number): Promise<Uint8Array> => {
-    const buffer = buffers[turn++ % 2] as Uint8Array
-    const block = buffer.subarray(0, Math.max(0, Math.min(task.blockBytes, end - offset)))
-    await readWhole(task, offset, block.length, buffer)
-    return block
-  }
   const work = async (order: ReadBackOrder) => {
     held.push(...order.held)
-    let ahead = readBlock(at, order.toBytes)
-    while (at < order.toBytes) {
-      const block = await ahead
-      const offset = at
-      at += block.length
-      ahead = readBlock(at, order.toBytes)
-      // its failure is met when it is awaited
-      ahead.catch(() => undefined)
-      overlay(held, offset, block)
-      hash.update(block)
-      tell({ kind: 'progress', doneBytes: at })
+    const blocks = blocksOf(order.ranges, task)
+    const readNext = () => {
+      const block = blocks.next().value
+      return block && readBlock(task, block, buffers[turn++ % 2] as Uint8Array)
     }
-    await ahead
+    for (let ahead = readNext(); ahead; ) {
+      const { offset, bytes } = await ahead
+      at = endOf({ offset, length: bytes.length })
+      ahead = readNext()
+      // its failure is met when it is awaited
+      ahead?.catch(() => undefined)
+      overlay(held, offset, bytes)
+      hash.update(bytes)
+      doneBytes += bytes.length
+      tell({ kind: 'progress', doneBytes })
+    }
     if (order.isLast) tell({ kind: 'digest', hex: hash.digest('hex') })
   }
   port.on('message', (order: ReadBackOrder) => {
@@ -79,19 +77,35 @@ function serve(port: NonNullable<typeof parentPort>, task: ReadBackTask): void {
   })
 }
 
-/** Fills `buffer` with `length` bytes from `offset`; the sectors around them are read whole. */
-async function readWhole(
-  task: ReadBackTask,
-  offset: number,
-  length: number,
+/** The ranges, cut so that each part fits into a buffer together with the rest of its first sector. */
+function* blocksOf(
+  ranges: readonly DiskRange[],
+  { blockBytes, sectorBytes }: ReadBackTask,
+): Generator<DiskRange, undefined> {
+  for (const range of ranges) {
+    for (let at = range.offset; at < endOf(range); ) {
+      const end = Math.min(roundDown(at, sectorBytes) + blockBytes, endOf(range))
+      yield { offset: at, length: end - at }
+      at = end
+    }
+  }
+}
+
+/** The bytes of one part of the disk; the sectors around them are read whole. */
+async function readBlock(
+  { fd, sectorBytes }: ReadBackTask,
+  { offset, length }: DiskRange,
   buffer: Uint8Array,
-): Promise<void> {
-  const wanted = roundUp(length, task.sectorBytes)
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await readInto(task.fd, buffer, done, wanted - done, offset + done)
-    if (bytesRead === 0) throw new Error(`the device ends at ${offset + done}`)
+): Promise<{ offset: number; bytes: Uint8Array }> {
+  const first = roundDown(offset, sectorBytes)
+  const skipped = offset - first
+  const wanted = roundUp(skipped + length, sectorBytes)
+  for (let done = 0; done < skipped + length; ) {
+    const { bytesRead } = await readInto(fd, buffer, done, wanted - done, first + done)
+    if (bytesRead === 0) throw new Error(`the device ends at ${first + done}`)
     done += bytesRead
   }
+  return { offset, bytes: buffer.subarray(skipped, skipped + length) }
 }
 
 if (parentPort) serve(parentPort, workerData as ReadBackTask)

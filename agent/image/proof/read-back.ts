@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns reading the image back from the disk and its digest, in a thread of its own so that heartbeats and
-// peers are served meanwhile. Does not decide what a wrong digest means; verdict.ts does.
+// Owns reading the file back from the disk and its digest, in a thread of its own so that heartbeats and
+// peers are served meanwhile. Does not decide what a wrong digest means; image-proof.ts does.
 import { Worker } from 'node:worker_threads'
 import { AgentError, toAgentError } from '../../core/errors.ts'
+import { type DiskRange, intersect } from '../../core/extent.ts'
 import { MiB, roundDown } from '../../core/units.ts'
 import type { BlockDevice } from '../../disk/block-device.ts'
 import type { HeldRange } from '../../disk/hold-back.ts'
+import type { Layout } from '../formats/layout.ts'
 import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-worker.ts'
 
 /** One read. Two of these are the thread's image memory. */
@@ -14,29 +16,32 @@ const BLOCK_BYTES = 2 * MiB
 export interface ReadBack extends AsyncDisposable {
   /** Bytes read and hashed. */
   readonly doneBytes: number
-  /** Image bytes below this have been ordered; nothing may write there any more. */
+  /** Bytes of the file below this have been ordered; nothing may write them any more. */
   readonly orderedBytes: number
   /**
-   * Image bytes below `toBytes` are on the disk or held back: they may be read. Rounded down to whole
+   * Bytes of the file below `toBytes` are on the disk or held back: they may be read. Rounded down to whole
    * blocks; smaller values than before do nothing.
    */
   advance(toBytes: number, held: readonly HeldRange[]): void
   /**
-   * The lower-case hex digest of the whole image. Throws BlockDeviceError when the disk cannot be read,
+   * The lower-case hex digest of the whole file. Throws BlockDeviceError when the disk cannot be read,
    * or the reason of `signal`.
    */
   finish(totalBytes: number, held: readonly HeldRange[], signal: AbortSignal): Promise<string>
 }
 
-/**
- * Starts the thread. The device must stay open until disposal, which ends the thread.
- * @param onProgress bytes read and hashed since the last call
- */
-export function createReadBack(
-  device: BlockDevice,
-  algo: string,
-  onProgress: (bytes: number) => void,
-): ReadBack {
+export interface ReadBackOptions {
+  /** Must stay open until disposal. */
+  readonly device: Pick<BlockDevice, 'fd' | 'geometry'>
+  readonly algo: string
+  /** Where the bytes of the file lie. */
+  readonly layout: Layout
+  /** Bytes read and hashed since the last call. */
+  onProgress(bytes: number): void
+}
+
+/** Starts the thread; disposal ends it. */
+export function createReadBack({ device, algo, layout, onProgress }: ReadBackOptions): ReadBack {
   const task: ReadBackTask = {
     fd: device.fd,
     sectorBytes: device.geometry.logicalSectorBytes,
@@ -67,10 +72,11 @@ export function createReadBack(
   worker.on('exit', () => digest.reject(readError(device, doneBytes, 'the reading thread ended')))
 
   const order = (toBytes: number, held: readonly HeldRange[], isLast: boolean) => {
-    const fresh = held.filter(({ offset }) => offset < toBytes && !sent.has(offset))
+    const ranges = layout.locate({ offset: orderedBytes, length: toBytes - orderedBytes })
+    const fresh = held.filter((kept) => !sent.has(kept.offset) && isIn(ranges, kept))
     for (const { offset } of fresh) sent.add(offset)
     orderedBytes = toBytes
-    worker.postMessage({ toBytes, held: fresh, isLast } satisfies ReadBackOrder)
+    worker.postMessage({ ranges, held: fresh, isLast } satisfies ReadBackOrder)
   }
   return {
     get doneBytes() {
@@ -93,6 +99,10 @@ export function createReadBack(
   }
 }
 
+function isIn(ranges: readonly DiskRange[], { offset, bytes }: HeldRange): boolean {
+  return ranges.some((range) => intersect(range, { offset, length: bytes.length }))
+}
+
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const outcome = Promise.withResolvers<T>()
   const onAbort = () => outcome.reject(signal.reason)
@@ -102,7 +112,11 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return outcome.promise.finally(() => signal.removeEventListener('abort', onAbort))
 }
 
-function readError(device: BlockDevice, offset: number, reason: string): AgentError {
+function readError(
+  device: Pick<BlockDevice, 'geometry'>,
+  offset: number,
+  reason: string,
+): AgentError {
   return new AgentError(
     'BlockDeviceError',
     `reading ${device.geometry.path} back failed near byte ${offset}: ${reason}; ` +

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns which digest an image must have: algorithm names, the choice between os_hash_* and checksum,
-// checksum files (contract 5.3.2, 5.3.3). Does not fetch and does not hash the image.
-import { createHash, getHashes, type Hash } from 'node:crypto'
+// Owns which digest an image must have: the choice between os_hash_* and checksum, checksum files
+// (contract 5.3.2, 5.3.3). Does not fetch and does not hash the image.
 import { AgentError } from '../../core/errors.ts'
+import { algorithm } from './hash-algorithm.ts'
 import { isHttpUrl, type OsHash } from './image-info.ts'
 
 /** What the whole image must hash to. */
@@ -18,42 +18,12 @@ export type HashChoice =
   | { readonly kind: 'value'; readonly hash: ExpectedHash }
   | { readonly kind: 'url'; readonly url: string; readonly algo: string | null }
 
-interface Algorithm {
-  /** OpenSSL's name, which is Node's. */
-  readonly openssl: string
-  readonly hexDigits: number
-}
-
-/** hashlib name → OpenSSL's. Algorithms of variable length (shake) have no one digest to compare. */
-const ALGORITHMS: Readonly<Record<string, Algorithm>> = {
-  md5: { openssl: 'md5', hexDigits: 32 },
-  sha1: { openssl: 'sha1', hexDigits: 40 },
-  sha224: { openssl: 'sha224', hexDigits: 56 },
-  sha256: { openssl: 'sha256', hexDigits: 64 },
-  sha384: { openssl: 'sha384', hexDigits: 96 },
-  sha512: { openssl: 'sha512', hexDigits: 128 },
-  sha512_256: { openssl: 'sha512-256', hexDigits: 64 },
-  sha3_256: { openssl: 'sha3-256', hexDigits: 64 },
-  sha3_384: { openssl: 'sha3-384', hexDigits: 96 },
-  sha3_512: { openssl: 'sha3-512', hexDigits: 128 },
-  blake2b: { openssl: 'blake2b512', hexDigits: 128 },
-  blake2s: { openssl: 'blake2s256', hexDigits: 64 },
-  sm3: { openssl: 'sm3', hexDigits: 64 },
-}
-
 /** The algorithm a bare digest means, by its number of hex digits (contract 5.3.2). */
 const BY_LENGTH: ReadonlyMap<number, string> = new Map([
   [32, 'md5'],
   [64, 'sha256'],
   [128, 'sha512'],
 ])
-
-/** A running digest of Ironic's `algo`. */
-export function createHasher(algo: string): Hash {
-  const known = algorithm(algo)
-  if (!known) throw new AgentError('ImageChecksumError', `unknown hash algorithm ${algo}`)
-  return createHash(known.openssl)
-}
 
 /**
  * Contract 5.3.2: os_hash_* if its algorithm is known here, else `checksum`, a url or a digest whose
@@ -170,12 +140,6 @@ function digestIn(line: string): string | undefined {
   const words = line.split(/\s+/)
   const ends = [words[0] ?? '', words.at(-1) ?? ''].filter((word) => /^[0-9a-f]+$/i.test(word))
   return [...BY_LENGTH.keys()].flatMap((n) => ends.filter((word) => word.length === n))[0]
-}
-
-/** OpenSSL may be built without some of them (FIPS has no MD5). */
-function algorithm(algo: string): Algorithm | undefined {
-  const known = Object.hasOwn(ALGORITHMS, algo) ? ALGORITHMS[algo] : undefined
-  return known && getHashes().includes(known.openssl) ? known : undefined
 }
 
 function refused(details: string): AgentError {

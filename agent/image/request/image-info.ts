@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the reading of `image_info`: what Ironic's fields mean here and which values are refused
-// (contract 5.2). Does not fetch anything; unknown keys are kept in `raw` and otherwise ignored.
+// (contract 5.2). Does not fetch anything; unknown keys are ignored.
 import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../../core/json.ts'
@@ -32,8 +32,6 @@ export interface ImageInfo {
   readonly credentials: ImageCredentials
   /** Null: no torrent is known, HTTP only. */
   readonly torrent: TorrentReference | null
-  /** Everything that was sent. Holds secrets: log it through core/redact.ts only. */
-  readonly raw: JsonObject
 }
 
 export interface ImageInfoContext {
@@ -69,7 +67,6 @@ export function parseImageInfo(value: unknown, context: ImageInfoContext): Image
     configdrive: optionalText(value, 'configdrive'),
     credentials: credentials(value),
     torrent: context.swarmMode === 'off' ? null : torrent(value, id, context),
-    raw: value,
   }
   requireUsableChecksum(info, context.md5Enabled)
   return info

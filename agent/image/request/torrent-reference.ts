@@ -8,8 +8,6 @@ import { MAX_METAINFO_BYTES } from '../../sources/swarm/torrent/metainfo.ts'
 
 /** How to get the metainfo of an image, and who tracks it. */
 export interface TorrentReference {
-  /** Which of the four carriers named it; for the log and for `ironswarm plan`. */
-  readonly namedBy: 'image_info' | 'instance_info' | 'swarm_torrent_url'
   /** The .torrent itself, when it was sent in place of a url. */
   readonly metainfo: Uint8Array | null
   /** http(s) urls of the .torrent, tried in order. Empty only if `metainfo` is set. */
@@ -43,16 +41,16 @@ export function findTorrent(carriers: TorrentCarriers): TorrentReference | null 
   const { glanceUrl } = carriers
   const instanceInfo = objectAt(carriers.node, 'instance_info')
   if (isGiven(carriers.fromImageInfo)) {
-    return fromPayload(carriers.fromImageInfo, 'image_info', glanceUrl)
+    return fromPayload(carriers.fromImageInfo, glanceUrl)
   }
   if (isGiven(instanceInfo['image_torrent'])) {
-    return fromPayload(instanceInfo['image_torrent'], 'instance_info', glanceUrl)
+    return fromPayload(instanceInfo['image_torrent'], glanceUrl)
   }
   const file = stringAt(instanceInfo, 'image_torrent_file')
-  if (file) return fromUrls([resolveTorrentUri(file, glanceUrl)], 'instance_info')
+  if (file) return fromUrls([resolveTorrentUri(file, glanceUrl)])
   if (carriers.torrentUrl) {
     const url = carriers.torrentUrl.replaceAll('{id}', encodeURIComponent(carriers.imageId))
-    return fromUrls([resolveTorrentUri(url, glanceUrl)], 'swarm_torrent_url')
+    return fromUrls([resolveTorrentUri(url, glanceUrl)])
   }
   return null
 }
@@ -81,12 +79,8 @@ export function resolveTorrentUri(uri: string, glanceUrl: string | null): string
     : `${base.replace(/\/v2$/, '')}/v2/images/${id}/file`
 }
 
-function fromPayload(
-  value: unknown,
-  namedBy: TorrentReference['namedBy'],
-  glanceUrl: string | null,
-): TorrentReference {
-  if (typeof value === 'string') return fromUrls([resolveTorrentUri(value, glanceUrl)], namedBy)
+function fromPayload(value: unknown, glanceUrl: string | null): TorrentReference {
+  if (typeof value === 'string') return fromUrls([resolveTorrentUri(value, glanceUrl)])
   if (!isObject(value)) throw invalid('torrent must be an object or a url')
   const info = objectAt(value, 'info')
   const metainfo = decodeMetainfo(value['metainfo'])
@@ -97,7 +91,6 @@ function fromPayload(
     throw invalid('torrent holds neither metainfo nor info.urls; name the .torrent in one of them')
   }
   return {
-    namedBy,
     metainfo,
     urls: uris.map((uri) => resolveTorrentUri(uri, glanceUrl)),
     checksum: stringAt(info, 'checksum') ?? null,
@@ -105,8 +98,8 @@ function fromPayload(
   }
 }
 
-function fromUrls(urls: string[], namedBy: TorrentReference['namedBy']): TorrentReference {
-  return { namedBy, metainfo: null, urls, checksum: null, trackers: [] }
+function fromUrls(urls: string[]): TorrentReference {
+  return { metainfo: null, urls, checksum: null, trackers: [] }
 }
 
 function decodeMetainfo(value: unknown): Uint8Array | null {

@@ -2,12 +2,13 @@
 // Owns the disk as it will be after the commit: writes to the boot ranges stay in RAM, others reach the
 // disk. So partition tables are fixed and config drives added while nothing on the disk can boot yet.
 import { AgentError } from '../../core/errors.ts'
-import { type ByteRange, endOf } from '../../core/extent.ts'
-import type { BlockDevice } from '../../disk/block-device.ts'
+import { type DiskRange, endOf, rangeOf } from '../../core/extent.ts'
+import type { DiskBytes } from '../../disk/block-device.ts'
 import { createHeldBack, type HeldBack } from '../../disk/hold-back.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
 
-export interface StagedDevice extends BlockDevice {
+/** It has no file descriptor: whoever read by one would see the disk as it is, not as it will be. */
+export interface StagedDevice extends DiskBytes {
   /**
    * Makes the disk what this device shows. Each step is fsynced before the next: what lies at the end,
    * the head but for its first sector, the first sector. That one is written whole or not at all, and
@@ -19,19 +20,16 @@ export interface StagedDevice extends BlockDevice {
 /**
  * @param held the image's bytes in the boot ranges; the rest of them is zero, as erased
  * @param onDirectWrite told of writes outside of the boot ranges: the image's bytes there are lost
- * Disposal does nothing: the device stays its owner's.
  */
 export function createStagedDevice(
-  device: BlockDevice,
+  device: DiskBytes,
   held: HeldBack,
-  onDirectWrite: (range: ByteRange) => void,
+  onDirectWrite: (range: DiskRange) => void,
 ): StagedDevice {
   const staged = createHeldBack(bootRanges(device.geometry))
   for (const { offset, bytes } of held.ranges) staged.take({ offset, data: bytes, from: 'file' })
   return {
     geometry: device.geometry,
-    fd: device.fd,
-    isDirect: device.isDirect,
     read: async (offset, target) => {
       if (!staged.holds({ offset, length: target.length })) await device.read(offset, target)
       staged.overlay(offset, target)
@@ -39,17 +37,16 @@ export function createStagedDevice(
     write: async (offset, data) => {
       requireInside(device, { offset, length: data.length })
       for (const part of staged.take({ offset, data, from: 'file' })) {
-        onDirectWrite({ offset: part.offset, length: part.data.length })
+        onDirectWrite(rangeOf(part))
         await device.write(part.offset, part.data)
       }
     },
     sync: () => device.sync(),
     commit: () => commit(device, staged),
-    [Symbol.asyncDispose]: async () => {},
   }
 }
 
-async function commit(device: BlockDevice, staged: HeldBack): Promise<void> {
+async function commit(device: DiskBytes, staged: HeldBack): Promise<void> {
   const { logicalSectorBytes } = device.geometry
   const [head, ...tails] = staged.ranges
   if (!head) return
@@ -62,7 +59,7 @@ async function commit(device: BlockDevice, staged: HeldBack): Promise<void> {
   for (const { offset, bytes } of staged.ranges) await requireSame(device, offset, bytes)
 }
 
-async function requireSame(device: BlockDevice, offset: number, bytes: Uint8Array): Promise<void> {
+async function requireSame(device: DiskBytes, offset: number, bytes: Uint8Array): Promise<void> {
   const found = new Uint8Array(bytes.length)
   await device.read(offset, found)
   if (Buffer.compare(found, bytes) === 0) return
@@ -73,7 +70,7 @@ async function requireSame(device: BlockDevice, offset: number, bytes: Uint8Arra
   )
 }
 
-function requireInside(device: BlockDevice, range: ByteRange): void {
+function requireInside(device: DiskBytes, range: DiskRange): void {
   const { path, sizeBytes } = device.geometry
   if (range.offset >= 0 && endOf(range) <= sizeBytes) return
   throw new AgentError(

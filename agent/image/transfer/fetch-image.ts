@@ -7,7 +7,7 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import type { DeliverRequest, ImageSource } from '../../sources/source.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { PlannedSource } from '../plan/plan.ts'
-import type { MeteredSink } from './sinks.ts'
+import type { MeteredSink } from './meter.ts'
 
 export interface FetchOptions {
   readonly planned: readonly PlannedSource[]

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the sink stack between the sources and the disk: limit → meter → hold-back → write.
-// Each is an ExtentSink around the next. Does not know where extents come from.
-import { Coverage } from '../../core/coverage.ts'
+// Owns the small sinks of the stack between the sources and the disk. From the top, in file bytes:
+// limit → meter (meter.ts) → check the format → place; from there on in disk bytes: hold back → write, by
+// way of the proof's journal. Each is a sink around the next. Does not know where extents come from.
 import { AgentError, isAgentError, messageOf } from '../../core/errors.ts'
-import {
-  type ByteOrigin,
-  type ByteRange,
-  type Extent,
-  type ExtentSink,
-  intersect,
-} from '../../core/extent.ts'
-import type { BlockDevice } from '../../disk/block-device.ts'
+import { type DiskSink, type FileSink, intersect, rangeOf } from '../../core/extent.ts'
+import type { DiskBytes } from '../../disk/block-device.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
+import { detectFormat, requireWritable, SNIFFED_BYTES } from '../formats/image-format.ts'
+import type { Layout } from '../formats/layout.ts'
 
-/** Refuses every byte at or behind `limitBytes`: the image is longer than promised, or than the disk. */
-export function limit(next: ExtentSink, limitBytes: number, what: string): ExtentSink {
+/** Refuses every byte of the file at or behind `limitBytes`: it is longer than promised, or than the disk. */
+export function limit(next: FileSink, limitBytes: number, what: string): FileSink {
   return {
     write: async (extent) => {
       const end = extent.offset + extent.data.length
@@ -29,75 +25,46 @@ export function limit(next: ExtentSink, limitBytes: number, what: string): Exten
   }
 }
 
-export interface MeterOptions {
-  /** Marked when bytes are on the disk, never before. */
-  readonly coverage: Coverage
-  /** Bytes that are on the disk for the first time. */
-  readonly onCovered: (bytes: number, from: ByteOrigin) => void
-  /** Bytes that were there already are about to be written again: the image changed at its source. */
-  readonly onRewrite: (range: ByteRange) => void
-}
-
-/** A sink that knows what is on the disk and what is on the way to it. */
-export interface MeteredSink extends ExtentSink {
-  /** Resolves when no write is under way; a failed source may have left some behind. */
-  drain(): Promise<void>
-  /** The first failure of the disk, whatever the source made of it. */
-  readonly failure: unknown
-}
-
 /**
- * Keeps the account of the image. Extents that overlap are written one after the other, in the order
- * they came, so that the last one stays; others go side by side. After a failure nothing more is written.
+ * Looks at the file's beginning once it is there, for an image of which nobody has said what it is (contract
+ * 5.3.6). Throws InvalidImage for a format that is not written or not permitted.
+ * @param permitted config `permitted_image_formats`
  */
-export function meter(next: ExtentSink, options: MeterOptions): MeteredSink {
-  const { coverage, onCovered, onRewrite } = options
-  const underWay = new Map<ByteRange, Promise<void>>()
-  // on the disk or on the way to it; only its size is asked for, to see overlaps in O(log n)
-  const seen = new Coverage(coverage.totalBytes)
-  let failure: unknown
-
-  const overlapping = (range: ByteRange) =>
-    [...underWay].filter(([other]) => intersect(range, other)).map(([, work]) => work)
-  const write = async (range: ByteRange, extent: Extent, before: Promise<void>[]) => {
-    if (before.length > 0) {
-      await Promise.allSettled(before)
-      if (failure !== undefined) throw failure
-      onRewrite(range)
-    }
-    await next.write(extent)
-    const coveredBytes = coverage.coveredBytes
-    coverage.add(range)
-    onCovered(coverage.coveredBytes - coveredBytes, extent.from)
-  }
+export function checkFormat(
+  next: FileSink,
+  fileBytes: number,
+  permitted: readonly string[],
+): FileSink {
+  const beginning = { offset: 0, length: Math.min(SNIFFED_BYTES, fileBytes) }
+  const bytes = new Uint8Array(beginning.length)
+  const isThere = new Uint8Array(beginning.length)
+  let isOpen = true
   return {
     write: async (extent) => {
-      if (failure !== undefined) throw failure
-      const range = { offset: extent.offset, length: extent.data.length }
-      const seenBytes = seen.coveredBytes
-      seen.add(range)
-      const isNew = seen.coveredBytes === seenBytes + range.length
-      const before = isNew ? [] : [Promise.resolve(), ...overlapping(range)]
-      const work = write(range, extent, before)
-        .catch((error: unknown) => {
-          failure ??= error
-          throw error
-        })
-        .finally(() => underWay.delete(range))
-      underWay.set(range, work)
-      await work
+      const shared = isOpen ? intersect(rangeOf(extent), beginning) : undefined
+      if (shared) {
+        const from = shared.offset - extent.offset
+        bytes.set(extent.data.subarray(from, from + shared.length), shared.offset)
+        isThere.fill(1, shared.offset, shared.offset + shared.length)
+        isOpen = isThere.includes(0)
+        if (!isOpen) requireWritable(detectFormat(bytes), permitted)
+      }
+      await next.write(extent)
     },
-    drain: async () => {
-      while (underWay.size > 0) await Promise.allSettled(underWay.values())
-    },
-    get failure() {
-      return failure
+  }
+}
+
+/** From the file's address space to the disk's. */
+export function place(next: DiskSink, layout: Layout): FileSink {
+  return {
+    write: async (extent) => {
+      for (const placed of layout.place(extent)) await next.write(placed)
     },
   }
 }
 
 /** Keeps the bytes of the held-back ranges in RAM and lets the others pass. */
-export function holdBack(next: ExtentSink, held: HeldBack): ExtentSink {
+export function holdBack(next: DiskSink, held: HeldBack): DiskSink {
   return {
     write: async (extent) => {
       for (const part of held.take(extent)) await next.write(part)
@@ -106,7 +73,7 @@ export function holdBack(next: ExtentSink, held: HeldBack): ExtentSink {
 }
 
 /** The end of the stack: the disk. Throws ImageWriteError. */
-export function writeTo(device: BlockDevice): ExtentSink {
+export function writeTo(device: Pick<DiskBytes, 'geometry' | 'write'>): DiskSink {
   return {
     write: async ({ offset, data }) => {
       try {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the judgement of an answer's head: status, Content-Range, lengths, entity. Pure.
 import { AgentError, type ErrorKind } from '../../core/errors.ts'
-import { type ByteRange, endOf } from '../../core/extent.ts'
+import { endOf, type FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import type { HttpHead, HttpHeaders } from '../../http/client.ts'
 
@@ -41,7 +41,7 @@ export class BadAnswer extends AgentError {
  * @param range what was asked for; undefined if the whole image
  * @throws BadAnswer: `transient` may be asked again, `source` another url must help, `fatal` none can
  */
-export function judgeHead(head: HttpHead, range: ByteRange | undefined): Answer {
+export function judgeHead(head: HttpHead, range: FileRange | undefined): Answer {
   refuseStatus(head, range)
   const refuse = (what: string) =>
     new BadAnswer(`${redactUrl(head.url)}: ${what}`, 'source', head.status)
@@ -119,15 +119,15 @@ export function parseContentRange(text: string | null): ContentRange | null {
 }
 
 /** `bytes=0-99`, the Range header of a range. */
-export function rangeHeader(range: ByteRange): string {
+export function rangeHeader(range: FileRange): string {
   return `bytes=${range.offset}-${endOf(range) - 1}`
 }
 
-function rangeText(range: ByteRange | undefined): string {
+function rangeText(range: FileRange | undefined): string {
   return range ? `bytes ${range.offset}-${endOf(range) - 1}` : 'the whole image'
 }
 
-function refuseStatus({ status, headers, url }: HttpHead, range: ByteRange | undefined): void {
+function refuseStatus({ status, headers, url }: HttpHead, range: FileRange | undefined): void {
   if (status === 200 || status === 206) return
   const where = redactUrl(url)
   if (status === 401) {

@@ -2,7 +2,7 @@
 // Owns one GET of image bytes: what is asked, whether the answer fits, its way into the sink. Does not
 // retry.
 import { anySignal } from '../../core/deadline.ts'
-import type { ByteRange } from '../../core/extent.ts'
+import type { FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import type { HttpFlow, HttpHead } from '../../http/client.ts'
 import type { DeliverRequest } from '../source.ts'
@@ -26,7 +26,7 @@ export interface Attempt {
   readonly ledger: Ledger
   readonly url: ImageUrl
   /** Not empty; the first range is asked for, the others are taken along if the whole image comes. */
-  readonly missing: readonly ByteRange[]
+  readonly missing: readonly FileRange[]
   readonly signal: AbortSignal
 }
 
@@ -99,8 +99,8 @@ export async function fetchOnce(attempt: Attempt): Promise<void> {
 }
 
 /** undefined if the whole image is missing: then a plain GET is the simplest question. */
-function wholeOrRange(missing: readonly ByteRange[], totalBytes: number): ByteRange | undefined {
-  const first = missing[0] as ByteRange
+function wholeOrRange(missing: readonly FileRange[], totalBytes: number): FileRange | undefined {
+  const first = missing[0] as FileRange
   return first.offset === 0 && first.length === totalBytes ? undefined : first
 }
 
@@ -112,7 +112,7 @@ interface Body {
   end(): void
 }
 
-function createBody(attempt: Attempt, writer: ExtentWriter, range: ByteRange | undefined): Body {
+function createBody(attempt: Attempt, writer: ExtentWriter, range: FileRange | undefined): Body {
   const { request, url, ledger } = attempt
   const where = redactUrl(url.url)
   let at = 0

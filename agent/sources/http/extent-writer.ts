@@ -4,9 +4,9 @@
 import {
   type BufferPool,
   type ByteOrigin,
-  type ByteRange,
-  type ExtentSink,
   endOf,
+  type FileRange,
+  type FileSink,
   intersect,
   type PooledBuffer,
 } from '../../core/extent.ts'
@@ -14,10 +14,10 @@ import { roundDown } from '../../core/units.ts'
 
 export interface ExtentWriterOptions {
   readonly pool: BufferPool
-  readonly sink: ExtentSink
+  readonly sink: FileSink
   readonly from: ByteOrigin
   /** Called when bytes are in the sink. */
-  readonly onWritten: (range: ByteRange) => void
+  readonly onWritten: (range: FileRange) => void
   /** Called when a full writer takes bytes again. */
   readonly onDrain: () => void
   /** Called once with the first error of sink or pool: nothing more will be written. */
@@ -26,7 +26,7 @@ export interface ExtentWriterOptions {
 
 export interface ExtentWriter {
   /** Names what is to be written of the bytes to come: ascending, disjoint. Everything else is skipped. */
-  want(ranges: readonly ByteRange[]): void
+  want(ranges: readonly FileRange[]): void
   /** Takes bytes, which follow those of the last call. False asks the caller to wait for `onDrain`. */
   push(offset: number, bytes: Uint8Array): boolean
   /** Writes what was received, however little, and waits for all writes. Rejects with the sink's error. */
@@ -54,7 +54,7 @@ export function createExtentWriter(options: ExtentWriterOptions): ExtentWriter {
   const { pool, sink } = options
   const inFlight = new Set<Promise<void>>()
   const closing = new AbortController()
-  let wanted: readonly ByteRange[] = []
+  let wanted: readonly FileRange[] = []
   let filling: Filling | undefined
   let spare: PooledBuffer | undefined
   let acquiring: Promise<void> | undefined

@@ -3,7 +3,7 @@
 // broke, fail-over between urls, limits on time and retries. Does not verify the image: the read-back does.
 import { anySignal, throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
-import type { ByteRange } from '../../core/extent.ts'
+import type { FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
 import type { DeliverRequest, ImageSource } from '../source.ts'
@@ -61,7 +61,7 @@ async function fetchMissing(attempt: Attempt, urls: UrlRotation): Promise<void> 
   const before = ledger.takenBytes
   // a url that brings a good part each time may break often; one that brings crumbs uses up its retries
   const enough = Math.max(MiB, request.totalBytes / 256)
-  const wanted = attempt.missing[0] as ByteRange
+  const wanted = attempt.missing[0] as FileRange
   try {
     await fetchOnce(attempt)
   } finally {

@@ -2,14 +2,14 @@
 // Owns what this delivery still has to fetch, and starting over when the image changed on the server.
 // Pure.
 import { Coverage } from '../../core/coverage.ts'
-import { type ByteRange, endOf } from '../../core/extent.ts'
+import { endOf, type FileRange } from '../../core/extent.ts'
 
 export interface Ledger {
   /** Ranges still to fetch, ascending. */
-  missing(): ByteRange[]
+  missing(): FileRange[]
   /** Bytes fetched and written by this delivery. */
   readonly takenBytes: number
-  took(range: ByteRange): void
+  took(range: FileRange): void
   /** Everything this delivery took is of an old image: take it again. */
   restart(): void
 }
@@ -18,7 +18,7 @@ export interface Ledger {
  * @param missing what was not on the disk when the delivery began; what other sources brought before
  *   stays valid whatever happens here
  */
-export function createLedger(totalBytes: number, missing: readonly ByteRange[]): Ledger {
+export function createLedger(totalBytes: number, missing: readonly FileRange[]): Ledger {
   let held = withoutRanges(totalBytes, missing)
   const heldBytesBefore = held.coveredBytes
   return {
@@ -33,7 +33,7 @@ export function createLedger(totalBytes: number, missing: readonly ByteRange[]):
   }
 }
 
-function withoutRanges(totalBytes: number, missing: readonly ByteRange[]): Coverage {
+function withoutRanges(totalBytes: number, missing: readonly FileRange[]): Coverage {
   const coverage = new Coverage(totalBytes)
   let at = 0
   for (const range of missing) {

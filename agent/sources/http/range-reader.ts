@@ -4,7 +4,7 @@
 import { randomExponential } from '../../core/backoff.ts'
 import { sleep } from '../../core/deadline.ts'
 import { AgentError, isAgentError } from '../../core/errors.ts'
-import { type ByteRange, endOf } from '../../core/extent.ts'
+import { endOf, type FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { copyToShared } from '../../core/shared-copy.ts'
 import { HttpFailure } from '../../http/failure.ts'
@@ -75,7 +75,7 @@ export function createRangeReader(options: RangeReaderOptions): RangeReader {
   }
   const readOnce = async (
     url: SeedUrl,
-    range: ByteRange,
+    range: FileRange,
     target: Uint8Array,
     signal: AbortSignal,
   ) => {
@@ -89,7 +89,7 @@ export function createRangeReader(options: RangeReaderOptions): RangeReader {
 
   /** undefined if the range is in `target`, else the failure, which is noted. */
   const attemptOnce = async (
-    range: ByteRange,
+    range: FileRange,
     target: Uint8Array,
     signal: AbortSignal,
   ): Promise<{ error: unknown } | undefined> => {
@@ -134,7 +134,7 @@ export function createRangeReader(options: RangeReaderOptions): RangeReader {
   }
 }
 
-function requireRoom(range: ByteRange, target: Uint8Array, totalBytes: number): void {
+function requireRoom(range: FileRange, target: Uint8Array, totalBytes: number): void {
   if (range.length > 0 && target.length >= range.length && endOf(range) <= totalBytes) return
   throw new RangeError(
     `range ${range.offset}+${range.length} of ${totalBytes} bytes into ${target.length} bytes`,
@@ -175,7 +175,7 @@ function allOut(urls: readonly SeedUrl[]): AgentError {
 async function fetchRange(
   options: RangeReaderOptions,
   url: SeedUrl,
-  range: ByteRange,
+  range: FileRange,
   target: Uint8Array,
   signal: AbortSignal,
   onReceived: (bytes: number) => void,
@@ -210,7 +210,7 @@ async function fetchRange(
   if (filled !== range.length) throw wrongLength(where, range, `${filled} of `)
 }
 
-function wrongLength(where: string, range: ByteRange, had: string): BadAnswer {
+function wrongLength(where: string, range: FileRange, had: string): BadAnswer {
   return new BadAnswer(
     `${where}: ${had}${range.length} bytes came for bytes ${range.offset}-${endOf(range) - 1}`,
     'transient',

@@ -2,7 +2,7 @@
 // Owns one torrent on the agent's side: workers in turn, which pieces are verified on the disk, reads
 // and writes on their behalf. Does not know when a delivery has stalled; its callers do.
 import { type AgentError, messageOf } from '../../core/errors.ts'
-import type { Extent, ImageReader } from '../../core/extent.ts'
+import type { FileExtent, ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { pieceRange } from './engine/peer-wire.ts'
 import { createPeerId } from './peers/peer-list.ts'
@@ -34,7 +34,7 @@ export interface SwarmRunOptions {
   readonly onDisk: Uint8Array
   readonly readImage: ImageReader
   /** Puts a verified piece on the disk; its `data` are valid until it resolves. */
-  writePiece(extent: Extent): Promise<void>
+  writePiece(extent: FileExtent): Promise<void>
   /** One more piece is verified on the disk. */
   onPiece(): void
   onOriginLost(reason: string): void

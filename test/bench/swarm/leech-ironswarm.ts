@@ -8,6 +8,9 @@ import { readFile } from 'node:fs/promises'
 import { OPTIONS } from '../../../agent/config/options.ts'
 import { openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { createHttpClient, type HttpClientSettings } from '../../../agent/http/client.ts'
+import { createRawLayout } from '../../../agent/image/formats/raw.ts'
+import { createImageProof } from '../../../agent/image/proof/image-proof.ts'
+import { createImageOnDisk } from '../../../agent/image/transfer/image-on-disk.ts'
 import { transferImage } from '../../../agent/image/transfer/transfer-image.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import type { HttpImageSettings } from '../../../agent/sources/http/image-options.ts'
@@ -77,32 +80,45 @@ const progress = createProgressMeter({
     cpuSeconds = (user + system) / 1e6
   },
 })
-const { source } = await transferImage({
+const sizeBytes = metainfo.lengthBytes
+const image = createImageOnDisk({
+  sizeBytes,
+  layout: createRawLayout(sizeBytes, { offset: 0, length: device.geometry.sizeBytes }),
+  holdBack: [],
+})
+image.useDevice(device)
+const proof = createImageProof({
+  image,
+  device,
+  hash: { algo: 'sha256', value: sha256 },
+  isTrailing: process.env['TRAILING'] !== '0',
+  progress,
+})
+const urls = [url]
+const { signal } = new AbortController()
+const source = await transferImage({
   plan: {
     imageId: 'bench',
-    target: device.geometry,
-    sizeBytes: metainfo.lengthBytes,
-    limitBytes: metainfo.lengthBytes,
-    format: 'raw',
+    sizeBytes,
     isFormatOpen: false,
-    hash: { algo: 'sha256', value: sha256 },
-    sources: [{ name: mode, detail: '' }],
-    holdBack: [],
-    hasConfigdrive: false,
-    steps: [],
-    warnings: [],
+    sources: [
+      mode === 'swarm' ? { name: 'swarm', metainfo, trackers: [], urls } : { name: 'http', urls },
+    ],
   },
+  image,
   device,
+  watch: proof,
   createSource,
   permittedFormats: ['raw'],
   progress,
   onSource: () => undefined,
-  isTrailing: process.env['TRAILING'] !== '0',
   maxSeconds: 0,
-  dropCache: () => Promise.resolve(),
-  signal: new AbortController().signal,
+  signal,
   log,
 })
+await device.sync()
+await proof.verify(source.name, signal)
+await proof[Symbol.asyncDispose]()
 const figures = swarm?.stats()
 noteDone({
   at: fetchedAt,

@@ -3,13 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Coverage } from '../../../agent/core/coverage.ts'
 import { type BlockDevice, openBlockDevice } from '../../../agent/disk/block-device.ts'
-import { createHeldBack, type HeldBack } from '../../../agent/disk/hold-back.ts'
+import { createRawLayout } from '../../../agent/image/formats/raw.ts'
 import { createTrailingReadBack } from '../../../agent/image/proof/trailing-read-back.ts'
-import { createOriginalImage } from '../../../agent/image/transfer/original-image.ts'
+import { createWriteJournal } from '../../../agent/image/proof/write-journal.ts'
+import { createImageOnDisk, type ImageOnDisk } from '../../../agent/image/transfer/image-on-disk.ts'
 import { writeTo } from '../../../agent/image/transfer/sinks.ts'
-import { createWriteJournal } from '../../../agent/image/transfer/write-journal.ts'
 import { MiB } from './deploy-lab.ts'
 
 const SIZE = 100 * MiB + 12_345
@@ -27,15 +26,25 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** A disk with the image on it, but for the held-back bytes. */
-async function openDisk(): Promise<{ device: BlockDevice; held: HeldBack; coverage: Coverage }> {
+async function openDisk(
+  sizeBytes = SIZE,
+  at = 0,
+): Promise<{ device: BlockDevice; image: ImageOnDisk; coverage: ImageOnDisk['coverage'] }> {
   const path = join(folder, 'disk')
-  const content = Buffer.concat([image, Buffer.alloc(8 * MiB - (SIZE % MiB))])
-  const held = createHeldBack(HELD)
-  held.take({ offset: 0, data: image, from: 'origin' })
-  for (const { offset, length } of HELD) content.fill(0, offset, offset + length)
+  const diskBytes = at + SIZE + 8 * MiB - ((at + SIZE) % MiB)
+  const content = Buffer.alloc(diskBytes)
+  image.copy(content, at)
+  const holdBack = HELD.map(({ offset, length }) => ({ offset: at + offset, length }))
+  const onDisk = createImageOnDisk({
+    sizeBytes,
+    layout: createRawLayout(sizeBytes, { offset: at, length: Number.MAX_SAFE_INTEGER }),
+    holdBack,
+  })
+  onDisk.held.take({ offset: at, data: image, from: 'origin' })
+  for (const { offset, length } of holdBack) content.fill(0, offset, offset + length)
   await writeFile(path, content)
-  const coverage = new Coverage(SIZE)
-  return { device: await openBlockDevice(path, { mode: 'write' }), held, coverage }
+  const device = await openBlockDevice(path, { mode: 'write' })
+  return { device, image: onDisk, coverage: onDisk.coverage }
 }
 
 function sha256(bytes: Uint8Array): string {
@@ -46,20 +55,22 @@ const never = new AbortController().signal
 
 describe('the read-back', () => {
   test.each([
-    ['at the end', false],
-    ['while the image comes in', true],
-  ])('%s hashes the disk together with what is held back', async (_, isTrailing) => {
-    const { device, held, coverage } = await openDisk()
+    ['at the end', false, 0],
+    ['while the image comes in', true, 0],
+    ['of a window of the disk at the end', false, 3 * MiB],
+    ['of a window of the disk while the image comes in', true, 3 * MiB],
+    ['of a window that no sector begins with', true, 5 * MiB + 77],
+  ])('%s hashes the disk together with what is held back', async (_, isTrailing, at) => {
+    const { device, image: onDisk, coverage } = await openDisk(SIZE, at)
     await using _device = device
     await using readBack = createTrailingReadBack({
       device,
       algo: 'sha256',
-      coverage,
-      held,
+      image: onDisk,
       isTrailing,
     })
-    for (let at = 0; at < SIZE; at += MiB) {
-      coverage.add({ offset: at, length: Math.min(MiB, SIZE - at) })
+    for (let done = 0; done < SIZE; done += MiB) {
+      coverage.add({ offset: done, length: Math.min(MiB, SIZE - done) })
       readBack.covered()
     }
     let reported = 0
@@ -74,13 +85,12 @@ describe('the read-back', () => {
   })
 
   test('begins anew when bytes it has read are written again', async () => {
-    const { device, held, coverage } = await openDisk()
+    const { device, image: onDisk, coverage } = await openDisk()
     await using _device = device
     await using readBack = createTrailingReadBack({
       device,
       algo: 'sha256',
-      coverage,
-      held,
+      image: onDisk,
       isTrailing: true,
     })
     coverage.add({ offset: 0, length: SIZE })
@@ -94,13 +104,12 @@ describe('the read-back', () => {
   })
 
   test('ends at once when it is aborted', async () => {
-    const { device, held, coverage } = await openDisk()
+    const { device, image: onDisk } = await openDisk()
     await using _device = device
     await using readBack = createTrailingReadBack({
       device,
       algo: 'sha256',
-      coverage,
-      held,
+      image: onDisk,
       isTrailing: false,
     })
     const controller = new AbortController()
@@ -109,14 +118,12 @@ describe('the read-back', () => {
   })
 
   test('of a disk shorter than the image says where it ends', async () => {
-    const { device, held } = await openDisk()
+    const { device, image: onDisk } = await openDisk(SIZE + 64 * MiB)
     await using _device = device
-    const coverage = new Coverage(SIZE + 64 * MiB)
     await using readBack = createTrailingReadBack({
       device,
       algo: 'sha256',
-      coverage,
-      held,
+      image: onDisk,
       isTrailing: false,
     })
     await expect(readBack.finish(() => undefined, never)).rejects.toMatchObject({
@@ -132,24 +139,23 @@ describe('the write journal', () => {
   ])('finds the extent that reads otherwise than it was written, by %s', async (_, sumsOf) => {
     const { device } = await openDisk()
     await using _device = device
-    const { journal, sink } = createWriteJournal(writeTo(device))
+    const journal = createWriteJournal()
+    const sink = journal.sinkTo(writeTo(device))
     for (const offset of [2 * MiB, 4 * MiB, 9 * MiB]) {
       const data = randomBytes(5 * MiB - 77)
       await sink.write({ offset, data, from: 'peers', ...sumsOf(data) })
       journal.forget({ offset: 4 * MiB, length: 1 })
     }
-    expect(journal.rememberedBytes).toBe(5 * MiB - 77)
     expect(await journal.findDifference(device, never)).toBeUndefined()
     await device.write(12 * MiB, new Uint8Array(1))
     expect(await journal.findDifference(device, never)).toMatchObject({ offset: 9 * MiB })
   })
 })
 
-describe('the original image', () => {
+describe('the image on the disk', () => {
   test('is the held-back bytes from memory and the others from the disk, as they were sent', async () => {
-    const { device, held, coverage } = await openDisk()
+    const { device, image: original, coverage } = await openDisk()
     await using _device = device
-    const original = createOriginalImage(held, coverage)
     coverage.add({ offset: 0, length: SIZE })
     // the disk's own partition table, later
     await device.write(0, Buffer.alloc(4096, 1))
@@ -171,9 +177,8 @@ describe('the original image', () => {
   })
 
   test('refuses bytes that are not there, or no longer', async () => {
-    const { device, held, coverage } = await openDisk()
+    const { device, image: original, coverage } = await openDisk()
     await using _device = device
-    const original = createOriginalImage(held, coverage)
     coverage.add({ offset: 0, length: 10 * MiB })
     const read = (offset: number, length: number) => original.read({ offset, length })
     await expect(read(2 * MiB, 10)).rejects.toThrow(/not on the disk/)

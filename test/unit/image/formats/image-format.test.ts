@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   detectFormat,
-  requireRawFormat,
+  requireWritable,
   SNIFFED_BYTES,
 } from '../../../../agent/image/formats/image-format.ts'
 
@@ -40,11 +40,11 @@ describe('the first bytes of an image', () => {
   })
 
   test('must show something that can be written as it is', () => {
-    expect(() => requireRawFormat('qcow2', ['raw', 'qcow2'])).toThrow(/qemu-img convert/)
-    expect(() => requireRawFormat('gpt', ['raw', 'qcow2', 'iso'])).not.toThrow()
-    expect(() => requireRawFormat('raw', ['gpt'])).not.toThrow()
-    expect(() => requireRawFormat('iso', ['raw', 'qcow2', 'iso'])).not.toThrow()
-    expect(() => requireRawFormat('iso', ['raw'])).toThrow(/permitted_image_formats/)
-    expect(() => requireRawFormat('raw', ['qcow2'])).toThrow(/permitted_image_formats/)
+    expect(() => requireWritable('qcow2', ['raw', 'qcow2'])).toThrow(/qemu-img convert/)
+    expect(() => requireWritable('gpt', ['raw', 'qcow2', 'iso'])).not.toThrow()
+    expect(() => requireWritable('raw', ['gpt'])).not.toThrow()
+    expect(() => requireWritable('iso', ['raw', 'qcow2', 'iso'])).not.toThrow()
+    expect(() => requireWritable('iso', ['raw'])).toThrow(/permitted_image_formats/)
+    expect(() => requireWritable('raw', ['qcow2'])).toThrow(/permitted_image_formats/)
   })
 })

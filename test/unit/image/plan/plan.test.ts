@@ -3,12 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { endOf } from '../../../../agent/core/extent.ts'
 import { GiB, MiB } from '../../../../agent/core/units.ts'
-import {
-  describePlan,
-  holdBackRanges,
-  type ImageFacts,
-  planImage,
-} from '../../../../agent/image/plan/plan.ts'
+import { describePlan, planDocument } from '../../../../agent/image/plan/describe.ts'
+import { holdBackRanges, type ImageFacts, planImage } from '../../../../agent/image/plan/plan.ts'
 import { parseImageInfo } from '../../../../agent/image/request/image-info.ts'
 import {
   encodeInfo,
@@ -46,6 +42,7 @@ function torrentOf(lengthBytes: number) {
 
 const FACTS: ImageFacts = {
   hash: HASH,
+  sizeBytes: MiB,
   serverBytes: MiB,
   metainfo: null,
   firstBytes: null,
@@ -58,7 +55,11 @@ function plan(
   mode: 'auto' | 'off' | 'require' = 'auto',
 ) {
   return planImage(image(fields), { ...FACTS, ...facts }, DISK, {
-    config: { swarm_mode: mode, permitted_image_formats: ['raw', 'gpt', 'qcow2'] },
+    config: {
+      swarm_mode: mode,
+      swarm_trackers: ['http://configured:6969/announce'],
+      permitted_image_formats: ['raw', 'gpt', 'qcow2'],
+    },
     hasConfigdrive: true,
   })
 }
@@ -77,12 +78,25 @@ describe('a plan', () => {
     expect(sources.map(({ name }) => name)).toEqual(names)
   })
 
-  test('takes the size from the torrent when the server is silent', () => {
-    expect(plan({ serverBytes: null, metainfo: torrentOf(MiB) }).sizeBytes).toBe(MiB)
+  test('gives each source what it needs', () => {
+    const metainfo = torrentOf(MiB)
+    const urls = ['http://u:secret@origin/img?temp_url_sig=abc']
+    const torrent = { info: { urls: ['http://t/x.torrent'] }, trackers: ['http://sent:1/announce'] }
+    expect(plan({ metainfo }, { torrent }).sources).toEqual([
+      {
+        name: 'swarm',
+        metainfo,
+        trackers: [['http://sent:1/announce'], 'http://configured:6969/announce'],
+        urls,
+      },
+      { name: 'http', urls },
+    ])
+    const file = plan({}, { urls: ['http://origin/img', 'file:///img.raw'] }).sources
+    expect(file).toEqual([{ name: 'file', url: 'file:///img.raw' }])
   })
 
-  test('limits an image of unknown size to the disk', () => {
-    expect(plan({ serverBytes: null })).toMatchObject({ sizeBytes: null, limitBytes: GiB })
+  test('has the whole disk as its window', () => {
+    expect(plan().target).toEqual({ disk: DISK, window: { offset: 0, length: GiB } })
   })
 
   test('goes on without a torrent of another length, unless the swarm is required', () => {
@@ -95,8 +109,8 @@ describe('a plan', () => {
   })
 
   test('is refused where it cannot end well', () => {
-    expect(() => plan({ serverBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
-    expect(() => plan({ serverBytes: 0 })).toThrow(/empty/)
+    expect(() => plan({ sizeBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
+    expect(() => plan({ sizeBytes: 0 })).toThrow(/empty/)
     expect(() => plan({}, { disk_format: 'qcow2' })).toThrow(/qcow2; so far only raw/)
     expect(() => plan({}, { image_type: 'partition' })).toThrow(/whole-disk/)
     expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
@@ -117,20 +131,44 @@ describe('a plan', () => {
     }
     expect(text).not.toMatch(/secret|=abc/)
   })
+
+  test('as JSON has the facts of the text, no secret and no hashes of pieces', () => {
+    const document = planDocument(plan({ metainfo: torrentOf(MiB) }))
+    expect(document).toMatchObject({
+      imageId: 'img',
+      target: DISK,
+      sizeBytes: MiB,
+      limitBytes: MiB,
+      format: 'raw',
+      isFormatOpen: false,
+      hash: HASH,
+      sources: [
+        { name: 'swarm', detail: expect.stringContaining('1 pieces of 1.0 MiB, web seeds http') },
+        { name: 'http', detail: expect.stringContaining('@origin/img') },
+      ],
+      holdBack: [{ offset: 0, length: MiB }],
+      hasConfigdrive: true,
+      steps: expect.arrayContaining([expect.stringMatching(/^open \/dev\/sdx/)]),
+      warnings: [],
+    })
+    expect(JSON.stringify(document)).not.toMatch(/secret|=abc|metainfo/)
+  })
 })
+
+const wholeOf = (length: number) => ({ offset: 0, length })
 
 describe('what is held back', () => {
   test('is the first MiB, and the last one of an image as large as the disk', () => {
-    expect(holdBackRanges(GiB, DISK)).toEqual([
+    expect(holdBackRanges(wholeOf(GiB), DISK)).toEqual([
       { offset: 0, length: MiB },
       { offset: GiB - MiB, length: MiB },
     ])
-    expect(holdBackRanges(GiB - MiB, DISK)).toHaveLength(1)
-    expect(holdBackRanges(GiB - MiB + 1, DISK)).toHaveLength(2)
+    expect(holdBackRanges(wholeOf(GiB - MiB), DISK)).toHaveLength(1)
+    expect(holdBackRanges(wholeOf(GiB - MiB + 1), DISK)).toHaveLength(2)
   })
 
   test('is the whole of a tiny image', () => {
-    expect(holdBackRanges(1000, DISK)).toEqual([{ offset: 0, length: 1000 }])
+    expect(holdBackRanges(wholeOf(1000), DISK)).toEqual([{ offset: 0, length: 1000 }])
   })
 
   test('covers every boot-relevant byte of any image on any disk, and nothing outside of the image', () => {
@@ -143,7 +181,11 @@ describe('what is held back', () => {
       fc.property(sizes, ([imageBytes, sectors, logicalSectorBytes]) => {
         const sizeBytes = sectors * logicalSectorBytes
         fc.pre(imageBytes <= sizeBytes)
-        const ranges = holdBackRanges(imageBytes, { ...DISK, sizeBytes, logicalSectorBytes })
+        const ranges = holdBackRanges(wholeOf(imageBytes), {
+          ...DISK,
+          sizeBytes,
+          logicalSectorBytes,
+        })
         const held = (at: number) => ranges.some((r) => r.offset <= at && at < endOf(r))
         const tail = sizeBytes - MiB
         for (const at of [0, MiB - 1, MiB, tail - 1, tail, sizeBytes - 1, imageBytes - 1]) {

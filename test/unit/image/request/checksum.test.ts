@@ -1,10 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  chooseHash,
-  createHasher,
-  hashFromChecksumFile,
-} from '../../../../agent/image/request/checksum.ts'
+import { chooseHash, hashFromChecksumFile } from '../../../../agent/image/request/checksum.ts'
+import { createHasher } from '../../../../agent/image/request/hash-algorithm.ts'
 
 const SHA256 = 'ab12'.repeat(16)
 const SHA512 = 'cd34'.repeat(32)

@@ -2,17 +2,25 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Coverage } from '../../../../agent/core/coverage.ts'
 import { AgentError } from '../../../../agent/core/errors.ts'
-import type { ByteRange, Extent, ExtentSink } from '../../../../agent/core/extent.ts'
+import type { FileExtent, FileRange } from '../../../../agent/core/extent.ts'
 import type { BlockDevice } from '../../../../agent/disk/block-device.ts'
 import { createHeldBack } from '../../../../agent/disk/hold-back.ts'
-import { holdBack, limit, meter, writeTo } from '../../../../agent/image/transfer/sinks.ts'
+import { createRawLayout } from '../../../../agent/image/formats/raw.ts'
+import { meter } from '../../../../agent/image/transfer/meter.ts'
+import {
+  checkFormat,
+  holdBack,
+  limit,
+  place,
+  writeTo,
+} from '../../../../agent/image/transfer/sinks.ts'
 
 /** A sink over memory that counts how often each byte was written. */
 function memory(bytes: number) {
   const content = Buffer.alloc(bytes)
   const writes = new Uint8Array(bytes)
-  const sink: ExtentSink = {
-    write: async ({ offset, data }) => {
+  const sink = {
+    write: async ({ offset, data }: { offset: number; data: Uint8Array }) => {
       await null
       content.set(data, offset)
       for (let i = offset; i < offset + data.length; i++) writes[i] = (writes[i] ?? 0) + 1
@@ -21,8 +29,8 @@ function memory(bytes: number) {
   return { content, writes, sink }
 }
 
-function extent(offset: number, length: number, fill = 1): Extent {
-  return { offset, data: new Uint8Array(length).fill(fill), from: 'origin' }
+function extent(offset: number, length: number, fill = 1) {
+  return { offset, data: new Uint8Array(length).fill(fill), from: 'origin' as const }
 }
 
 describe('limit', () => {
@@ -41,9 +49,9 @@ describe('meter', () => {
   test('marks bytes as covered when they are down, not before', async () => {
     const coverage = new Coverage(10)
     let down = () => {}
-    const slow: ExtentSink = {
+    const slow = {
       write: () =>
-        new Promise((resolve) => {
+        new Promise<void>((resolve) => {
           down = resolve
         }),
     }
@@ -76,7 +84,7 @@ describe('meter', () => {
         const { content, writes, sink } = memory(80)
         const coverage = new Coverage(80)
         const rewritten = new Uint8Array(80)
-        const onRewrite = ({ offset, length }: ByteRange) =>
+        const onRewrite = ({ offset, length }: FileRange) =>
           rewritten.fill(1, offset, offset + length)
         const expected = Buffer.alloc(80)
         const stack = meter(sink, { coverage, ...noNews, onRewrite })
@@ -94,7 +102,7 @@ describe('meter', () => {
   })
 
   test('remembers the failure of the disk and refuses everything after it', async () => {
-    const broken: ExtentSink = {
+    const broken = {
       write: () => Promise.reject(new AgentError('ImageWriteError', 'EIO')),
     }
     const stack = meter(broken, { coverage: new Coverage(10), ...noNews })
@@ -102,6 +110,59 @@ describe('meter', () => {
     await expect(stack.write(extent(5, 5))).rejects.toMatchObject({ type: 'ImageWriteError' })
     expect(stack.failure).toMatchObject({ type: 'ImageWriteError' })
     await stack.drain()
+  })
+})
+
+describe('the format check', () => {
+  const QCOW2 = Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.alloc(100 * 1024)])
+
+  test('refuses a format that is not written before its first bytes are all on the disk, in any order', async () => {
+    const cuts = fc.array(fc.nat(QCOW2.length), { maxLength: 6 })
+    await fc.assert(
+      fc.asyncProperty(cuts, fc.boolean(), async (at, isBackwards) => {
+        const { writes, sink } = memory(QCOW2.length)
+        const checked = checkFormat(sink, QCOW2.length, ['raw'])
+        const edges = [0, ...new Set(at), QCOW2.length].sort((a, b) => a - b)
+        const parts = edges.slice(0, -1).map((offset, i): FileExtent => {
+          return { offset, data: QCOW2.subarray(offset, edges[i + 1]), from: 'peers' }
+        })
+        const writeAll = async () => {
+          for (const part of isBackwards ? parts.reverse() : parts) await checked.write(part)
+        }
+        await expect(writeAll()).rejects.toMatchObject({ type: 'InvalidImage' })
+        expect(writes.subarray(0, 64 * 1024).includes(0)).toBe(true)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test('lets a raw image pass, and one shorter than what is looked at', async () => {
+    const { content, sink } = memory(3000)
+    const checked = checkFormat(sink, 3000, ['raw'])
+    await checked.write(extent(1000, 2000))
+    await checked.write(extent(0, 1000))
+    expect(content).toEqual(Buffer.alloc(3000, 1))
+    await expect(checkFormat(sink, 3000, ['iso']).write(extent(0, 3000))).rejects.toMatchObject({
+      type: 'InvalidImage',
+    })
+  })
+})
+
+describe('place', () => {
+  test('puts the bytes of the file where the layout says, SHA-1 and all', async () => {
+    const { content, sink } = memory(100)
+    const seen: unknown[] = []
+    const watched = {
+      write: async (part: Parameters<typeof sink.write>[0]) => {
+        seen.push(part)
+        await sink.write(part)
+      },
+    }
+    const layout = createRawLayout(20, { offset: 50, length: 40 })
+    const sha1 = new Uint8Array(20)
+    await place(watched, layout).write({ ...extent(5, 10), sha1 })
+    expect(seen).toMatchObject([{ offset: 55, from: 'origin', sha1 }])
+    expect(content.subarray(55, 65)).toEqual(Buffer.alloc(10, 1))
   })
 })
 

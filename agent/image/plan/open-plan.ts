@@ -7,17 +7,17 @@ import { MiB } from '../../core/units.ts'
 import { decodeConfigDrive } from '../../disk/configdrive/configdrive.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { createHttpClient } from '../../http/client.ts'
-import type { DeployImageRequest, PrepareImageDeps } from '../deploy-image.ts'
+import type { DeployImageRequest, PlanDeps } from '../request/deploy-request.ts'
+import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
-import { countBytes } from './image-size.ts'
+import { sizeOfImage } from './image-size.ts'
 import { type ImageServers, openImageServers } from './image-sources.ts'
-import { describePlan, type ImageFacts, type Plan, planImage } from './plan.ts'
+import { type Plan, planImage, requireWholeDisk } from './plan.ts'
 
-/** Disposal closes the connections to the servers. */
-export interface PreparedImage extends AsyncDisposable {
+/** A plan with what it takes to follow it. Disposal closes the connections to the servers. */
+export interface OpenPlan extends AsyncDisposable {
+  readonly plan: Plan
   readonly servers: ImageServers
-  readonly facts: ImageFacts
-  readonly plan: Plan & { readonly sizeBytes: number }
   /** The file system image of the config drive; null for none. At most 64 MiB. */
   readonly configdrive: Uint8Array | null
 }
@@ -27,45 +27,41 @@ const CONFIG_DRIVE_TIMEOUT_MS = 60_000
 /** base64 of a gzip of 64 MiB. */
 const MAX_CONFIG_DRIVE_TEXT_BYTES = 96 * MiB
 
-/** Throws what planImage and gatherImageFacts throw. */
-export async function prepareImage(
+/** Asks and decides. Throws what planImage, gatherImageFacts and sizeOfImage throw. */
+export async function openPlan(
   request: Pick<DeployImageRequest, 'imageInfo' | 'devicePath' | 'configdrive' | 'signal'>,
-  deps: PrepareImageDeps,
-): Promise<PreparedImage> {
+  deps: PlanDeps,
+): Promise<OpenPlan> {
   const { imageInfo, signal } = request
-  const target = await readGeometry(request.devicePath)
+  // its servers may have to be asked for all of it, to count
+  requireWholeDisk(imageInfo)
+  const disk = await readGeometry(request.devicePath)
   const servers = openImageServers(imageInfo, deps)
   try {
-    const options = { config: deps.config, hasConfigdrive: Boolean(request.configdrive) }
-    let facts = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)
-    let plan = planImage(imageInfo, facts, target, options)
-    if (plan.sizeBytes === null) {
-      const serverBytes = await countBytes(servers.http, target.sizeBytes, signal)
-      facts = { ...facts, serverBytes }
-      plan = planImage(imageInfo, facts, target, options)
-    }
+    const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)
+    const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
+    const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
+      config: deps.config,
+      hasConfigdrive: Boolean(request.configdrive),
+    })
     deps.log.info({ image_id: imageInfo.id, plan: describePlan(plan) }, 'image planned')
     const configdrive = request.configdrive
       ? await decodeConfigDrive(request.configdrive, (url) => fetchConfigDrive(url, deps, signal))
       : null
-    const { sizeBytes } = plan
-    if (sizeBytes === null) throw new AgentError('InvalidImage', 'the size of the image is unknown')
-    return {
-      servers,
-      facts,
-      plan: { ...plan, sizeBytes },
-      configdrive,
-      [Symbol.asyncDispose]: () => servers[Symbol.asyncDispose](),
-    }
+    return { plan, servers, configdrive, [Symbol.asyncDispose]: close }
   } catch (error) {
-    await servers[Symbol.asyncDispose]()
+    await close()
     throw error
+  }
+
+  async function close(): Promise<void> {
+    await servers[Symbol.asyncDispose]()
   }
 }
 
 async function fetchConfigDrive(
   url: string,
-  { config }: PrepareImageDeps,
+  { config }: PlanDeps,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   await using client = createHttpClient({ config })

@@ -4,36 +4,41 @@
 // by itself.
 import { createHash, type Hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { type ByteRange, type ExtentSink, intersect } from '../../core/extent.ts'
+import { type DiskRange, type DiskSink, intersect, rangeOf } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
-import type { BlockDevice } from '../../disk/block-device.ts'
+import type { DiskBytes } from '../../disk/block-device.ts'
 
 /** 1 TiB in extents of 1 MiB; some 50 MiB of memory at most. Beyond it, nothing more is remembered. */
 const MAX_ENTRIES = 1024 * 1024
 const READ_BYTES = 4 * MiB
 
-interface Entry extends ByteRange {
+interface Entry extends DiskRange {
   /** A CRC-32 or a SHA-1. */
   readonly sum: number | Uint8Array
 }
 
 export interface WriteJournal {
-  /** Bytes that can be compared. */
-  readonly rememberedBytes: number
+  /** A sink that remembers what has passed it to `next`. */
+  sinkTo(next: DiskSink): DiskSink
   /** The first remembered range that reads otherwise than it was written; undefined if none does. */
-  findDifference(device: BlockDevice, signal: AbortSignal): Promise<ByteRange | undefined>
+  findDifference(device: DiskBytes, signal: AbortSignal): Promise<DiskRange | undefined>
   /** These bytes are about to change. */
-  forget(range: ByteRange): void
+  forget(range: DiskRange): void
 }
 
-/** A journal, and the sink that keeps it on the way to `next`. */
-export function createWriteJournal(next: ExtentSink): { journal: WriteJournal; sink: ExtentSink } {
+/** A journal that has seen nothing yet. */
+export function createWriteJournal(): WriteJournal {
   let entries: Entry[] = []
-  const journal: WriteJournal = {
-    get rememberedBytes() {
-      return entries.reduce((sum, { length }) => sum + length, 0)
-    },
+  return {
+    sinkTo: (next) => ({
+      write: async (extent) => {
+        // a piece's SHA-1 lies in the metainfo anyway: a quarter of a second per GiB is saved
+        const sum = extent.sha1 ?? crc32(extent.data)
+        await next.write(extent)
+        if (entries.length < MAX_ENTRIES) entries.push({ ...rangeOf(extent), sum })
+      },
+    }),
     findDifference: async (device, signal) => {
       const buffer = allocateAligned(READ_BYTES)
       for (const entry of entries) {
@@ -46,19 +51,9 @@ export function createWriteJournal(next: ExtentSink): { journal: WriteJournal; s
       entries = entries.filter((entry) => !intersect(entry, range))
     },
   }
-  const sink: ExtentSink = {
-    write: async (extent) => {
-      const { offset, data } = extent
-      // a piece's SHA-1 lies in the metainfo anyway: a quarter of a second per GiB is saved
-      const sum = extent.sha1 ?? crc32(data)
-      await next.write(extent)
-      if (entries.length < MAX_ENTRIES) entries.push({ offset, length: data.length, sum })
-    },
-  }
-  return { journal, sink }
 }
 
-async function isOnDisk(device: BlockDevice, entry: Entry, buffer: Uint8Array): Promise<boolean> {
+async function isOnDisk(device: DiskBytes, entry: Entry, buffer: Uint8Array): Promise<boolean> {
   let crc = 0
   const sha1 = typeof entry.sum === 'number' ? undefined : createHash('sha1')
   for (let done = 0; done < entry.length; done += buffer.length) {
