@@ -26,7 +26,6 @@ describe('the torrent of an image', () => {
       trackers: ['http://t1/announce', ['udp://t2:6969', 'udp://t3:6969']],
     }
     expect(findTorrent({ ...NOTHING, fromImageInfo })).toEqual({
-      namedBy: 'image_info',
       metainfo: null,
       urls: ['http://s/t.torrent'],
       checksum: 'aa',
