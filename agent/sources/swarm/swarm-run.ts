@@ -4,7 +4,6 @@
 import { type AgentError, messageOf } from '../../core/errors.ts'
 import type { FileExtent, ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { pieceRange } from './engine/peer-wire.ts'
 import { createPeerId } from './peers/peer-list.ts'
 import { allocateArena, slotAt } from './thread/arena.ts'
 import type { ArenaBudget } from './thread/arena-budget.ts'
@@ -17,6 +16,7 @@ import {
 } from './thread/protocol.ts'
 import { startWorker, type WorkerHost, type WorkerHostOptions } from './thread/worker-host.ts'
 import { encodeMetainfo, HASH_BYTES, type Metainfo } from './torrent/metainfo.ts'
+import { pieceRange } from './torrent/piece-layout.ts'
 
 const MAX_RESTARTS = 3
 
@@ -80,7 +80,7 @@ export function startSwarmRun(options: SwarmRunOptions): SwarmRun {
       {
         torrentFile: encodeMetainfo(metainfo.info, { trackers: options.trackers }),
         infoHash: metainfo.infoHash,
-        geometry: {
+        layout: {
           pieceCount: metainfo.pieceCount,
           pieceLength: metainfo.pieceLength,
           lengthBytes: metainfo.lengthBytes,

@@ -7,7 +7,6 @@ import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
-import { pieceRange } from './engine/peer-wire.ts'
 import type { SwarmLimits } from './swarm-options.ts'
 import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
 import type { ArenaBudget } from './thread/arena-budget.ts'
@@ -20,6 +19,7 @@ import {
 } from './thread/protocol.ts'
 import type { WorkerHostOptions } from './thread/worker-host.ts'
 import type { Metainfo } from './torrent/metainfo.ts'
+import { pieceRange } from './torrent/piece-layout.ts'
 import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
 
 export interface SwarmSourceOptions {

@@ -3,8 +3,9 @@
 // whom, the origin, the disks. The engine decides everything else.
 
 import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
-import type { Origin } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import type { Origin } from '../../../agent/sources/swarm/engine/origin/origin.ts'
 import { MAX_UPLOADS } from '../../../agent/sources/swarm/peers/connection-limits.ts'
+import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { createIntroductions } from './introductions.ts'
 import { Connection, Pipe, Sender } from './links.ts'
 import { createRandom, VirtualTime } from './virtual-time.ts'
@@ -67,7 +68,6 @@ const REANNOUNCE_MS = 2500
 const TRACKER_ANSWER = 200
 /** fdatasync is not awaited: a write is a copy into the disk's queue. */
 const WRITE_MS = 2
-const PARCEL_BYTES = 16 * 1024
 const HTTP_REQUEST_MS = 1
 const LOOK_MS = 500
 
@@ -88,7 +88,7 @@ interface Rack {
 
 export async function simulate(world: World): Promise<Outcome> {
   // half of what a block takes on a node's cable
-  const time = new VirtualTime((PARCEL_BYTES / world.nodeRate) * 500)
+  const time = new VirtualTime((BLOCK_BYTES / world.nodeRate) * 500)
   const random = createRandom(world.seed)
   const racks: Rack[] = Array.from({ length: world.racks }, () => ({
     up: new Pipe(world.uplinkRate),
@@ -104,7 +104,7 @@ export async function simulate(world: World): Promise<Outcome> {
     const inbound = new Pipe(world.nodeRate)
     const rack = index % world.racks
     const engine = new SwarmEngine({
-      geometry: {
+      layout: {
         pieceCount: world.pieceCount,
         pieceLength: world.pieceLength,
         lengthBytes: world.pieceCount * world.pieceLength,
@@ -174,8 +174,8 @@ export async function simulate(world: World): Promise<Outcome> {
             resolve()
           }
           time.after(HTTP_REQUEST_MS + world.latencyMs, () => {
-            for (let at = 0; at < length && !signal.aborted; at += PARCEL_BYTES) {
-              const bytes = Math.min(PARCEL_BYTES, length - at)
+            for (let at = 0; at < length && !signal.aborted; at += BLOCK_BYTES) {
+              const bytes = Math.min(BLOCK_BYTES, length - at)
               connection.send({ bytes, arrive: () => arrive(bytes) })
             }
           })

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one end of a simulated BitTorrent connection: the engine's PeerWire over a simulated network, and
 // what the agent's upload gate does. Decides nothing.
-import type { ClaimKind } from '../../../agent/sources/swarm/engine/origin/claims.ts'
+import type { ClaimKind } from '../../../agent/sources/swarm/engine/origin/claim.ts'
 import type {
   BlockCallback,
   PeerWire,
   WireListener,
 } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
 import type { Connection, Parcel } from './links.ts'
 
 /** What a block is does not matter, only how long it is. */
-const BLOCK = new Uint8Array(16 * 1024)
+const BLOCK = new Uint8Array(BLOCK_BYTES)
 const MAX_REQUESTS = 512
 
 interface Request extends Parcel {

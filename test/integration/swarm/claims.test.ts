@@ -1,6 +1,6 @@
 // What nodes tell each other of their fetches from the origin, over real connections.
 import { expect, test } from 'vitest'
-import { CLAIM_KINDS } from '../../../agent/sources/swarm/engine/origin/claims.ts'
+import { CLAIM_KINDS } from '../../../agent/sources/swarm/engine/origin/claim.ts'
 import type { PeerWire } from '../../../agent/sources/swarm/engine/peer-wire.ts'
 import { createTokenBucket } from '../../../agent/sources/swarm/engine/token-bucket.ts'
 import { openSwarmClient } from '../../../agent/sources/swarm/library/client.ts'

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import {
@@ -14,7 +15,7 @@ import {
 
 const keep = keepUntilEnd()
 
-const PIECE = 16 * 1024
+const PIECE = BLOCK_BYTES
 const script = (name: string) => new URL(`./workers/${name}.ts`, import.meta.url)
 const node = (options: NodeOptions): TestNode => keep(startNode(options))
 

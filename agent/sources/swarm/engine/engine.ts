@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the swarm as one node sees it: peers coming and going, the parts that decide about requests,
 // origin and uploads, and their clockwork. Clock, randomness, wires and memory are arguments. No I/O.
+import type { PieceLayout } from '../torrent/piece-layout.ts'
 import { type Choker, createChoker } from './choker.ts'
 import { Claims } from './origin/claims.ts'
+import type { Origin } from './origin/origin.ts'
 import { OriginFetcher } from './origin/origin-fetcher.ts'
 import { OriginShares } from './origin/origin-shares.ts'
 import { Turns } from './origin/turns.ts'
 import { Peer } from './peer.ts'
-import type { Geometry, Origin, PeerWire, Slot, SlotSource } from './peer-wire.ts'
+import type { PeerWire } from './peer-wire.ts'
 import { PIECE_STATES, PieceBoard } from './pieces/piece-picker.ts'
 import { type PieceOrigin, PieceWork } from './pieces/pieces-in-progress.ts'
+import type { Slot, SlotSource } from './pieces/slot.ts'
 import { createGainMeter, type GainMeter } from './requests/download-rate.ts'
 import { Locality } from './requests/rack.ts'
 import { RequestScheduler } from './requests/request-scheduler.ts'
@@ -21,7 +24,7 @@ export type EngineNews =
   | { readonly kind: 'origin trouble'; readonly reason: string; readonly isFinal: boolean }
 
 export interface EngineOptions {
-  readonly geometry: Geometry
+  readonly layout: PieceLayout
   /** Our peer id, lower-case hex. */
   readonly selfId: string
   /** Milliseconds; may start anywhere. */
@@ -74,17 +77,17 @@ export class SwarmEngine {
   #isStopped = false
 
   constructor(options: EngineOptions) {
-    const { geometry, selfId, now, random } = options
+    const { layout, selfId, now, random } = options
     this.#options = options
-    this.#board = new PieceBoard(geometry.pieceCount)
-    this.#shares = new OriginShares(selfId, geometry.pieceCount, geometry.pieceLength)
+    this.#board = new PieceBoard(layout.pieceCount)
+    this.#shares = new OriginShares(selfId, layout.pieceCount, layout.pieceLength)
     this.#turns = new Turns({
       random,
       peerCount: () => this.peerCount,
       othersFetching: () => this.#claims.othersFetching,
     })
     this.#claims = new Claims({
-      pieceCount: geometry.pieceCount,
+      pieceCount: layout.pieceCount,
       peers: this.#board.peers,
       now,
       random,
@@ -100,7 +103,7 @@ export class SwarmEngine {
     this.#locality = new Locality({
       selfId,
       board: this.#board,
-      pieceLength: geometry.pieceLength,
+      pieceLength: layout.pieceLength,
       now,
       random,
     })
@@ -109,7 +112,7 @@ export class SwarmEngine {
       work: this.#work,
       locality: this.#locality,
       budget: this.#budget,
-      pieceLength: geometry.pieceLength,
+      pieceLength: layout.pieceLength,
       now,
       random,
       defer: options.defer,
@@ -132,9 +135,9 @@ export class SwarmEngine {
 
   /** Bytes not on the disk; what trackers are told. */
   get bytesLeft(): number {
-    const { geometry } = this.#options
-    const pieces = geometry.pieceCount - this.#board.haveCount
-    return Math.min(pieces * geometry.pieceLength, geometry.lengthBytes)
+    const { layout } = this.#options
+    const pieces = layout.pieceCount - this.#board.haveCount
+    return Math.min(pieces * layout.pieceLength, layout.lengthBytes)
   }
 
   /** Verified bytes by where they came from, and bytes that came twice. */
@@ -245,9 +248,9 @@ export class SwarmEngine {
   }
 
   #createWork(): PieceWork {
-    const { geometry, slots, maxInProgress, now, verify, store, onNews } = this.#options
+    const { layout, slots, maxInProgress, now, verify, store, onNews } = this.#options
     return new PieceWork({
-      geometry,
+      layout,
       board: this.#board,
       slots,
       maxInProgress,
@@ -336,11 +339,11 @@ export class SwarmEngine {
   }
 
   #createFetcher(origin: Origin): OriginFetcher {
-    const { geometry, now, maxInProgress } = this.#options
+    const { layout, now, maxInProgress } = this.#options
     const { rarity } = this.#board
     return new OriginFetcher({
       origin,
-      geometry,
+      layout,
       shares: this.#shares,
       claims: this.#claims,
       turns: this.#turns,

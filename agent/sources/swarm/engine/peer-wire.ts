@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the interface between the engine and whatever carries its messages: a library's wire, or a
 // simulated one. Does not know sockets.
-import type { ClaimKind } from './origin/claims.ts'
+import type { ClaimKind } from './origin/claim.ts'
 
 /** What a wire tells the engine. */
 export interface WireListener {
@@ -47,44 +47,4 @@ export interface PeerWire {
   setInterested(isInterested: boolean): void
   /** Drops the connection; `isBanned` also refuses to connect to this address again. */
   close(reason: string, isBanned: boolean): void
-}
-
-interface PieceRange {
-  readonly offset: number
-  readonly length: number
-}
-
-/** Reads image bytes from the object store; the production one is sources/http's range reader. */
-export interface Origin {
-  /** Wrong pieces before it is given up. */
-  readonly maxStrikes: number
-  /** Rejects with an AgentError of kind `transient` if asking again makes sense. */
-  readRange(range: PieceRange, target: Uint8Array, signal: AbortSignal): Promise<void>
-  /** What came for this range has a wrong hash. */
-  reportCorrupt(range: PieceRange): void
-}
-
-/** Memory for one piece. */
-export interface Slot {
-  readonly index: number
-  readonly bytes: Uint8Array
-}
-
-/** A bounded set of slots. */
-export interface SlotSource {
-  /** A free slot, or undefined if all are taken. */
-  acquire(): Slot | undefined
-  release(slot: Slot): void
-}
-
-export interface Geometry {
-  readonly pieceCount: number
-  readonly pieceLength: number
-  readonly lengthBytes: number
-}
-
-/** Where the piece lies in the image. */
-export function pieceRange(geometry: Geometry, piece: number): PieceRange {
-  const offset = piece * geometry.pieceLength
-  return { offset, length: Math.min(geometry.pieceLength, geometry.lengthBytes - offset) }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the engine knows of one peer: its pieces, our requests to it, its speed. Does not decide.
-
+import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
 import type { PeerWire } from './peer-wire.ts'
 import type { PartialPiece } from './pieces/partial-piece.ts'
 
@@ -19,7 +19,6 @@ const PIPELINE_ANSWERS = 1.5
 const MAX_PIPELINE_MS = 1000
 /** Of the soonest answer, per tick: it counts twice after half a minute, or what changes would never be seen. */
 const AGEING = 1.005
-const BLOCK_BYTES = 16 * 1024
 /** A peer that is asked nothing is taken for twice as quick after this long: its queue gets shorter. */
 const FORGET_MS = 500
 /** Share of the newest interval in the speed: a time constant of about a second. */

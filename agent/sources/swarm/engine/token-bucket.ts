@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a rate limit: bytes per second with a short burst. Does not wait; the caller asks again later.
+import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
 
 /** `take` says whether `bytes` may pass now; a limit of 0 lets everything pass. */
 export interface TokenBucket {
@@ -9,7 +10,7 @@ export interface TokenBucket {
 /** The balance may go below zero by one request, so that requests above the burst pass at all. */
 export function createTokenBucket(bytesPerSecond: number, now: () => number): TokenBucket {
   if (bytesPerSecond <= 0) return { take: () => true }
-  const burstBytes = Math.max(bytesPerSecond / 4, 16 * 1024)
+  const burstBytes = Math.max(bytesPerSecond / 4, BLOCK_BYTES)
   let balance = burstBytes
   let refilledAt = now()
 

@@ -3,10 +3,11 @@
 // parsed and written by wire/, only extensions (BEP 10) stay with the library. Enforces the limits on what a
 // hostile peer may send. Does not decide whom to talk to.
 
-import type { ClaimKind } from '../engine/origin/claims.ts'
+import type { ClaimKind } from '../engine/origin/claim.ts'
 import type { BlockCallback, PeerWire, WireListener } from '../engine/peer-wire.ts'
 import type { TokenBucket } from '../engine/token-bucket.ts'
 import { isIronswarm } from '../peers/peer-list.ts'
+import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
 import {
   CLAIM_EXTENSION,
   type ClaimMessage,
@@ -22,7 +23,6 @@ import { createReadBuffer, prepareTakeover, type Takeover } from './socket-takeo
 import type { LibraryPeer, LibraryWire } from './types.ts'
 
 const DEFAULT_REQQ = 250
-const BLOCK_BYTES = 16 * 1024
 /** BEP 6 has one, right after the handshake: five bytes that cost a look at every piece. */
 const MAX_SUMMARIES = 4
 /** Longest extension message (BEP 10): of PEX some thousand addresses, each of which is looked at. */

@@ -4,7 +4,7 @@
 import { createHttpClient } from '../../../http/client.ts'
 import { createLogger } from '../../../telemetry/logger.ts'
 import { createRangeReader } from '../../http/range-reader.ts'
-import type { Origin } from '../engine/peer-wire.ts'
+import type { Origin } from '../engine/origin/origin.ts'
 import type { WebSeedOptions } from '../thread/protocol.ts'
 
 /** A connection that stalls is given up after this; another one, or a peer, may be quicker. */

@@ -2,7 +2,7 @@
 // Owns reading pieces back from the disk for uploads and checks: one read per piece however many ask,
 // few at a time, each verified before use. Does not read itself; the agent's thread does.
 
-import type { Slot } from '../engine/peer-wire.ts'
+import type { Slot } from '../engine/pieces/slot.ts'
 import type { Arena } from '../thread/arena.ts'
 
 /** Takes what it needs of the verified bytes at once; an error if they are not to be had. */

@@ -3,12 +3,12 @@
 // the disk; it asks the agent's thread to.
 
 import { type EngineNews, SwarmEngine } from '../engine/engine.ts'
-import { pieceRange } from '../engine/peer-wire.ts'
 import { createTokenBucket } from '../engine/token-bucket.ts'
 import { openSwarmClient } from '../library/client.ts'
 import { MAX_CONNS, MAX_UPLOADS } from '../peers/connection-limits.ts'
 import { createArena } from '../thread/arena.ts'
 import { ON_DISK, type WorkerNews, type WorkerOrder, type WorkerTask } from '../thread/protocol.ts'
+import { pieceRange } from '../torrent/piece-layout.ts'
 import type { BlockRequest } from '../wire/upload-queue.ts'
 import { createAnnouncer } from './announcer.ts'
 import { openOrigin } from './origin.ts'
@@ -29,11 +29,11 @@ export async function startSession(
   task: WorkerTask,
   tell: (news: WorkerNews) => void,
 ): Promise<Session> {
-  const { geometry } = task
+  const { layout } = task
   const now = () => performance.now()
   const random = Math.random
   const arena = createArena(task.memory, task.arena)
-  const lengthOf = (piece: number) => pieceRange(geometry, piece).length
+  const lengthOf = (piece: number) => pieceRange(layout, piece).length
   const hasher = createPieceHasher({
     hashes: task.hashes,
     memory: task.memory,
@@ -53,9 +53,9 @@ export async function startSession(
   const writing = new Map<number, () => void>()
   let uploadedBytes = 0
   const origin =
-    task.webSeed && openOrigin(task.webSeed, geometry.lengthBytes, random, tellLogLine(tell))
+    task.webSeed && openOrigin(task.webSeed, layout.lengthBytes, random, tellLogLine(tell))
   const engine = new SwarmEngine({
-    geometry,
+    layout,
     selfId: task.peerId,
     now,
     random,
@@ -88,7 +88,7 @@ export async function startSession(
   const client = await openSwarmClient({
     torrentFile: task.torrentFile,
     infoHash: task.infoHash,
-    pieceCount: geometry.pieceCount,
+    pieceCount: layout.pieceCount,
     peerId: task.peerId,
     listenPort: task.listenPort,
     maxConns: MAX_CONNS,
@@ -99,7 +99,7 @@ export async function startSession(
       return { uploaded: uploadedBytes, downloaded: fromOrigin + peers, left: engine.bytesLeft }
     },
     isServable: ({ piece, offset, length }: BlockRequest) =>
-      piece < geometry.pieceCount && engine.has(piece) && offset + length <= lengthOf(piece),
+      piece < layout.pieceCount && engine.has(piece) && offset + length <= lengthOf(piece),
     readBlock: ({ piece, offset, length }, take) =>
       reader.use(piece, (bytes) => {
         take(bytes instanceof Error ? null : bytes.subarray(offset, offset + length))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the one piece of memory that image bytes pass through on their way between swarm and disk: slots
 // of a piece each, shared by both threads. Idle slots keep the last pieces for uploading.
-import type { Slot, SlotSource } from '../engine/peer-wire.ts'
+import type { Slot, SlotSource } from '../engine/pieces/slot.ts'
 
 const MAX_SLOTS = 256
 /** Two pieces in progress, one for uploads. */

@@ -3,7 +3,7 @@
 // they lie in the shared arena. Does not send or receive.
 import type { HttpClientSettings } from '../../../http/client.ts'
 import type { HttpImageSettings } from '../../http/image-options.ts'
-import type { Geometry } from '../engine/peer-wire.ts'
+import type { PieceLayout } from '../torrent/piece-layout.ts'
 import type { ArenaShape } from './arena.ts'
 
 /** The origin (BEP 19) as plain data, so that a worker can be given it. */
@@ -32,7 +32,7 @@ export const NOBODY_NEARBY: NearbyOptions = { lsd: 'off', rack: null }
 export interface WorkerTask {
   readonly torrentFile: Uint8Array
   readonly infoHash: string
-  readonly geometry: Geometry
+  readonly layout: PieceLayout
   /** SHA-1 hashes, end to end. */
   readonly hashes: Uint8Array
   readonly memory: SharedArrayBuffer

@@ -8,9 +8,7 @@ import { throwIfAborted } from '../../../core/deadline.ts'
 import { AgentError } from '../../../core/errors.ts'
 import type { ImageReader } from '../../../core/extent.ts'
 import { formatBytes, KiB, MiB } from '../../../core/units.ts'
-import { pieceRange } from '../engine/peer-wire.ts'
 import {
-  BLOCK_BYTES,
   encodeInfo,
   encodeMetainfo,
   HASH_BYTES,
@@ -19,6 +17,7 @@ import {
   type Metainfo,
   parseMetainfo,
 } from './metainfo.ts'
+import { BLOCK_BYTES, pieceRange } from './piece-layout.ts'
 import { mergeTrackers, type TrackerList } from './trackers.ts'
 
 export interface CreateTorrentOptions {
@@ -61,12 +60,12 @@ export async function createTorrent(
   const { image, lengthBytes } = options
   const pieceLength = options.pieceLength ?? defaultPieceLength(lengthBytes)
   const pieceCount = checkShape(lengthBytes, pieceLength)
-  const geometry = { pieceCount, pieceLength, lengthBytes }
+  const layout = { pieceCount, pieceLength, lengthBytes }
   const pieces = new Uint8Array(pieceCount * HASH_BYTES)
   await using reader = await openReader(image)
   for (let piece = 0; piece < pieceCount; piece++) {
     throwIfAborted(options.signal)
-    const range = pieceRange(geometry, piece)
+    const range = pieceRange(layout, piece)
     const bytes = await reader.read(range)
     if (bytes.length !== range.length) throw endedEarly(range.offset + bytes.length, lengthBytes)
     pieces.set(createHash('sha1').update(bytes).digest(), piece * HASH_BYTES)

@@ -7,12 +7,11 @@ import { AgentError, messageOf } from '../../../core/errors.ts'
 import { isObject, type JsonObject } from '../../../core/json.ts'
 import { formatBytes, KiB, MiB } from '../../../core/units.ts'
 import { type Span, scanDictionary } from './bencode-scan.ts'
+import { BLOCK_BYTES } from './piece-layout.ts'
 import { isTrackerUrl } from './trackers.ts'
 
 /** BEP 3: a piece hash is a SHA-1. */
 export const HASH_BYTES = 20
-/** The transfer unit of the wire protocol; piece lengths are multiples of it. */
-export const BLOCK_BYTES = 16 * KiB
 export const MAX_PIECE_BYTES = 16 * MiB
 export const MAX_PIECES = 256 * KiB
 /** 256 Ki pieces are 5 MiB of hashes; hybrid torrents carry their v2 layers besides. */

@@ -6,7 +6,7 @@ import {
   CLAIM_KINDS,
   type ClaimKind,
   MAX_CLAIMS_PER_MESSAGE,
-} from '../engine/origin/claims.ts'
+} from '../engine/origin/claim.ts'
 import { MESSAGE_IDS, readUint32, writeUint32 } from './messages.ts'
 
 /** Its name in the extended handshake. */

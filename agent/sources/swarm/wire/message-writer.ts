@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the way from messages to the bytes of a connection: all of a turn in one write, what steers the
 // transfer in front of blocks that wait, memory that is used again. Does not know sockets.
+import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
 import { BLOCK_HEADER_BYTES, MESSAGE_IDS, writeUint32 } from './messages.ts'
 
 /** Four blocks; a write of this size costs little more than one of 16 KiB. */
-const CHUNK_BYTES = 4 * (16 * 1024 + BLOCK_HEADER_BYTES)
+const CHUNK_BYTES = 4 * (BLOCK_BYTES + BLOCK_HEADER_BYTES)
 const KEPT_CHUNKS = 8
 const FIRST_URGENT_BYTES = 1024
 /** HAVEs of 64 Ki pieces; a peer that lets more pile up does not read. */

@@ -2,12 +2,11 @@
 // Owns the blocks a peer asked us for: hands them to the socket only while its send buffer is short, so
 // that our own requests and HAVEs never wait behind bulk upload. Does not choose whom to serve.
 import type { TokenBucket } from '../engine/token-bucket.ts'
+import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
 
 /** libtorrent, transmission and aria2 queue no more than 2000; beyond it a peer means harm. */
 const MAX_QUEUED = 2048
 const MAX_REQUEST_BYTES = 128 * 1024
-/** A request that is being read counts as this much at least: a whole piece may be read for one byte. */
-const LEAST_READ_BYTES = 16 * 1024
 /** Bytes waiting in user space; the kernel's own buffer comes on top. */
 const SEND_WINDOW_BYTES = 32 * 1024
 const RETRY_MS = 20
@@ -67,7 +66,8 @@ export function createUploadGate(deps: UploadGateDeps): UploadGate {
   }
 
   function serve(request: BlockRequest): void {
-    const bytes = Math.max(request.length, LEAST_READ_BYTES)
+    // at least: a whole piece may be read for one byte
+    const bytes = Math.max(request.length, BLOCK_BYTES)
     readingBytes += bytes
     deps.send(request, () => {
       readingBytes -= bytes

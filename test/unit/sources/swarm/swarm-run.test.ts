@@ -8,9 +8,10 @@ import {
   encodeMetainfo,
   parseMetainfo,
 } from '../../../../agent/sources/swarm/torrent/metainfo.ts'
+import { BLOCK_BYTES } from '../../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 
-const PIECE = 16 * 1024
+const PIECE = BLOCK_BYTES
 const pieces = createHash('sha1').update(new Uint8Array(PIECE)).digest()
 const info = encodeInfo({ name: 'x', lengthBytes: PIECE, pieceLength: PIECE, pieces })
 const metainfo = parseMetainfo(encodeMetainfo(info))

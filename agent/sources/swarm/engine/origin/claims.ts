@@ -3,17 +3,12 @@
 // where a node sees a part of the others a piece is fetched about once. Believes nobody for long. Does not
 // fetch and does not decide who may.
 import type { Peer } from '../peer.ts'
+import { CLAIM_HOPS, CLAIM_KINDS, type ClaimKind, MAX_CLAIMS_PER_MESSAGE } from './claim.ts'
 
-/** `begun`: I am fetching these; `landed`: I have them; `dropped`: I have not got them and stopped. */
-export const CLAIM_KINDS = { begun: 0, landed: 1, dropped: 2 } as const
-export type ClaimKind = (typeof CLAIM_KINDS)[keyof typeof CLAIM_KINDS]
 const { begun, landed, dropped } = CLAIM_KINDS
 
-/** A message travels this far, each node passing it on once to a few of its peers. */
-export const CLAIM_HOPS = 4
+/** Peers that a message is passed on to, about. */
 const FANOUT = 5
-/** Most pieces in one message. */
-export const MAX_CLAIMS_PER_MESSAGE = 64
 /** A claim holds for this long, or this many times what a fetch takes elsewhere. */
 const MIN_PATIENCE_MS = 2000
 const PATIENCE_FETCHES = 4

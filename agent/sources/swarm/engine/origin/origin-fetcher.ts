@@ -2,10 +2,11 @@
 // Owns the traffic with the origin: which pieces this node fetches there, how many at a time, when to
 // take over others' shares, when to give the origin up. Does not verify pieces.
 import { isAgentError, messageOf } from '../../../../core/errors.ts'
+import { type PieceLayout, pieceRange } from '../../torrent/piece-layout.ts'
 import type { Peer } from '../peer.ts'
-import { type Geometry, type Origin, pieceRange } from '../peer-wire.ts'
 import type { PartialPiece } from '../pieces/partial-piece.ts'
 import type { Claims } from './claims.ts'
+import type { Origin } from './origin.ts'
 import type { OriginShares } from './origin-shares.ts'
 import type { Turns } from './turns.ts'
 
@@ -26,7 +27,7 @@ const SLOW_FETCH_AVERAGES = 4
 
 export interface OriginFetcherDeps {
   readonly origin: Origin
-  readonly geometry: Geometry
+  readonly layout: PieceLayout
   readonly shares: OriginShares
   readonly claims: Claims
   readonly turns: Turns
@@ -183,7 +184,7 @@ export class OriginFetcher {
   /** What the ranges of a swarm node would bring. Unknown is worth a try: the peers may be slow. */
   get #bytesPerSecond(): number {
     if (this.#averageMs === 0) return Number.POSITIVE_INFINITY
-    return (RANGES_IN_SWARM * this.#deps.geometry.pieceLength * 1000) / this.#averageMs
+    return (RANGES_IN_SWARM * this.#deps.layout.pieceLength * 1000) / this.#averageMs
   }
 
   async #fetch(partial: PartialPiece<Peer>): Promise<void> {
@@ -240,6 +241,6 @@ export class OriginFetcher {
   }
 
   #rangeOf(piece: number): { offset: number; length: number } {
-    return pieceRange(this.#deps.geometry, piece)
+    return pieceRange(this.#deps.layout, piece)
   }
 }

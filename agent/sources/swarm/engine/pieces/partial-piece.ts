@@ -2,10 +2,8 @@
 // Owns one piece while its blocks come in: which are free, asked for, received, and from whom. Does not
 // verify or store it.
 import { copyToShared } from '../../../../core/shared-copy.ts'
-import type { Slot } from '../peer-wire.ts'
-
-/** BEP 3: what everybody requests; larger requests are refused by most clients. */
-export const BLOCK_BYTES = 16 * 1024
+import { BLOCK_BYTES } from '../../torrent/piece-layout.ts'
+import type { Slot } from './slot.ts'
 
 /** A piece in progress. `P` is whoever sends blocks. */
 export class PartialPiece<P> {

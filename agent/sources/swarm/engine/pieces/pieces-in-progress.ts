@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the pieces in progress: their memory, the verdict on their hash, the way to the disk. Does not
 // request blocks.
-
+import { type PieceLayout, pieceRange } from '../../torrent/piece-layout.ts'
 import type { Peer } from '../peer.ts'
-import { type Geometry, pieceRange, type Slot, type SlotSource } from '../peer-wire.ts'
 import { PartialPiece } from './partial-piece.ts'
 import { PIECE_STATES, type PieceBoard } from './piece-picker.ts'
+import type { Slot, SlotSource } from './slot.ts'
 import { type Blame, createBlame } from './smart-ban.ts'
 
 const { missing, started, have } = PIECE_STATES
@@ -13,7 +13,7 @@ const { missing, started, have } = PIECE_STATES
 export type PieceOrigin = 'origin' | 'peers'
 
 export interface PieceWorkDeps {
-  readonly geometry: Geometry
+  readonly layout: PieceLayout
   readonly board: PieceBoard
   readonly slots: SlotSource
   /** Most pieces in progress, those being written included. */
@@ -56,7 +56,7 @@ export class PieceWork {
     if (slot === undefined) return undefined
     this.#inProgress += 1
     this.#deps.board.setState(piece, started)
-    const { length } = pieceRange(this.#deps.geometry, piece)
+    const { length } = pieceRange(this.#deps.layout, piece)
     return new PartialPiece(piece, length, slot, this.#deps.now(), exclusiveTo)
   }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the requests to peers: started pieces first, then the rarest, then the end-game; pipelines kept
 // full. Does not verify pieces and does not talk to the origin.
-
+import { BLOCK_BYTES } from '../../torrent/piece-layout.ts'
 import type { Peer, PendingBlock } from '../peer.ts'
-import { BLOCK_BYTES, type PartialPiece } from '../pieces/partial-piece.ts'
+import type { PartialPiece } from '../pieces/partial-piece.ts'
 import type { PieceBoard } from '../pieces/piece-picker.ts'
 import type { PieceWork } from '../pieces/pieces-in-progress.ts'
 import type { TokenBucket } from '../token-bucket.ts'

@@ -1,6 +1,6 @@
 // More nodes than fetch from the origin at a time (turns.ts), with what goes wrong in such swarms.
 import { expect, test } from 'vitest'
-import { CLAIM_KINDS } from '../../../../../agent/sources/swarm/engine/origin/claims.ts'
+import { CLAIM_KINDS } from '../../../../../agent/sources/swarm/engine/origin/claim.ts'
 import { simulate } from '../../../../bench/simulate/swarm.ts'
 import { SimulatedSwarm } from './simulated-swarm.ts'
 

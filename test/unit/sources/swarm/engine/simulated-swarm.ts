@@ -3,7 +3,7 @@
 // decisions; the bytes of a piece are its number.
 import { AgentError } from '../../../../../agent/core/errors.ts'
 import { type EngineNews, SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
-import type { ClaimKind } from '../../../../../agent/sources/swarm/engine/origin/claims.ts'
+import type { ClaimKind } from '../../../../../agent/sources/swarm/engine/origin/claim.ts'
 import type {
   BlockCallback,
   PeerWire,
@@ -77,7 +77,7 @@ export class SimulatedSwarm {
     const news: EngineNews[] = []
     const lengthBytes = this.#pieceCount * this.#pieceLength
     const engine = new SwarmEngine({
-      geometry: { pieceCount: this.#pieceCount, pieceLength: this.#pieceLength, lengthBytes },
+      layout: { pieceCount: this.#pieceCount, pieceLength: this.#pieceLength, lengthBytes },
       selfId: id,
       now: () => this.#now + (settings.clockShiftMs?.() ?? 0),
       random: this.random,

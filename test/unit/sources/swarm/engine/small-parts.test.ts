@@ -4,6 +4,7 @@ import { Peer } from '../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
 import { createGainMeter } from '../../../../../agent/sources/swarm/engine/requests/download-rate.ts'
 import { createTokenBucket } from '../../../../../agent/sources/swarm/engine/token-bucket.ts'
+import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
 const clock = () => {
   let at = 0
@@ -98,7 +99,7 @@ test.each([5, 50, 300])(
   (answerMs) => {
     const wire = { maxRequests: 500 } as unknown as PeerWire
     const peer = new Peer(wire, 1, () => false)
-    const blockBytes = 16 * 1024
+    const blockBytes = BLOCK_BYTES
     const cable = 8 * 1024 * 1024
     let now = 0
     // per tick: what the pipeline brings, or what the cable carries

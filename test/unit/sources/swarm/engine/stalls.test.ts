@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { AgentError } from '../../../../../agent/core/errors.ts'
 import { type EngineNews, SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
+import type { Origin } from '../../../../../agent/sources/swarm/engine/origin/origin.ts'
 import type {
   BlockCallback,
-  Origin,
   PeerWire,
   WireListener,
 } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
@@ -100,7 +100,7 @@ function engineOf(
   const news: EngineNews[] = []
   const defer = (work: () => void) => void due.push(work)
   const engine = new SwarmEngine({
-    geometry: { pieceCount, pieceLength: PIECE, lengthBytes: pieceCount * PIECE },
+    layout: { pieceCount, pieceLength: PIECE, lengthBytes: pieceCount * PIECE },
     selfId: 'f'.repeat(40),
     now: () => now,
     random: () => {

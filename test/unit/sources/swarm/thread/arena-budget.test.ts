@@ -4,12 +4,13 @@ import {
   type ArenaShare,
   createArenaBudget,
 } from '../../../../../agent/sources/swarm/thread/arena-budget.ts'
+import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
 const MiB = 1024 * 1024
 
 test('whatever comes and goes, all shares together stay within the budget and can work', () => {
   const torrent = fc.record({
-    pieceLength: fc.integer({ min: 1, max: 1024 }).map((blocks) => blocks * 16 * 1024),
+    pieceLength: fc.integer({ min: 1, max: 1024 }).map((blocks) => blocks * BLOCK_BYTES),
     pieceCount: fc.integer({ min: 1, max: 65_536 }),
     leaves: fc.boolean(),
   })

@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest'
-import type { Slot } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
+import type { Slot } from '../../../../../agent/sources/swarm/engine/pieces/slot.ts'
 import { createPieceReader } from '../../../../../agent/sources/swarm/session/piece-reader.ts'
 import { arenaShape, createArena } from '../../../../../agent/sources/swarm/thread/arena.ts'
+import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
 const MiB = 1024 * 1024
 const shape = { slotBytes: 4, slotCount: 3, maxInProgress: 2 }
 const arenaOf = () => createArena(new SharedArrayBuffer(12), shape)
 
 test('memory stays within bounds for every piece length', () => {
-  for (let pieceLength = 16 * 1024; pieceLength <= 16 * MiB; pieceLength += 16 * 1024) {
+  for (let pieceLength = BLOCK_BYTES; pieceLength <= 16 * MiB; pieceLength += BLOCK_BYTES) {
     const { slotBytes, slotCount, maxInProgress } = arenaShape(pieceLength, 100_000, 24 * MiB)
     expect(slotBytes * slotCount).toBeLessThanOrEqual(48 * MiB)
     // one for the origin and one for peers at least, and one to upload from

@@ -8,8 +8,9 @@ import {
   MAX_METAINFO_BYTES,
   parseMetainfo,
 } from '../../../../../agent/sources/swarm/torrent/metainfo.ts'
+import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
-const PIECE = 16 * 1024
+const PIECE = BLOCK_BYTES
 const hashes = (count: number) => new Uint8Array(count * 20).fill(7)
 const goodInfo = (fields: Partial<Parameters<typeof encodeInfo>[0]> = {}) =>
   encodeInfo({

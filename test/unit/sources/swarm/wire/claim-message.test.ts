@@ -4,7 +4,7 @@ import {
   CLAIM_HOPS,
   CLAIM_KINDS,
   MAX_CLAIMS_PER_MESSAGE,
-} from '../../../../../agent/sources/swarm/engine/origin/claims.ts'
+} from '../../../../../agent/sources/swarm/engine/origin/claim.ts'
 import { decodeClaim, encodeClaim } from '../../../../../agent/sources/swarm/wire/claim-message.ts'
 import { MESSAGE_IDS, readUint32 } from '../../../../../agent/sources/swarm/wire/messages.ts'
 

@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest'
 import { createTokenBucket } from '../../../../../agent/sources/swarm/engine/token-bucket.ts'
+import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 import {
   type BlockRequest,
   createUploadGate,
   type UploadGateDeps,
 } from '../../../../../agent/sources/swarm/wire/upload-queue.ts'
 
-const BLOCK = 16_384
+const BLOCK = BLOCK_BYTES
 const block = (piece: number): BlockRequest => ({ piece, offset: 0, length: BLOCK })
 const turn = () => new Promise((resolve) => setTimeout(resolve, 30))
 

@@ -3,8 +3,8 @@ import {
   CLAIM_HOPS,
   CLAIM_KINDS,
   type ClaimKind,
-  Claims,
-} from '../../../../../../agent/sources/swarm/engine/origin/claims.ts'
+} from '../../../../../../agent/sources/swarm/engine/origin/claim.ts'
+import { Claims } from '../../../../../../agent/sources/swarm/engine/origin/claims.ts'
 import { Peer } from '../../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../../agent/sources/swarm/engine/peer-wire.ts'
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { CLAIM_KINDS, Claims } from '../../../../../../agent/sources/swarm/engine/origin/claims.ts'
+import { CLAIM_KINDS } from '../../../../../../agent/sources/swarm/engine/origin/claim.ts'
+import { Claims } from '../../../../../../agent/sources/swarm/engine/origin/claims.ts'
 import { OriginFetcher } from '../../../../../../agent/sources/swarm/engine/origin/origin-fetcher.ts'
 import { OriginShares } from '../../../../../../agent/sources/swarm/engine/origin/origin-shares.ts'
 import { MAX_FETCHES, Turns } from '../../../../../../agent/sources/swarm/engine/origin/turns.ts'
@@ -51,7 +52,7 @@ function createWorld(peerCount: number) {
           })
         }),
     },
-    geometry: { pieceCount: PIECES, pieceLength: PIECE_BYTES, lengthBytes: PIECES * PIECE_BYTES },
+    layout: { pieceCount: PIECES, pieceLength: PIECE_BYTES, lengthBytes: PIECES * PIECE_BYTES },
     shares,
     now: () => at,
     maxInProgress: 10,

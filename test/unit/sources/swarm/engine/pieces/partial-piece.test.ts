@@ -1,9 +1,7 @@
 import { expect, test } from 'vitest'
-import {
-  BLOCK_BYTES,
-  PartialPiece,
-} from '../../../../../../agent/sources/swarm/engine/pieces/partial-piece.ts'
+import { PartialPiece } from '../../../../../../agent/sources/swarm/engine/pieces/partial-piece.ts'
 import { createBlame } from '../../../../../../agent/sources/swarm/engine/pieces/smart-ban.ts'
+import { BLOCK_BYTES } from '../../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
 const LENGTH = 3 * BLOCK_BYTES + 100
 const partialOf = (piece = 0) =>
