@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one end of a simulated BitTorrent connection: the engine's PeerWire over a simulated network, and
-// what the agent's upload gate does. Decides nothing.
+// what the agent's upload queue does. Decides nothing.
 import type { ClaimKind } from '../../../agent/sources/swarm/engine/origin/claim.ts'
 import type {
   BlockCallback,
@@ -87,7 +87,7 @@ export class SimulatedWire implements PeerWire {
       if (request.piece !== piece || request.offset !== offset) continue
       this.#requests.delete(request)
       request.callback(null)
-      // what has not left the other's gate never will
+      // what has not left the other's queue never will
       this.#tell((peer) => peer.#withdraw((each) => each === request))
       return
     }
@@ -125,7 +125,7 @@ export class SimulatedWire implements PeerWire {
     this.#tell((peer) => {
       peer.isPeerInterested = isInterested
       if (isInterested) peer.#listener?.onInterested()
-      else peer.#listener?.onUninterested()
+      else peer.#listener?.onNotInterested()
     })
   }
 

@@ -21,7 +21,7 @@ const DEAF: WireListener = {
   onChoke: ignore,
   onUnchoke: ignore,
   onInterested: ignore,
-  onUninterested: ignore,
+  onNotInterested: ignore,
   onClaim: ignore,
   onUnasked: ignore,
   onClose: ignore,

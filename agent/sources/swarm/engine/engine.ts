@@ -10,11 +10,11 @@ import { OriginShares } from './origin/origin-shares.ts'
 import { Turns } from './origin/turns.ts'
 import { Peer } from './peer.ts'
 import type { PeerWire } from './peer-wire.ts'
-import { PIECE_STATES, PieceBoard } from './pieces/piece-picker.ts'
-import { type PieceOrigin, PieceWork } from './pieces/pieces-in-progress.ts'
+import { PIECE_STATES, PiecePicker } from './pieces/piece-picker.ts'
+import { type PieceOrigin, PiecesInProgress } from './pieces/pieces-in-progress.ts'
 import type { Slot, SlotSource } from './pieces/slot.ts'
-import { createGainMeter, type GainMeter } from './requests/download-rate.ts'
-import { Locality } from './requests/rack.ts'
+import { createDownloadRate, type DownloadRate } from './requests/download-rate.ts'
+import { Rack } from './requests/rack.ts'
 import { RequestScheduler } from './requests/request-scheduler.ts'
 import { createTokenBucket, type TokenBucket } from './token-bucket.ts'
 
@@ -56,20 +56,20 @@ const SNUBBED_MS = 4000
 const SILENT_MS = 30_000
 /** A started piece without progress for this long may be taken over by the origin. */
 const STUCK_PIECE_MS = 1000
-const { missing, have, suspect } = PIECE_STATES
+const { missing, have, unverified } = PIECE_STATES
 
 export class SwarmEngine {
   readonly #options: EngineOptions
-  readonly #board: PieceBoard
-  readonly #work: PieceWork
-  readonly #locality: Locality
+  readonly #picker: PiecePicker
+  readonly #inProgress: PiecesInProgress
+  readonly #rack: Rack
   readonly #requests: RequestScheduler
   readonly #shares: OriginShares
   readonly #claims: Claims
   readonly #turns: Turns
   readonly #fetcher: OriginFetcher | undefined
   readonly #choker: Choker
-  readonly #gain: GainMeter
+  readonly #downloadRate: DownloadRate
   readonly #budget: TokenBucket
   readonly #bytesFrom = { origin: 0, peers: 0 }
   #rechokedAt: number
@@ -79,7 +79,7 @@ export class SwarmEngine {
   constructor(options: EngineOptions) {
     const { layout, selfId, now, random } = options
     this.#options = options
-    this.#board = new PieceBoard(layout.pieceCount)
+    this.#picker = new PiecePicker(layout.pieceCount)
     this.#shares = new OriginShares(selfId, layout.pieceCount, layout.pieceLength)
     this.#turns = new Turns({
       random,
@@ -88,55 +88,55 @@ export class SwarmEngine {
     })
     this.#claims = new Claims({
       pieceCount: layout.pieceCount,
-      peers: this.#board.peers,
+      peers: this.#picker.peers,
       now,
       random,
       swarmSize: () => this.#turns.swarmSize,
-      isOnlyAtOrigin: (piece) => this.#board.isOnlyAtOrigin(piece),
+      isOnlyAtOrigin: (piece) => this.#picker.isOnlyAtOrigin(piece),
     })
     this.#choker = createChoker(options.maxUploads, random)
-    this.#gain = createGainMeter(now)
+    this.#downloadRate = createDownloadRate(now)
     this.#budget = createTokenBucket(options.downloadLimit, now)
     this.#tickedAt = now()
     this.#rechokedAt = now()
-    this.#work = this.#createWork()
-    this.#locality = new Locality({
+    this.#inProgress = this.#createInProgress()
+    this.#rack = new Rack({
       selfId,
-      board: this.#board,
+      picker: this.#picker,
       pieceLength: layout.pieceLength,
       now,
       random,
     })
     this.#requests = new RequestScheduler({
-      board: this.#board,
-      work: this.#work,
-      locality: this.#locality,
+      picker: this.#picker,
+      inProgress: this.#inProgress,
+      rack: this.#rack,
       budget: this.#budget,
       pieceLength: layout.pieceLength,
       now,
       random,
       defer: options.defer,
-      onBlock: (bytes) => this.#gain.note(bytes),
+      onBlock: (bytes) => this.#downloadRate.note(bytes),
     })
     this.#fetcher = options.origin && this.#createFetcher(options.origin)
   }
 
   get peerCount(): number {
-    return this.#board.peers.size
+    return this.#picker.peers.size
   }
 
   get isComplete(): boolean {
-    return this.#board.isComplete
+    return this.#picker.isComplete
   }
 
   has(piece: number): boolean {
-    return this.#board.state(piece) === have
+    return this.#picker.state(piece) === have
   }
 
   /** Bytes not on the disk; what trackers are told. */
   get bytesLeft(): number {
     const { layout } = this.#options
-    const pieces = layout.pieceCount - this.#board.haveCount
+    const pieces = layout.pieceCount - this.#picker.haveCount
     return Math.min(pieces * layout.pieceLength, layout.lengthBytes)
   }
 
@@ -153,22 +153,22 @@ export class SwarmEngine {
 
   /** The piece is on the disk: verified, or another source says so and it is not to be fetched. */
   markOnDisk(piece: number, isVerified: boolean): void {
-    this.#board.setState(piece, isVerified ? have : suspect)
+    this.#picker.setState(piece, isVerified ? have : unverified)
     if (isVerified) this.#announce(piece)
   }
 
   /** What another source wrote has a wrong hash: fetch it. */
   markMissing(piece: number): void {
-    this.#board.setState(piece, missing)
+    this.#picker.setState(piece, missing)
     this.#reconsider()
   }
 
   /** @param isFar asked again and again: in another rack, as far as is known by then */
   addWire(wire: PeerWire, isFar: () => boolean = () => false): void {
-    const board = this.#board
-    const peer = new Peer(wire, board.pieceCount, isFar)
-    board.peers.add(peer)
-    this.#locality.review()
+    const picker = this.#picker
+    const peer = new Peer(wire, picker.pieceCount, isFar)
+    picker.peers.add(peer)
+    this.#rack.review()
     if (wire.isSharingOrigin) this.#shares.addPeer(wire.peerId)
     const refresh = () => {
       wire.setInterested(peer.wanted > 0)
@@ -176,16 +176,16 @@ export class SwarmEngine {
     }
     wire.listen({
       onHave: (piece) => {
-        if (piece < board.pieceCount && board.isOnlyAtOrigin(piece)) {
+        if (piece < picker.pieceCount && picker.isOnlyAtOrigin(piece)) {
           this.#claims.noteAnnouncement(piece)
         }
-        this.#locality.noteHave(peer, piece)
-        board.addPiece(peer, piece)
+        this.#rack.noteHave(peer, piece)
+        picker.addPiece(peer, piece)
         refresh()
       },
       onBitfield: (has) => {
-        board.replacePieces(peer, has)
-        this.#locality.rewind()
+        picker.replacePieces(peer, has)
+        this.#rack.rewind()
         refresh()
       },
       onChoke: () => {
@@ -200,7 +200,7 @@ export class SwarmEngine {
         refresh()
       },
       onInterested: () => this.#choker.fill(this.#wires()),
-      onUninterested: () => undefined,
+      onNotInterested: () => undefined,
       onClaim: (kind, hops, pieces) => this.#claims.hear(peer, kind, hops, pieces),
       onUnasked: (bytes) => {
         this.#requests.duplicateBytes += bytes
@@ -216,19 +216,19 @@ export class SwarmEngine {
     if (this.#isStopped) return
     const now = this.#options.now()
     if (now - this.#tickedAt > LATE_TICK_MS) this.#forgive(now)
-    for (const peer of [...this.#board.peers]) {
+    for (const peer of [...this.#picker.peers]) {
       peer.updateRate(now - this.#tickedAt)
       this.#watch(peer, now)
       peer.isResting = false
     }
     this.#tickedAt = now
-    this.#locality.review()
+    this.#rack.review()
     if (now - this.#rechokedAt > RECHOKE_MS) {
       this.#rechokedAt = now
       this.#choker.rotate(this.#wires())
     }
-    this.#requests.releaseStranded(this.#fetcher?.isDisabled === false)
-    this.#board.noteIdle(this.#work.partials.size === 0)
+    this.#requests.releaseStalled(this.#fetcher?.isDisabled === false)
+    this.#picker.noteIdle(this.#inProgress.partials.size === 0)
     this.#claims.sweep()
     this.#fetcher?.tick()
     this.#requests.fillAllLater()
@@ -242,16 +242,16 @@ export class SwarmEngine {
 
   /** Peers are not to blame for what waits in our own sockets. */
   #forgive(now: number): void {
-    this.#gain.forgive()
-    this.#locality.forgive()
-    for (const peer of this.#board.peers) peer.owesSince = now
+    this.#downloadRate.forgive()
+    this.#rack.forgive()
+    for (const peer of this.#picker.peers) peer.owesSince = now
   }
 
-  #createWork(): PieceWork {
+  #createInProgress(): PiecesInProgress {
     const { layout, slots, maxInProgress, now, verify, store, onNews } = this.#options
-    return new PieceWork({
+    return new PiecesInProgress({
       layout,
-      board: this.#board,
+      picker: this.#picker,
       slots,
       maxInProgress,
       now,
@@ -260,7 +260,7 @@ export class SwarmEngine {
       onReopened: () => this.#reconsider(),
       onVerified: (piece, bytes, from) => {
         this.#bytesFrom[from] += bytes
-        this.#locality.noteVerified(piece)
+        this.#rack.noteVerified(piece)
       },
       onStored: (piece) => this.#onStored(piece),
       onStoreFailed: () => this.stop(), // whoever stores knows why and decides
@@ -278,7 +278,7 @@ export class SwarmEngine {
   }
 
   #announce(piece: number): void {
-    for (const peer of this.#board.peers) {
+    for (const peer of this.#picker.peers) {
       if (peer.has[piece] !== 1) peer.wire.have(piece)
       else peer.wire.setInterested(peer.wanted > 0)
     }
@@ -286,14 +286,14 @@ export class SwarmEngine {
 
   /** A piece is open again. */
   #reconsider(): void {
-    for (const peer of this.#board.peers) peer.wire.setInterested(peer.wanted > 0)
+    for (const peer of this.#picker.peers) peer.wire.setInterested(peer.wanted > 0)
     this.#shares.rewind()
-    this.#locality.rewind()
+    this.#rack.rewind()
     this.#requests.fillAllLater()
   }
 
   #wires(): PeerWire[] {
-    return [...this.#board.peers].map((peer) => peer.wire)
+    return [...this.#picker.peers].map((peer) => peer.wire)
   }
 
   #watch(peer: Peer, now: number): void {
@@ -305,42 +305,42 @@ export class SwarmEngine {
     } else if (owedMs > SNUBBED_MS && !peer.isSnubbed) {
       peer.isSnubbed = true
       this.#requests.giveBack(peer)
-      if (this.#fetcher?.isDisabled === false) this.#board.discount(peer, true)
-      this.#abandonOrphans()
+      if (this.#fetcher?.isDisabled === false) this.#picker.setCounted(peer, false)
+      this.#abandonUnavailable()
     } else if (!peer.isSnubbed) {
-      this.#board.discount(peer, false)
+      this.#picker.setCounted(peer, true)
     }
   }
 
   #drop(peer: Peer, reason: string, isBanned: boolean): void {
-    if (!this.#board.peers.has(peer)) return
+    if (!this.#picker.peers.has(peer)) return
     this.#options.onNews({ kind: 'peer dropped', address: peer.wire.address, reason })
     peer.wire.close(reason, isBanned)
     this.#removePeer(peer)
   }
 
   #removePeer(peer: Peer): void {
-    if (!this.#board.peers.has(peer)) return
-    this.#board.removePeer(peer)
+    if (!this.#picker.peers.has(peer)) return
+    this.#picker.removePeer(peer)
     this.#claims.forget(peer)
-    this.#locality.review()
+    this.#rack.review()
     this.#requests.giveBack(peer)
     if (peer.wire.isSharingOrigin) this.#shares.removePeer(peer.wire.peerId)
-    this.#abandonOrphans()
+    this.#abandonUnavailable()
     this.#choker.fill(this.#wires())
     this.#fetcher?.pump()
   }
 
   /** Nobody is left to finish these: the origin has to know that they are open again. */
-  #abandonOrphans(): void {
-    for (const partial of this.#work.partials.values()) {
-      if (this.#board.rarity.availability(partial.piece) === 0) this.#work.abandon(partial)
+  #abandonUnavailable(): void {
+    for (const partial of this.#inProgress.partials.values()) {
+      if (this.#picker.rarity.availability(partial.piece) === 0) this.#inProgress.abandon(partial)
     }
   }
 
   #createFetcher(origin: Origin): OriginFetcher {
     const { layout, now, maxInProgress } = this.#options
-    const { rarity } = this.#board
+    const { rarity } = this.#picker
     return new OriginFetcher({
       origin,
       layout,
@@ -350,13 +350,13 @@ export class SwarmEngine {
       now,
       maxInProgress,
       hasPeers: () => this.peerCount > 0,
-      isOnlyAtOrigin: (piece) => this.#board.isOnlyAtOrigin(piece),
+      isOnlyAtOrigin: (piece) => this.#picker.isOnlyAtOrigin(piece),
       peersHave: (piece) => rarity.availability(piece) > 0,
       pickRescue: (mayTakeOver) => this.#pickRescue(mayTakeOver),
-      isStarving: (originRate) => this.#gain.isStarving(originRate),
-      open: (piece) => this.#work.open(piece),
-      finish: (partial, onWrong) => this.#work.finishFromOrigin(partial, onWrong),
-      abandon: (partial) => this.#work.abandon(partial),
+      isStarving: (originRate) => this.#downloadRate.isStarving(originRate),
+      open: (piece) => this.#inProgress.open(piece),
+      finish: (partial, onWrong) => this.#inProgress.finishFromOrigin(partial, onWrong),
+      abandon: (partial) => this.#inProgress.abandon(partial),
       mayDownload: (bytes) => this.#budget.take(bytes),
       onTrouble: (reason, isFinal) =>
         this.#options.onNews({ kind: 'origin trouble', reason, isFinal }),
@@ -368,14 +368,14 @@ export class SwarmEngine {
    * peer has are on their way from the origin to their owners.
    */
   #pickRescue(mayTakeOver: boolean): number {
-    const piece = this.#board.rarity.pickRarest(() => true, this.#options.random)
+    const piece = this.#picker.rarity.pickRarest(() => true, this.#options.random)
     if (piece >= 0 || !mayTakeOver) return piece
     const stuckBefore = this.#options.now() - STUCK_PIECE_MS
-    const stuck = [...this.#work.partials.values()]
+    const stuck = [...this.#inProgress.partials.values()]
       .filter((partial) => partial.touchedAt < stuckBefore)
       .sort((a, b) => b.missingBytes - a.missingBytes)[0]
     if (stuck === undefined) return -1
-    this.#work.abandon(stuck)
+    this.#inProgress.abandon(stuck)
     return stuck.piece
   }
 }

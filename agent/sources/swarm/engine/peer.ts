@@ -30,7 +30,7 @@ export class Peer {
   /** Pieces it has that nobody has started. */
   startable = 0
   /** All of these, and others, once they had to be searched for. */
-  offers: number[] | undefined
+  candidates: number[] | undefined
   /** Pieces it has that are not on our disk. */
   wanted = 0
   /** Our outstanding requests by block number within the image. */
@@ -38,8 +38,8 @@ export class Peer {
   /** Time of the last block, or of the first request since: how long it owes us. */
   owesSince = 0
   isSnubbed = false
-  /** What it has does not count: the origin is asked for it as if it were not there. */
-  isDiscounted = false
+  /** What it has counts in the availability; if not, the origin is asked for it as if nobody had it. */
+  isCounted = true
   /** It refused a request: nothing is asked of it until the next tick, or both would spin. */
   isResting = false
   /** It refuses and sends nothing: what is asked of it again is the old debt. */

@@ -9,7 +9,7 @@ import { OPENED_CONNS } from '../peers/connection-limits.ts'
 import { ConnectionRoom } from '../peers/connection-room.ts'
 import { createLocalDiscovery, type LocalDiscovery } from '../peers/local-discovery.ts'
 import { createInterfaceLook, type Interfaces, isNeighbour } from '../peers/neighbours.ts'
-import { isIronswarm, PeerBook } from '../peers/peer-list.ts'
+import { isIronswarm, PeerList } from '../peers/peer-list.ts'
 import { Whereabouts } from '../peers/whereabouts.ts'
 import type { AnnounceTarget } from '../session/announcer.ts'
 import type { NearbyOptions } from '../thread/protocol.ts'
@@ -136,7 +136,7 @@ function addTorrent(
       uploads: 0,
     })
     const interfaces = createInterfaceLook()
-    const book = new PeerBook({
+    const peers = new PeerList({
       selfId: options.peerId,
       ownAddresses: () => ownAddresses(interfaces(), client.torrentPort),
       now: () => performance.now(),
@@ -148,11 +148,11 @@ function addTorrent(
       torrent,
       isNeighbour: (host) => isNeighbour(host, interfaces()),
     })
-    takeOver(torrent, book, room)
+    takeOver(torrent, peers, room)
     torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
     torrent.on('error', (error) => fail(asError(error)))
     torrent.on('wire', (wire) =>
-      meet(client, torrent, wire, { book, room, whereabouts }, strangers, options),
+      meet(client, torrent, wire, { peers, room, whereabouts }, strangers, options),
     )
     torrent.on('ready', () => {
       torrent.discovery?.tracker?.on('update', ({ complete, incomplete }) => {
@@ -170,7 +170,7 @@ function addTorrent(
 }
 
 /** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
-function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom): void {
+function takeOver(torrent: LibraryTorrent, peers: PeerList, room: ConnectionRoom): void {
   const nothing = () => undefined
   torrent._update = nothing
   torrent._updateWire = nothing
@@ -181,9 +181,9 @@ function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom)
   torrent._addPeer = (address, type, source) => {
     const known = torrent._peers
     if (typeof address !== 'string') return addPeer(address, type, source)
-    if (known?.has(address) || !book.mayConnect(address, known?.size ?? 0)) return null
+    if (known?.has(address) || !peers.mayConnect(address, known?.size ?? 0)) return null
     if (!room.mayOpen() || !room.admit(address)) return null
-    book.noteTry(address)
+    peers.noteTry(address)
     return addPeer(address, type, source)
   }
   // the library itself lets everybody in
@@ -195,7 +195,7 @@ function takeOver(torrent: LibraryTorrent, book: PeerBook, room: ConnectionRoom)
 }
 
 interface Acquaintance {
-  readonly book: PeerBook
+  readonly peers: PeerList
   readonly room: ConnectionRoom
   readonly whereabouts: Whereabouts
 }
@@ -205,7 +205,7 @@ function meet(
   client: LibraryClient,
   torrent: LibraryTorrent,
   wire: LibraryWire,
-  { book, room, whereabouts }: Acquaintance,
+  { peers, room, whereabouts }: Acquaintance,
   strangers: Strangers,
   options: SwarmClientOptions,
 ): void {
@@ -218,18 +218,18 @@ function meet(
     const { p } = wire.peerExtendedHandshake
     room.place(address, isFar)
     if (isOutgoing || typeof p !== 'number') return
-    book.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
+    peers.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
     room.place(`${wire.remoteAddress}:${p}`, isFar)
   })
-  if (isOutgoing) book.learn(address, wire.peerId)
+  if (isOutgoing) peers.learn(address, wire.peerId)
   const rivals = torrent.wires.filter((other) => other !== wire && other.peerId === wire.peerId)
-  const superfluous = book.judge(wire, rivals)
+  const superfluous = peers.judge(wire, rivals)
   superfluous?.destroy()
   if (superfluous === wire) return
-  book.connect(wire.peerId)
+  peers.connect(wire.peerId)
   strangers.set(wire, [])
   wire.once('close', () => {
-    book.disconnect(wire.peerId)
+    peers.disconnect(wire.peerId)
     strangers.delete(wire)
   })
   const adapted = adaptWire({
@@ -242,7 +242,7 @@ function meet(
     readBlock: options.readBlock,
     onUploaded: options.onUploaded,
     onClosed: (_reason, isBanned) => {
-      if (isBanned) book.ban(wire.peerId)
+      if (isBanned) peers.ban(wire.peerId)
     },
   })
   // the library sends handshake and bitfield first, in microtasks after this event and after `ready`
@@ -345,7 +345,7 @@ function destroyWithin(client: LibraryClient, deadlineMs: number): Promise<void>
   })
 }
 
-/** The library neither reads nor writes pieces: requests are answered by the upload gate. */
+/** The library neither reads nor writes pieces: requests are answered by the upload queue. */
 function createSilentStore(): LibraryStore {
   const refusal = new Error('pieces do not pass through the library')
   return {

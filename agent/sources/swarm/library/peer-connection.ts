@@ -18,7 +18,7 @@ import { type MessageHandler, MessageParser } from '../wire/message-parser.ts'
 import { createChunkPool, MessageWriter } from '../wire/message-writer.ts'
 import { MAX_MESSAGE_BYTES, MESSAGE_IDS } from '../wire/messages.ts'
 import { type SilenceWatch, watchSilence } from '../wire/silence-watch.ts'
-import { type BlockRequest, createUploadGate, type UploadGate } from '../wire/upload-queue.ts'
+import { type BlockRequest, createUploadQueue, type UploadQueue } from '../wire/upload-queue.ts'
 import { createReadBuffer, prepareTakeover, type Takeover } from './socket-takeover.ts'
 import type { LibraryPeer, LibraryWire } from './types.ts'
 
@@ -74,7 +74,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   readonly #wire: LibraryWire
   readonly #parser: MessageParser
   readonly #writer: MessageWriter
-  readonly #gate: UploadGate
+  readonly #uploads: UploadQueue
   readonly #takeover: Takeover | undefined
   readonly #silence: SilenceWatch
   readonly #requests = new Map<number, Request>()
@@ -93,13 +93,13 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.address = deps.address
     this.isSharingOrigin = isIronswarm(wire.peerId)
     this.#parser = new MessageParser(this)
-    this.#gate = this.#createGate()
+    this.#uploads = this.#createUploads()
     this.#silence = watchSilence(() => this.close('nothing has come from it for minutes', false))
     let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
     this.#writer = new MessageWriter({
       chunks: shared.chunks,
       write: (bytes, onWritten) => write(bytes, onWritten),
-      onDrain: () => this.#gate.pump(),
+      onDrain: () => this.#uploads.pump(),
       onAbuse: (reason) => this.onAbuse(reason),
     })
     this.#takeover =
@@ -176,7 +176,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     if (this.isChoking || this.#isClosed) return
     this.isChoking = true
     this.#writer.message(MESSAGE_IDS.choke)
-    this.#gate.clear()
+    this.#uploads.clear()
   }
 
   unchoke(): void {
@@ -188,7 +188,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   setInterested(isInterested: boolean): void {
     if (isInterested === this.#isInterested || this.#isClosed) return
     this.#isInterested = isInterested
-    this.#writer.message(isInterested ? MESSAGE_IDS.interested : MESSAGE_IDS.uninterested)
+    this.#writer.message(isInterested ? MESSAGE_IDS.interested : MESSAGE_IDS.notInterested)
   }
 
   close(reason: string, isBanned: boolean): void {
@@ -215,9 +215,9 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#listener?.onInterested()
   }
 
-  onUninterested(): void {
+  onNotInterested(): void {
     this.isPeerInterested = false
-    this.#listener?.onUninterested()
+    this.#listener?.onNotInterested()
   }
 
   onHave(piece: number): void {
@@ -244,11 +244,11 @@ class PeerConnection implements PeerWire, MessageHandler {
   onRequest(piece: number, offset: number, length: number): void {
     const request = { piece, offset, length }
     if (this.isChoking) this.#reject(request)
-    else this.#gate.push(request)
+    else this.#uploads.push(request)
   }
 
   onCancel(piece: number, offset: number, length: number): void {
-    this.#gate.cancel({ piece, offset, length })
+    this.#uploads.cancel({ piece, offset, length })
   }
 
   onBlock(piece: number, offset: number, block: Uint8Array): void {
@@ -300,9 +300,9 @@ class PeerConnection implements PeerWire, MessageHandler {
     if (id > 0 && id < 256 && !this.#isClosed) this.#writer.raw(encodeClaim(id, message))
   }
 
-  #createGate(): UploadGate {
+  #createUploads(): UploadQueue {
     const { uploadBudget, isServable, readBlock, onUploaded } = this.#deps
-    return createUploadGate({
+    return createUploadQueue({
       budget: uploadBudget,
       bufferedBytes: () => this.#writer.unsentBytes,
       isServable,
@@ -349,7 +349,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#isClosed = true
     this.#silence.stop()
     this.#parser.stop()
-    this.#gate.clear()
+    this.#uploads.clear()
     this.#writer.close()
     this.#refuseAll()
     this.#listener?.onClose()

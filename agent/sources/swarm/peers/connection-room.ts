@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the room for connections: lets peers in until the limit, and by connection-quota.ts beyond. Does
-// not know who a peer is (peer-book.ts), only where.
+// not know who a peer is (peer-list.ts), only where.
 
 import type { LibraryTorrent } from '../library/types.ts'
 import { judgeNewcomer } from './connection-quota.ts'

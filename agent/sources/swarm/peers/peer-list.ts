@@ -15,7 +15,7 @@ const MAX_PAUSE_MS = 32_000
 
 type DirectedWire = Pick<LibraryWire, 'peerId' | 'type'>
 
-export class PeerBook {
+export class PeerList {
   readonly #selfId: string
   readonly #ownAddresses: () => Set<string>
   readonly #peerIds = new Map<string, string>()

@@ -8,7 +8,7 @@ export interface MessageHandler {
   onChoke(): void
   onUnchoke(): void
   onInterested(): void
-  onUninterested(): void
+  onNotInterested(): void
   onHave(piece: number): void
   onBitfield(bits: Uint8Array): void
   onHaveAll(): void
@@ -158,7 +158,7 @@ export class MessageParser {
     if (id === MESSAGE_IDS.choke) handler.onChoke()
     else if (id === MESSAGE_IDS.unchoke) handler.onUnchoke()
     else if (id === MESSAGE_IDS.interested) handler.onInterested()
-    else if (id === MESSAGE_IDS.uninterested) handler.onUninterested()
+    else if (id === MESSAGE_IDS.notInterested) handler.onNotInterested()
     else if (id === MESSAGE_IDS.haveAll) handler.onHaveAll()
     else if (id === MESSAGE_IDS.haveNone) handler.onHaveNone()
   }

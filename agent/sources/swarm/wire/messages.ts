@@ -6,7 +6,7 @@ export const MESSAGE_IDS = {
   choke: 0,
   unchoke: 1,
   interested: 2,
-  uninterested: 3,
+  notInterested: 3,
   have: 4,
   bitfield: 5,
   request: 6,

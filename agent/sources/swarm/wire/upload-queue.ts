@@ -17,7 +17,7 @@ export interface BlockRequest {
   readonly length: number
 }
 
-export interface UploadGateDeps {
+export interface UploadQueueDeps {
   readonly budget: TokenBucket
   /** Bytes that have not reached the kernel yet. */
   bufferedBytes(): number
@@ -29,7 +29,7 @@ export interface UploadGateDeps {
   onAbuse(reason: string): void
 }
 
-export interface UploadGate {
+export interface UploadQueue {
   push(request: BlockRequest): void
   cancel(request: BlockRequest): void
   /** Rejects everything that waits: we choke the peer, or it is gone. */
@@ -38,7 +38,7 @@ export interface UploadGate {
   pump(): void
 }
 
-export function createUploadGate(deps: UploadGateDeps): UploadGate {
+export function createUploadQueue(deps: UploadQueueDeps): UploadQueue {
   const queue: BlockRequest[] = []
   let readingBytes = 0
   let isPumping = false

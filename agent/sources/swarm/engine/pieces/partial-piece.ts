@@ -18,7 +18,7 @@ export class PartialPiece<P> {
   missingBytes: number
   readonly #isReceived: Uint8Array
   /** Outstanding requests per block. */
-  readonly #copies: Uint8Array
+  readonly #requestCounts: Uint8Array
   readonly #requestedAt: Float64Array
   /** Who sent each block: to blame if the hash is wrong. */
   readonly #senders: (P | undefined)[]
@@ -34,7 +34,7 @@ export class PartialPiece<P> {
     this.missingBytes = lengthBytes
     this.touchedAt = now
     this.#isReceived = new Uint8Array(this.blockCount)
-    this.#copies = new Uint8Array(this.blockCount)
+    this.#requestCounts = new Uint8Array(this.blockCount)
     this.#requestedAt = new Float64Array(this.blockCount)
     this.#senders = new Array(this.blockCount)
   }
@@ -71,8 +71,8 @@ export class PartialPiece<P> {
   }
 
   /** How many requests for the block are out. */
-  copies(block: number): number {
-    return this.#copies[block] as number
+  requestCount(block: number): number {
+    return this.#requestCounts[block] as number
   }
 
   /** False if there is surely no block that nobody was asked for. */
@@ -84,7 +84,7 @@ export class PartialPiece<P> {
   get oldestRequestAt(): number {
     let oldest = Number.POSITIVE_INFINITY
     for (let block = 0; block < this.#nextFresh; block++) {
-      if (this.#copies[block] !== 1 || this.#isReceived[block] === 1) continue
+      if (this.#requestCounts[block] !== 1 || this.#isReceived[block] === 1) continue
       oldest = Math.min(oldest, this.#requestedAt[block] as number)
     }
     return oldest
@@ -94,27 +94,27 @@ export class PartialPiece<P> {
   takeFree(): number {
     while (this.#freed.length > 0) {
       const block = this.#freed.pop() as number
-      if (!this.hasReceived(block) && this.copies(block) === 0) return block
+      if (!this.hasReceived(block) && this.requestCount(block) === 0) return block
     }
     return this.#nextFresh < this.blockCount ? this.#nextFresh++ : -1
   }
 
   /** The block was taken and not asked for after all. */
   putBack(block: number): void {
-    if (this.copies(block) === 0) this.#freed.push(block)
+    if (this.requestCount(block) === 0) this.#freed.push(block)
   }
 
   /** A block asked for exactly once, before `latest`; -1 if there is none. The end-game's choice. */
   findDuplicate(latest: number, isAskedOf: (block: number) => boolean): number {
     for (let block = 0; block < this.blockCount; block++) {
-      if (this.hasReceived(block) || this.copies(block) !== 1) continue
+      if (this.hasReceived(block) || this.requestCount(block) !== 1) continue
       if ((this.#requestedAt[block] as number) <= latest && !isAskedOf(block)) return block
     }
     return -1
   }
 
   noteRequested(block: number, now: number): void {
-    this.#copies[block] = this.copies(block) + 1
+    this.#requestCounts[block] = this.requestCount(block) + 1
     this.#requestedAt[block] = now
   }
 
@@ -125,15 +125,15 @@ export class PartialPiece<P> {
 
   /** A request ended without the block. */
   noteLost(block: number): void {
-    this.#copies[block] = Math.max(0, this.copies(block) - 1)
-    if (this.copies(block) === 0 && !this.hasReceived(block)) this.#freed.push(block)
+    this.#requestCounts[block] = Math.max(0, this.requestCount(block) - 1)
+    if (this.requestCount(block) === 0 && !this.hasReceived(block)) this.#freed.push(block)
   }
 
   /** Takes a block in. The caller has checked that it is new and of the right length. */
   receive(block: number, bytes: Uint8Array, sender: P, now: number): void {
     copyToShared(this.slot.bytes, bytes, this.blockOffset(block))
     this.#isReceived[block] = 1
-    this.#copies[block] = Math.max(0, this.copies(block) - 1)
+    this.#requestCounts[block] = Math.max(0, this.requestCount(block) - 1)
     this.missingBytes -= bytes.length
     this.#senders[block] = sender
     this.touchedAt = now

@@ -5,20 +5,20 @@ import type { Peer } from '../peer.ts'
 import { RarityIndex } from './rarity-index.ts'
 
 /** Nobody is fetching it · in progress or being written · on the disk · on the disk, unverified. */
-export const PIECE_STATES = { missing: 0, started: 1, have: 2, suspect: 3 } as const
+export const PIECE_STATES = { missing: 0, started: 1, have: 2, unverified: 3 } as const
 export type PieceState = (typeof PIECE_STATES)[keyof typeof PIECE_STATES]
 const { missing, started, have } = PIECE_STATES
 /** Rare pieces looked at for one that a peer has, before any that it has will do. */
 const MAX_LOOKS = 256
 /** The same in the list of all that a peer has. */
-const MAX_OFFERS = 32
+const MAX_CANDIDATES = 32
 /**
  * Holders of a piece are asked for it by about this many peers each: a hundred that ask the first one share
  * its cable, and nobody has anything to pass on for a hundred pieces' time.
  */
 const ASKERS_PER_HOLDER = 8
 
-export class PieceBoard {
+export class PiecePicker {
   readonly pieceCount: number
   readonly rarity: RarityIndex
   readonly peers = new Set<Peer>()
@@ -65,7 +65,7 @@ export class PieceBoard {
       if (peer.has[piece] !== 1) continue
       peer.startable += startable
       peer.wanted += wanted
-      if (next === missing) peer.offers?.push(piece)
+      if (next === missing) peer.candidates?.push(piece)
     }
   }
 
@@ -78,7 +78,7 @@ export class PieceBoard {
     this.#turns ??= Float32Array.from({ length: this.pieceCount }, random)
     const fits = (each: number) => peer.has[each] === 1 && this.#isTurn(each)
     const piece = this.rarity.pickRarest(fits, random, MAX_LOOKS)
-    return piece >= 0 ? piece : this.#pickOffer(peer, random)
+    return piece >= 0 ? piece : this.#pickCandidate(peer, random)
   }
 
   /** Call a few times a second. @param isIdle nothing is under way: waiting for one's turn is no good */
@@ -93,35 +93,35 @@ export class PieceBoard {
   }
 
   /** Nearly all it has is here, or common: its pieces are gone through once, later ones as they come. */
-  #pickOffer(peer: Peer, random: () => number): number {
-    peer.offers ??= this.#listOffers(peer, random)
-    const { offers } = peer
-    const isOffer = (piece: number) => peer.has[piece] === 1 && this.state(piece) === missing
-    while (offers.length > 0 && !isOffer(offers.at(-1) as number)) offers.pop()
-    const recent = offers.slice(-MAX_OFFERS)
-    return recent.findLast((piece) => isOffer(piece) && this.#isTurn(piece)) ?? -1
+  #pickCandidate(peer: Peer, random: () => number): number {
+    peer.candidates ??= this.#listCandidates(peer, random)
+    const { candidates } = peer
+    const isCandidate = (piece: number) => peer.has[piece] === 1 && this.state(piece) === missing
+    while (candidates.length > 0 && !isCandidate(candidates.at(-1) as number)) candidates.pop()
+    const recent = candidates.slice(-MAX_CANDIDATES)
+    return recent.findLast((piece) => isCandidate(piece) && this.#isTurn(piece)) ?? -1
   }
 
-  #listOffers(peer: Peer, random: () => number): number[] {
-    const offers: number[] = []
+  #listCandidates(peer: Peer, random: () => number): number[] {
+    const candidates: number[] = []
     for (let piece = 0; piece < this.pieceCount; piece++) {
       if (peer.has[piece] !== 1 || this.state(piece) !== missing) continue
       // in any order, or all nodes would ask for the same
-      const place = Math.floor(random() * (offers.length + 1))
-      offers.push(offers[place] ?? piece)
-      offers[place] = piece
+      const place = Math.floor(random() * (candidates.length + 1))
+      candidates.push(candidates[place] ?? piece)
+      candidates[place] = piece
     }
-    return offers
+    return candidates
   }
 
   addPiece(peer: Peer, piece: number): void {
     if (piece >= this.pieceCount || peer.has[piece] === 1) return
     peer.has[piece] = 1
-    if (!peer.isDiscounted) this.rarity.increment(piece)
+    if (peer.isCounted) this.rarity.increment(piece)
     const state = this.state(piece)
     peer.startable += Number(state === missing)
     peer.wanted += Number(isWanted(state))
-    if (state === missing) peer.offers?.push(piece)
+    if (state === missing) peer.candidates?.push(piece)
   }
 
   /** A bitfield says anew what the peer has. */
@@ -135,20 +135,20 @@ export class PieceBoard {
   removePiece(peer: Peer, piece: number): void {
     if (peer.has[piece] !== 1) return
     peer.has[piece] = 0
-    if (!peer.isDiscounted) this.rarity.decrement(piece)
+    if (peer.isCounted) this.rarity.decrement(piece)
     const state = this.state(piece)
     peer.startable -= Number(state === missing)
     peer.wanted -= Number(isWanted(state))
   }
 
-  /** A peer that claims pieces and sends none: from now on, or no longer. */
-  discount(peer: Peer, isDiscounted: boolean): void {
-    if (peer.isDiscounted === isDiscounted) return
-    peer.isDiscounted = isDiscounted
+  /** Whether the pieces of the peer count in the availability: not of one that claims them and sends none. */
+  setCounted(peer: Peer, isCounted: boolean): void {
+    if (peer.isCounted === isCounted) return
+    peer.isCounted = isCounted
     for (let piece = 0; piece < this.pieceCount; piece++) {
       if (peer.has[piece] !== 1) continue
-      if (isDiscounted) this.rarity.decrement(piece)
-      else this.rarity.increment(piece)
+      if (isCounted) this.rarity.increment(piece)
+      else this.rarity.decrement(piece)
     }
   }
 

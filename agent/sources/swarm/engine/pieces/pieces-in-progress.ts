@@ -4,17 +4,17 @@
 import { type PieceLayout, pieceRange } from '../../torrent/piece-layout.ts'
 import type { Peer } from '../peer.ts'
 import { PartialPiece } from './partial-piece.ts'
-import { PIECE_STATES, type PieceBoard } from './piece-picker.ts'
+import { PIECE_STATES, type PiecePicker } from './piece-picker.ts'
 import type { Slot, SlotSource } from './slot.ts'
-import { type Blame, createBlame } from './smart-ban.ts'
+import { createSmartBan, type SmartBan } from './smart-ban.ts'
 
 const { missing, started, have } = PIECE_STATES
 
 export type PieceOrigin = 'origin' | 'peers'
 
-export interface PieceWorkDeps {
+export interface PiecesInProgressDeps {
   readonly layout: PieceLayout
-  readonly board: PieceBoard
+  readonly picker: PiecePicker
   readonly slots: SlotSource
   /** Most pieces in progress, those being written included. */
   readonly maxInProgress: number
@@ -31,20 +31,20 @@ export interface PieceWorkDeps {
   onLiar(peer: Peer, reason: string): void
 }
 
-export class PieceWork {
+export class PiecesInProgress {
   /** Pieces that peers are filling. */
   readonly partials = new Map<number, PartialPiece<Peer>>()
-  readonly #deps: PieceWorkDeps
-  readonly #blame: Blame<Peer> = createBlame()
-  #inProgress = 0
+  readonly #deps: PiecesInProgressDeps
+  readonly #smartBan: SmartBan<Peer> = createSmartBan()
+  #count = 0
 
-  constructor(deps: PieceWorkDeps) {
+  constructor(deps: PiecesInProgressDeps) {
     this.#deps = deps
   }
 
   /** Starts a piece for one peer after the other, or for this one alone if it was bad before. */
   openForPeer(piece: number, peer: Peer): PartialPiece<Peer> | undefined {
-    const partial = this.open(piece, this.#blame.isContested(piece) ? peer : undefined)
+    const partial = this.open(piece, this.#smartBan.isContested(piece) ? peer : undefined)
     if (partial) this.partials.set(piece, partial)
     return partial
   }
@@ -54,8 +54,8 @@ export class PieceWork {
     if (!this.hasRoom) return undefined
     const slot = this.#deps.slots.acquire()
     if (slot === undefined) return undefined
-    this.#inProgress += 1
-    this.#deps.board.setState(piece, started)
+    this.#count += 1
+    this.#deps.picker.setState(piece, started)
     const { length } = pieceRange(this.#deps.layout, piece)
     return new PartialPiece(piece, length, slot, this.#deps.now(), exclusiveTo)
   }
@@ -66,15 +66,15 @@ export class PieceWork {
 
   /** How many more pieces can be started. */
   get room(): number {
-    return this.#deps.maxInProgress - this.#inProgress
+    return this.#deps.maxInProgress - this.#count
   }
 
   /** The piece goes back to where anybody can start it. */
   abandon(partial: PartialPiece<Peer>): void {
     this.partials.delete(partial.piece)
     this.#deps.slots.release(partial.slot)
-    this.#inProgress -= 1
-    this.#deps.board.setState(partial.piece, missing)
+    this.#count -= 1
+    this.#deps.picker.setState(partial.piece, missing)
     this.#deps.onReopened()
   }
 
@@ -82,7 +82,7 @@ export class PieceWork {
   finishFromPeers(partial: PartialPiece<Peer>): void {
     this.partials.delete(partial.piece)
     this.#verify(partial, 'peers', () => {
-      const liar = this.#blame.convict(partial)
+      const liar = this.#smartBan.convict(partial)
       this.abandon(partial)
       if (liar) this.#deps.onLiar(liar, `piece ${partial.piece} from it alone has a wrong SHA-1`)
     })
@@ -111,13 +111,13 @@ export class PieceWork {
   #store(partial: PartialPiece<Peer>, from: PieceOrigin): void {
     const deps = this.#deps
     const { piece, slot, lengthBytes } = partial
-    for (const liar of this.#blame.acquit(partial)) {
+    for (const liar of this.#smartBan.acquit(partial)) {
       deps.onLiar(liar, `its blocks of piece ${piece} were wrong`)
     }
     deps.onVerified(piece, lengthBytes, from)
     deps.store(piece, slot, from).then(() => {
-      this.#inProgress -= 1
-      deps.board.setState(piece, have)
+      this.#count -= 1
+      deps.picker.setState(piece, have)
       deps.onStored(piece)
     }, deps.onStoreFailed)
   }

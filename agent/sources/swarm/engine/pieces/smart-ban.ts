@@ -12,7 +12,7 @@ interface Evidence<P> {
   readonly digest: string
 }
 
-export interface Blame<P> {
+export interface SmartBan<P> {
   /** True while a bad attempt of this piece is unexplained: fetch it from one peer alone. */
   isContested(piece: number): boolean
   /** The piece has a wrong hash; returns the liar if it is certain. */
@@ -21,7 +21,7 @@ export interface Blame<P> {
   acquit(partial: PartialPiece<P>): Set<P>
 }
 
-export function createBlame<P>(): Blame<P> {
+export function createSmartBan<P>(): SmartBan<P> {
   const cases = new Map<number, Map<number, Evidence<P>>>()
 
   function convict(partial: PartialPiece<P>): P | undefined {

@@ -15,7 +15,7 @@ const SILENT_MS = 2000
 /** The best so far counts half after this long: conditions change. */
 const PEAK_HALF_LIFE_MS = 10_000
 
-export interface GainMeter {
+export interface DownloadRate {
   /** A block came from a peer. */
   note(bytes: number): void
   /** This node itself was held up: what did not come in meanwhile is nobody's fault. */
@@ -24,7 +24,7 @@ export interface GainMeter {
   isStarving(originRate: number): boolean
 }
 
-export function createGainMeter(now: () => number): GainMeter {
+export function createDownloadRate(now: () => number): DownloadRate {
   /** Bytes per slice of time, oldest first: blocks are too many to remember each. */
   const slices: { readonly at: number; bytes: number }[] = []
   const bornAt = now()

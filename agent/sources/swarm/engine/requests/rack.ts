@@ -4,8 +4,8 @@
 
 import { OriginShares } from '../origin/origin-shares.ts'
 import type { Peer } from '../peer.ts'
-import { PIECE_STATES, type PieceBoard } from '../pieces/piece-picker.ts'
-import { createGainMeter, type GainMeter } from './download-rate.ts'
+import { PIECE_STATES, type PiecePicker } from '../pieces/piece-picker.ts'
+import { createDownloadRate, type DownloadRate } from './download-rate.ts'
 
 /** Nothing to do and the rack gained nothing for this long: pieces of other owners are fetched too. */
 const HELP_AFTER_MS = 400
@@ -23,20 +23,20 @@ const PROBE_AFTER_MS = 3000
 const SMOOTHING = 0.25
 const { missing, have } = PIECE_STATES
 
-export interface LocalityDeps {
+export interface RackDeps {
   readonly selfId: string
-  readonly board: PieceBoard
+  readonly picker: PiecePicker
   readonly pieceLength: number
   readonly now: () => number
   readonly random: () => number
 }
 
-export class Locality {
-  readonly #deps: LocalityDeps
+export class Rack {
+  readonly #deps: RackDeps
   readonly #near = new Set<Peer>()
   readonly #far = new Set<Peer>()
   /** Who owns which piece within the rack; there only while somebody is far. */
-  #rack: OriginShares | undefined
+  #shares: OriginShares | undefined
   /** Pieces we bring across, with when we began. */
   readonly #crossing = new Map<number, number>()
   /** Far peers that have nothing we own. */
@@ -52,20 +52,20 @@ export class Locality {
   #helpAfterMs = HELP_AFTER_MS
   #isStarving = false
   /** What the rack brings: neighbours, and our own share of what crosses. */
-  readonly #gain: GainMeter
+  readonly #downloadRate: DownloadRate
 
-  constructor(deps: LocalityDeps) {
+  constructor(deps: RackDeps) {
     this.#deps = deps
-    this.#gain = createGainMeter(deps.now)
+    this.#downloadRate = createDownloadRate(deps.now)
   }
 
   /** Call when peers come or go, and with each tick: a peer may say late where it is. */
   review(): void {
-    const { peers } = this.#deps.board
+    const { peers } = this.#deps.picker
     let isChanged = this.#near.size + this.#far.size !== peers.size
     for (const peer of peers) isChanged ||= !(peer.isFar ? this.#far : this.#near).has(peer)
     if (isChanged) this.#divide(peers)
-    if (this.#rack === undefined) return
+    if (this.#shares === undefined) return
     this.#forgetAbandoned()
     const now = this.#deps.now()
     let isOffered = false
@@ -75,15 +75,15 @@ export class Locality {
     for (const peer of this.#far) farRate += peer.rate
     this.#crossRate = Math.max(farRate, FADING * this.#crossRate)
     const isWarm = now - this.#offeredSince > STARVING_AFTER_MS
-    this.#isStarving = isWarm && this.#gain.isStarving(CROSS_WEIGHT * this.#crossRate)
+    this.#isStarving = isWarm && this.#downloadRate.isStarving(CROSS_WEIGHT * this.#crossRate)
   }
 
-  /** The peer has announced the piece; call before the board knows. */
+  /** The peer has announced the piece; call before the picker knows. */
   noteHave(peer: Peer, piece: number): void {
-    if (this.#rack === undefined || this.#deps.board.state(piece) === have) return
+    if (this.#shares === undefined || this.#deps.picker.state(piece) === have) return
     if (this.#isInRack(piece)) return
     if (this.#far.has(peer)) {
-      if (this.#rack.owns(piece)) this.#exhausted.delete(peer)
+      if (this.#shares.owns(piece)) this.#exhausted.delete(peer)
     } else {
       // owners are at work: help them sparingly
       this.#helpAfterMs = this.#patienceMs()
@@ -93,9 +93,9 @@ export class Locality {
 
   /** A block came that was not there yet. */
   noteBlock(peer: Peer, piece: number, bytes: number): void {
-    if (this.#rack === undefined) return
-    const isShare = this.#near.has(peer) || (this.#rack.owns(piece) && !this.#isInRack(piece))
-    if (isShare) this.#gain.note(bytes)
+    if (this.#shares === undefined) return
+    const isShare = this.#near.has(peer) || (this.#shares.owns(piece) && !this.#isInRack(piece))
+    if (isShare) this.#downloadRate.note(bytes)
   }
 
   /** The piece is whole. */
@@ -112,7 +112,7 @@ export class Locality {
 
   /** This node itself was held up. */
   forgive(): void {
-    this.#gain.forgive()
+    this.#downloadRate.forgive()
   }
 
   /** Pieces are open again, or the peer has others than we thought: look from the start. */
@@ -122,34 +122,34 @@ export class Locality {
 
   /** May blocks of a started piece be asked of this peer? */
   allows(peer: Peer, piece: number): boolean {
-    if (this.#rack === undefined || !this.#far.has(peer)) return true
+    if (this.#shares === undefined || !this.#far.has(peer)) return true
     return this.#isStarving || this.#crossing.has(piece) || !this.#isInRack(piece)
   }
 
   /** The next piece to start with this peer, -1 if there is none. */
   pick(peer: Peer): number {
-    const { board, random, now } = this.#deps
-    const rack = this.#rack
-    if (rack === undefined || !this.#far.has(peer)) return board.pickFor(peer, random)
-    const piece = this.#pickFar(peer, rack)
+    const { picker, random, now } = this.#deps
+    const shares = this.#shares
+    if (shares === undefined || !this.#far.has(peer)) return picker.pickFor(peer, random)
+    const piece = this.#pickFar(peer, shares)
     if (piece >= 0) this.#crossing.set(piece, now())
     return piece
   }
 
-  #pickFar(peer: Peer, rack: OriginShares): number {
-    const { board, random, now } = this.#deps
+  #pickFar(peer: Peer, shares: OriginShares): number {
+    const { picker, random, now } = this.#deps
     const waits = (piece: number) => peer.has[piece] === 1 && !this.#isInRack(piece)
     if (!this.#exhausted.has(peer)) {
-      const own = board.rarity.pickRarest((piece) => rack.owns(piece) && waits(piece), random)
+      const own = picker.rarity.pickRarest((piece) => shares.owns(piece) && waits(piece), random)
       if (own >= 0) return own
       this.#exhausted.add(peer)
     }
     // neighbours may have it, but they are slow
     if (this.#isStarving || this.#isProbeDue()) {
-      return board.rarity.pickRarest((piece) => peer.has[piece] === 1, random)
+      return picker.rarity.pickRarest((piece) => peer.has[piece] === 1, random)
     }
     if (!this.#mayHelp()) return -1
-    const help = board.rarity.pickRarest(waits, random)
+    const help = picker.rarity.pickRarest(waits, random)
     if (help >= 0) {
       this.#helpAfterMs /= 2
       this.#quietSince = now()
@@ -184,32 +184,32 @@ export class Locality {
     for (const peer of this.#near) {
       if (peers.has(peer) && !peer.isFar) continue
       this.#near.delete(peer)
-      if (peer.wire.isSharingOrigin) this.#rack?.removePeer(peer.wire.peerId)
+      if (peer.wire.isSharingOrigin) this.#shares?.removePeer(peer.wire.peerId)
     }
     this.#far.clear()
     for (const peer of peers) {
       if (peer.isFar) this.#far.add(peer)
       else if (!this.#near.has(peer)) {
         this.#near.add(peer)
-        if (peer.wire.isSharingOrigin) this.#rack?.addPeer(peer.wire.peerId)
+        if (peer.wire.isSharingOrigin) this.#shares?.addPeer(peer.wire.peerId)
       }
     }
     this.#exhausted.clear()
   }
 
   #openOrCloseRack(isAnyFar: boolean): void {
-    if (isAnyFar === (this.#rack !== undefined)) return
-    const { selfId, board, pieceLength, now } = this.#deps
+    if (isAnyFar === (this.#shares !== undefined)) return
+    const { selfId, picker, pieceLength, now } = this.#deps
     this.#near.clear() // to be added to the rack
     this.#crossing.clear()
-    this.#rack = isAnyFar ? new OriginShares(selfId, board.pieceCount, pieceLength) : undefined
+    this.#shares = isAnyFar ? new OriginShares(selfId, picker.pieceCount, pieceLength) : undefined
     this.#farSince = this.#quietSince = this.#offeredSince = now()
   }
 
   /** What was given back is not on its way any more. */
   #forgetAbandoned(): void {
     for (const piece of this.#crossing.keys()) {
-      if (this.#deps.board.state(piece) === missing) this.#crossing.delete(piece)
+      if (this.#deps.picker.state(piece) === missing) this.#crossing.delete(piece)
     }
   }
 }

@@ -4,10 +4,10 @@
 import { BLOCK_BYTES } from '../../torrent/piece-layout.ts'
 import type { Peer, PendingBlock } from '../peer.ts'
 import type { PartialPiece } from '../pieces/partial-piece.ts'
-import type { PieceBoard } from '../pieces/piece-picker.ts'
-import type { PieceWork } from '../pieces/pieces-in-progress.ts'
+import type { PiecePicker } from '../pieces/piece-picker.ts'
+import type { PiecesInProgress } from '../pieces/pieces-in-progress.ts'
 import type { TokenBucket } from '../token-bucket.ts'
-import type { Locality } from './rack.ts'
+import type { Rack } from './rack.ts'
 
 /** Without free pieces or memory a block is asked for twice after this long, or some usual answers. */
 const DUPLICATE_AFTER_MS = 1500
@@ -18,14 +18,14 @@ const ENDGAME_MS = 1000
 const ENDGAME_IDLE_REQUESTS = 2
 const ENDGAME_AFTER_MS = 200
 /** A piece that nobody brings keeps its memory for this long. */
-const STRANDED_MS = 4000
+const STALLED_MS = 4000
 /** Share of the newest in the average of how long a block takes to come. */
 const SMOOTHING = 1 / 32
 
 export interface RequestSchedulerDeps {
-  readonly board: PieceBoard
-  readonly work: PieceWork
-  readonly locality: Locality
+  readonly picker: PiecePicker
+  readonly inProgress: PiecesInProgress
+  readonly rack: Rack
   readonly budget: TokenBucket
   readonly pieceLength: number
   readonly now: () => number
@@ -60,7 +60,7 @@ export class RequestScheduler {
   }
 
   fillAllLater(): void {
-    for (const peer of this.#deps.board.peers) this.#awaitingFill.add(peer)
+    for (const peer of this.#deps.picker.peers) this.#awaitingFill.add(peer)
     this.#schedule()
   }
 
@@ -71,14 +71,14 @@ export class RequestScheduler {
 
   /** Others may fetch what this peer owes us: it is too slow, or gone. */
   giveBack(peer: Peer): void {
-    const { partials } = this.#deps.work
+    const { partials } = this.#deps.inProgress
     for (const [key, { partial, block }] of [...peer.pending]) {
       peer.pending.delete(key)
       peer.wire.cancel(partial.piece, partial.blockOffset(block), partial.blockLength(block))
       if (partials.get(partial.piece) === partial) partial.noteLost(block)
     }
     for (const partial of partials.values()) {
-      if (partial.exclusiveTo === peer) this.#deps.work.abandon(partial)
+      if (partial.exclusiveTo === peer) this.#deps.inProgress.abandon(partial)
     }
     this.fillAllLater()
   }
@@ -88,19 +88,19 @@ export class RequestScheduler {
    * all memory is taken, or another peer where one alone was to bring it. Call with each tick.
    * @param isOriginThere it would use the memory
    */
-  releaseStranded(isOriginThere: boolean): void {
-    const { board, work, now } = this.#deps
-    const willing = [...board.peers].filter(
+  releaseStalled(isOriginThere: boolean): void {
+    const { picker, inProgress, now } = this.#deps
+    const willing = [...picker.peers].filter(
       (peer) => !peer.wire.isPeerChoking && !peer.isDoubtful && peer.wanted > 0,
     )
     const isRoomWanted = isOriginThere || willing.some((peer) => peer.startable > 0)
-    const before = now() - STRANDED_MS
-    for (const partial of work.partials.values()) {
+    const before = now() - STALLED_MS
+    for (const partial of inProgress.partials.values()) {
       if (partial.touchedAt > before || willing.some((peer) => this.#mayAsk(peer, partial)))
         continue
       const isForOthers =
         partial.exclusiveTo !== undefined && willing.some((peer) => peer.has[partial.piece] === 1)
-      if (isForOthers || (isRoomWanted && !work.hasRoom)) work.abandon(partial)
+      if (isForOthers || (isRoomWanted && !inProgress.hasRoom)) inProgress.abandon(partial)
     }
   }
 
@@ -131,8 +131,8 @@ export class RequestScheduler {
   }
 
   #fill(peer: Peer): void {
-    const { board, budget } = this.#deps
-    if (this.#isStopped || !board.peers.has(peer)) return
+    const { picker, budget } = this.#deps
+    if (this.#isStopped || !picker.peers.has(peer)) return
     if (peer.wire.isPeerChoking || peer.isResting || peer.wanted === 0) return
     const depth = peer.pipelineDepth
     while (peer.pending.size < depth && !peer.isResting) {
@@ -147,7 +147,7 @@ export class RequestScheduler {
   }
 
   #choose(peer: Peer): PendingBlock | undefined {
-    for (const partial of this.#deps.work.partials.values()) {
+    for (const partial of this.#deps.inProgress.partials.values()) {
       if (!partial.mayHaveFree || !this.#mayAsk(peer, partial)) continue
       const block = partial.takeFree()
       if (block >= 0) return { partial, block }
@@ -158,21 +158,21 @@ export class RequestScheduler {
   }
 
   #startRarest(peer: Peer): PartialPiece<Peer> | undefined {
-    const { work, locality } = this.#deps
+    const { inProgress, rack } = this.#deps
     // the last of the memory is for those who bring something
-    if (work.room <= Number(peer.isDoubtful)) return undefined
-    const piece = locality.pick(peer)
-    return piece < 0 ? undefined : work.openForPeer(piece, peer)
+    if (inProgress.room <= Number(peer.isDoubtful)) return undefined
+    const piece = rack.pick(peer)
+    return piece < 0 ? undefined : inProgress.openForPeer(piece, peer)
   }
 
   /** Before, what comes twice takes the place of something new: everybody's cables are full. */
   #isNearEnd(): boolean {
-    const { board, work } = this.#deps
-    if (board.rarity.size > 0) return false
+    const { picker, inProgress } = this.#deps
+    if (picker.rarity.size > 0) return false
     let missingBytes = 0
-    for (const partial of work.partials.values()) missingBytes += partial.missingBytes
+    for (const partial of inProgress.partials.values()) missingBytes += partial.missingBytes
     let rate = 0
-    for (const peer of board.peers) rate += peer.rate
+    for (const peer of picker.peers) rate += peer.rate
     return rate === 0 || (missingBytes * 1000) / rate < ENDGAME_MS
   }
 
@@ -186,7 +186,7 @@ export class RequestScheduler {
       : Math.max(DUPLICATE_AFTER_MS, DUPLICATE_AFTER_ANSWERS * this.#answerMs)
     if (now - this.#oldestRequestAt < patienceMs) return undefined
     const latest = now - patienceMs
-    for (const partial of this.#deps.work.partials.values()) {
+    for (const partial of this.#deps.inProgress.partials.values()) {
       if (!this.#mayAsk(peer, partial)) continue
       const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
       const block = partial.findDuplicate(latest, isPending)
@@ -199,7 +199,7 @@ export class RequestScheduler {
   /** Most looks for an old request are in vain: when is the next worth it? */
   #noteOldestRequest(): void {
     let oldest = this.#deps.now()
-    for (const partial of this.#deps.work.partials.values()) {
+    for (const partial of this.#deps.inProgress.partials.values()) {
       oldest = Math.min(oldest, partial.oldestRequestAt)
     }
     this.#oldestRequestAt = oldest
@@ -224,7 +224,7 @@ export class RequestScheduler {
     bytes: Uint8Array | null,
     askedAt: number,
   ): void {
-    const isLive = this.#deps.work.partials.get(partial.piece) === partial
+    const isLive = this.#deps.inProgress.partials.get(partial.piece) === partial
     if (bytes === null || bytes.length !== partial.blockLength(block)) {
       if (isLive) partial.noteLost(block)
       peer.isResting = true
@@ -242,14 +242,14 @@ export class RequestScheduler {
     this.#answerMs += (now - partial.requestedAt(block) - this.#answerMs) * SMOOTHING
     partial.receive(block, bytes, peer, now)
     this.#deps.onBlock(bytes.length)
-    this.#deps.locality.noteBlock(peer, partial.piece, bytes.length)
-    if (partial.copies(block) > 0) this.#cancelOthers(partial, block)
-    if (partial.missingBytes === 0) this.#deps.work.finishFromPeers(partial)
+    this.#deps.rack.noteBlock(peer, partial.piece, bytes.length)
+    if (partial.requestCount(block) > 0) this.#cancelOthers(partial, block)
+    if (partial.missingBytes === 0) this.#deps.inProgress.finishFromPeers(partial)
   }
 
   #cancelOthers(partial: PartialPiece<Peer>, block: number): void {
     const key = this.#key(partial, block)
-    for (const peer of this.#deps.board.peers) {
+    for (const peer of this.#deps.picker.peers) {
       if (!peer.pending.delete(key)) continue
       peer.wire.cancel(partial.piece, partial.blockOffset(block), partial.blockLength(block))
       this.fillLater(peer)
@@ -258,7 +258,7 @@ export class RequestScheduler {
 
   #mayAsk(peer: Peer, partial: PartialPiece<Peer>): boolean {
     if (peer.has[partial.piece] !== 1 || (partial.exclusiveTo ?? peer) !== peer) return false
-    return this.#deps.locality.allows(peer, partial.piece)
+    return this.#deps.rack.allows(peer, partial.piece)
   }
 
   /** Number of the block within the image. */

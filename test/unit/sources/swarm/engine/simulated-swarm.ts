@@ -293,7 +293,7 @@ class End implements PeerWire {
     this.#tell((other) => {
       other.isPeerInterested = isInterested
       if (isInterested) other.#listener?.onInterested()
-      else other.#listener?.onUninterested()
+      else other.#listener?.onNotInterested()
     })
   }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createChoker } from '../../../../../agent/sources/swarm/engine/choker.ts'
 import { Peer } from '../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
-import { createGainMeter } from '../../../../../agent/sources/swarm/engine/requests/download-rate.ts'
+import { createDownloadRate } from '../../../../../agent/sources/swarm/engine/requests/download-rate.ts'
 import { createTokenBucket } from '../../../../../agent/sources/swarm/engine/token-bucket.ts'
 import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
@@ -75,23 +75,23 @@ test('without a limit everything passes', () => {
 
 test('a node starves when nothing comes in, or peers bring far less than before or than the origin could', () => {
   const { now, pass } = clock()
-  const gain = createGainMeter(now)
+  const rate = createDownloadRate(now)
   const run = (ms: number, bytesPerTick: number) => {
     for (let at = 0; at < ms; at += 100) {
-      gain.note(bytesPerTick)
+      rate.note(bytesPerTick)
       pass(100)
     }
   }
   run(3000, 1000)
-  expect(gain.isStarving(0)).toBe(false)
-  expect(gain.isStarving(100_000)).toBe(false)
-  expect(gain.isStarving(1_000_000)).toBe(true)
+  expect(rate.isStarving(0)).toBe(false)
+  expect(rate.isStarving(100_000)).toBe(false)
+  expect(rate.isStarving(1_000_000)).toBe(true)
   run(3000, 100)
-  expect(gain.isStarving(0)).toBe(true)
+  expect(rate.isStarving(0)).toBe(true)
   run(3000, 1000)
-  expect(gain.isStarving(0)).toBe(false)
+  expect(rate.isStarving(0)).toBe(false)
   pass(1600)
-  expect(gain.isStarving(0)).toBe(true)
+  expect(rate.isStarving(0)).toBe(true)
 })
 
 test.each([5, 50, 300])(

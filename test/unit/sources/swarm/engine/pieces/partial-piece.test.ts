@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { PartialPiece } from '../../../../../../agent/sources/swarm/engine/pieces/partial-piece.ts'
-import { createBlame } from '../../../../../../agent/sources/swarm/engine/pieces/smart-ban.ts'
+import { createSmartBan } from '../../../../../../agent/sources/swarm/engine/pieces/smart-ban.ts'
 import { BLOCK_BYTES } from '../../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
 const LENGTH = 3 * BLOCK_BYTES + 100
@@ -37,22 +37,24 @@ test('a block that was received or is asked for twice is no duplicate to be had'
 })
 
 test('a bad piece of one sender convicts it', () => {
-  expect(createBlame<string>().convict(fill(partialOf(), ['a', 'a', 'a', 'a']))).toBe('a')
+  expect(createSmartBan<string>().convict(fill(partialOf(), ['a', 'a', 'a', 'a']))).toBe('a')
 })
 
 test('of several senders the liar is known when the right bytes are', () => {
-  const blame = createBlame<string>()
-  expect(blame.convict(fill(partialOf(5), ['a', 'b', 'c', 'a'], 'b'))).toBeUndefined()
-  expect(blame.isContested(5)).toBe(true)
-  expect([...blame.acquit(fill(partialOf(5), ['a', 'a', 'a', 'a']))]).toEqual(['b'])
-  expect(blame.isContested(5)).toBe(false)
+  const smartBan = createSmartBan<string>()
+  expect(smartBan.convict(fill(partialOf(5), ['a', 'b', 'c', 'a'], 'b'))).toBeUndefined()
+  expect(smartBan.isContested(5)).toBe(true)
+  expect([...smartBan.acquit(fill(partialOf(5), ['a', 'a', 'a', 'a']))]).toEqual(['b'])
+  expect(smartBan.isContested(5)).toBe(false)
 })
 
 test('evidence is bounded', () => {
-  const blame = createBlame<string>()
+  const smartBan = createSmartBan<string>()
   for (let piece = 0; piece < 100; piece++)
-    blame.convict(fill(partialOf(piece), ['a', 'b', 'a', 'b']))
-  const kept = Array.from({ length: 100 }, (_, piece) => blame.isContested(piece)).filter(Boolean)
+    smartBan.convict(fill(partialOf(piece), ['a', 'b', 'a', 'b']))
+  const kept = Array.from({ length: 100 }, (_, piece) => smartBan.isContested(piece)).filter(
+    Boolean,
+  )
   expect(kept.length).toBeLessThanOrEqual(32)
-  expect(blame.isContested(99)).toBe(true)
+  expect(smartBan.isContested(99)).toBe(true)
 })

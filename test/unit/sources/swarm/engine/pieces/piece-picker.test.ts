@@ -3,7 +3,7 @@ import { Peer } from '../../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../../agent/sources/swarm/engine/peer-wire.ts'
 import {
   PIECE_STATES,
-  PieceBoard,
+  PiecePicker,
 } from '../../../../../../agent/sources/swarm/engine/pieces/piece-picker.ts'
 
 const { missing, started, have } = PIECE_STATES
@@ -17,10 +17,10 @@ function createRandom(seed: number): () => number {
   }
 }
 
-/** A peer on the board, and how often somebody looked whether it has a piece. */
-function addPeer(board: PieceBoard): { peer: Peer; looks: () => number } {
+/** A peer of a picker, and how often somebody looked whether it has a piece. */
+function addPeer(picker: PiecePicker): { peer: Peer; looks: () => number } {
   let looks = 0
-  const peer = new Peer({} as PeerWire, board.pieceCount, () => false)
+  const peer = new Peer({} as PeerWire, picker.pieceCount, () => false)
   const counted = new Proxy(peer.has, {
     get: (bytes, key) => {
       looks += 1
@@ -28,7 +28,7 @@ function addPeer(board: PieceBoard): { peer: Peer; looks: () => number } {
     },
   })
   Object.defineProperty(peer, 'has', { value: counted })
-  board.peers.add(peer)
+  picker.peers.add(peer)
   return { peer, looks: () => looks }
 }
 
@@ -36,11 +36,11 @@ const PICKS = 1024
 
 /** Looks per pick when one peer has everything and another announces piece after piece. */
 function looksPerPick(pieceCount: number): number {
-  const board = new PieceBoard(pieceCount)
+  const picker = new PiecePicker(pieceCount)
   const random = createRandom(1)
-  const { peer: seed } = addPeer(board)
-  board.replacePieces(seed, () => true)
-  const { peer, looks } = addPeer(board)
+  const { peer: seed } = addPeer(picker)
+  picker.replacePieces(seed, () => true)
+  const { peer, looks } = addPeer(picker)
   const order = Array.from({ length: pieceCount }, (_, piece) => piece)
   for (let i = pieceCount - 1; i > 0; i--) {
     const k = Math.floor(random() * (i + 1))
@@ -48,12 +48,12 @@ function looksPerPick(pieceCount: number): number {
   }
   let picks = 0
   for (const piece of order.slice(0, PICKS)) {
-    board.addPiece(peer, piece)
-    const found = board.pickFor(peer, random)
+    picker.addPiece(peer, piece)
+    const found = picker.pickFor(peer, random)
     if (peer.startable === 0) continue
-    expect(board.state(found)).toBe(missing)
-    board.setState(found, started)
-    board.setState(found, have)
+    expect(picker.state(found)).toBe(missing)
+    picker.setState(found, started)
+    picker.setState(found, have)
     picks += 1
   }
   expect(picks).toBe(PICKS)
@@ -67,24 +67,24 @@ test('what a pick costs does not grow with the number of pieces: 64 Ki like 2 Ki
 })
 
 test('a piece the peer has is found however rare others are, and again after it was given up', () => {
-  const board = new PieceBoard(10_000)
+  const picker = new PiecePicker(10_000)
   const random = createRandom(2)
-  const { peer: seed } = addPeer(board)
-  board.replacePieces(seed, () => true)
-  const { peer } = addPeer(board)
-  for (const piece of [17, 4711, 9999]) board.addPiece(peer, piece)
+  const { peer: seed } = addPeer(picker)
+  picker.replacePieces(seed, () => true)
+  const { peer } = addPeer(picker)
+  for (const piece of [17, 4711, 9999]) picker.addPiece(peer, piece)
   const taken = new Set<number>()
   for (let turn = 0; turn < 3; turn++) {
-    const piece = board.pickFor(peer, random)
+    const piece = picker.pickFor(peer, random)
     taken.add(piece)
-    board.setState(piece, started)
+    picker.setState(piece, started)
   }
   expect([...taken].sort((a, b) => a - b)).toEqual([17, 4711, 9999])
-  expect(board.pickFor(peer, random)).toBe(-1)
-  board.setState(4711, missing)
-  expect(board.pickFor(peer, random)).toBe(4711)
-  board.removePiece(peer, 4711)
-  expect(board.pickFor(peer, random)).toBe(-1)
-  board.addPiece(peer, 5)
-  expect(board.pickFor(peer, random)).toBe(5)
+  expect(picker.pickFor(peer, random)).toBe(-1)
+  picker.setState(4711, missing)
+  expect(picker.pickFor(peer, random)).toBe(4711)
+  picker.removePiece(peer, 4711)
+  expect(picker.pickFor(peer, random)).toBe(-1)
+  picker.addPiece(peer, 5)
+  expect(picker.pickFor(peer, random)).toBe(5)
 })
