@@ -2,7 +2,8 @@
 // Owns one torrent inside of the worker: engine, client, trackers, arena, wired together. Does not touch
 // the disk; it asks the agent's thread to.
 
-import { type EngineNews, SwarmEngine } from '../engine/engine.ts'
+import { SwarmEngine } from '../engine/engine.ts'
+import type { EngineNews } from '../engine/engine-options.ts'
 import { createTokenBucket } from '../engine/token-bucket.ts'
 import { openSwarmClient } from '../library/client.ts'
 import { MAX_CONNS, MAX_UPLOADS } from '../peers/connection-limits.ts'

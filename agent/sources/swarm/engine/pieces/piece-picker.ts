@@ -2,12 +2,10 @@
 // Owns the state of every piece and, per peer, how many pieces are worth asking for; kept up to date
 // piece by piece so that no decision needs a scan. Does not request or store.
 import type { Peer } from '../peer.ts'
+import { isWanted, mayFollow, PIECE_STATES, type PieceState } from './piece-states.ts'
 import { RarityIndex } from './rarity-index.ts'
 
-/** Nobody is fetching it · in progress or being written · on the disk · on the disk, unverified. */
-export const PIECE_STATES = { missing: 0, started: 1, have: 2, unverified: 3 } as const
-export type PieceState = (typeof PIECE_STATES)[keyof typeof PIECE_STATES]
-const { missing, started, have } = PIECE_STATES
+const { missing, have } = PIECE_STATES
 /** Rare pieces looked at for one that a peer has, before any that it has will do. */
 const MAX_LOOKS = 256
 /** The same in the list of all that a peer has. */
@@ -52,15 +50,20 @@ export class PiecePicker {
     return this.#states[piece] === missing && this.rarity.availability(piece) === 0
   }
 
+  /** The only way to another state. Throws if it may not follow the one before: the caller is wrong. */
   setState(piece: number, next: PieceState): void {
     const previous = this.state(piece)
+    if (!mayFollow(previous, next)) {
+      throw new Error(`piece ${piece} cannot go from state ${previous} to ${next}`)
+    }
     if (previous === next) return
     this.#states[piece] = next
-    if (next === missing) this.rarity.add(piece)
     if (previous === missing) this.rarity.remove(piece)
+    if (next === missing) this.rarity.add(piece)
     this.#haveCount += Number(next === have) - Number(previous === have)
     const startable = Number(next === missing) - Number(previous === missing)
     const wanted = Number(isWanted(next)) - Number(isWanted(previous))
+    if (startable === 0 && wanted === 0) return
     for (const peer of this.peers) {
       if (peer.has[piece] !== 1) continue
       peer.startable += startable
@@ -156,8 +159,4 @@ export class PiecePicker {
     if (!this.peers.delete(peer)) return
     for (let piece = 0; piece < this.pieceCount; piece++) this.removePiece(peer, piece)
   }
-}
-
-function isWanted(state: PieceState): boolean {
-  return state === missing || state === started
 }

@@ -4,11 +4,12 @@
 import { type PieceLayout, pieceRange } from '../../torrent/piece-layout.ts'
 import type { Peer } from '../peer.ts'
 import { PartialPiece } from './partial-piece.ts'
-import { PIECE_STATES, type PiecePicker } from './piece-picker.ts'
+import type { PiecePicker } from './piece-picker.ts'
+import { PIECE_STATES } from './piece-states.ts'
 import type { Slot, SlotSource } from './slot.ts'
 import { createSmartBan, type SmartBan } from './smart-ban.ts'
 
-const { missing, started, have } = PIECE_STATES
+const { missing, downloading, hashing, storing, have } = PIECE_STATES
 
 export type PieceOrigin = 'origin' | 'peers'
 
@@ -22,7 +23,7 @@ export interface PiecesInProgressDeps {
   /** Calls `done` once, now or later; the bytes stay as they are until then. */
   verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void
   store(piece: number, slot: Slot, from: PieceOrigin): Promise<void>
-  /** A started piece is missing again: whoever may fetch it should look. */
+  /** A piece is missing again: whoever may fetch it should look. */
   onReopened(): void
   onVerified(piece: number, bytes: number, from: PieceOrigin): void
   onStored(piece: number): void
@@ -55,7 +56,7 @@ export class PiecesInProgress {
     const slot = this.#deps.slots.acquire()
     if (slot === undefined) return undefined
     this.#count += 1
-    this.#deps.picker.setState(piece, started)
+    this.#deps.picker.setState(piece, downloading)
     const { length } = pieceRange(this.#deps.layout, piece)
     return new PartialPiece(piece, length, slot, this.#deps.now(), exclusiveTo)
   }
@@ -78,6 +79,20 @@ export class PiecesInProgress {
     this.#deps.onReopened()
   }
 
+  /** Nobody is left to finish these: whoever else can bring them has to know that they are missing. */
+  abandonUnavailable(): void {
+    for (const partial of this.partials.values()) {
+      if (this.#deps.picker.rarity.availability(partial.piece) === 0) this.abandon(partial)
+    }
+  }
+
+  /** The piece furthest behind of those that got no block since; undefined if there is none. */
+  findStuck(since: number): PartialPiece<Peer> | undefined {
+    return [...this.partials.values()]
+      .filter((partial) => partial.touchedAt < since)
+      .sort((a, b) => b.missingBytes - a.missingBytes)[0]
+  }
+
   /** All blocks are there. */
   finishFromPeers(partial: PartialPiece<Peer>): void {
     this.partials.delete(partial.piece)
@@ -98,6 +113,7 @@ export class PiecesInProgress {
 
   #verify(partial: PartialPiece<Peer>, from: PieceOrigin, onWrong: () => void): void {
     const deps = this.#deps
+    deps.picker.setState(partial.piece, hashing)
     deps.verify(partial.piece, partial.bytes, (isRight) => {
       if (isRight) {
         this.#store(partial, from)
@@ -111,6 +127,7 @@ export class PiecesInProgress {
   #store(partial: PartialPiece<Peer>, from: PieceOrigin): void {
     const deps = this.#deps
     const { piece, slot, lengthBytes } = partial
+    deps.picker.setState(piece, storing)
     for (const liar of this.#smartBan.acquit(partial)) {
       deps.onLiar(liar, `its blocks of piece ${piece} were wrong`)
     }

@@ -4,7 +4,8 @@
 
 import { OriginShares } from '../origin/origin-shares.ts'
 import type { Peer } from '../peer.ts'
-import { PIECE_STATES, type PiecePicker } from '../pieces/piece-picker.ts'
+import type { PiecePicker } from '../pieces/piece-picker.ts'
+import { PIECE_STATES } from '../pieces/piece-states.ts'
 import { createDownloadRate, type DownloadRate } from './download-rate.ts'
 
 /** Nothing to do and the rack gained nothing for this long: pieces of other owners are fetched too. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the requests to peers: started pieces first, then the rarest, then the end-game; pipelines kept
+// Owns the requests to peers: pieces in progress first, then the rarest, then the end-game; pipelines kept
 // full. Does not verify pieces and does not talk to the origin.
 import { BLOCK_BYTES } from '../../torrent/piece-layout.ts'
 import type { Peer, PendingBlock } from '../peer.ts'
@@ -7,20 +7,11 @@ import type { PartialPiece } from '../pieces/partial-piece.ts'
 import type { PiecePicker } from '../pieces/piece-picker.ts'
 import type { PiecesInProgress } from '../pieces/pieces-in-progress.ts'
 import type { TokenBucket } from '../token-bucket.ts'
+import { Endgame } from './endgame.ts'
 import type { Rack } from './rack.ts'
 
-/** Without free pieces or memory a block is asked for twice after this long, or some usual answers. */
-const DUPLICATE_AFTER_MS = 1500
-const DUPLICATE_AFTER_ANSWERS = 3
-/** The end-game begins when everything is asked for and no more is missing than comes in this time. */
-const ENDGAME_MS = 1000
-/** In the end-game a peer with fewer requests than this may duplicate another's that is as old as this. */
-const ENDGAME_IDLE_REQUESTS = 2
-const ENDGAME_AFTER_MS = 200
 /** A piece that nobody brings keeps its memory for this long. */
 const STALLED_MS = 4000
-/** Share of the newest in the average of how long a block takes to come. */
-const SMOOTHING = 1 / 32
 
 export interface RequestSchedulerDeps {
   readonly picker: PiecePicker
@@ -39,20 +30,23 @@ export interface RequestSchedulerDeps {
 export class RequestScheduler {
   readonly #deps: RequestSchedulerDeps
   readonly #blocksPerPiece: number
+  readonly #endgame: Endgame
   readonly #awaitingFill = new Set<Peer>()
   #isFillDue = false
-  #isEndgame = false
-  /** From request to block, on average, ms: a second and more where many share slow cables. */
-  #answerMs = 0
   #isStopped = false
-  /** No request that is out by itself is older. */
-  #oldestRequestAt = Number.NEGATIVE_INFINITY
   /** Bytes that came although they were there already. */
   duplicateBytes = 0
 
   constructor(deps: RequestSchedulerDeps) {
     this.#deps = deps
     this.#blocksPerPiece = Math.ceil(deps.pieceLength / BLOCK_BYTES)
+    this.#endgame = new Endgame({
+      picker: deps.picker,
+      inProgress: deps.inProgress,
+      now: deps.now,
+      mayAsk: (peer, partial) => this.#mayAsk(peer, partial),
+      isPending: (peer, partial, block) => peer.pending.has(this.#key(partial, block)),
+    })
   }
 
   stop(): void {
@@ -109,7 +103,7 @@ export class RequestScheduler {
     this.#isFillDue = true
     this.#deps.defer(() => {
       this.#isFillDue = false
-      this.#isEndgame = this.#isNearEnd()
+      this.#endgame.review()
       const peers = this.#drawOrder()
       this.#awaitingFill.clear()
       for (const peer of peers) this.#fill(peer)
@@ -154,7 +148,7 @@ export class RequestScheduler {
     }
     const fresh = peer.startable > 0 ? this.#startRarest(peer) : undefined
     if (fresh) return { partial: fresh, block: fresh.takeFree() }
-    return this.#chooseDuplicate(peer)
+    return this.#endgame.choose(peer)
   }
 
   #startRarest(peer: Peer): PartialPiece<Peer> | undefined {
@@ -165,62 +159,28 @@ export class RequestScheduler {
     return piece < 0 ? undefined : inProgress.openForPeer(piece, peer)
   }
 
-  /** Before, what comes twice takes the place of something new: everybody's cables are full. */
-  #isNearEnd(): boolean {
-    const { picker, inProgress } = this.#deps
-    if (picker.rarity.size > 0) return false
-    let missingBytes = 0
-    for (const partial of inProgress.partials.values()) missingBytes += partial.missingBytes
-    let rate = 0
-    for (const peer of picker.peers) rate += peer.rate
-    return rate === 0 || (missingBytes * 1000) / rate < ENDGAME_MS
-  }
-
-  #chooseDuplicate(peer: Peer): PendingBlock | undefined {
-    const isEndgame = this.#isEndgame
-    if (peer.isSnubbed || (isEndgame && peer.pending.size >= ENDGAME_IDLE_REQUESTS))
-      return undefined
-    const now = this.#deps.now()
-    const patienceMs = isEndgame
-      ? Math.max(ENDGAME_AFTER_MS, this.#answerMs)
-      : Math.max(DUPLICATE_AFTER_MS, DUPLICATE_AFTER_ANSWERS * this.#answerMs)
-    if (now - this.#oldestRequestAt < patienceMs) return undefined
-    const latest = now - patienceMs
-    for (const partial of this.#deps.inProgress.partials.values()) {
-      if (!this.#mayAsk(peer, partial)) continue
-      const isPending = (each: number) => peer.pending.has(this.#key(partial, each))
-      const block = partial.findDuplicate(latest, isPending)
-      if (block >= 0) return { partial, block }
-    }
-    this.#noteOldestRequest()
-    return undefined
-  }
-
-  /** Most looks for an old request are in vain: when is the next worth it? */
-  #noteOldestRequest(): void {
-    let oldest = this.#deps.now()
-    for (const partial of this.#deps.inProgress.partials.values()) {
-      oldest = Math.min(oldest, partial.oldestRequestAt)
-    }
-    this.#oldestRequestAt = oldest
-  }
-
-  #request(peer: Peer, { partial, block }: PendingBlock): void {
+  #request(peer: Peer, choice: PendingBlock): void {
+    const { partial, block } = choice
     const now = this.#deps.now()
     const key = this.#key(partial, block)
+    // of an attempt that was given up: what comes is for this one
+    const isOut = peer.pending.has(key)
     if (peer.pending.size === 0 && !peer.isDoubtful) peer.owesSince = now
-    peer.pending.set(key, { partial, block })
+    peer.pending.set(key, choice)
     partial.noteRequested(block, now)
+    if (isOut) return
     const length = partial.blockLength(block)
     peer.wire.request(partial.piece, partial.blockOffset(block), length, (bytes) => {
-      if (peer.pending.delete(key)) this.#onBlock(peer, partial, block, bytes, now)
+      const pending = peer.pending.get(key)
+      if (pending === undefined) return
+      peer.pending.delete(key)
+      this.#onBlock(peer, pending, bytes, now)
     })
   }
 
   #onBlock(
     peer: Peer,
-    partial: PartialPiece<Peer>,
-    block: number,
+    { partial, block }: PendingBlock,
     bytes: Uint8Array | null,
     askedAt: number,
   ): void {
@@ -239,7 +199,7 @@ export class RequestScheduler {
       this.duplicateBytes += bytes.length
       return
     }
-    this.#answerMs += (now - partial.requestedAt(block) - this.#answerMs) * SMOOTHING
+    this.#endgame.noteAnswer(now - partial.requestedAt(block))
     partial.receive(block, bytes, peer, now)
     this.#deps.onBlock(bytes.length)
     this.#deps.rack.noteBlock(peer, partial.piece, bytes.length)

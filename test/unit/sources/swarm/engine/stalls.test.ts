@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { AgentError } from '../../../../../agent/core/errors.ts'
-import { type EngineNews, SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
+import { SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
+import type { EngineNews } from '../../../../../agent/sources/swarm/engine/engine-options.ts'
 import type { Origin } from '../../../../../agent/sources/swarm/engine/origin/origin.ts'
 import type {
   BlockCallback,

@@ -1,12 +1,10 @@
 import { expect, test } from 'vitest'
 import { Peer } from '../../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../../agent/sources/swarm/engine/peer-wire.ts'
-import {
-  PIECE_STATES,
-  PiecePicker,
-} from '../../../../../../agent/sources/swarm/engine/pieces/piece-picker.ts'
+import { PiecePicker } from '../../../../../../agent/sources/swarm/engine/pieces/piece-picker.ts'
+import { PIECE_STATES } from '../../../../../../agent/sources/swarm/engine/pieces/piece-states.ts'
 
-const { missing, started, have } = PIECE_STATES
+const { missing, downloading, hashing, storing, have } = PIECE_STATES
 
 /** Reproducible numbers in [0, 1). */
 function createRandom(seed: number): () => number {
@@ -52,7 +50,7 @@ function looksPerPick(pieceCount: number): number {
     const found = picker.pickFor(peer, random)
     if (peer.startable === 0) continue
     expect(picker.state(found)).toBe(missing)
-    picker.setState(found, started)
+    for (const state of [downloading, hashing, storing]) picker.setState(found, state)
     picker.setState(found, have)
     picks += 1
   }
@@ -77,7 +75,7 @@ test('a piece the peer has is found however rare others are, and again after it 
   for (let turn = 0; turn < 3; turn++) {
     const piece = picker.pickFor(peer, random)
     taken.add(piece)
-    picker.setState(piece, started)
+    picker.setState(piece, downloading)
   }
   expect([...taken].sort((a, b) => a - b)).toEqual([17, 4711, 9999])
   expect(picker.pickFor(peer, random)).toBe(-1)
