@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { PartialPiece } from '../../../../../../agent/sources/swarm/engine/pieces/partial-piece.ts'
 import { createSmartBan } from '../../../../../../agent/sources/swarm/engine/pieces/smart-ban.ts'
@@ -57,4 +58,78 @@ test('evidence is bounded', () => {
   )
   expect(kept.length).toBeLessThanOrEqual(32)
   expect(smartBan.isContested(99)).toBe(true)
+})
+
+/** A piece, and what its blocks must look like. */
+class WatchedPiece {
+  readonly partial = partialOf()
+  /** Requests per block. */
+  readonly #counts = [0, 0, 0, 0]
+  readonly #received = new Set<number>()
+
+  take(isAsked: boolean): void {
+    const block = this.partial.takeFree()
+    expect(block >= 0).toBe(this.#counts.some((_, each) => this.#isFree(each)))
+    if (block < 0) return
+    expect(this.#isFree(block)).toBe(true)
+    if (isAsked) this.#request(block)
+    else this.partial.putBack(block)
+  }
+
+  askAgain(block: number): void {
+    if (this.#isOut(block)) this.#request(block)
+  }
+
+  lose(block: number): void {
+    if (!this.#isOut(block)) return
+    this.partial.noteLost(block)
+    this.#counts[block] = (this.#counts[block] as number) - 1
+  }
+
+  receive(block: number): void {
+    if (!this.#isOut(block)) return
+    this.partial.receive(block, new Uint8Array(this.partial.blockLength(block)), 'a', 0)
+    this.#received.add(block)
+    this.#counts[block] = (this.#counts[block] as number) - 1
+  }
+
+  check(): void {
+    let missingBytes = 0
+    for (const [block, count] of this.#counts.entries()) {
+      expect(this.partial.requestCount(block)).toBe(count)
+      expect(this.partial.hasReceived(block)).toBe(this.#received.has(block))
+      if (!this.#received.has(block)) missingBytes += this.partial.blockLength(block)
+    }
+    expect(this.partial.missingBytes).toBe(missingBytes)
+  }
+
+  #request(block: number): void {
+    this.partial.noteRequested(block, 0)
+    this.#counts[block] = (this.#counts[block] as number) + 1
+  }
+
+  #isFree(block: number): boolean {
+    return this.#counts[block] === 0 && !this.#received.has(block)
+  }
+
+  #isOut(block: number): boolean {
+    return this.#counts[block] !== 0 && !this.#received.has(block)
+  }
+}
+
+/** Invariant 7 of STATE.md. */
+test('whatever is asked, lost and received, each block is in one state, and a free one is found', () => {
+  const steps = fc.array(fc.tuple(fc.nat(9), fc.nat(3)), { minLength: 20, maxLength: 60 })
+  fc.assert(
+    fc.property(steps, (list) => {
+      const piece = new WatchedPiece()
+      for (const [kind, block] of list) {
+        if (kind < 4) piece.take(kind > 0)
+        else if (kind === 4) piece.askAgain(block)
+        else if (kind < 8) piece.lose(block)
+        else piece.receive(block)
+        piece.check()
+      }
+    }),
+  )
 })

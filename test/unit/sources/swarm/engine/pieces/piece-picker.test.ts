@@ -1,10 +1,11 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Peer } from '../../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../../agent/sources/swarm/engine/peer-wire.ts'
 import { PiecePicker } from '../../../../../../agent/sources/swarm/engine/pieces/piece-picker.ts'
 import { PIECE_STATES } from '../../../../../../agent/sources/swarm/engine/pieces/piece-states.ts'
 
-const { missing, downloading, hashing, storing, have } = PIECE_STATES
+const { missing, downloading, hashing, storing, have, unverified } = PIECE_STATES
 
 /** Reproducible numbers in [0, 1). */
 function createRandom(seed: number): () => number {
@@ -86,3 +87,102 @@ test('a piece the peer has is found however rare others are, and again after it 
   picker.addPiece(peer, 5)
   expect(picker.pickFor(peer, random)).toBe(5)
 })
+
+const PIECES = 8
+const ALL = Array.from({ length: PIECES }, (_, piece) => piece)
+const STATES = Object.values(PIECE_STATES)
+/** The table of STATE.md, and that what is said again changes nothing where a piece is at rest. */
+const TRANSITIONS = [
+  [missing, downloading],
+  [downloading, hashing],
+  [hashing, storing],
+  [storing, have],
+  [downloading, missing],
+  [hashing, missing],
+  [missing, have],
+  [missing, unverified],
+  [unverified, have],
+  [unverified, missing],
+  ...[missing, have, unverified].map((state) => [state, state]),
+]
+
+/** A picker, and what it must look like. */
+class WatchedPicker {
+  readonly #picker = new PiecePicker(PIECES)
+  readonly #states = ALL.map<number>(() => missing)
+  #peers: Peer[] = []
+
+  move(piece: number, how: number): void {
+    const next = STATES[how % STATES.length] as (typeof STATES)[number]
+    const isAllowed = TRANSITIONS.some(([a, b]) => a === this.#states[piece] && b === next)
+    const move = () => this.#picker.setState(piece, next)
+    if (!isAllowed) expect(move).toThrow(/cannot go from state/)
+    else {
+      move()
+      this.#states[piece] = next
+    }
+  }
+
+  join(bits: number): void {
+    const { peer } = addPeer(this.#picker)
+    this.#peers.push(peer)
+    this.#picker.replacePieces(peer, (piece) => (bits >> piece) % 2 === 1)
+  }
+
+  change(kind: number, piece: number, how: number): void {
+    const picker = this.#picker
+    const peer = this.#peers[how % Math.max(1, this.#peers.length)]
+    if (peer === undefined) return
+    if (kind === 5) picker.addPiece(peer, piece)
+    else if (kind === 6) picker.replacePieces(peer, (each) => (how >> each) % 2 === 1)
+    else if (kind < 9) picker.setCounted(peer, kind === 7)
+    else {
+      picker.removePeer(peer)
+      this.#peers = this.#peers.filter((each) => each !== peer)
+    }
+  }
+
+  check(): void {
+    checkPicker(this.#picker, this.#states, this.#peers)
+  }
+}
+
+/** Invariants 1, 2 and 3 of STATE.md. */
+test('whatever pieces and peers do, states follow the table and every count is right', () => {
+  const steps = fc.array(fc.tuple(fc.nat(9), fc.nat(PIECES - 1), fc.nat(255)), {
+    minLength: 30,
+    maxLength: 80,
+  })
+  fc.assert(
+    fc.property(steps, (list) => {
+      const picker = new WatchedPicker()
+      for (const [kind, piece, how] of list) {
+        if (kind < 4) picker.move(piece, how)
+        else if (kind === 4) picker.join(how)
+        else picker.change(kind, piece, how)
+        picker.check()
+      }
+    }),
+    { numRuns: 60 },
+  )
+})
+
+function checkPicker(picker: PiecePicker, states: readonly number[], peers: readonly Peer[]): void {
+  const toFetch: number[] = [missing, downloading, hashing, storing]
+  expect(ALL.map((piece) => picker.state(piece))).toEqual(states)
+  expect(picker.haveCount).toBe(states.filter((state) => state === have).length)
+  expect(picker.rarity.size).toBe(states.filter((state) => state === missing).length)
+  for (const piece of ALL) {
+    const holders = peers.filter((peer) => peer.isCounted && peer.has[piece] === 1)
+    expect(picker.rarity.availability(piece)).toBe(holders.length)
+    expect(picker.rarity.includes(piece)).toBe(states[piece] === missing)
+  }
+  for (const peer of peers) {
+    const its = ALL.filter((piece) => peer.has[piece] === 1).map((piece) => states[piece] as number)
+    expect(peer.startable).toBe(its.filter((state) => state === missing).length)
+    expect(peer.wanted).toBe(its.filter((state) => toFetch.includes(state)).length)
+    const pick = picker.pickFor(peer, () => 0)
+    if (pick >= 0) expect([peer.has[pick], states[pick]]).toEqual([1, missing])
+    if (peer.startable === 0) expect(pick).toBe(-1)
+  }
+}
