@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { SimulatedSwarm } from './simulated-swarm.ts'
+import { SimulatedSwarm } from '../../../../support/simulated-swarm/simulated-swarm.ts'
 
 const PIECE = 64 * 1024
 const PIECES = 128

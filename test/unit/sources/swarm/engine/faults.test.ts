@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type NodeSettings, type SimulatedNode, SimulatedSwarm } from './simulated-swarm.ts'
+import { type NodeSettings, type SimulatedNode, SimulatedSwarm } from '../../../../support/simulated-swarm/simulated-swarm.ts'
 
 const PIECE = 64 * 1024
 const PIECES = 128

@@ -1,8 +1,8 @@
 // More nodes than fetch from the origin at a time (turns.ts), with what goes wrong in such swarms.
 import { expect, test } from 'vitest'
 import { CLAIM_KINDS } from '../../../../../agent/sources/swarm/engine/origin/claim.ts'
-import { simulate } from '../../../../bench/simulate/swarm.ts'
-import { SimulatedSwarm } from './simulated-swarm.ts'
+import { simulate } from '../../../../support/simulated-swarm/simulate.ts'
+import { SimulatedSwarm } from '../../../../support/simulated-swarm/simulated-swarm.ts'
 
 const PIECE = 32 * 1024
 const PIECES = 96

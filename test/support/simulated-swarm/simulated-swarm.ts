@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm of real engines over simulated wires in virtual time: rates, no sockets. For tests of
 // decisions; the bytes of a piece are its number.
-import { AgentError } from '../../../../../agent/core/errors.ts'
-import { SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
-import type { EngineNews } from '../../../../../agent/sources/swarm/engine/engine-options.ts'
-import type { ClaimKind } from '../../../../../agent/sources/swarm/engine/origin/claim.ts'
+import { AgentError } from '../../../agent/core/errors.ts'
+import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
+import type { EngineNews } from '../../../agent/sources/swarm/engine/engine-options.ts'
+import type { ClaimKind } from '../../../agent/sources/swarm/engine/origin/claim.ts'
 import type {
   BlockCallback,
   PeerWire,
   WireListener,
-} from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
+} from '../../../agent/sources/swarm/engine/peer-wire.ts'
 
 export interface NodeSettings {
   /** Bytes per second to all peers together. */
