@@ -10,9 +10,9 @@ import { resolve } from 'node:path'
 import { OPTIONS } from '../../../agent/config/options.ts'
 import { arenaShape } from '../../../agent/sources/swarm/thread/arena.ts'
 import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
+import { type Outcome, simulate, type World } from '../../support/simulated-swarm/simulate.ts'
 import { countsSetting, numberSetting, setting } from '../settings.ts'
 import { fluidBoundSeconds, type RunFigures, type Scale } from '../swarm/run.ts'
-import { type Outcome, simulate, type World } from '../../support/simulated-swarm/simulate.ts'
 
 const MiB = 1024 * 1024
 /** Ethernet, IP and TCP headers with timestamps, 1448 of 1514 bytes, and the other direction's ACKs. */

@@ -1,19 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns a swarm of real engines over simulated wires in virtual time: rates, no sockets. For tests of
-// decisions; the bytes of a piece are its number.
+// Owns a swarm of the agent's own engines over simulated links in virtual time: nodes, their cables, racks,
+// the origin, the disks. The engine decides everything else. Does not decide who knows whom.
 import { AgentError } from '../../../agent/core/errors.ts'
 import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
 import type { EngineNews } from '../../../agent/sources/swarm/engine/engine-options.ts'
-import type { ClaimKind } from '../../../agent/sources/swarm/engine/origin/claim.ts'
-import type {
-  BlockCallback,
-  PeerWire,
-  WireListener,
-} from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import type { Origin } from '../../../agent/sources/swarm/engine/origin/origin.ts'
+import type { Slot } from '../../../agent/sources/swarm/engine/pieces/slot.ts'
+import { MAX_UPLOADS } from '../../../agent/sources/swarm/peers/connection-limits.ts'
+import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
+import { Connection, Pipe, Sender } from './links.ts'
+import { createRandom, VirtualTime } from './virtual-time.ts'
+import { SimulatedWire } from './wire.ts'
+
+export interface SwarmSettings {
+  readonly pieceCount: number
+  readonly pieceLength: number
+  /** Payload bytes per second. */
+  readonly originRate: number
+  readonly seed?: number
+  /** Moments are rounded up to it; 1 unless given. */
+  readonly grainMs?: number
+  /** Between a rack and the core, each direction; without limit unless given. */
+  readonly uplinkRate?: number
+  /** What a socket holds at most, and words wait behind; they do not wait unless given. */
+  readonly windowBytes?: number
+  /** One way; 1 unless given. */
+  readonly latencyMs?: number
+  /** Pieces that a node's memory has room for; 16 unless given. */
+  readonly maxInProgress?: number
+  /** The bytes of a piece are its number, and hashed. If not, only lengths matter. True unless given. */
+  readonly hasContents?: boolean
+}
 
 export interface NodeSettings {
   /** Bytes per second to all peers together. */
   readonly upload: number
+  /** The same from all together; without limit unless given. */
+  readonly download?: number
   readonly hasOrigin: boolean
   readonly isSeed?: boolean
   /** Sends wrong bytes. */
@@ -21,294 +44,273 @@ export interface NodeSettings {
   /** Added to its clock. */
   readonly clockShiftMs?: () => number
   /** Nodes of one number are near each other. */
-  readonly rack?: number
+  readonly rack?: number | undefined
   /** Until then everybody is near. */
   readonly isRackKnown?: () => boolean
+  /** The peer id as hex. */
+  readonly id?: string
+  onComplete?(): void
 }
 
 export interface SimulatedNode {
+  readonly id: string
+  readonly rack: number | undefined
   readonly engine: SwarmEngine
   readonly news: EngineNews[]
+  /** What it sends and receives by. */
+  readonly sender: Sender
+  readonly inbound: Pipe
+  readonly wires: Set<SimulatedWire>
+  readonly settings: NodeSettings
   /** Virtual ms. */
   completedAt: number | undefined
-  leave(): void
+  isGone: boolean
 }
 
-interface Pipe {
-  freeAt: number
+interface Rack {
+  readonly up: Pipe
+  readonly down: Pipe
 }
+
+/** The agent's own figure (session.ts). */
+const TICK_MS = 250
+const HASH_MS = 1
+/** fdatasync is not awaited: a write is a copy into the disk's queue. */
+const WRITE_MS = 2
+const HTTP_REQUEST_MS = 1
+/** What does not matter. */
+const BLOCK = new Uint8Array(BLOCK_BYTES)
 
 export class SimulatedSwarm {
   readonly nodes: SimulatedNode[] = []
-  originBytes = 0
+  readonly time: VirtualTime
+  readonly random: () => number
   /** What the origin does with a request for this piece. */
   originAnswer: (piece: number) => 'right' | 'wrong' | 'refused' = () => 'right'
-  /** Blocks that went from one rack to another. */
-  crossedBytes = 0
-  readonly #pieceCount: number
-  readonly #pieceLength: number
-  readonly #originPipe: Pipe = { freeAt: 0 }
-  readonly #originRate: number
-  readonly #due: { at: number; order: number; work: () => void }[] = []
-  #now = 0
-  #order = 0
-  #seed = 1
-  readonly #links: { a: End; b: End }[] = []
+  readonly origin: Sender
+  readonly #settings: SwarmSettings
+  readonly #hasContents: boolean
+  readonly #racks = new Map<number, Rack>()
+  readonly #latencyMs: number
+  readonly #windowBytes: number
+  /** One serves all where contents do not matter. */
+  readonly #buffer: Uint8Array
 
-  constructor(options: {
-    pieceCount: number
-    pieceLength: number
-    originRate: number
-    seed?: number
-  }) {
-    this.#pieceCount = options.pieceCount
-    this.#pieceLength = options.pieceLength
-    this.#originRate = options.originRate
-    this.#seed = options.seed ?? 1
+  constructor(settings: SwarmSettings) {
+    this.#settings = settings
+    this.#hasContents = settings.hasContents ?? true
+    this.time = new VirtualTime(settings.grainMs ?? 1)
+    this.random = createRandom(settings.seed ?? 1)
+    this.origin = new Sender(this.time, settings.originRate)
+    this.#latencyMs = settings.latencyMs ?? 1
+    this.#windowBytes = settings.windowBytes ?? 0
+    this.#buffer = new Uint8Array(settings.pieceLength)
   }
 
-  readonly random = (): number => {
-    this.#seed = (Math.imul(this.#seed, 1_664_525) + 1_013_904_223) >>> 0
-    return this.#seed / 2 ** 32
+  get imageBytes(): number {
+    return this.#settings.pieceCount * this.#settings.pieceLength
   }
 
-  add(settings: NodeSettings): SimulatedNode {
-    const id = `2d4953${String(this.nodes.length).padStart(34, '0')}`
-    const pipe: Pipe = { freeAt: 0 }
+  /** Bytes the origin has sent. */
+  get originBytes(): number {
+    return this.origin.pipe.carriedBytes
+  }
+
+  /** Bytes that have left one rack for another. */
+  get crossedBytes(): number {
+    let bytes = 0
+    for (const { up } of this.#racks.values()) bytes += up.carriedBytes
+    return bytes
+  }
+
+  /** A node that knows nobody and does nothing yet. */
+  create(settings: NodeSettings): SimulatedNode {
+    const { pieceCount, pieceLength, maxInProgress = 16 } = this.#settings
+    const id = settings.id ?? `2d4953${String(this.nodes.length).padStart(34, '0')}`
+    const { rack } = settings
+    const inbound = new Pipe(settings.download ?? Number.POSITIVE_INFINITY)
     const news: EngineNews[] = []
-    const lengthBytes = this.#pieceCount * this.#pieceLength
     const engine = new SwarmEngine({
-      layout: { pieceCount: this.#pieceCount, pieceLength: this.#pieceLength, lengthBytes },
+      layout: { pieceCount, pieceLength, lengthBytes: this.imageBytes },
       selfId: id,
-      now: () => this.#now + (settings.clockShiftMs?.() ?? 0),
+      now: () => this.time.now + (settings.clockShiftMs?.() ?? 0),
       random: this.random,
-      defer: (work) => this.after(0, work),
-      slots: {
-        acquire: () => ({ index: 0, bytes: new Uint8Array(this.#pieceLength) }),
-        release: () => undefined,
-      },
-      maxInProgress: 16,
-      origin: settings.hasOrigin ? this.#origin() : undefined,
+      defer: (work) => this.time.after(0, work),
+      slots: { acquire: () => this.#slot(), release: () => undefined },
+      maxInProgress,
+      origin: settings.hasOrigin ? this.#createOrigin(rack, inbound) : undefined,
       downloadLimit: 0,
-      maxUploads: 50,
-      verify: (piece, bytes, done) => {
-        const isRight = bytes.every((byte) => byte === (piece & 0xff))
-        this.after(1, () => done(isRight))
-      },
-      store: () => new Promise((resolve) => this.after(5, resolve)),
+      maxUploads: MAX_UPLOADS,
+      verify: (piece, bytes, done) => this.#verify(piece, bytes, done),
+      store: () => this.#pass(WRITE_MS),
       onNews: (each) => news.push(each),
       onComplete: () => {
-        node.completedAt = this.#now
+        node.completedAt = this.time.now
+        settings.onComplete?.()
       },
     })
     const node: SimulatedNode = {
+      id,
+      rack,
       engine,
       news,
+      sender: new Sender(this.time, settings.upload),
+      inbound,
+      wires: new Set(),
+      settings,
       completedAt: undefined,
-      leave: () => {
-        engine.stop()
-        for (const { a, b } of this.#links) if (a.owner === node || b.owner === node) a.close()
-      },
+      isGone: false,
     }
-    if (settings.isSeed) {
-      for (let piece = 0; piece < this.#pieceCount; piece++) engine.markOnDisk(piece, true)
-    }
-    for (const other of this.nodes) this.#connect(node, id, settings, pipe, other)
-    this.#parts.set(node, { id, settings, pipe })
+    if (settings.isSeed) for (let p = 0; p < pieceCount; p++) engine.markOnDisk(p, true)
     this.nodes.push(node)
-    const tick = () => {
-      engine.tick()
-      this.after(250, tick)
-    }
-    this.after(0, tick)
     return node
   }
 
-  /** This node's ends of its wires. */
-  wiresOf(node: SimulatedNode): PeerWire[] {
-    return this.#links.flatMap(({ a, b }) => [a, b]).filter((end) => end.owner === node)
+  /** The node's clock begins to tick. */
+  start(node: SimulatedNode): void {
+    node.engine.tick()
+    if (!node.isGone) this.time.after(TICK_MS, () => this.start(node))
+  }
+
+  /** A node that knows all the others that are there, and works. */
+  add(settings: NodeSettings): SimulatedNode {
+    const others = this.nodes.filter((other) => !other.isGone)
+    const node = this.create(settings)
+    for (const other of others) this.connect(node, other)
+    this.time.after(0, () => this.start(node))
+    return node
+  }
+
+  /** @returns both ends, or nothing if one of the two is gone */
+  connect(a: SimulatedNode, b: SimulatedNode): readonly SimulatedWire[] {
+    if (a.isGone || b.isGone) return []
+    const [atA, atB] = [this.#wire(a, b), this.#wire(b, a)]
+    atA.join(atB)
+    atB.join(atA)
+    a.wires.add(atA)
+    b.wires.add(atB)
+    const { isRackKnown = () => true } = a.settings
+    const isFar = () => a.rack !== b.rack && isRackKnown()
+    a.engine.addWire(atA, isFar)
+    b.engine.addWire(atB, isFar)
+    return [atA, atB]
+  }
+
+  /** The node is gone, and its connections with it. */
+  leave(node: SimulatedNode): void {
+    node.isGone = true
+    node.engine.stop()
+    for (const wire of node.wires) wire.close()
   }
 
   after(ms: number, work: () => void): void {
-    this.#due.push({ at: this.#now + ms, order: this.#order++, work })
+    this.time.after(ms, work)
   }
 
-  /** Runs until `isOver`, at most `limitMs` of virtual time. @returns the virtual time, ms */
+  /** Runs until `isOver`, or until `limitMs` of virtual time. @returns the virtual time, ms */
   async run(isOver: () => boolean, limitMs: number): Promise<number> {
-    while (!isOver() && this.#now < limitMs) {
-      this.#due.sort((a, b) => a.at - b.at || a.order - b.order)
-      const at = (this.#due[0]?.at as number) + 1
-      const batch = this.#due.splice(0, this.#due.findIndex((each) => each.at >= at) >>> 0)
-      for (const each of batch) {
-        this.#now = Math.max(this.#now, each.at)
-        each.work()
-      }
-      // promises of stores and origin reads settle between two batches
-      await new Promise((resolve) => setImmediate(resolve))
+    await this.time.run(isOver, limitMs)
+    return this.time.now
+  }
+
+  #wire(from: SimulatedNode, to: SimulatedNode): SimulatedWire {
+    const path = this.#pathFrom(from.rack, to.rack, to.inbound)
+    const { settings } = from
+    return new SimulatedWire(to.id, {
+      connection: new Connection(from.sender, path, this.#latencyMs, this.#windowBytes),
+      has: (piece) => from.engine.has(piece),
+      blockOf: (piece, length) => this.#blockOf(settings.isLiar ? piece + 1 : piece, length),
+    })
+  }
+
+  #blockOf(piece: number, length: number): Uint8Array {
+    if (this.#hasContents) return new Uint8Array(length).fill(piece)
+    return length === BLOCK_BYTES ? BLOCK : BLOCK.subarray(0, length)
+  }
+
+  #slot(): Slot {
+    const { pieceLength } = this.#settings
+    return { index: 0, bytes: this.#hasContents ? new Uint8Array(pieceLength) : this.#buffer }
+  }
+
+  #verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void {
+    if (!this.#hasContents) {
+      done(true)
+      return
     }
-    return this.#now
+    const isRight = bytes.every((byte) => byte === (piece & 0xff))
+    this.time.after(HASH_MS, () => done(isRight))
   }
 
-  readonly #parts = new Map<SimulatedNode, { id: string; settings: NodeSettings; pipe: Pipe }>()
-
-  #connect(
-    node: SimulatedNode,
-    id: string,
-    settings: NodeSettings,
-    pipe: Pipe,
-    other: SimulatedNode,
-  ): void {
-    const theirs = this.#parts.get(other) as { id: string; settings: NodeSettings; pipe: Pipe }
-    const a = new End(this, node, theirs.id, this.#pieceCount)
-    const b = new End(this, other, id, this.#pieceCount)
-    a.join(b, theirs)
-    b.join(a, { settings, pipe })
-    this.#links.push({ a, b })
-    const isFar = settings.rack !== theirs.settings.rack
-    a.isFar = isFar
-    b.isFar = isFar
-    const isKnownFar = () => isFar && (settings.isRackKnown?.() ?? true)
-    node.engine.addWire(a, isKnownFar)
-    other.engine.addWire(b, isKnownFar)
+  /** Resolves after so much virtual time. */
+  #pass(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.time.after(ms, () => {
+        this.time.notePromise()
+        resolve()
+      })
+    })
   }
 
-  #origin() {
+  /** The pipes between a sender in one rack (the origin hangs at the core) and a receiver in another. */
+  #pathFrom(from: number | undefined, to: number | undefined, inbound: Pipe): Pipe[] {
+    if (to === undefined || from === to) return [inbound]
+    const up = from === undefined ? [] : [this.#rack(from).up]
+    return [...up, this.#rack(to).down, inbound]
+  }
+
+  #rack(number: number): Rack {
+    const known = this.#racks.get(number)
+    if (known) return known
+    const { uplinkRate = Number.POSITIVE_INFINITY } = this.#settings
+    const rack = { up: new Pipe(uplinkRate), down: new Pipe(uplinkRate) }
+    this.#racks.set(number, rack)
+    return rack
+  }
+
+  #createOrigin(rack: number | undefined, inbound: Pipe): Origin {
+    const path = this.#pathFrom(undefined, rack, inbound)
     return {
       maxStrikes: 3,
       reportCorrupt: () => undefined,
-      readRange: (range: { offset: number; length: number }, target: Uint8Array) =>
-        new Promise<void>((resolve, reject) => {
-          const piece = range.offset / this.#pieceLength
-          const answer = this.originAnswer(piece)
-          if (answer === 'refused') {
-            const refusal = new AgentError('ImageDownloadError', 'refused', { kind: 'transient' })
-            this.after(1, () => reject(refusal))
-            return
-          }
-          this.originBytes += range.length
-          this.send(this.#originPipe, this.#originRate, range.length, () => {
-            target.fill((answer === 'right' ? piece : piece + 1) & 0xff)
-            resolve()
-          })
-        }),
+      readRange: async ({ offset, length }, target, signal) => {
+        const piece = offset / this.#settings.pieceLength
+        const answer = this.originAnswer(piece)
+        if (answer === 'refused') {
+          await this.#pass(HTTP_REQUEST_MS)
+          throw new AgentError('ImageDownloadError', 'refused', { kind: 'transient' })
+        }
+        await this.#read(path, length, signal)
+        if (this.#hasContents) target.fill(answer === 'right' ? piece : piece + 1)
+      },
     }
   }
 
-  /** Delivers after the pipe has sent everything before it. */
-  send(pipe: Pipe, rate: number, bytes: number, deliver: () => void): void {
-    pipe.freeAt = Math.max(pipe.freeAt, this.#now) + (bytes / rate) * 1000
-    this.after(pipe.freeAt - this.#now, deliver)
-  }
-}
-
-/** One end of a wire: what its owner does to it reaches the other end a millisecond later. */
-class End implements PeerWire {
-  readonly peerId: string
-  readonly address: string
-  readonly isSharingOrigin = true
-  readonly maxRequests = 250
-  isPeerChoking = true
-  isPeerInterested = false
-  isChoking = true
-  isFar = false
-  readonly owner: SimulatedNode
-  readonly #swarm: SimulatedSwarm
-  readonly #has: Uint8Array
-  readonly #cancelled = new Set<string>()
-  #other: End | undefined
-  #peer: { settings: NodeSettings; pipe: Pipe } | undefined
-  #listener: WireListener | undefined
-  #isInterested = false
-  #isClosed = false
-
-  constructor(swarm: SimulatedSwarm, owner: SimulatedNode, peerId: string, pieceCount: number) {
-    this.#swarm = swarm
-    this.owner = owner
-    this.peerId = peerId
-    this.address = peerId.slice(-4)
-    this.#has = new Uint8Array(pieceCount)
-  }
-
-  join(other: End, peer: { settings: NodeSettings; pipe: Pipe }): void {
-    this.#other = other
-    this.#peer = peer
-    for (let piece = 0; piece < this.#has.length; piece++) {
-      this.#has[piece] = Number(other.owner.engine.has(piece))
-    }
-  }
-
-  listen(listener: WireListener): void {
-    this.#listener = listener
-    listener.onBitfield((piece) => this.#has[piece] === 1)
-  }
-
-  request(piece: number, offset: number, length: number, callback: BlockCallback): void {
-    const peer = this.#peer
-    if (this.#isClosed || this.isPeerChoking || peer === undefined) {
-      callback(null)
-      return
-    }
-    const key = `${piece}:${offset}`
-    this.#cancelled.delete(key)
-    this.#swarm.send(peer.pipe, peer.settings.upload, length, () => {
-      if (this.#isClosed) callback(null)
-      else if (!this.#cancelled.delete(key)) {
-        if (this.isFar) this.#swarm.crossedBytes += length
-        const byte = peer.settings.isLiar ? (piece + 1) & 0xff : piece & 0xff
-        callback(new Uint8Array(length).fill(byte))
+  /** So many bytes of the origin, by a connection of their own. */
+  #read(path: readonly Pipe[], length: number, signal: AbortSignal): Promise<void> {
+    const { time } = this
+    return new Promise((resolve, reject) => {
+      const connection = new Connection(this.origin, path, this.#latencyMs, this.#windowBytes)
+      let left = length
+      const abort = () => {
+        connection.queue.length = 0
+        time.notePromise()
+        reject(signal.reason)
       }
-    })
-  }
-
-  cancel(piece: number, offset: number): void {
-    this.#cancelled.add(`${piece}:${offset}`)
-  }
-
-  have(piece: number): void {
-    this.#tell((other) => other.#listener?.onHave(piece))
-  }
-
-  claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
-    this.#tell((other) => other.#listener?.onClaim(kind, hops, pieces))
-  }
-
-  choke(): void {
-    this.isChoking = true
-    this.#tell((other) => {
-      other.isPeerChoking = true
-      other.#listener?.onChoke()
-    })
-  }
-
-  unchoke(): void {
-    this.isChoking = false
-    this.#tell((other) => {
-      other.isPeerChoking = false
-      other.#listener?.onUnchoke()
-    })
-  }
-
-  setInterested(isInterested: boolean): void {
-    if (isInterested === this.#isInterested) return
-    this.#isInterested = isInterested
-    this.#tell((other) => {
-      other.isPeerInterested = isInterested
-      if (isInterested) other.#listener?.onInterested()
-      else other.#listener?.onNotInterested()
-    })
-  }
-
-  close(): void {
-    for (const end of [this, this.#other as End]) {
-      if (end.#isClosed) continue
-      end.#isClosed = true
-      this.#swarm.after(1, () => end.#listener?.onClose())
-    }
-  }
-
-  #tell(news: (other: End) => void): void {
-    this.#swarm.after(1, () => {
-      if (!this.#isClosed && this.#other) news(this.#other)
+      signal.addEventListener('abort', abort, { once: true })
+      const arrive = (bytes: number) => {
+        left -= bytes
+        if (left > 0 || signal.aborted) return
+        signal.removeEventListener('abort', abort)
+        time.notePromise()
+        resolve()
+      }
+      time.after(HTTP_REQUEST_MS + this.#latencyMs, () => {
+        for (let at = 0; at < length && !signal.aborted; at += BLOCK_BYTES) {
+          const bytes = Math.min(BLOCK_BYTES, length - at)
+          connection.send({ bytes, arrive: () => arrive(bytes) })
+        }
+      })
     })
   }
 }

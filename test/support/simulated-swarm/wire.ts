@@ -7,17 +7,22 @@ import type {
   PeerWire,
   WireListener,
 } from '../../../agent/sources/swarm/engine/peer-wire.ts'
-import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
 import type { Connection, Parcel } from './links.ts'
 
-/** What a block is does not matter, only how long it is. */
-const BLOCK = new Uint8Array(BLOCK_BYTES)
 const MAX_REQUESTS = 512
 
 interface Request extends Parcel {
   readonly piece: number
   readonly offset: number
   readonly callback: BlockCallback
+}
+
+/** What a wire's owner has to send. */
+export interface WireEnd {
+  readonly connection: Connection
+  /** Whether we have it; what the other end learns first. */
+  has(piece: number): boolean
+  blockOf(piece: number, length: number): Uint8Array
 }
 
 export class SimulatedWire implements PeerWire {
@@ -31,18 +36,17 @@ export class SimulatedWire implements PeerWire {
   /** What we send them. */
   readonly #connection: Connection
   readonly #requests = new Set<Request>()
-  readonly #hasPiece: (piece: number) => boolean
+  readonly #end: WireEnd
   #other: SimulatedWire | undefined
   #listener: WireListener | undefined
   #isInterested = false
   #isClosed = false
 
-  /** @param hasPiece whether we have it; what the other end learns first */
-  constructor(peerId: string, connection: Connection, hasPiece: (piece: number) => boolean) {
+  constructor(peerId: string, end: WireEnd) {
     this.peerId = peerId
     this.address = peerId.slice(-8)
-    this.#connection = connection
-    this.#hasPiece = hasPiece
+    this.#connection = end.connection
+    this.#end = end
   }
 
   join(other: SimulatedWire): void {
@@ -52,7 +56,7 @@ export class SimulatedWire implements PeerWire {
   listen(listener: WireListener): void {
     this.#listener = listener
     const other = this.#other as SimulatedWire
-    listener.onBitfield((piece) => other.#hasPiece(piece))
+    listener.onBitfield((piece) => other.#end.has(piece))
   }
 
   request(piece: number, offset: number, length: number, callback: BlockCallback): void {
@@ -71,7 +75,7 @@ export class SimulatedWire implements PeerWire {
           this.#listener?.onUnasked(length)
           return
         }
-        callback(length === BLOCK.length ? BLOCK : BLOCK.subarray(0, length))
+        callback(other.#end.blockOf(piece, length))
       },
     }
     this.#requests.add(request)
@@ -132,13 +136,13 @@ export class SimulatedWire implements PeerWire {
   close(): void {
     if (this.#isClosed) return
     const other = this.#other
-    this.#end()
+    this.#finish()
     this.#connection.tell(() => {
-      if (other) other.#end()
+      if (other) other.#finish()
     })
   }
 
-  #end(): void {
+  #finish(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#withdraw(() => true)

@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest'
-import { type NodeSettings, type SimulatedNode, SimulatedSwarm } from '../../../../support/simulated-swarm/simulated-swarm.ts'
+import {
+  type NodeSettings,
+  type SimulatedNode,
+  SimulatedSwarm,
+} from '../../../../support/simulated-swarm/simulated-swarm.ts'
 
 const PIECE = 64 * 1024
 const PIECES = 128
@@ -72,7 +76,7 @@ const FAULTS: readonly Fault[] = [
       const victims = many(swarm, 4)
       const rest = many(swarm, 4)
       await reach(swarm, rest, 0.5)
-      for (const victim of victims) victim.leave()
+      for (const victim of victims) swarm.leave(victim)
       return rest
     },
     limit: 1.5,

@@ -63,7 +63,7 @@ test('all that fetch die: others take their turn', async () => {
   const swarm = swarmOf()
   const nodes = begin(swarm)
   await swarm.run(() => swarm.originBytes > IMAGE / 2, 10 * BOUND_MS)
-  for (const each of nodes.slice(0, 32)) each.leave()
+  for (const each of nodes.slice(0, 32)) swarm.leave(each)
   const rest = nodes.slice(32)
   const took = await swarm.run(() => rest.every((each) => each.engine.isComplete), 30 * BOUND_MS)
   expect(rest.filter((each) => !each.engine.isComplete)).toEqual([])
@@ -79,7 +79,7 @@ test.each([
     const swarm = swarmOf()
     const nodes = begin(swarm, count)
     const liar = swarm.add({ upload: RATE, hasOrigin: false })
-    const wires = swarm.wiresOf(liar)
+    const wires = liar.wires
     const pieces = Array.from({ length: PIECES }, (_, piece) => piece)
     const lie = () => {
       for (const wire of wires) {

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { SimulatedSwarm } from '../../../../../support/simulated-swarm/simulated-swarm.ts'
+import {
+  type SimulatedNode,
+  SimulatedSwarm,
+} from '../../../../../support/simulated-swarm/simulated-swarm.ts'
 
 const PIECE = 64 * 1024
 const PIECES = 128
@@ -67,7 +70,7 @@ test('neighbours that leave in mid-way leave nothing behind', async () => {
   const nodes = Array.from({ length: 8 }, (_, index) => swarm.add({ ...node, rack: index % 2 }))
   await swarm.run(() => nodes.every((each) => each.engine.figures.peers > IMAGE / 5), 10 * BOUND_MS)
   // three of four in one rack
-  for (const gone of [0, 2, 4]) nodes[gone]?.leave()
+  for (const gone of [0, 2, 4]) swarm.leave(nodes[gone] as SimulatedNode)
   const rest = nodes.filter((_, index) => ![0, 2, 4].includes(index))
   await swarm.run(() => rest.every((each) => each.engine.isComplete), 30 * BOUND_MS)
   expect(rest.every((each) => each.engine.isComplete)).toBe(true)
