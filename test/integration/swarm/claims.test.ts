@@ -40,7 +40,6 @@ async function startClient(url: string, peerId: string) {
         onChoke: ignore,
         onUnchoke: ignore,
         onInterested: ignore,
-        onNotInterested: ignore,
         onUnasked: ignore,
         onClaim: (kind, hops, pieces) => heard.push({ kind, hops, pieces }),
         onClose: () => closed.push(wire.peerId),

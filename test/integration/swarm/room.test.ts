@@ -21,7 +21,6 @@ const DEAF: WireListener = {
   onChoke: ignore,
   onUnchoke: ignore,
   onInterested: ignore,
-  onNotInterested: ignore,
   onClaim: ignore,
   onUnasked: ignore,
   onClose: ignore,

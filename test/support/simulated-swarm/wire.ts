@@ -129,7 +129,6 @@ export class SimulatedWire implements PeerWire {
     this.#tell((peer) => {
       peer.isPeerInterested = isInterested
       if (isInterested) peer.#listener?.onInterested()
-      else peer.#listener?.onNotInterested()
     })
   }
 

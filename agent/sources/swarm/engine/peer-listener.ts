@@ -46,7 +46,6 @@ export function createPeerListener(peer: Peer, deps: PeerListenerDeps): WireList
       refresh()
     },
     onInterested: () => deps.onInterested(),
-    onNotInterested: () => undefined,
     onClaim: (kind, hops, pieces) => claims.hear(peer, kind, hops, pieces),
     onUnasked: (bytes) => {
       requests.duplicateBytes += bytes

@@ -11,7 +11,6 @@ export interface WireListener {
   onChoke(): void
   onUnchoke(): void
   onInterested(): void
-  onNotInterested(): void
   /** The peer tells who fetches which pieces from the origin (claims.ts). */
   onClaim(kind: ClaimKind, hops: number, pieces: readonly number[]): void
   /** A block came that is not, or no longer, asked for. */

@@ -217,7 +217,6 @@ class PeerConnection implements PeerWire, MessageHandler {
 
   onNotInterested(): void {
     this.isPeerInterested = false
-    this.#listener?.onNotInterested()
   }
 
   onHave(piece: number): void {

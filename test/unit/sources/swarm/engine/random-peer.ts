@@ -141,7 +141,6 @@ export class RandomPeer implements PeerWire {
   setPeerInterest(isInterested: boolean): void {
     this.isPeerInterested = isInterested
     if (isInterested) this.#listener?.onInterested()
-    else this.#listener?.onNotInterested()
   }
 
   answer(which: number, how: 'right' | 'wrong' | 'refused'): void {
