@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm of the agent's own engines over simulated links in virtual time: nodes, their cables, racks,
 // the origin, the disks. The engine decides everything else. Does not decide who knows whom.
-import { AgentError } from '../../../agent/core/errors.ts'
 import { SwarmEngine } from '../../../agent/sources/swarm/engine/engine.ts'
 import type { EngineNews } from '../../../agent/sources/swarm/engine/engine-options.ts'
 import type { Origin } from '../../../agent/sources/swarm/engine/origin/origin.ts'
@@ -9,6 +8,7 @@ import type { Slot } from '../../../agent/sources/swarm/engine/pieces/slot.ts'
 import { MAX_UPLOADS } from '../../../agent/sources/swarm/peers/connection-limits.ts'
 import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { Connection, Pipe, Sender } from './links.ts'
+import { createSimulatedOrigin, type OriginAnswer } from './simulated-origin.ts'
 import { createRandom, VirtualTime } from './virtual-time.ts'
 import { SimulatedWire } from './wire.ts'
 
@@ -77,7 +77,6 @@ const TICK_MS = 250
 const HASH_MS = 1
 /** fdatasync is not awaited: a write is a copy into the disk's queue. */
 const WRITE_MS = 2
-const HTTP_REQUEST_MS = 1
 /** What does not matter. */
 const BLOCK = new Uint8Array(BLOCK_BYTES)
 
@@ -86,7 +85,7 @@ export class SimulatedSwarm {
   readonly time: VirtualTime
   readonly random: () => number
   /** What the origin does with a request for this piece. */
-  originAnswer: (piece: number) => 'right' | 'wrong' | 'refused' = () => 'right'
+  originAnswer: (piece: number) => OriginAnswer = () => 'right'
   readonly origin: Sender
   readonly #settings: SwarmSettings
   readonly #hasContents: boolean
@@ -138,11 +137,11 @@ export class SimulatedSwarm {
       defer: (work) => this.time.after(0, work),
       slots: { acquire: () => this.#slot(), release: () => undefined },
       maxInProgress,
-      origin: settings.hasOrigin ? this.#createOrigin(rack, inbound) : undefined,
+      origin: settings.hasOrigin ? this.#originFor(rack, inbound) : undefined,
       downloadLimit: 0,
       maxUploads: MAX_UPLOADS,
       verify: (piece, bytes, done) => this.#verify(piece, bytes, done),
-      store: () => this.#pass(WRITE_MS),
+      store: () => this.time.pass(WRITE_MS),
       onNews: (each) => news.push(each),
       onComplete: () => {
         node.completedAt = this.time.now
@@ -242,21 +241,23 @@ export class SimulatedSwarm {
     this.time.after(HASH_MS, () => done(isRight))
   }
 
-  /** Resolves after so much virtual time. */
-  #pass(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.time.after(ms, () => {
-        this.time.notePromise()
-        resolve()
-      })
-    })
-  }
-
   /** The pipes between a sender in one rack (the origin hangs at the core) and a receiver in another. */
   #pathFrom(from: number | undefined, to: number | undefined, inbound: Pipe): Pipe[] {
     if (to === undefined || from === to) return [inbound]
     const up = from === undefined ? [] : [this.#rack(from).up]
     return [...up, this.#rack(to).down, inbound]
+  }
+
+  #originFor(rack: number | undefined, inbound: Pipe): Origin {
+    const path = this.#pathFrom(undefined, rack, inbound)
+    return createSimulatedOrigin({
+      time: this.time,
+      latencyMs: this.#latencyMs,
+      pieceLength: this.#settings.pieceLength,
+      hasContents: this.#hasContents,
+      connect: () => new Connection(this.origin, path, this.#latencyMs, this.#windowBytes),
+      answer: (piece) => this.originAnswer(piece),
+    })
   }
 
   #rack(number: number): Rack {
@@ -266,51 +267,5 @@ export class SimulatedSwarm {
     const rack = { up: new Pipe(uplinkRate), down: new Pipe(uplinkRate) }
     this.#racks.set(number, rack)
     return rack
-  }
-
-  #createOrigin(rack: number | undefined, inbound: Pipe): Origin {
-    const path = this.#pathFrom(undefined, rack, inbound)
-    return {
-      maxStrikes: 3,
-      reportCorrupt: () => undefined,
-      readRange: async ({ offset, length }, target, signal) => {
-        const piece = offset / this.#settings.pieceLength
-        const answer = this.originAnswer(piece)
-        if (answer === 'refused') {
-          await this.#pass(HTTP_REQUEST_MS)
-          throw new AgentError('ImageDownloadError', 'refused', { kind: 'transient' })
-        }
-        await this.#read(path, length, signal)
-        if (this.#hasContents) target.fill(answer === 'right' ? piece : piece + 1)
-      },
-    }
-  }
-
-  /** So many bytes of the origin, by a connection of their own. */
-  #read(path: readonly Pipe[], length: number, signal: AbortSignal): Promise<void> {
-    const { time } = this
-    return new Promise((resolve, reject) => {
-      const connection = new Connection(this.origin, path, this.#latencyMs, this.#windowBytes)
-      let left = length
-      const abort = () => {
-        connection.queue.length = 0
-        time.notePromise()
-        reject(signal.reason)
-      }
-      signal.addEventListener('abort', abort, { once: true })
-      const arrive = (bytes: number) => {
-        left -= bytes
-        if (left > 0 || signal.aborted) return
-        signal.removeEventListener('abort', abort)
-        time.notePromise()
-        resolve()
-      }
-      time.after(HTTP_REQUEST_MS + this.#latencyMs, () => {
-        for (let at = 0; at < length && !signal.aborted; at += BLOCK_BYTES) {
-          const bytes = Math.min(BLOCK_BYTES, length - at)
-          connection.send({ bytes, arrive: () => arrive(bytes) })
-        }
-      })
-    })
   }
 }

@@ -38,6 +38,16 @@ export class VirtualTime {
     this.at(this.now + ms, work)
   }
 
+  /** Resolves after so much virtual time. */
+  pass(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(ms, () => {
+        this.notePromise()
+        resolve()
+      })
+    })
+  }
+
   /** Somebody awaits what was just settled: let it go on before the next grain. */
   notePromise(): void {
     this.#hasPromises = true
