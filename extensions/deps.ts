@@ -82,6 +82,4 @@ export interface ExtensionDeps {
   readonly afterRescue: () => void
   /** The agent's recent log lines, for the log bundle; main keeps a bounded number of them. */
   readonly recentLog?: () => string
-  /** Allows poll.set_node_info (contract 5: standalone mode); no option turns it on. */
-  readonly standalone?: boolean
 }

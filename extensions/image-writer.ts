@@ -3,14 +3,9 @@
 // last one. Does not write; agent/image does.
 import { AgentError } from '../agent/core/errors.ts'
 import type { Progress } from '../agent/core/events.ts'
-import { isObject, type JsonObject } from '../agent/core/json.ts'
-import {
-  type ImageInfo,
-  imageInfoContext,
-  parseImageInfo,
-} from '../agent/image/request/image-info.ts'
+import type { JsonObject } from '../agent/core/json.ts'
 import type { ExtensionDeps, WrittenImage } from './deps.ts'
-import { invalidParams } from './params.ts'
+import { parseWriteRequest, type WriteRequest, withTorrent } from './write-request.ts'
 
 export interface WriteContext {
   readonly signal: AbortSignal
@@ -19,17 +14,12 @@ export interface WriteContext {
 
 export interface ImageWriter {
   /** Throws InvalidCommandParamsError for an image_info or config drive nobody can use. */
-  check(imageInfo: unknown, configdrive: unknown): void
+  parse(imageInfo: unknown, configdrive: unknown): WriteRequest
   /**
    * Writes the image to the root disk and resolves to the sentence of contract 5.2. Throws AgentIsBusy
    * while another write runs. An image of the same id is written again: an id says nothing of content.
    */
-  write(
-    imageInfo: unknown,
-    configdrive: unknown,
-    node: JsonObject | undefined,
-    context: WriteContext,
-  ): Promise<string>
+  write(request: WriteRequest, node: JsonObject | undefined, context: WriteContext): Promise<string>
   /** The image on the disk; undefined from the start of a write until it has succeeded. */
   lastWritten(): WrittenImage | undefined
   /** Ends the seeding of that image and forgets it: its disk is about to be erased. */
@@ -44,19 +34,15 @@ export function createImageWriter(deps: ExtensionDeps): ImageWriter {
   let written: WrittenImage | undefined
   let progress: Progress | undefined
 
-  const parse = (value: unknown, node: JsonObject | undefined): ImageInfo =>
-    parseImageInfo(value, imageInfoContext(deps.config, node))
-
-  const writeNow: ImageWriter['write'] = async (value, configdrive, node, context) => {
-    const imageInfo = parse(value, node)
-    const drive = configdriveOf(value, configdrive)
+  const writeNow: ImageWriter['write'] = async (request, node, context) => {
+    const { imageInfo, configdrive } = withTorrent(request, node, deps.config)
     const disk = await deps.hardware.dispatch('getOsInstallDevice', node)
     // The disk is about to lose what is being served from it, and is held open by the seeding.
     await deps.seeding.release('next deploy')
     written = undefined
     const image = await deps.deployImage({
       imageInfo,
-      configdrive: drive,
+      configdrive,
       ...(node ? { node } : {}),
       devicePath: disk.name,
       signal: context.signal,
@@ -71,10 +57,7 @@ export function createImageWriter(deps: ExtensionDeps): ImageWriter {
   }
 
   return {
-    check: (imageInfo, configdrive) => {
-      parse(imageInfo, deps.nodeCache.current())
-      configdriveOf(imageInfo, configdrive)
-    },
+    parse: (imageInfo, configdrive) => parseWriteRequest(imageInfo, configdrive, deps.config),
     write: async (...args) => {
       if (isWriting) throw new AgentError('AgentIsBusy', 'another image is being written')
       isWriting = true
@@ -91,13 +74,4 @@ export function createImageWriter(deps: ExtensionDeps): ImageWriter {
     lastWritten: () => written,
     lastProgress: () => progress,
   }
-}
-
-/** The argument, else the one inside of image_info (contract 5.2 step 1); empty means none. */
-function configdriveOf(imageInfo: unknown, argument: unknown): string | null {
-  const inner = isObject(imageInfo) ? imageInfo['configdrive'] : undefined
-  const value = argument ?? inner ?? null
-  if (value === null || value === '') return null
-  if (typeof value === 'string') return value
-  throw invalidParams('configdrive must be a url or base64 text of a gzipped image')
 }

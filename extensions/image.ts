@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the `image` extension: what makes a written disk boot (contract 5.5). Does not touch firmware or
 // disks; agent/disk/bootloader.ts does.
-import type { Command, CommandContext, Extension } from '../agent/commands/command.ts'
+import { type CommandContext, command, type Extension } from '../agent/commands/command.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
 import { isUefi } from '../agent/hardware/collectors/boot.ts'
@@ -20,13 +20,10 @@ interface BootloaderParams {
 
 /** image.install_bootloader. */
 export function createImageExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
-  const command: Command = {
+  const install = command({
     kind: 'async',
-    validate: (params) => {
-      parseParams(params, false)
-    },
-    run: async (raw, context) => {
-      const params = parseParams(raw, deps.config.ignore_bootloader_failure)
+    parse: (params) => parseParams(params, deps.config.ignore_bootloader_failure),
+    run: async (params, context) => {
       try {
         await installBootloader(deps, writer, params, context)
       } catch (err) {
@@ -35,8 +32,8 @@ export function createImageExtension(deps: ExtensionDeps, writer: ImageWriter): 
       }
       return null
     },
-  }
-  return { name: 'image', commands: { install_bootloader: command } }
+  })
+  return { name: 'image', commands: { install_bootloader: install } }
 }
 
 function parseParams(params: JsonObject, ignoresByOption: boolean): BootloaderParams {

@@ -3,12 +3,12 @@
 // not gather the machine's logs (hardware managers do); adds the agent's own.
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import type { Extension } from '../agent/commands/command.ts'
+import { command, type Extension } from '../agent/commands/command.ts'
 import { redact, redactText } from '../agent/core/redact.ts'
 import type { LogMember } from '../agent/hardware/manager.ts'
 import type { ExtensionDeps } from './deps.ts'
 import type { ImageWriter } from './image-writer.ts'
-import { answerInTime, assertOnly } from './params.ts'
+import { answerInTime, noParams } from './params.ts'
 import { createTar } from './tar.ts'
 
 const compress = promisify(gzip)
@@ -21,9 +21,9 @@ export function createLogExtension(deps: ExtensionDeps, writer: ImageWriter): Ex
   return {
     name: 'log',
     commands: {
-      collect_system_logs: {
+      collect_system_logs: command({
         kind: 'sync',
-        validate: (params) => assertOnly('log.collect_system_logs', params),
+        parse: noParams('log.collect_system_logs'),
         run: (_params, context) =>
           answerInTime('log.collect_system_logs', context.signal, async (signal) => {
             const patience = AbortSignal.any([signal, AbortSignal.timeout(COLLECT_DEADLINE_MS)])
@@ -31,7 +31,7 @@ export function createLogExtension(deps: ExtensionDeps, writer: ImageWriter): Ex
             const archive = await compress(createTar(members, deps.now() / 1000))
             return { system_logs: archive.toString('base64') }
           }),
-      },
+      }),
     },
   }
 }

@@ -17,15 +17,16 @@ export function invalidParams(details: string): AgentError {
 }
 
 /** Throws if `params` has a key that is not in `allowed`. */
-export function assertOnly(
-  command: string,
-  params: JsonObject,
-  allowed: readonly string[] = [],
-): void {
+export function assertOnly(command: string, params: JsonObject, allowed: readonly string[]): void {
   const unexpected = Object.keys(params).filter((key) => !allowed.includes(key))
   if (unexpected.length === 0) return
   const takes = allowed.length > 0 ? allowed.join(', ') : 'no parameters'
   throw invalidParams(`${command} does not take ${unexpected.join(', ')}; it takes ${takes}`)
+}
+
+/** The parse of a command that takes no parameters. */
+export function noParams(command: string): (params: JsonObject) => void {
+  return (params) => assertOnly(command, params, [])
 }
 
 /** The object at `key`; throws if there is none. */

@@ -3,7 +3,7 @@
 // withdrawal (contract 5.7). Does not make users; the ramdisk does when the file appears (contract 9.3).
 import { randomBytes } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
-import type { Extension } from '../agent/commands/command.ts'
+import { command, type Extension } from '../agent/commands/command.ts'
 import { AgentError, messageOf, systemErrorCode } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
 import type { ExtensionDeps } from './deps.ts'
@@ -23,19 +23,17 @@ export function createRescueExtension(deps: ExtensionDeps): Extension {
   return {
     name: 'rescue',
     commands: {
-      finalize_rescue: {
+      finalize_rescue: command({
         kind: 'sync',
-        validate: (params) => {
-          parseParams(params)
-        },
+        parse: parseParams,
         run: async (params) => {
-          await writePassword(deps, passwordHash(parseParams(params)))
+          await writePassword(deps, passwordHash(params))
           await markRescued(deps)
           deps.log.info('rescue finalized, leaving the machine to its user')
           deps.afterRescue()
           return null
         },
-      },
+      }),
     },
   }
 }

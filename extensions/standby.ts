@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the `standby` extension: writing an image on request, its partition UUIDs, and the machine's end
 // (contract 5.2, 5.6). Does not write, sync or switch off by itself.
-import type { Command, Extension } from '../agent/commands/command.ts'
+import { type AnyCommand, command, type Extension } from '../agent/commands/command.ts'
 import { withDeadline } from '../agent/core/deadline.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import { isObject } from '../agent/core/json.ts'
 import type { ExtensionDeps } from './deps.ts'
 import type { ImageWriter } from './image-writer.ts'
-import { answerInTime, assertOnly } from './params.ts'
+import { answerInTime, assertOnly, noParams } from './params.ts'
 
 /**
  * The conductor polls the power state 7 times 5 s and then switches off hard (contract 5.6): the flush
@@ -29,18 +29,18 @@ export function createStandbyExtension(deps: ExtensionDeps, writer: ImageWriter)
   }
 }
 
-function createPrepareImage(deps: ExtensionDeps, writer: ImageWriter): Command {
-  return {
+function createPrepareImage(deps: ExtensionDeps, writer: ImageWriter): AnyCommand {
+  return command({
     kind: 'async',
-    validate: (params) => {
+    parse: (params) => {
       assertOnly('standby.prepare_image', params, ['image_info', 'configdrive'])
-      writer.check(params['image_info'], params['configdrive'])
+      return writer.parse(params['image_info'], params['configdrive'])
     },
-    run: async (params, context) => {
+    run: async (image, context) => {
       const node = await nodeWithHints(deps, context.signal)
-      return await writer.write(params['image_info'], params['configdrive'], node, context)
+      return await writer.write(image, node, context)
     },
-  }
+  })
 }
 
 /** The cached node, looked up again if it names no root device (contract 5.4, permit_refresh). */
@@ -61,29 +61,29 @@ async function nodeWithHints(deps: ExtensionDeps, signal: AbortSignal) {
 }
 
 /** The key has a space, and `{}` says that nothing was written (contract 5.2). */
-function createPartitionUuids(writer: ImageWriter): Command {
-  return {
+function createPartitionUuids(writer: ImageWriter): AnyCommand {
+  return command({
     kind: 'sync',
-    validate: (params) => assertOnly('standby.get_partition_uuids', params),
+    parse: noParams('standby.get_partition_uuids'),
     run: async () => {
       const rootUuid = writer.lastWritten()?.rootUuid
       return rootUuid === undefined || rootUuid === null ? {} : { 'root uuid': rootUuid }
     },
-  }
+  })
 }
 
 /** Flushes and ends the machine: peers first, because they hold the disk open. */
-function createMachineEnd(deps: ExtensionDeps, name: string, end: () => Promise<void>): Command {
-  return {
+function createMachineEnd(deps: ExtensionDeps, name: string, end: () => Promise<void>): AnyCommand {
+  return command({
     kind: 'async',
-    validate: (params) => assertOnly(name, params),
+    parse: noParams(name),
     run: async (_params, context) => {
       await deps.seeding.release(name)
       await flushInTime(deps, context.signal)
       await end()
       return null
     },
-  }
+  })
 }
 
 /** Ending the machine syncs once more, so a disk that hangs must not keep it on. */
@@ -100,14 +100,14 @@ async function flushInTime(deps: ExtensionDeps, signal: AbortSignal): Promise<vo
   }
 }
 
-function createSync(deps: ExtensionDeps): Command {
-  return {
+function createSync(deps: ExtensionDeps): AnyCommand {
+  return command({
     kind: 'sync',
-    validate: (params) => assertOnly('standby.sync', params),
+    parse: noParams('standby.sync'),
     run: (_params, context) =>
       answerInTime('standby.sync', context.signal, async (signal) => {
         await deps.hardware.dispatchAll('fullSync', signal)
         return null
       }),
-  }
+  })
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the two commands every step extension has: get_*_steps and execute_*_step (contract 5.1).
 // Does not know what any step does; hardware managers do.
-import type { Command } from '../agent/commands/command.ts'
+import { type AnyCommand, command } from '../agent/commands/command.ts'
 import { AgentError, type ErrorType } from '../agent/core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../agent/core/json.ts'
-import type { StepKind } from '../agent/hardware/manager.ts'
+import type { StepCall, StepKind } from '../agent/hardware/manager.ts'
 import { announcedSteps, assertVersionsMatch } from '../agent/hardware/steps.ts'
 import type { ExtensionDeps } from './deps.ts'
 import type { ImageWriter } from './image-writer.ts'
@@ -24,25 +24,37 @@ const STEP_ERROR: Readonly<Record<StepKind, ErrorType>> = {
 const DISK_WAIT_MS = 35_000
 
 /** `get_<kind>_steps`: sync, answers the lists by manager and the version map. */
-export function createGetSteps(deps: ExtensionDeps, kind: StepKind): Command {
+export function createGetSteps(deps: ExtensionDeps, kind: StepKind): AnyCommand {
   const name = `${kind}.get_${kind}_steps`
-  return {
+  return command({
     kind: 'sync',
-    validate: (params) => {
+    parse: (params) => {
       assertOnly(name, params, ['node', 'ports'])
-      requireObject(name, params, 'node')
+      const node = requireObject(name, params, 'node')
       objectList(name, params, 'ports')
+      return node
     },
-    run: (params, context) =>
+    run: (node, context) =>
       answerInTime(name, context.signal, async (signal) => {
         const patience = AbortSignal.any([signal, AbortSignal.timeout(DISK_WAIT_MS)])
-        await adoptNode(deps, requireObject(name, params, 'node'), patience)
+        await adoptNode(deps, node, patience)
         return {
           [`${kind}_steps`]: announcedSteps(deps.hardware, kind),
           hardware_manager_version: deps.hardware.versions(),
         }
       }),
-  }
+  })
+}
+
+interface StepParams {
+  readonly node: JsonObject
+  readonly ports: readonly JsonObject[]
+  /** As received, for the echo. */
+  readonly step: JsonObject
+  readonly stepName: string
+  readonly args: JsonObject
+  /** The conductor's version map; null or absent: not checked. */
+  readonly versions: unknown
 }
 
 /**
@@ -53,32 +65,24 @@ export function createExecuteStep(
   deps: ExtensionDeps,
   writer: ImageWriter,
   kind: StepKind,
-): Command {
-  const name = `${kind}.execute_${kind}_step`
-  const versionKey = `${kind}_version`
-  return {
+): AnyCommand {
+  return command({
     kind: 'async',
-    validate: (params) => {
-      requireObject(name, params, 'node')
-      objectList(name, params, 'ports')
-      const step = requireObject(name, params, 'step')
-      if (!stringAt(step, 'step')) throw invalidParams(`${name} needs step.step, a step's name`)
-    },
-    run: async (params, context) => {
-      const step = requireObject(name, params, 'step')
-      const node = requireObject(name, params, 'node')
-      const stepName = stringAt(step, 'step') ?? ''
+    parse: (params) => parseStep(kind, params),
+    run: async ({ node, ports, step, stepName, args, versions }, context) => {
       await adoptNode(deps, node, context.signal)
-      assertVersionsMatch(params[versionKey], deps.hardware.versions())
-      const call = {
+      assertVersionsMatch(versions, deps.hardware.versions())
+      const call: StepCall = {
         node,
-        ports: objectList(name, params, 'ports'),
-        args: stepArguments(params, step, versionKey),
+        ports,
+        args,
         context: {
           signal: context.signal,
           progress: context.progress,
-          prepareImage: async (imageInfo: unknown, configdrive: unknown) =>
-            `prepare_image: ${await writer.write(imageInfo, configdrive, node, context)}`,
+          writeImage: async (imageInfo, configdrive) => {
+            const image = writer.parse(imageInfo, configdrive)
+            return `prepare_image: ${await writer.write(image, node, context)}`
+          },
           releaseDisks: () => writer.release(`${kind} step ${stepName}`),
         },
       }
@@ -89,7 +93,19 @@ export function createExecuteStep(
         throw asStepError(error, kind, stepName)
       }
     },
-  }
+  })
+}
+
+function parseStep(kind: StepKind, params: JsonObject): StepParams {
+  const name = `${kind}.execute_${kind}_step`
+  const versionKey = `${kind}_version`
+  const node = requireObject(name, params, 'node')
+  const ports = objectList(name, params, 'ports')
+  const step = requireObject(name, params, 'step')
+  const stepName = stringAt(step, 'step')
+  if (!stepName) throw invalidParams(`${name} needs step.step, a step's name`)
+  const args = stepArguments(params, step, versionKey)
+  return { node, ports, step, stepName, args, versions: params[versionKey] }
 }
 
 /** Keeps the node for later commands. A node not seen before may have another root disk to wait for. */

@@ -25,16 +25,38 @@ export interface CommandContext {
   progress(progress: Progress): void
 }
 
-/** One command of an extension. `sync` runs inside of the request, `async` is answered RUNNING at once. */
-export interface Command {
+/** A command as its extension writes it; P is what its parameters are once they have been read. */
+export interface Command<P> {
+  /** `sync` runs inside of the request, `async` is answered RUNNING at once. */
   readonly kind: 'sync' | 'async'
   /** Throws InvalidCommandParamsError; the POST is then answered 400 and nothing is recorded. */
-  readonly validate?: (params: JsonObject) => void
-  readonly run: (params: JsonObject, context: CommandContext) => Promise<unknown>
+  readonly parse: (params: JsonObject) => P
+  readonly run: (params: P, context: CommandContext) => Promise<unknown>
+}
+
+/** One call of a command whose parameters have been read. */
+export type CommandCall = (context: CommandContext) => Promise<unknown>
+
+/** A command as it is called: what its parameters become is its own affair. */
+export interface AnyCommand {
+  readonly kind: 'sync' | 'async'
+  /** Throws InvalidCommandParamsError, see {@link Command.parse}. */
+  readonly parse: (params: JsonObject) => CommandCall
 }
 
 /** A command extension with Ironic's name: `standby`, `deploy`, `image`, … */
 export interface Extension {
   readonly name: string
-  readonly commands: Readonly<Record<string, Command>>
+  readonly commands: Readonly<Record<string, AnyCommand>>
+}
+
+/** A command of any P as an extension offers it: what `parse` made goes to `run` and nowhere else. */
+export function command<P>({ kind, parse, run }: Command<P>): AnyCommand {
+  return {
+    kind,
+    parse: (params) => {
+      const parsed = parse(params)
+      return (context) => run(parsed, context)
+    },
+  }
 }

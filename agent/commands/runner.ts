@@ -8,7 +8,13 @@ import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import { redactText } from '../core/redact.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Command, CommandContext, CommandResult, Extension } from './command.ts'
+import type {
+  AnyCommand,
+  CommandCall,
+  CommandContext,
+  CommandResult,
+  Extension,
+} from './command.ts'
 import { openHistory } from './history.ts'
 
 export interface RunnerOptions {
@@ -106,11 +112,11 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     },
   })
 
-  const runSync = async (command: Command, name: string, params: JsonObject) => {
+  const runSync = async (call: CommandCall, name: string) => {
     const blank = newResult(name)
     let result: CommandResult
     try {
-      result = succeeded(blank, await command.run(params, contextFor(blank.id)), '')
+      result = succeeded(blank, await call(contextFor(blank.id)), '')
     } catch (error) {
       // A refusal of the parameters is the caller's affair and leaves no result (contract 4.4 b).
       if (toAgentError(error).status === 400) throw error
@@ -121,13 +127,13 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   }
 
   /** RUNNING is in the run directory before the command starts: else a restart would forget it. */
-  const startAsync = (command: Command, name: string, params: JsonObject): Running => {
+  const startAsync = (call: CommandCall, name: string): Running => {
     const result = newResult(name)
     history.put(result)
     const started: Running = { result, done: Promise.withResolvers(), progress: null }
     running = started
     void Promise.resolve()
-      .then(() => command.run(params, contextFor(result.id)))
+      .then(() => call(contextFor(result.id)))
       .then((value) => succeeded(result, value, `${name}: `))
       .catch((error: unknown) => failed(result, error))
       .then((ended) => finish(ended, started))
@@ -165,11 +171,9 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     const [extensionName, name] = splitName(fullName)
     if (running !== undefined) throw busy(running.result.command_name)
     const command = findCommand(extensions, extensionName, name)
-    command.validate?.(params)
+    const call = command.parse(params)
     log.info({ command_name: fullName, kind: command.kind }, 'command started')
-    return command.kind === 'sync'
-      ? { result: await runSync(command, name, params) }
-      : startAsync(command, name, params)
+    return command.kind === 'sync' ? { result: await runSync(call, name) } : startAsync(call, name)
   }
 
   return {
@@ -207,7 +211,7 @@ function findCommand(
   extensions: ReadonlyMap<string, Extension>,
   extensionName: string,
   name: string,
-): Command {
+): AnyCommand {
   const extension = extensions.get(extensionName)
   if (extension === undefined) {
     throw new AgentError(

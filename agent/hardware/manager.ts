@@ -31,7 +31,7 @@ export interface StepContext {
    * Writes the image to the root disk and resolves to the message of contract 5.2. It is handed in,
    * because images are written a layer above the hardware managers.
    */
-  prepareImage(imageInfo: unknown, configdrive: unknown): Promise<string>
+  writeImage(imageInfo: unknown, configdrive: unknown): Promise<string>
   /** Lets go of what the agent itself holds open on disks: a deployed image that is still being seeded. */
   releaseDisks(): Promise<void>
 }

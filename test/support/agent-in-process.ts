@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApiServer } from '../../agent/api/server.ts'
-import type { Command, Extension } from '../../agent/commands/command.ts'
+import { type AnyCommand, command, type Extension } from '../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../agent/commands/runner.ts'
 import type { Config } from '../../agent/config/options.ts'
 import { sleep } from '../../agent/core/deadline.ts'
@@ -57,8 +57,8 @@ export async function temporaryDirectory(): Promise<AsyncDisposable & { path: st
 }
 
 /** Stand-ins of the extensions of the deploy sequence that answer as the contract says and touch nothing. */
-export function standInExtensions(replacements: Record<string, Command> = {}): Extension[] {
-  const commands: Record<string, Record<string, Command>> = {
+export function standInExtensions(replacements: Record<string, AnyCommand> = {}): Extension[] {
+  const commands: Record<string, Record<string, AnyCommand>> = {
     deploy: {
       get_deploy_steps: sync(() => ({
         deploy_steps: {
@@ -83,19 +83,19 @@ export function standInExtensions(replacements: Record<string, Command> = {}): E
     },
     rescue: { finalize_rescue: sync(() => null) },
   }
-  for (const [fullName, command] of Object.entries(replacements)) {
+  for (const [fullName, replacement] of Object.entries(replacements)) {
     const [extension = '', name = ''] = fullName.split('.')
-    commands[extension] = { ...commands[extension], [name]: command }
+    commands[extension] = { ...commands[extension], [name]: replacement }
   }
   return Object.entries(commands).map(([name, own]) => ({ name, commands: own }))
 }
 
-export function sync(run: (params: JsonObject) => unknown): Command {
-  return { kind: 'sync', run: async (params) => run(params) }
+export function sync(run: (params: JsonObject) => unknown): AnyCommand {
+  return command({ kind: 'sync', parse: (params) => params, run: async (params) => run(params) })
 }
 
-export function async_(run: (params: JsonObject) => unknown): Command {
-  return { kind: 'async', run: async (params) => run(params) }
+export function async_(run: (params: JsonObject) => unknown): AnyCommand {
+  return command({ kind: 'async', parse: (params) => params, run: async (params) => run(params) })
 }
 
 export interface AgentInProcess extends AsyncDisposable {

@@ -33,7 +33,7 @@ const WRITE_IMAGE: StepImplementation = {
   announce: { step: 'write_image', priority: 0, interface: 'deploy', reboot_requested: false },
   accepts: ['image_info', 'configdrive'],
   run: async ({ args, context }) => ({
-    result: await context.prepareImage(args['image_info'], args['configdrive']),
+    result: await context.writeImage(args['image_info'], args['configdrive']),
   }),
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import { describe, expect, test } from 'vitest'
 import { type ApiServer, createApiServer } from '../../../agent/api/server.ts'
-import type { Command, CommandResult, Extension } from '../../../agent/commands/command.ts'
+import type { AnyCommand, CommandResult, Extension } from '../../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../../agent/commands/runner.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
 import { silentLog, temporaryDirectory } from '../../support/agent-in-process.ts'
@@ -79,13 +79,14 @@ class Replay {
   }
 
   #extensions(boot: readonly Exchange[]): Extension[] {
-    const byExtension = new Map<string, Record<string, Command>>()
+    const byExtension = new Map<string, Record<string, AnyCommand>>()
     for (const { body, resp } of boot) {
       if (body?.name === undefined) continue
       const [extension = '', name = ''] = body.name.split('.')
       const kind = resp.command_status === 'RUNNING' ? 'async' : 'sync'
       const commands = byExtension.get(extension) ?? {}
-      byExtension.set(extension, { ...commands, [name]: { kind, run: () => this.#run(kind) } })
+      const parse = () => () => this.#run(kind)
+      byExtension.set(extension, { ...commands, [name]: { kind, parse } })
     }
     return [...byExtension].map(([name, commands]) => ({ name, commands }))
   }

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Command, CommandContext, CommandResult } from '../../../agent/commands/command.ts'
+import { type AnyCommand, type CommandResult, command } from '../../../agent/commands/command.ts'
 import { createRunner, type RunnerOptions } from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
@@ -22,7 +22,7 @@ const PROGRESS: Progress = {
 
 /** A runner with one extension `x` of these commands. */
 async function startRunner(
-  commands: Record<string, Command>,
+  commands: Record<string, AnyCommand>,
   options: Partial<RunnerOptions> = {},
 ) {
   const directory = await temporaryDirectory()
@@ -80,15 +80,16 @@ describe('an asynchronous command', () => {
 
   test('shows its progress while it runs, and not afterwards', async () => {
     const gate = Promise.withResolvers<void>()
-    const command: Command = {
+    const go = command({
       kind: 'async',
+      parse: () => undefined,
       run: async (_params, context) => {
         context.progress(PROGRESS)
         await gate.promise
         return 'done'
       },
-    }
-    await using x = await startRunner({ go: command })
+    })
+    await using x = await startRunner({ go })
     const { id } = await x.runner.execute('x.go', {})
     await expect.poll(() => x.runner.get(id).command_result).toEqual({ progress: PROGRESS })
     expect(x.runner.progress()).toEqual({ command_name: 'go', progress: PROGRESS })
@@ -113,13 +114,37 @@ describe('an asynchronous command', () => {
     expect(ended.map(({ command_status }) => command_status)).toEqual(['SUCCEEDED', 'FAILED'])
   })
 
-  test('whose validation fails is refused and leaves no result', async () => {
-    const validate = () => {
-      throw new AgentError('InvalidCommandParamsError', 'urls missing')
-    }
-    await using x = await startRunner({ go: { ...async_(() => null), validate } })
+  test('whose parameters are refused does not run and leaves no result', async () => {
+    let hasRun = false
+    const go = command({
+      kind: 'async',
+      parse: () => {
+        throw new AgentError('InvalidCommandParamsError', 'urls missing')
+      },
+      run: async () => {
+        hasRun = true
+      },
+    })
+    await using x = await startRunner({ go })
     await expect(x.runner.execute('x.go', {})).rejects.toMatchObject({ status: 400 })
     expect(x.runner.list()).toEqual([])
+    expect(hasRun).toBe(false)
+  })
+
+  test('is run with what its parameters were read as, once', async () => {
+    let parses = 0
+    const go = command({
+      kind: 'async',
+      parse: (params) => {
+        parses++
+        return Number(params['size'])
+      },
+      run: async (size) => ({ size }),
+    })
+    await using x = await startRunner({ go })
+    const result = await x.runner.execute('x.go', { size: '5' }, { wait: true })
+    expect(result.command_result).toEqual({ size: 5 })
+    expect(parses).toBe(1)
   })
 })
 
@@ -129,8 +154,8 @@ describe('the form of results', () => {
     ['text of an async command', async_(() => 'text'), { result: 'go: text' }],
     ['nothing', sync(() => undefined), null],
     ['an object', async_(() => ({ a: [1] })), { a: [1] }],
-  ])('%s', async (_what, command, expected) => {
-    await using x = await startRunner({ go: command })
+  ])('%s', async (_what, go, expected) => {
+    await using x = await startRunner({ go })
     const result = await x.runner.execute('x.go', {}, { wait: true })
     expect(result).toMatchObject({ command_status: 'SUCCEEDED', command_result: expected })
   })
@@ -139,7 +164,8 @@ describe('the form of results', () => {
     const run = async () => {
       throw new TypeError('x is not a function')
     }
-    await using x = await startRunner({ go: { kind, run } })
+    const go = command({ kind, parse: () => undefined, run })
+    await using x = await startRunner({ go })
     expect(await x.runner.execute('x.go', {}, { wait: true })).toMatchObject({
       command_name: 'go',
       command_status: 'FAILED',
@@ -292,14 +318,15 @@ describe('memory', () => {
 
 describe('close()', () => {
   test('aborts the running command, waits for its end and takes no more', async () => {
-    const command: Command = {
+    const go = command({
       kind: 'async',
-      run: (_params, { signal }: CommandContext) =>
+      parse: () => undefined,
+      run: (_params, { signal }) =>
         new Promise((_, reject) => {
           signal.addEventListener('abort', () => reject(signal.reason))
         }),
-    }
-    await using x = await startRunner({ go: command })
+    })
+    await using x = await startRunner({ go })
     const { id } = await x.runner.execute('x.go', {})
     await x.runner.close()
     expect(x.runner.get(id)).toMatchObject({

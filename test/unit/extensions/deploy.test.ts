@@ -230,6 +230,7 @@ describe('deploy.execute_deploy_step', () => {
     ['no step', { node: NODE, ports: [] }],
     ['a step without a name', { node: NODE, ports: [], step: { interface: 'deploy' } }],
     ['no node', { step: { step: 'x' }, ports: [] }],
+    ['arguments that are no object', { node: NODE, ports: [], step: { step: 'x', args: 'y' } }],
   ])('refuses %s with 400', async (_, params) => {
     await using lab = await createExtensionLab()
     await expect(lab.run('deploy.execute_deploy_step', params)).rejects.toMatchObject({

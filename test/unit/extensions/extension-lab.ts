@@ -49,7 +49,7 @@ export interface ExtensionLab extends AsyncDisposable {
   /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`, `rescued`. */
   readonly events: string[]
   readonly logLines: string[]
-  /** Validates and runs `<extension>.<command>` as the runner would, without one. */
+  /** Parses and runs `<extension>.<command>` as the runner would, without one. */
   run(name: string, params?: JsonObject, context?: Partial<CommandContext>): Promise<unknown>
 }
 
@@ -160,9 +160,9 @@ async function runCommand(
   const commands = extensions.find((one) => one.name === extensionName)?.commands ?? {}
   const command = commands[commandName ?? '']
   if (!command) throw new AgentError('InvalidCommandError', `no ${name}`)
-  command.validate?.(params)
+  const call = command.parse(params)
   const signal = new AbortController().signal
-  return await command.run(params, {
+  return await call({
     commandId: 'test',
     signal,
     progress: () => undefined,

@@ -86,6 +86,14 @@ describe('standby.prepare_image', () => {
     expect(lab.deps.nodeCache.current()).toBe(node)
   })
 
+  test('takes the torrent that the node names once it has been looked up', async () => {
+    const torrentUrl = 'http://192.0.2.1/img.torrent'
+    const node = { uuid: 'n', instance_info: { image_torrent_file: torrentUrl } }
+    await using lab = await createExtensionLab({ deps: { refreshNode: async () => node } })
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(lab.deploys[0]?.imageInfo.torrent?.urls).toEqual([torrentUrl])
+  })
+
   test('goes on with the node it knows when the lookup fails', async () => {
     const refreshNode = async () => {
       throw new AgentError('LookupNodeError', 'no answer')

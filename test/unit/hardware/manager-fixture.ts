@@ -46,7 +46,7 @@ export function callWith(args: StepCall['args'] = {}): StepCall {
     context: {
       signal: new AbortController().signal,
       progress: () => undefined,
-      prepareImage: async () => 'prepared',
+      writeImage: async () => 'written',
       releaseDisks: async () => undefined,
     },
   }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what Ironic asks to be written: image_info and config drive as read once from a command or a step,
+// completed by the node. Does not know the fields of image_info; agent/image/request does.
+import type { Config } from '../agent/config/options.ts'
+import { AgentError } from '../agent/core/errors.ts'
+import type { JsonObject } from '../agent/core/json.ts'
+import {
+  type ImageInfo,
+  imageInfoContext,
+  parseImageInfo,
+} from '../agent/image/request/image-info.ts'
+import { findTorrent } from '../agent/image/request/torrent-reference.ts'
+
+export interface WriteRequest {
+  /** Before {@link withTorrent}, its torrent is the one that image_info itself names. */
+  readonly imageInfo: ImageInfo
+  /** Text as Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
+  readonly configdrive: string | null
+}
+
+type ImageConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'swarm_torrent_url' | 'glance_url'>
+
+/**
+ * Reads both arguments. A command may come before its node is known, so nothing here depends on the node.
+ * Throws InvalidCommandParamsError for an image_info or config drive nobody can use.
+ */
+export function parseWriteRequest(
+  imageInfo: unknown,
+  configdrive: unknown,
+  config: ImageConfig,
+): WriteRequest {
+  const context = { ...imageInfoContext(config), torrentUrl: null }
+  const parsed = parseImageInfo(imageInfo, context)
+  return { imageInfo: parsed, configdrive: chooseConfigdrive(configdrive, parsed.configdrive) }
+}
+
+/**
+ * The request with the torrent that the node's instance_info or option swarm_torrent_url names, where
+ * image_info names none. Throws InvalidCommandParamsError for a name that cannot be understood.
+ */
+export function withTorrent(
+  request: WriteRequest,
+  node: JsonObject | undefined,
+  config: ImageConfig,
+): WriteRequest {
+  const { imageInfo } = request
+  if (imageInfo.torrent !== null || config.swarm_mode === 'off') return request
+  const torrent = findTorrent({
+    fromImageInfo: null,
+    node,
+    imageId: imageInfo.id,
+    torrentUrl: config.swarm_torrent_url,
+    glanceUrl: config.glance_url,
+  })
+  return { ...request, imageInfo: { ...imageInfo, torrent } }
+}
+
+/** The argument, else the one inside of image_info (contract 5.2 step 1); empty means none. */
+function chooseConfigdrive(argument: unknown, inner: string | null): string | null {
+  const value = argument ?? inner
+  if (value === null || value === '') return null
+  if (typeof value === 'string') return value
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    'configdrive must be a url or base64 text of a gzipped image',
+  )
+}
