@@ -39,7 +39,7 @@ const code = await runCommandLine(argv, {
   version: manifest.version,
   loadExtensions: async () => ({
     createExtensions: (await import('../extensions/index.ts')).createExtensions,
-    createSeedingKeeper: (await import('../extensions/seeding-keeper.ts')).createSeedingKeeper,
+    createSeedingKeeper: (await import('./deploy/seeding-keeper.ts')).createSeedingKeeper,
   }),
 })
 // keep-alive sockets and library threads must not keep a finished command from ending

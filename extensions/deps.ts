@@ -4,12 +4,12 @@
 import type { Config } from '../agent/config/options.ts'
 import type { BytesBySource, Progress } from '../agent/core/events.ts'
 import type { JsonObject } from '../agent/core/json.ts'
+import type { SeedingKeeper } from '../agent/deploy/seeding-keeper.ts'
 import type { Hardware } from '../agent/hardware/dispatcher.ts'
 import type { ImageInfo } from '../agent/image/request/image-info.ts'
 import type { Exec } from '../agent/system/exec.ts'
 import type { Root } from '../agent/system/root.ts'
 import type { Logger } from '../agent/telemetry/logger.ts'
-import type { SeedingKeeper } from './seeding-keeper.ts'
 
 /** One image write, as agent/image/deploy-image.ts takes it. */
 export interface DeployImageRequest {

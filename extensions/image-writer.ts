@@ -4,8 +4,8 @@
 import { AgentError } from '../agent/core/errors.ts'
 import type { Progress } from '../agent/core/events.ts'
 import type { JsonObject } from '../agent/core/json.ts'
+import { parseWriteRequest, type WriteRequest, withTorrent } from '../agent/deploy/write-request.ts'
 import type { ExtensionDeps, WrittenImage } from './deps.ts'
-import { parseWriteRequest, type WriteRequest, withTorrent } from './write-request.ts'
 
 export interface WriteContext {
   readonly signal: AbortSignal

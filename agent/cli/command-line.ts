@@ -7,10 +7,10 @@ import { type LoadedConfig, loadConfig, OPTION_NAMES } from '../config/load.ts'
 import { allowedWords, rowOf } from '../config/option-value.ts'
 import type { OptionName } from '../config/options.ts'
 import { createRoot, type Root } from '../system/root.ts'
+import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
 import type { ExtensionRoom } from './extension-room.ts'
 import { createPlainLog } from './plain-log.ts'
-import { createVirtualMediaReader } from './virtual-media-reader.ts'
 
 /** stdout or stderr, or what stands for them in a test. */
 export interface OutputStream {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm inventory`: the hardware inventory as Ironic gets it (contract 6.1).
 import type { Command } from 'commander'
+import { loadMachine } from '../deploy/machine.ts'
 import { type CommandLine, openContext } from './command-line.ts'
-import { loadMachine } from './machine.ts'
 
 export async function runInventory(line: CommandLine, command: Command): Promise<void> {
   const { loaded, root, log } = await openContext(line, command, { reader: 'person' })

@@ -10,6 +10,7 @@ import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
+import type { RackName } from '../deploy/rack.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { callbackUrl, findAdvertisedAddress } from '../ironic/address.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
@@ -24,7 +25,6 @@ import type { Logger } from '../telemetry/logger.ts'
 import { type CommandLine, untilAborted } from './command-line.ts'
 import { openConsoles } from './consoles.ts'
 import { createExtensionParts } from './extension-parts.ts'
-import type { RackName } from './rack.ts'
 
 export interface ServeOptions {
   readonly line: CommandLine

@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['agent/disk', 'agent/sources'],
   ['agent/image', 'agent/hardware', 'agent/ironic'],
   ['agent/commands'],
+  ['agent/deploy'],
   ['extensions'],
   ['agent/api'],
   ['agent/cli'],

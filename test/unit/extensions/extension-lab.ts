@@ -10,6 +10,7 @@ import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { MiB } from '../../../agent/core/units.ts'
+import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
 import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { HardwareManager } from '../../../agent/hardware/manager.ts'
@@ -22,7 +23,6 @@ import type {
   WrittenImage,
 } from '../../../extensions/deps.ts'
 import { createExtensions } from '../../../extensions/index.ts'
-import { createSeedingKeeper } from '../../../extensions/seeding-keeper.ts'
 import { type Machine, machineWith } from '../hardware/machine-fixture.ts'
 
 export interface ExtensionLabOptions {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { watchRack } from '../../../agent/cli/rack.ts'
+import { watchRack } from '../../../agent/deploy/rack.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'

@@ -4,7 +4,7 @@
 import type { ConfigTree } from '../config/load.ts'
 import type { DeviceChainLink, VirtualMediaReader } from '../config/virtual-media.ts'
 import { isObject, stringAt } from '../core/json.ts'
-import { exec } from '../system/exec.ts'
+import { exec } from './exec.ts'
 
 /** A reader of the real machine; what cannot be read counts as not there, as contract 1.4 wants. */
 export function createVirtualMediaReader(tree: ConfigTree): VirtualMediaReader {

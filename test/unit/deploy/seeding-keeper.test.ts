@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
-import { createSeedingKeeper } from '../../../extensions/seeding-keeper.ts'
 
 function keeper(deadlineMs = 5000) {
   const lines: string[] = []

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the seeding that outlives a deploy: at most one, ended by power_off, by the next deploy and by the
 // agent's end, whichever comes first. Does not seed; sources/swarm does.
-import { withDeadline } from '../agent/core/deadline.ts'
-import { AgentError } from '../agent/core/errors.ts'
-import type { Logger } from '../agent/telemetry/logger.ts'
+import { withDeadline } from '../core/deadline.ts'
+import { AgentError } from '../core/errors.ts'
+import type { Logger } from '../telemetry/logger.ts'
 
 /** A peer that does not let go must not keep the machine up: after this long it is left behind, ms. */
 export const RELEASE_DEADLINE_MS = 5_000

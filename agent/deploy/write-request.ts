@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what Ironic asks to be written: image_info and config drive as read once from a command or a step,
 // completed by the node. Does not know the fields of image_info; agent/image/request does.
-import type { Config } from '../agent/config/options.ts'
-import { AgentError } from '../agent/core/errors.ts'
-import type { JsonObject } from '../agent/core/json.ts'
-import {
-  type ImageInfo,
-  imageInfoContext,
-  parseImageInfo,
-} from '../agent/image/request/image-info.ts'
-import { findTorrent } from '../agent/image/request/torrent-reference.ts'
+import type { Config } from '../config/options.ts'
+import { AgentError } from '../core/errors.ts'
+import type { JsonObject } from '../core/json.ts'
+import { type ImageInfo, imageInfoContext, parseImageInfo } from '../image/request/image-info.ts'
+import { findTorrent } from '../image/request/torrent-reference.ts'
 
 export interface WriteRequest {
   /** Before {@link withTorrent}, its torrent is the one that image_info itself names. */
