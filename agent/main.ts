@@ -37,10 +37,7 @@ const code = await runCommandLine(argv, {
   now: () => Date.now(),
   random: Math.random,
   version: manifest.version,
-  loadExtensions: async () => ({
-    createExtensions: (await import('../extensions/index.ts')).createExtensions,
-    createSeedingKeeper: (await import('./deploy/seeding-keeper.ts')).createSeedingKeeper,
-  }),
+  loadExtensions: async () => (await import('../extensions/index.ts')).createExtensions,
 })
 // keep-alive sockets and library threads must not keep a finished command from ending
 await Promise.all([flushed(process.stdout), flushed(process.stderr)])

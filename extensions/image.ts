@@ -4,9 +4,8 @@
 import { type CommandContext, command, type Extension } from '../agent/commands/command.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
+import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import { isUefi } from '../agent/hardware/collectors/boot.ts'
-import type { ExtensionDeps } from './deps.ts'
-import type { ImageWriter } from './image-writer.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'
 
 const NAME = 'image.install_bootloader'
@@ -19,13 +18,13 @@ interface BootloaderParams {
 }
 
 /** image.install_bootloader. */
-export function createImageExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
+export function createImageExtension(deps: ExtensionDeps): Extension {
   const install = command({
     kind: 'async',
     parse: (params) => parseParams(params, deps.config.ignore_bootloader_failure),
     run: async (params, context) => {
       try {
-        await installBootloader(deps, writer, params, context)
+        await installBootloader(deps, params, context)
       } catch (err) {
         if (!params.ignoresFailure) throw err
         deps.log.warn({ err }, 'boot loader failure ignored')
@@ -55,20 +54,19 @@ function parseParams(params: JsonObject, ignoresByOption: boolean): BootloaderPa
 
 async function installBootloader(
   deps: ExtensionDeps,
-  writer: ImageWriter,
   params: BootloaderParams,
   context: CommandContext,
 ): Promise<void> {
   if (await canSetUpUefi(deps, params.targetBootMode)) {
     const disk = await deps.hardware.dispatch('getOsInstallDevice', deps.nodeCache.current())
-    const done = await deps.installUefiBootloader({
+    const done = await deps.deploy.installUefiBootloader({
       devicePath: disk.name,
       efiSystemPartUuid: params.efiSystemPartUuid,
       signal: context.signal,
     })
     if (done) return
   }
-  if (isWholeDisk(params.rootUuid) || writer.lastWritten()) {
+  if (isWholeDisk(params.rootUuid) || deps.deploy.images.lastWritten()) {
     deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
     return
   }

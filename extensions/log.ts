@@ -5,9 +5,8 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { command, type Extension } from '../agent/commands/command.ts'
 import { redact, redactText } from '../agent/core/redact.ts'
+import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { LogMember } from '../agent/hardware/manager.ts'
-import type { ExtensionDeps } from './deps.ts'
-import type { ImageWriter } from './image-writer.ts'
 import { answerInTime, noParams } from './params.ts'
 import { createTar } from './tar.ts'
 
@@ -17,7 +16,7 @@ const compress = promisify(gzip)
 const COLLECT_DEADLINE_MS = 35_000
 
 /** log.collect_system_logs: `{system_logs: <base64 of a tar.gz>}`. */
-export function createLogExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
+export function createLogExtension(deps: ExtensionDeps): Extension {
   return {
     name: 'log',
     commands: {
@@ -27,7 +26,7 @@ export function createLogExtension(deps: ExtensionDeps, writer: ImageWriter): Ex
         run: (_params, context) =>
           answerInTime('log.collect_system_logs', context.signal, async (signal) => {
             const patience = AbortSignal.any([signal, AbortSignal.timeout(COLLECT_DEADLINE_MS)])
-            const members = [...ownMembers(deps, writer), ...(await machineMembers(deps, patience))]
+            const members = [...ownMembers(deps), ...(await machineMembers(deps, patience))]
             const archive = await compress(createTar(members, deps.now() / 1000))
             return { system_logs: archive.toString('base64') }
           }),
@@ -47,15 +46,15 @@ async function machineMembers(deps: ExtensionDeps, signal: AbortSignal): Promise
 }
 
 /** The agent's own log and the state of the image write. */
-function ownMembers(deps: ExtensionDeps, writer: ImageWriter): LogMember[] {
-  const written = writer.lastWritten()
+function ownMembers(deps: ExtensionDeps): LogMember[] {
+  const written = deps.deploy.images.lastWritten()
   const state = {
-    progress: writer.lastProgress() ?? null,
-    written: written ? { ...written, seeding: deps.seeding.isSeeding() } : null,
+    progress: deps.deploy.images.lastProgress() ?? null,
+    written: written ? { ...written, seeding: deps.deploy.seeding.isSeeding() } : null,
     hardware_manager_version: deps.hardware.versions(),
   }
   return [
-    { name: 'ironswarm/agent.log', content: redactText(deps.recentLog?.() ?? '') },
+    { name: 'ironswarm/agent.log', content: redactText(deps.recentLog()) },
     { name: 'ironswarm/state.json', content: `${JSON.stringify(redact(state), null, 1)}\n` },
   ]
 }

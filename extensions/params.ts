@@ -59,22 +59,25 @@ export function optionalBoolean(command: string, params: JsonObject, key: string
 
 /**
  * The work of a synchronous command, ended by CommandExecutionError after {@link SYNC_DEADLINE_MS}. Work
- * that hangs in the kernel is left behind. `deadlineMs` is there for tests.
+ * that hangs in the kernel is left behind.
  */
 export async function answerInTime<T>(
   command: string,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
-  deadlineMs = SYNC_DEADLINE_MS,
 ): Promise<T> {
   const timeout = () =>
     new AgentError(
       'CommandExecutionError',
-      `${command} had no answer after ${deadlineMs / 1000} s; the machine or a disk hangs`,
+      `${command} had no answer after ${SYNC_DEADLINE_MS / 1000} s; the machine or a disk hangs`,
     )
   const expiry = new AbortController()
   try {
-    return await withDeadline(work(AbortSignal.any([signal, expiry.signal])), deadlineMs, timeout)
+    return await withDeadline(
+      work(AbortSignal.any([signal, expiry.signal])),
+      SYNC_DEADLINE_MS,
+      timeout,
+    )
   } finally {
     expiry.abort(timeout())
   }

@@ -2,7 +2,7 @@
 // Owns the `poll` extension: the inventory on request. A node set from outside is for IPA's standalone
 // mode, which this agent does not have.
 import { command, type Extension } from '../agent/commands/command.ts'
-import type { ExtensionDeps } from './deps.ts'
+import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import { answerInTime, assertOnly, invalidParams, noParams, requireObject } from './params.ts'
 
 /** poll.get_hardware_info, and poll.set_node_info, which is always refused (contract 5, 6.1). */

@@ -6,15 +6,14 @@ import { open, rename, rm } from 'node:fs/promises'
 import { command, type Extension } from '../agent/commands/command.ts'
 import { AgentError, messageOf, systemErrorCode } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
-import type { ExtensionDeps } from './deps.ts'
+import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
+import { markRescued, RESCUED_FILE } from '../agent/deploy/rescue-mark.ts'
 import { assertOnly, invalidParams, optionalBoolean } from './params.ts'
 import { SALT_CHARACTERS, saltOf, sha512Crypt } from './sha512-crypt.ts'
 
 const NAME = 'rescue.finalize_rescue'
 const PASSWORD_FOLDER = '/etc/ipa-rescue-config'
 const PASSWORD_FILE = `${PASSWORD_FOLDER}/ipa-rescue-password`
-/** Keeps this agent and any later start of it from touching the machine (contract 1.5, 9.3). */
-const RESCUED_FILE = '/etc/.rescued'
 /** What a login takes at most (PAM_MAX_RESP_SIZE); hashing takes time in proportion. */
 const MAX_PASSWORD_BYTES = 512
 
@@ -28,7 +27,7 @@ export function createRescueExtension(deps: ExtensionDeps): Extension {
         parse: parseParams,
         run: async (params) => {
           await writePassword(deps, passwordHash(params))
-          await markRescued(deps)
+          await markForLaterStarts(deps)
           deps.log.info('rescue finalized, leaving the machine to its user')
           deps.afterRescue()
           return null
@@ -92,9 +91,9 @@ async function writePassword({ root }: ExtensionDeps, hash: string): Promise<voi
 }
 
 /** The rescue goes on without it: only a restarted agent would then serve again. */
-async function markRescued({ root, log }: ExtensionDeps): Promise<void> {
+async function markForLaterStarts({ root, log }: ExtensionDeps): Promise<void> {
   try {
-    await using _file = await open(root.path(RESCUED_FILE), 'a', 0o644)
+    await markRescued(root)
   } catch (err) {
     log.warn({ err, file: RESCUED_FILE }, 'rescue not marked')
   }

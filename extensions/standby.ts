@@ -5,8 +5,7 @@ import { type AnyCommand, command, type Extension } from '../agent/commands/comm
 import { withDeadline } from '../agent/core/deadline.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import { isObject } from '../agent/core/json.ts'
-import type { ExtensionDeps } from './deps.ts'
-import type { ImageWriter } from './image-writer.ts'
+import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import { answerInTime, assertOnly, noParams } from './params.ts'
 
 /**
@@ -16,29 +15,29 @@ import { answerInTime, assertOnly, noParams } from './params.ts'
 const FLUSH_DEADLINE_MS = 20_000
 
 /** standby.prepare_image, get_partition_uuids, power_off, run_image and sync. */
-export function createStandbyExtension(deps: ExtensionDeps, writer: ImageWriter): Extension {
+export function createStandbyExtension(deps: ExtensionDeps): Extension {
   return {
     name: 'standby',
     commands: {
-      prepare_image: createPrepareImage(deps, writer),
-      get_partition_uuids: createPartitionUuids(writer),
-      power_off: createMachineEnd(deps, 'standby.power_off', () => deps.power.powerOff()),
-      run_image: createMachineEnd(deps, 'standby.run_image', () => deps.power.reboot()),
+      prepare_image: createPrepareImage(deps),
+      get_partition_uuids: createPartitionUuids(deps),
+      power_off: createMachineEnd(deps, 'standby.power_off', () => deps.deploy.power.powerOff()),
+      run_image: createMachineEnd(deps, 'standby.run_image', () => deps.deploy.power.reboot()),
       sync: createSync(deps),
     },
   }
 }
 
-function createPrepareImage(deps: ExtensionDeps, writer: ImageWriter): AnyCommand {
+function createPrepareImage(deps: ExtensionDeps): AnyCommand {
   return command({
     kind: 'async',
     parse: (params) => {
       assertOnly('standby.prepare_image', params, ['image_info', 'configdrive'])
-      return writer.parse(params['image_info'], params['configdrive'])
+      return deps.deploy.images.parse(params['image_info'], params['configdrive'])
     },
     run: async (image, context) => {
       const node = await nodeWithHints(deps, context.signal)
-      return await writer.write(image, node, context)
+      return await deps.deploy.images.write(image, node, context)
     },
   })
 }
@@ -49,7 +48,7 @@ async function nodeWithHints(deps: ExtensionDeps, signal: AbortSignal) {
   const hasHints = [node?.['instance_info'], node?.['properties']].some(
     (holder) => isObject(holder) && holder['root_device'],
   )
-  if (hasHints || !deps.refreshNode) return node
+  if (hasHints) return node
   try {
     const fresh = await deps.refreshNode(signal)
     if (fresh) deps.nodeCache.set(fresh)
@@ -61,12 +60,12 @@ async function nodeWithHints(deps: ExtensionDeps, signal: AbortSignal) {
 }
 
 /** The key has a space, and `{}` says that nothing was written (contract 5.2). */
-function createPartitionUuids(writer: ImageWriter): AnyCommand {
+function createPartitionUuids(deps: ExtensionDeps): AnyCommand {
   return command({
     kind: 'sync',
     parse: noParams('standby.get_partition_uuids'),
     run: async () => {
-      const rootUuid = writer.lastWritten()?.rootUuid
+      const rootUuid = deps.deploy.images.lastWritten()?.rootUuid
       return rootUuid === undefined || rootUuid === null ? {} : { 'root uuid': rootUuid }
     },
   })
@@ -78,7 +77,7 @@ function createMachineEnd(deps: ExtensionDeps, name: string, end: () => Promise<
     kind: 'async',
     parse: noParams(name),
     run: async (_params, context) => {
-      await deps.seeding.release(name)
+      await deps.deploy.seeding.release(name)
       await flushInTime(deps, context.signal)
       await end()
       return null

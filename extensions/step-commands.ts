@@ -4,10 +4,9 @@
 import { type AnyCommand, command } from '../agent/commands/command.ts'
 import { AgentError, type ErrorType } from '../agent/core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../agent/core/json.ts'
+import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { StepCall, StepKind } from '../agent/hardware/manager.ts'
 import { announcedSteps, assertVersionsMatch } from '../agent/hardware/steps.ts'
-import type { ExtensionDeps } from './deps.ts'
-import type { ImageWriter } from './image-writer.ts'
 import { answerInTime, assertOnly, invalidParams, objectList, requireObject } from './params.ts'
 
 /** What a foreign exception inside of a step is reported as. */
@@ -61,11 +60,7 @@ interface StepParams {
  * `execute_<kind>_step`: async. The step is echoed exactly as received: the conductor compares it with the
  * step it waits for and else waits for ever (contract 5.1).
  */
-export function createExecuteStep(
-  deps: ExtensionDeps,
-  writer: ImageWriter,
-  kind: StepKind,
-): AnyCommand {
+export function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyCommand {
   return command({
     kind: 'async',
     parse: (params) => parseStep(kind, params),
@@ -80,10 +75,10 @@ export function createExecuteStep(
           signal: context.signal,
           progress: context.progress,
           writeImage: async (imageInfo, configdrive) => {
-            const image = writer.parse(imageInfo, configdrive)
-            return `prepare_image: ${await writer.write(image, node, context)}`
+            const image = deps.deploy.images.parse(imageInfo, configdrive)
+            return `prepare_image: ${await deps.deploy.images.write(image, node, context)}`
           },
-          releaseDisks: () => writer.release(`${kind} step ${stepName}`),
+          releaseDisks: () => deps.deploy.images.release(`${kind} step ${stepName}`),
         },
       }
       try {

@@ -6,10 +6,10 @@ import { type Command, Option } from 'commander'
 import { type LoadedConfig, loadConfig, OPTION_NAMES } from '../config/load.ts'
 import { allowedWords, rowOf } from '../config/option-value.ts'
 import type { OptionName } from '../config/options.ts'
+import type { CreateExtensions } from '../deploy/extension-deps.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
-import type { ExtensionRoom } from './extension-room.ts'
 import { createPlainLog } from './plain-log.ts'
 
 /** stdout or stderr, or what stands for them in a test. */
@@ -31,7 +31,7 @@ export interface CommandLine {
   readonly random: () => number
   readonly version: string
   /** Imported only by the command that needs them. */
-  readonly loadExtensions: () => Promise<ExtensionRoom>
+  readonly loadExtensions: () => Promise<CreateExtensions>
 }
 
 /** What a command works with once its configuration is loaded. */

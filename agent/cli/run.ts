@@ -11,6 +11,7 @@ import { AgentError } from '../core/errors.ts'
 import { MiB } from '../core/units.ts'
 import { loadMachine } from '../deploy/machine.ts'
 import { watchRack } from '../deploy/rack.ts'
+import { isRescued, RESCUED_FILE } from '../deploy/rescue-mark.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { createTokenKeeper, type TokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
@@ -30,8 +31,6 @@ const INTERFACE_POLL_MS = 5000
 const START_AFTER_WAIT_MS = 180_000
 const START_AFTER_POLL_MS = 25
 const REFRESH_SECONDS = 10
-/** A rescue image is running: the agent must leave the machine alone (contract 1.5 step 9, 5.7). */
-const RESCUED_FILE = '/etc/.rescued'
 
 /**
  * Runs the agent until its signal aborts or the machine would power off.
@@ -46,7 +45,7 @@ export async function runAgent(line: CommandLine, command: Command): Promise<voi
   const { log, root } = context
   // uptime: how long the machine took to come here
   log.info({ version: line.version, hostname: hostname(), uptime_s: uptime() }, 'agent started')
-  if ((await root.readText(RESCUED_FILE)) !== undefined) {
+  if (await isRescued(root)) {
     log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
     return await untilAborted(signal)
   }

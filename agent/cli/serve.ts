@@ -8,8 +8,8 @@ import { createRunner } from '../commands/runner.ts'
 import type { Config } from '../config/options.ts'
 import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
-import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
+import { createDeployService, type DeployService } from '../deploy/deploy-service.ts'
 import type { RackName } from '../deploy/rack.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { callbackUrl, findAdvertisedAddress } from '../ironic/address.ts'
@@ -24,7 +24,6 @@ import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { type CommandLine, untilAborted } from './command-line.ts'
 import { openConsoles } from './consoles.ts'
-import { createExtensionParts } from './extension-parts.ts'
 
 export interface ServeOptions {
   readonly line: CommandLine
@@ -59,28 +58,42 @@ const LAST_ANSWER_MS = 5000
  */
 export async function serve(options: ServeOptions): Promise<ServingEnd> {
   const { line, config, log, tokens, startedAt } = options
-  const { createExtensions, createSeedingKeeper } = await line.loadExtensions()
+  const createExtensions = await line.loadExtensions()
   const ending = Promise.withResolvers<ServingEnd>()
-  await using seeding = createSeedingKeeper({ log })
   const consoles = openConsoles({
     paths: config.consoles,
     stderr: line.stderr,
     now: () => performance.now(),
     log,
   })
-  let lastProgress: Progress | undefined
-  const onProgress = (progress: Progress) => {
-    lastProgress = progress
-    consoles.show(progress)
-  }
-  const parts = createExtensionParts(options, seeding, onProgress, {
+  const { root, hardware, nodeCache, rack, refreshNode, recentLog } = options
+  const deploy = createDeployService({
+    config,
+    exec,
+    root,
+    log,
+    random: line.random,
+    hardware,
+    rack,
+    onProgress: consoles.show,
     onMachineEnd: (reason) => ending.resolve({ reason, isRescued: false }),
-    onRescued: () => ending.resolve({ reason: 'rescued', isRescued: true }),
   })
   const tls = await chooseTls(options)
   let heartbeater: Heartbeater | undefined
   const runner = createRunner({
-    extensions: createExtensions(parts),
+    extensions: createExtensions({
+      config,
+      exec,
+      root,
+      log,
+      now: line.now,
+      hardware,
+      nodeCache,
+      refreshNode,
+      deploy,
+      afterRescue: () => ending.resolve({ reason: 'rescued', isRescued: true }),
+      recentLog,
+    }),
     runDir: config.run_dir,
     log,
     onFinished: () => heartbeater?.force(),
@@ -88,7 +101,7 @@ export async function serve(options: ServeOptions): Promise<ServingEnd> {
   const server = createApiServer({
     runner,
     tokens,
-    status: () => statusOf(options, runner, seeding, lastProgress),
+    status: () => statusOf(options, runner, deploy),
     version: line.version,
     startedAt,
     tls: tls?.api,
@@ -113,7 +126,7 @@ export async function serve(options: ServeOptions): Promise<ServingEnd> {
     // no heartbeat may promise an agent that is going; a command must leave its disk unbootable first
     await heartbeater?.stop()
     await runner.close()
-    await seeding.release('agent ends')
+    await deploy.seeding.release('agent ends')
     await server.close()
     consoles.close()
   }
@@ -209,10 +222,10 @@ async function startHeartbeats(
 function statusOf(
   { found }: ServeOptions,
   runner: ReturnType<typeof createRunner>,
-  seeding: { isSeeding(): boolean },
-  lastProgress: Progress | undefined,
+  { images, seeding }: DeployService,
 ): JsonObject {
   const running = runner.progress()
+  const lastProgress = images.lastProgress()
   const finished = lastProgress?.step === 'done' ? lastProgress : null
   return {
     node_uuid: found?.nodeUuid ?? null,

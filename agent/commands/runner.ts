@@ -23,8 +23,6 @@ export interface RunnerOptions {
   readonly log: Logger
   /** An asynchronous command has ended: time for a forced heartbeat. */
   readonly onFinished?: (result: CommandResult) => void
-  /** How long close() waits for the running command, ms. */
-  readonly closeDeadlineMs?: number
 }
 
 export interface CommandRunner {
@@ -42,7 +40,7 @@ export interface CommandRunner {
   whenDone(id: string): Promise<CommandResult>
   /** The running command's last progress, for `/v1/status` and the console. */
   progress(): { readonly command_name: string; readonly progress: Progress | null } | undefined
-  /** Takes no more commands, aborts the running one and waits for its end; at most closeDeadlineMs. */
+  /** Takes no more commands, aborts the running one and waits for its end; at most {@link CLOSE_DEADLINE_MS}. */
   close(): Promise<void>
 }
 
@@ -51,7 +49,8 @@ export interface CommandRunner {
  * would send its command again (contract 8.1).
  */
 const LOCK_PATIENCE_MS = 50_000
-const CLOSE_DEADLINE_MS = 10_000
+/** What a command that watches its signal needs to leave its disk unbootable, and more, ms. */
+export const CLOSE_DEADLINE_MS = 10_000
 
 interface Running {
   readonly result: CommandResult
@@ -190,7 +189,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
       closing.abort(new AgentError('CancelledError', 'the agent was stopped'))
       const last = running
       const patience = new AbortController()
-      const deadline = sleep(options.closeDeadlineMs ?? CLOSE_DEADLINE_MS, patience.signal)
+      const deadline = sleep(CLOSE_DEADLINE_MS, patience.signal)
       await Promise.race([last?.done.promise ?? lock, deadline])
       patience.abort()
       await deadline.catch(() => undefined)

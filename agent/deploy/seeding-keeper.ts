@@ -8,7 +8,7 @@ import type { Logger } from '../telemetry/logger.ts'
 /** A peer that does not let go must not keep the machine up: after this long it is left behind, ms. */
 export const RELEASE_DEADLINE_MS = 5_000
 
-export interface SeedingKeeper extends AsyncDisposable {
+export interface SeedingKeeper {
   /** Takes over `seeding`; an earlier one is released first. */
   hold(seeding: AsyncDisposable): Promise<void>
   /** Ends the seeding, within {@link RELEASE_DEADLINE_MS}; never throws, for the machine goes on. */
@@ -16,12 +16,8 @@ export interface SeedingKeeper extends AsyncDisposable {
   isSeeding(): boolean
 }
 
-/** A keeper with nothing to keep yet. `deadlineMs` is there for tests. */
-export function createSeedingKeeper(deps: {
-  readonly log: Logger
-  readonly deadlineMs?: number
-}): SeedingKeeper {
-  const deadlineMs = deps.deadlineMs ?? RELEASE_DEADLINE_MS
+/** A keeper with nothing to keep yet. */
+export function createSeedingKeeper({ log }: { readonly log: Logger }): SeedingKeeper {
   let held: AsyncDisposable | undefined
 
   const release = async (reason: string) => {
@@ -31,12 +27,12 @@ export function createSeedingKeeper(deps: {
     try {
       await withDeadline(
         Promise.resolve(seeding[Symbol.asyncDispose]()),
-        deadlineMs,
-        () => new AgentError('SwarmError', `seeding did not end within ${deadlineMs} ms`),
+        RELEASE_DEADLINE_MS,
+        () => new AgentError('SwarmError', `seeding did not end within ${RELEASE_DEADLINE_MS} ms`),
       )
-      deps.log.info({ reason }, 'seeding ended')
+      log.info({ reason }, 'seeding ended')
     } catch (err) {
-      deps.log.warn({ reason, err }, 'seeding left behind')
+      log.warn({ reason, err }, 'seeding left behind')
     }
   }
 
@@ -47,6 +43,5 @@ export function createSeedingKeeper(deps: {
     },
     release,
     isSeeding: () => held !== undefined,
-    [Symbol.asyncDispose]: () => release('agent ends'),
   }
 }

@@ -172,8 +172,11 @@ describe.each(DEPLOYS)('the calls of %s', (trace) => {
       expect(lab.deploys[i]).toMatchObject({
         devicePath: diskPath,
         configdrive: args['configdrive'] ?? imageInfo['configdrive'] ?? null,
-        imageInfo: { id: imageInfo['id'], urls: imageInfo['urls'] },
-        node: { uuid: (call.params['node'] as JsonObject)['uuid'] },
+        imageInfo: {
+          id: imageInfo['id'],
+          urls: imageInfo['urls'],
+          nodeUuid: (call.params['node'] as JsonObject)['uuid'],
+        },
       })
       expect(end.command_result).toEqual({
         deploy_result: {

@@ -1,11 +1,19 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type AnyCommand, type CommandResult, command } from '../../../agent/commands/command.ts'
-import { createRunner, type RunnerOptions } from '../../../agent/commands/runner.ts'
+import {
+  CLOSE_DEADLINE_MS,
+  createRunner,
+  type RunnerOptions,
+} from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import { async_, silentLog, sync, temporaryDirectory } from '../../support/agent-in-process.ts'
+
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 const PROGRESS: Progress = {
   step: 'fetch',
@@ -337,13 +345,13 @@ describe('close()', () => {
   })
 
   test('does not wait for ever for a command that ignores its signal', async () => {
-    await using x = await startRunner(
-      { go: async_(() => new Promise(() => undefined)) },
-      { closeDeadlineMs: 50 },
-    )
+    await using x = await startRunner({ go: async_(() => new Promise(() => undefined)) })
     const { id } = await x.runner.execute('x.go', {})
     const waiting = x.runner.whenDone(id)
-    await x.runner.close()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const closed = x.runner.close()
+    await vi.advanceTimersByTimeAsync(CLOSE_DEADLINE_MS)
+    await closed
     expect((await waiting).command_status).toBe('RUNNING')
     expect(x.restart().get(id).command_status).toBe('FAILED')
   })

@@ -1,11 +1,15 @@
-import { expect, test } from 'vitest'
-import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
+import { afterEach, expect, test, vi } from 'vitest'
+import { createSeedingKeeper, RELEASE_DEADLINE_MS } from '../../../agent/deploy/seeding-keeper.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
-function keeper(deadlineMs = 5000) {
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+function keeper() {
   const lines: string[] = []
   const log = createLogger({ level: 'info', destination: { write: (line) => lines.push(line) } })
-  return { keeper: createSeedingKeeper({ log, deadlineMs }), lines }
+  return { keeper: createSeedingKeeper({ log }), lines }
 }
 
 function seeding(ended: string[], name: string): AsyncDisposable {
@@ -31,19 +35,22 @@ test('a seeding is ended once, however often it is released', async () => {
   expect(owner.isSeeding()).toBe(false)
 })
 
-test('the end of the agent ends it', async () => {
+test('the end of the agent ends it, and the log tells why', async () => {
   const ended: string[] = []
-  {
-    await using owner = keeper().keeper
-    await owner.hold(seeding(ended, 'only'))
-  }
+  const { keeper: owner, lines } = keeper()
+  await owner.hold(seeding(ended, 'only'))
+  await owner.release('agent ends')
   expect(ended).toEqual(['only'])
+  expect(lines.join('')).toMatch(/"reason":"agent ends".*seeding ended/)
 })
 
 test('one that does not end is left behind with a warning', async () => {
-  const { keeper: owner, lines } = keeper(1)
+  vi.useFakeTimers()
+  const { keeper: owner, lines } = keeper()
   await owner.hold({ [Symbol.asyncDispose]: () => new Promise<void>(() => undefined) })
-  await owner.release('power off')
+  const released = owner.release('power off')
+  await vi.advanceTimersByTimeAsync(RELEASE_DEADLINE_MS)
+  await released
   expect(lines.join('')).toMatch(/"level":"warn".*seeding left behind/)
 })
 

@@ -102,7 +102,7 @@ describe('deploy.execute_deploy_step', () => {
       deploy_step: received,
     })
     expect(lab.deploys).toMatchObject([
-      { devicePath: lab.diskPath, configdrive: 'H4sI', node: NODE, imageInfo: { id: 'img.raw' } },
+      { devicePath: lab.diskPath, configdrive: 'H4sI', imageInfo: { id: 'img.raw' } },
     ])
   })
 

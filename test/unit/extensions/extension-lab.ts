@@ -10,18 +10,18 @@ import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { MiB } from '../../../agent/core/units.ts'
+import type { BootloaderRequest, DeployService } from '../../../agent/deploy/deploy-service.ts'
+import type { ExtensionDeps } from '../../../agent/deploy/extension-deps.ts'
+import { createImageWriter, type ImageWriterDeps } from '../../../agent/deploy/image-writer.ts'
+import type { PowerControl } from '../../../agent/deploy/power-control.ts'
 import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
 import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { HardwareManager } from '../../../agent/hardware/manager.ts'
+import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
+import type { DeployImageRequest } from '../../../agent/image/request/deploy-request.ts'
 import { createNodeCache } from '../../../agent/ironic/node-cache.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
-import type {
-  BootloaderRequest,
-  DeployImageRequest,
-  ExtensionDeps,
-  WrittenImage,
-} from '../../../extensions/deps.ts'
 import { createExtensions } from '../../../extensions/index.ts'
 import { type Machine, machineWith } from '../hardware/machine-fixture.ts'
 
@@ -30,9 +30,9 @@ export interface ExtensionLabOptions {
   readonly files?: Readonly<Record<string, string>>
   readonly answers?: Readonly<Record<string, string>>
   readonly managers?: readonly HardwareManager[]
-  readonly deployImage?: ExtensionDeps['deployImage']
-  readonly installUefiBootloader?: ExtensionDeps['installUefiBootloader']
-  readonly seedingDeadlineMs?: number
+  readonly deployImage?: ImageWriterDeps['deployImage']
+  readonly installUefiBootloader?: DeployService['installUefiBootloader']
+  readonly power?: PowerControl
   /** Size of the sparse file; 64 MiB unless given. */
   readonly diskBytes?: number
   readonly deps?: Partial<ExtensionDeps>
@@ -93,6 +93,28 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
   const generic = createGenericManager({ config, log, exec: machine.exec, root: machine.root })
   const hardware = await loadHardware([...(options.managers ?? []), generic])
   const note = (event: string) => async () => void events.push(event)
+  const seeding = createSeedingKeeper({ log })
+  const images = createImageWriter({
+    config,
+    hardware,
+    seeding,
+    deployImage: async (request) => {
+      deploys.push(request)
+      events.push('deploy')
+      request.onProgress(PROGRESS)
+      return await (options.deployImage ?? (async () => writtenImage(request, events)))(request)
+    },
+    onProgress: () => undefined,
+  })
+  const deploy: DeployService = {
+    images,
+    seeding,
+    power: options.power ?? { powerOff: note('power off'), reboot: note('reboot') },
+    installUefiBootloader: async (request) => {
+      bootloaders.push(request)
+      return (await options.installUefiBootloader?.(request)) ?? true
+    },
+  }
   const deps: ExtensionDeps = {
     config,
     exec: machine.exec,
@@ -101,18 +123,8 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     now: () => 1_700_000_000_000,
     hardware,
     nodeCache: createNodeCache(),
-    deployImage: async (request) => {
-      deploys.push(request)
-      events.push('deploy')
-      request.onProgress(PROGRESS)
-      return await (options.deployImage ?? (async () => writtenImage(request, events)))(request)
-    },
-    installUefiBootloader: async (request) => {
-      bootloaders.push(request)
-      return (await options.installUefiBootloader?.(request)) ?? true
-    },
-    power: { powerOff: note('power off'), reboot: note('reboot') },
-    seeding: createSeedingKeeper({ log, deadlineMs: options.seedingDeadlineMs ?? 5000 }),
+    refreshNode: async () => undefined,
+    deploy,
     afterRescue: () => void events.push('rescued'),
     recentLog: () => '{"msg":"agent started"}\n',
     ...options.deps,
@@ -129,7 +141,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     logLines,
     run: (name, params = {}, context = {}) => runCommand(extensions, name, params, context),
     [Symbol.asyncDispose]: async () => {
-      await deps.seeding[Symbol.asyncDispose]()
+      await seeding.release('test ends')
       await machine[Symbol.asyncDispose]()
       await rm(folder, { recursive: true, force: true })
     },
@@ -137,11 +149,12 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
 }
 
 /** A finished write that goes on seeding and says so in `events` when it ends. */
-export function writtenImage(request: DeployImageRequest, events: string[]): WrittenImage {
+export function writtenImage(request: DeployImageRequest, events: string[]): DeployedImage {
   return {
     device: request.devicePath,
     imageId: request.imageInfo.id,
     rootUuid: '0x1234abcd',
+    hash: { algo: 'sha256', value: 'ab'.repeat(32) },
     seconds: 1,
     bytes: { origin: 4, peers: 6, file: 0 },
     seeding: {

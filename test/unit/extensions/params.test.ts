@@ -1,5 +1,9 @@
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { answerInTime, SYNC_DEADLINE_MS } from '../../../extensions/params.ts'
+
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 const forever = new AbortController().signal
 
@@ -13,10 +17,13 @@ test('a synchronous command that hangs fails, names itself, and its work is told
     workSignal = signal
     return new Promise<never>(() => undefined)
   }
-  await expect(answerInTime('standby.sync', forever, hang, 1)).rejects.toMatchObject({
+  vi.useFakeTimers()
+  const failed = expect(answerInTime('standby.sync', forever, hang)).rejects.toMatchObject({
     type: 'CommandExecutionError',
     details: expect.stringContaining('standby.sync had no answer'),
   })
+  await vi.advanceTimersByTimeAsync(SYNC_DEADLINE_MS)
+  await failed
   expect(workSignal?.aborted).toBe(true)
 })
 

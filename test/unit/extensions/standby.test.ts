@@ -1,7 +1,12 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
-import type { ExtensionDeps } from '../../../extensions/deps.ts'
+import type { ImageWriterDeps } from '../../../agent/deploy/image-writer.ts'
+import { RELEASE_DEADLINE_MS } from '../../../agent/deploy/seeding-keeper.ts'
 import { createExtensionLab, writtenImage } from './extension-lab.ts'
+
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 const IMAGE_INFO = {
   id: 'img.raw',
@@ -54,7 +59,7 @@ describe('standby.prepare_image', () => {
 
   test('writes one image at a time', async () => {
     const gate = Promise.withResolvers<void>()
-    const deployImage: ExtensionDeps['deployImage'] = async (request) => {
+    const deployImage: ImageWriterDeps['deployImage'] = async (request) => {
       await gate.promise
       return writtenImage(request, [])
     }
@@ -72,7 +77,7 @@ describe('standby.prepare_image', () => {
   test('ends the seeding of the last deploy before it writes again', async () => {
     await using lab = await createExtensionLab()
     await lab.run('standby.prepare_image', PREPARE)
-    expect(lab.deps.seeding.isSeeding()).toBe(true)
+    expect(lab.deps.deploy.seeding.isSeeding()).toBe(true)
     await lab.run('standby.prepare_image', PREPARE)
     expect(lab.events).toEqual(['deploy', 'seeding ended', 'deploy'])
   })
@@ -118,7 +123,7 @@ describe('standby.get_partition_uuids', () => {
 
   test('is empty again after a write that failed: the disk holds nothing', async () => {
     let fails = false
-    const deployImage: ExtensionDeps['deployImage'] = async (request) => {
+    const deployImage: ImageWriterDeps['deployImage'] = async (request) => {
       if (fails) throw new AgentError('ImageChecksumError', 'wrong')
       return writtenImage(request, [])
     }
@@ -143,13 +148,12 @@ describe.each([
   })
 
   test('ends the machine though a peer does not let go and the flush fails', async () => {
-    const deployImage: ExtensionDeps['deployImage'] = async (request) => ({
+    const deployImage: ImageWriterDeps['deployImage'] = async (request) => ({
       ...writtenImage(request, []),
       seeding: { [Symbol.asyncDispose]: () => new Promise<void>(() => undefined) },
     })
     await using lab = await createExtensionLab({
       deployImage,
-      seedingDeadlineMs: 1,
       managers: [
         {
           name: 'stuck',
@@ -164,7 +168,10 @@ describe.each([
       ],
     })
     await lab.run('standby.prepare_image', PREPARE)
-    await lab.run(name)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const ended = lab.run(name)
+    await vi.advanceTimersByTimeAsync(RELEASE_DEADLINE_MS)
+    await ended
     expect(lab.events.at(-1)).toBe(end)
     expect(lab.logLines.join('')).toContain('seeding left behind')
     expect(lab.logLines.join('')).toContain('disks not flushed')
@@ -181,7 +188,7 @@ describe.each([
       throw new AgentError('SystemRebootError', 'nobody listens')
     }
     await using lab = await createExtensionLab({
-      deps: { power: { powerOff: refuse, reboot: refuse } },
+      power: { powerOff: refuse, reboot: refuse },
     })
     await expect(lab.run(name)).rejects.toMatchObject({ type: 'SystemRebootError' })
   })
@@ -198,6 +205,6 @@ describe('standby.sync', () => {
     await using lab = await createExtensionLab()
     await lab.run('standby.prepare_image', PREPARE)
     await lab.run('standby.sync')
-    expect(lab.deps.seeding.isSeeding()).toBe(true)
+    expect(lab.deps.deploy.seeding.isSeeding()).toBe(true)
   })
 })

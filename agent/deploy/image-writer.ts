@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns image writes as Ironic asks for them: one at a time, on the root disk, and what is known of the
 // last one. Does not write; agent/image does.
-import { AgentError } from '../agent/core/errors.ts'
-import type { Progress } from '../agent/core/events.ts'
-import type { JsonObject } from '../agent/core/json.ts'
-import { parseWriteRequest, type WriteRequest, withTorrent } from '../agent/deploy/write-request.ts'
-import type { ExtensionDeps, WrittenImage } from './deps.ts'
+import type { Config } from '../config/options.ts'
+import { AgentError } from '../core/errors.ts'
+import type { Progress } from '../core/events.ts'
+import type { JsonObject } from '../core/json.ts'
+import type { Hardware } from '../hardware/dispatcher.ts'
+import type { DeployedImage } from '../image/deploy-image.ts'
+import type { DeployImageRequest } from '../image/request/deploy-request.ts'
+import type { SeedingKeeper } from './seeding-keeper.ts'
+import { parseWriteRequest, type WriteRequest, withTorrent } from './write-request.ts'
 
+/** What of a running command a write needs. */
 export interface WriteContext {
   readonly signal: AbortSignal
   progress(progress: Progress): void
@@ -21,17 +26,27 @@ export interface ImageWriter {
    */
   write(request: WriteRequest, node: JsonObject | undefined, context: WriteContext): Promise<string>
   /** The image on the disk; undefined from the start of a write until it has succeeded. */
-  lastWritten(): WrittenImage | undefined
+  lastWritten(): DeployedImage | undefined
   /** Ends the seeding of that image and forgets it: its disk is about to be erased. */
   release(reason: string): Promise<void>
   /** Progress of the write that runs, or of the last one. */
   lastProgress(): Progress | undefined
 }
 
-/** A writer that has written nothing yet. */
-export function createImageWriter(deps: ExtensionDeps): ImageWriter {
+export interface ImageWriterDeps {
+  readonly config: Config
+  readonly hardware: Pick<Hardware, 'dispatch'>
+  readonly seeding: SeedingKeeper
+  /** agent/image/deploy-image.ts with its own dependencies filled in. */
+  readonly deployImage: (request: DeployImageRequest) => Promise<DeployedImage>
+  /** Hears of every write too, whoever asked for it. */
+  readonly onProgress: (progress: Progress) => void
+}
+
+/** A writer that has written nothing yet. One for the whole agent: two would not see each other's writes. */
+export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
   let isWriting = false
-  let written: WrittenImage | undefined
+  let written: DeployedImage | undefined
   let progress: Progress | undefined
 
   const writeNow: ImageWriter['write'] = async (request, node, context) => {
@@ -43,11 +58,11 @@ export function createImageWriter(deps: ExtensionDeps): ImageWriter {
     const image = await deps.deployImage({
       imageInfo,
       configdrive,
-      ...(node ? { node } : {}),
       devicePath: disk.name,
       signal: context.signal,
       onProgress: (news) => {
         progress = news
+        deps.onProgress(news)
         context.progress(news)
       },
     })

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the one deploy service: what the agent does to its machine on behalf of commands, each part with
+// its dependencies filled in. Does not know commands; image/, disk/ and system/ do the work.
+import type { Config } from '../config/options.ts'
+import type { Random } from '../core/backoff.ts'
+import type { Progress } from '../core/events.ts'
+import { installUefiBootloader, type UefiBootloaderRequest } from '../disk/bootloader.ts'
+import type { Hardware } from '../hardware/dispatcher.ts'
+import { deployImage } from '../image/deploy-image.ts'
+import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
+import type { Exec } from '../system/exec.ts'
+import type { Root } from '../system/root.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { createImageWriter, type ImageWriter } from './image-writer.ts'
+import { createPowerControl, type PowerControl } from './power-control.ts'
+import type { RackName } from './rack.ts'
+import { createSeedingKeeper, type SeedingKeeper } from './seeding-keeper.ts'
+
+/** A UEFI set-up of the root disk (contract 5.5). */
+export type BootloaderRequest = Pick<
+  UefiBootloaderRequest,
+  'devicePath' | 'efiSystemPartUuid' | 'signal'
+>
+
+export interface DeployService {
+  readonly images: ImageWriter
+  readonly seeding: SeedingKeeper
+  readonly power: PowerControl
+  /** True when boot entries were made, false when the ESP holds no loader. Throws DeviceNotFound. */
+  installUefiBootloader(request: BootloaderRequest): Promise<boolean>
+}
+
+export interface DeployServiceDeps {
+  readonly config: Config
+  readonly exec: Exec
+  readonly root: Root
+  readonly log: Logger
+  readonly random: Random
+  readonly hardware: Hardware
+  readonly rack: Pick<RackName, 'current' | 'found'>
+  /** Hears of every image write, whoever asked for it. */
+  readonly onProgress: (progress: Progress) => void
+  /** Instead of an end that `machine_control=log` only logs. */
+  readonly onMachineEnd: (reason: string) => void
+}
+
+/** Nothing is written, seeded or ended yet. */
+export function createDeployService(deps: DeployServiceDeps): DeployService {
+  const { config, exec, root, log, random, hardware, rack } = deps
+  const seeding = createSeedingKeeper({ log })
+  const swarmMemory = createArenaBudget(config.swarm_memory)
+  const images = createImageWriter({
+    config,
+    hardware,
+    seeding,
+    deployImage: (request) =>
+      deployImage(request, {
+        config: { ...config, swarm_rack: rack.current },
+        exec,
+        root,
+        log,
+        random,
+        swarmMemory,
+        laterRack: rack.found,
+        now: () => performance.now(),
+      }),
+    onProgress: deps.onProgress,
+  })
+  const machineControl = config.machine_control
+  return {
+    images,
+    seeding,
+    power: createPowerControl({
+      exec,
+      root,
+      log,
+      machineControl,
+      onMachineEnd: deps.onMachineEnd,
+    }),
+    installUefiBootloader: (request) =>
+      installUefiBootloader({ ...request, exec, log, machineControl }),
+  }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the ends of the machine as commands ask for them. Does not switch anything; system/power.ts does.
+import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
+
+export interface PowerControl {
+  /** Throws SystemRebootError, and so does reboot. */
+  powerOff(): Promise<void>
+  reboot(): Promise<void>
+}
+
+export interface PowerControlDeps extends PowerDeps {
+  /** With `machine_control=log` nothing ends by itself: whoever is told ends the agent instead. */
+  readonly onMachineEnd: (reason: string) => void
+}
+
+export function createPowerControl(deps: PowerControlDeps): PowerControl {
+  const end = async (endMachine: (deps: PowerDeps) => Promise<void>, reason: string) => {
+    await endMachine(deps)
+    if (deps.machineControl === 'log') deps.onMachineEnd(reason)
+  }
+  return {
+    powerOff: () => end(powerOff, 'powered off'),
+    reboot: () => end(reboot, 'rebooted'),
+  }
+}

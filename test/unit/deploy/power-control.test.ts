@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { createPowerControl } from '../../../agent/deploy/power-control.ts'
+import type { Exec } from '../../../agent/system/exec.ts'
+import { createRoot } from '../../../agent/system/root.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
+
+function controlWith(machineControl: 'real' | 'log') {
+  const ran: string[] = []
+  const ends: string[] = []
+  const exec: Exec = async (argv) => {
+    ran.push(argv.join(' '))
+    return { stdout: '', stderr: '', exitCode: 0 }
+  }
+  const power = createPowerControl({
+    exec,
+    root: createRoot('/nowhere'),
+    log: createLogger({ level: 'silent' }),
+    machineControl,
+    onMachineEnd: (reason) => ends.push(reason),
+  })
+  return { power, ran, ends }
+}
+
+test('an end of the machine is asked of init, and the agent waits for it', async () => {
+  const { power, ran, ends } = controlWith('real')
+  await power.powerOff()
+  await power.reboot()
+  expect(ran.filter((line) => !line.startsWith('hwclock'))).toEqual(['poweroff', 'reboot'])
+  expect(ends).toEqual([])
+})
+
+test('an end that machine_control=log only logs ends the agent instead', async () => {
+  const { power, ran, ends } = controlWith('log')
+  await power.powerOff()
+  await power.reboot()
+  expect(ran).toEqual([])
+  expect(ends).toEqual(['powered off', 'rebooted'])
+})
