@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// Owns the process: argv, environment, signals, exit code, and the introduction of the extensions to
-// the agent. Does not parse and does not work; agent/cli does.
+// Owns the process: argv, environment, signals, exit code, and who is introduced to whom: the extensions
+// to the agent, the agent to the command line. Does not parse and does not work; cli/ and daemon/ do.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { OutputStream } from './cli/command-line.ts'
+import type { OutputStream } from './system/process.ts'
 
 bearWithMemorySettings()
 
-const { createLifecycle } = await import('./cli/lifecycle.ts')
+const { EXIT_CODES } = await import('./cli/exit-codes.ts')
+const { createLifecycle } = await import('./daemon/lifecycle.ts')
 const { runCommandLine } = await import('./cli/program.ts')
 const { createLogger } = await import('./telemetry/logger.ts')
 
@@ -24,8 +25,12 @@ const lifecycle = createLifecycle({
   process,
   // run logs to stdout for the journal; the others keep it for their result
   log: createLogger({ level: 'error', destination: isAgent ? 1 : 2 }),
-  // being stopped is how an agent ends well
-  terminatedCode: isAgent ? 0 : undefined,
+  exitCodes: {
+    interrupted: EXIT_CODES.interrupted.code,
+    // being stopped is how an agent ends well
+    terminated: isAgent ? EXIT_CODES.ok.code : EXIT_CODES.terminated.code,
+    crashed: EXIT_CODES.failed.code,
+  },
   exit: (code) => process.exit(code),
 })
 const code = await runCommandLine(argv, {
@@ -37,7 +42,12 @@ const code = await runCommandLine(argv, {
   now: () => Date.now(),
   random: Math.random,
   version: manifest.version,
-  loadExtensions: async () => (await import('../extensions/index.ts')).createExtensions,
+  loadAgent: async () => {
+    const { runAgent } = await import('./daemon/run.ts')
+    const { createExtensions } = await import('../extensions/index.ts')
+    return (process, context, recentLog) =>
+      runAgent({ process, ...context, recentLog, createExtensions })
+  },
 })
 // keep-alive sockets and library threads must not keep a finished command from ending
 await Promise.all([flushed(process.stdout), flushed(process.stderr)])

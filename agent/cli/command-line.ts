@@ -1,38 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what every command shares: the process as commands see it, flags from the option table, loading
-// the configuration, opening the log. Does not know any one command.
+// Owns what every command shares: what it is given, flags from the option table, loading the
+// configuration, opening the log. Does not know any one command.
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { type LoadedConfig, loadConfig, OPTION_NAMES } from '../config/load.ts'
 import { allowedWords, rowOf } from '../config/option-value.ts'
 import type { OptionName } from '../config/options.ts'
-import type { CreateExtensions } from '../deploy/extension-deps.ts'
+import type { Process } from '../system/process.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
 import { createPlainLog } from './plain-log.ts'
 
-/** stdout or stderr, or what stands for them in a test. */
-export interface OutputStream {
-  write(text: string): unknown
-  readonly fd?: number
-  readonly isTTY?: boolean
-  readonly columns?: number
+/** What a verb gets: the process, and the agent, which cli/ does not know. */
+export interface CommandLine extends Process {
+  /** main.ts brings it; imported by `run` alone. */
+  readonly loadAgent: () => Promise<RunAgent>
 }
 
-/** The process as commands see it: nothing below main.ts touches `process`. */
-export interface CommandLine {
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly stdout: OutputStream
-  readonly stderr: OutputStream
-  /** Aborts at Ctrl-C, SIGTERM and when the process must end. */
-  readonly signal: AbortSignal
-  readonly now: () => number
-  readonly random: () => number
-  readonly version: string
-  /** Imported only by the command that needs them. */
-  readonly loadExtensions: () => Promise<CreateExtensions>
-}
+/** The agent from its configuration to its end; `recentLog` are the last log lines. */
+export type RunAgent = (
+  process: Process,
+  context: Context,
+  recentLog: () => string,
+) => Promise<void>
 
 /** What a command works with once its configuration is loaded. */
 export interface Context {
@@ -133,14 +124,4 @@ function openLog(line: CommandLine, isDebug: boolean, { reader, copyTo }: LogOut
   return reader === 'person'
     ? createLogger({ level: 'warn', destination: createPlainLog(stream), ...copy })
     : createLogger({ level: 'info', destination: stream.fd ?? stream, ...copy })
-}
-
-/** Sits until the process is asked to end: a restart by the supervisor would change nothing. */
-export function untilAborted(signal: AbortSignal): Promise<void> {
-  // a process without a timer or socket would end by itself
-  const alive = setInterval(() => undefined, 60_000)
-  return new Promise<void>((resolve) => {
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  }).finally(() => clearInterval(alive))
 }

@@ -2,8 +2,8 @@
 // Owns log lines as a person reads them, for commands that are typed. JSON stays for machines and for
 // --debug. Does not choose what is logged.
 import { isObject } from '../core/json.ts'
+import type { OutputStream } from '../system/process.ts'
 import type { LogStream } from '../telemetry/logger.ts'
-import type { OutputStream } from './command-line.ts'
 
 /** `ironswarm: warning: source gives up: swarm …`; without what the last line of a failure says anyway. */
 export function createPlainLog(stream: OutputStream): LogStream {

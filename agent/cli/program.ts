@@ -61,7 +61,7 @@ export function createProgram(line: CommandLine, argv?: readonly string[]): Comm
     program,
     'run',
     'be the deploy agent: look the node up, serve the API, heartbeat',
-    async () => (await import('./run.ts')).runAgent,
+    async () => (await import('./run.ts')).runRun,
     true,
   ).option('--start-after <file>', 'wait until this file is there, at most 3 minutes')
   add(

@@ -2,7 +2,7 @@
 // Owns `ironswarm seed`: any host serves an image file or a device to the swarm. Does not download.
 import { basename } from 'node:path'
 import type { Command } from 'commander'
-import { throwIfAborted } from '../core/deadline.ts'
+import { throwIfAborted, untilAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 import type { ImageReader } from '../core/extent.ts'
 import { formatBytes } from '../core/units.ts'
@@ -13,7 +13,7 @@ import { createSeeder, type Seeder } from '../sources/swarm/seeder.ts'
 import { nearbyOptions } from '../sources/swarm/swarm-options.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import { mergeTrackers } from '../sources/swarm/torrent/trackers.ts'
-import { type CommandLine, openContext, untilAborted } from './command-line.ts'
+import { type CommandLine, openContext } from './command-line.ts'
 import { makeTorrent, readTorrent, trackerFlags } from './torrent.ts'
 
 const REPORT_MS = 10_000

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/metainfo.ts's.
+// Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/torrent/metainfo.ts's.
 import { readFile, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { AgentError, messageOf } from '../core/errors.ts'
@@ -10,7 +10,7 @@ import { type Metainfo, parseMetainfo } from '../sources/swarm/torrent/metainfo.
 import { isTrackerUrl } from '../sources/swarm/torrent/trackers.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
 import type { CommandLine } from './command-line.ts'
-import { openProgress } from './write.ts'
+import { openProgress } from './progress-view.ts'
 
 /** Hashes the image and writes the .torrent; nothing else has to be installed for it. */
 export async function runTorrentCreate(line: CommandLine, command: Command): Promise<void> {

@@ -13,7 +13,7 @@ import type { ExpectedHash } from '../image/request/checksum.ts'
 import { createProgressMeter, type ProgressMeter } from '../telemetry/progress-meter.ts'
 import { type CommandLine, type Context, openContext } from './command-line.ts'
 import { type ImageRequest, readImageRequest } from './image-request.ts'
-import { openProgress } from './write.ts'
+import { openProgress } from './progress-view.ts'
 
 interface Verified {
   readonly hash: ExpectedHash

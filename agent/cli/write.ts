@@ -7,9 +7,10 @@ import { formatBytes, formatDuration } from '../core/units.ts'
 import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import { exec } from '../system/exec.ts'
-import { type ConsoleProgress, createConsoleProgress } from '../telemetry/console.ts'
+import type { ConsoleProgress } from '../telemetry/console.ts'
 import { type CommandLine, type Context, openContext } from './command-line.ts'
 import { type ImageRequest, readImageRequest } from './image-request.ts'
+import { openProgress } from './progress-view.ts'
 
 /**
  * Writes, reads back, verifies. With --json the last line of stdout is one object, also after a failure.
@@ -55,18 +56,6 @@ function deploy(
       now: () => performance.now(),
     },
   )
-}
-
-/** With --json stdout is for a program: a person at a terminal sees progress on stderr. */
-export function openProgress(line: CommandLine, isJson: boolean): ConsoleProgress {
-  const stream = isJson ? line.stderr : line.stdout
-  if (isJson && !stream.isTTY) return { show: () => undefined, close: () => undefined }
-  return createConsoleProgress({
-    stream,
-    isTty: stream.isTTY === true,
-    now: () => performance.now(),
-    ...(stream.columns === undefined ? {} : { columns: stream.columns }),
-  })
 }
 
 function report({ hash, seconds, bytes, device, imageId, rootUuid }: DeployedImage) {

@@ -46,3 +46,13 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal.reason instanceof AgentError) throw signal.reason
   throw new AgentError('CancelledError', 'the operation was cancelled', { cause: signal.reason })
 }
+
+/** Sits until the signal aborts. A process that waits for nothing else stays alive. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  // a process without a timer or socket would end by itself
+  const alive = setInterval(() => undefined, 60_000)
+  return new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  }).finally(() => clearInterval(alive))
+}

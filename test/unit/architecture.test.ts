@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['agent/deploy'],
   ['extensions'],
   ['agent/api'],
-  ['agent/cli'],
+  ['agent/daemon', 'agent/cli'],
   ['agent/main.ts'],
 ]
 

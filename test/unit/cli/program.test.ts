@@ -14,7 +14,7 @@ function lineWith(env: Record<string, string> = {}) {
     now: () => 0,
     random: () => 0,
     version: '1.2.3',
-    loadExtensions: () => Promise.reject(new Error('no command of this test needs them')),
+    loadAgent: () => Promise.reject(new Error('no command of this test needs it')),
   }
   return { line, output, run: (...argv: string[]) => runCommandLine(argv, line) }
 }

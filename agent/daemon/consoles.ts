@@ -2,9 +2,9 @@
 // Owns which screens and serial lines show the progress of the agent. Does not know what is shown.
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { messageOf } from '../core/errors.ts'
+import type { OutputStream } from '../system/process.ts'
 import { type ConsoleProgress, createConsoleProgress } from '../telemetry/console.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { OutputStream } from './command-line.ts'
 
 /** Serial lines are terminals to Linux, but nobody wants escape codes in a BMC's console log. */
 const SERIAL_LINE = /\/(ttyS|ttyAMA|ttyUSB|hvc)\d+$/

@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openConsoles } from '../../../agent/cli/consoles.ts'
 import type { Progress } from '../../../agent/core/events.ts'
+import { openConsoles } from '../../../agent/daemon/consoles.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
 const PROGRESS: Progress = {

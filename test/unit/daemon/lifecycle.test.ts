@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createLifecycle } from '../../../agent/cli/lifecycle.ts'
+import { createLifecycle, GRACE_MS } from '../../../agent/daemon/lifecycle.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
 beforeEach(() => {
@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function startWith(terminatedCode?: number) {
+function startWith(terminated = 143) {
   const process = new EventEmitter()
   const exits: number[] = []
   const lines: string[] = []
@@ -18,8 +18,7 @@ function startWith(terminatedCode?: number) {
     process,
     log: createLogger({ level: 'error', destination: { write: (text) => lines.push(text) } }),
     exit: (code) => exits.push(code),
-    terminatedCode,
-    graceMs: 5000,
+    exitCodes: { interrupted: 130, terminated, crashed: 1 },
   })
   return { process, exits, lines, lifecycle }
 }
@@ -52,7 +51,7 @@ describe('createLifecycle', () => {
   test('a command that does not end in its grace time is ended', () => {
     const { process, exits } = startWith()
     process.emit('SIGTERM')
-    vi.advanceTimersByTime(4999)
+    vi.advanceTimersByTime(GRACE_MS - 1)
     expect(exits).toEqual([])
     vi.advanceTimersByTime(1)
     expect(exits).toEqual([143])

@@ -3,7 +3,6 @@
 // AbortSignal and an exit code; commands only see the signal.
 import { AgentError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { EXIT_CODES } from './exit-codes.ts'
 
 /** The part of `process` that matters here. */
 export interface ProcessEvents {
@@ -11,15 +10,21 @@ export interface ProcessEvents {
   on(event: 'uncaughtException' | 'unhandledRejection', listener: (error: unknown) => void): unknown
 }
 
+/** After a crash or a signal, cleaning up may take this long, ms. */
+export const GRACE_MS = 20_000
+
 export interface LifecycleOptions {
   readonly process: ProcessEvents
   readonly log: Logger
   /** Ends the process at once. */
   readonly exit: (code: number) => void
-  /** Exit code after SIGTERM; 143 unless given. */
-  readonly terminatedCode?: number | undefined
-  /** After a crash or a signal, cleaning up may take this long, ms; 20 000 unless given. */
-  readonly graceMs?: number
+  readonly exitCodes: {
+    /** After Ctrl-C. */
+    readonly interrupted: number
+    /** After SIGTERM. */
+    readonly terminated: number
+    readonly crashed: number
+  }
 }
 
 export interface Lifecycle {
@@ -30,28 +35,27 @@ export interface Lifecycle {
 
 /**
  * Listens for the end of the process. The first Ctrl-C aborts the signal, the second ends the process at
- * once; an exception nobody caught is logged, redacted, and ends it with 1 after the command has closed,
+ * once; an exception nobody caught is logged, redacted, and ends it after the command has closed,
  * so that a supervisor starts it anew.
  */
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
-  const { exit, log, graceMs = 20_000 } = options
-  const terminatedCode = options.terminatedCode ?? EXIT_CODES.terminated.code
+  const { exit, log, exitCodes } = options
   const controller = new AbortController()
   let code: number | undefined
 
   const end = (exitCode: number, why: string) => {
     code ??= exitCode
     if (!controller.signal.aborted) controller.abort(new AgentError('CancelledError', why))
-    setTimeout(() => exit(code ?? exitCode), graceMs).unref()
+    setTimeout(() => exit(code ?? exitCode), GRACE_MS).unref()
   }
   options.process.on('SIGINT', () => {
-    if (code !== undefined) exit(EXIT_CODES.interrupted.code)
-    else end(EXIT_CODES.interrupted.code, 'interrupted by Ctrl-C')
+    if (code !== undefined) exit(exitCodes.interrupted)
+    else end(exitCodes.interrupted, 'interrupted by Ctrl-C')
   })
-  options.process.on('SIGTERM', () => end(terminatedCode, 'terminated by SIGTERM'))
+  options.process.on('SIGTERM', () => end(exitCodes.terminated, 'terminated by SIGTERM'))
   const onCrash = (kind: string) => (error: unknown) => {
     log.error({ err: error instanceof Error ? error : new Error(String(error)), kind }, 'crashed')
-    code = EXIT_CODES.failed.code
+    code = exitCodes.crashed
     end(code, `${kind}; see the log line before`)
   }
   options.process.on('uncaughtException', onCrash('uncaught exception'))

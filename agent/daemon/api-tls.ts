@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the choice of the certificate the API is served with (contract 3.5). Does not make certificates;
+// ironic/certificate.ts does.
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import type { ApiTls } from '../api/server.ts'
+import type { Config } from '../config/options.ts'
+import { AgentError, messageOf } from '../core/errors.ts'
+import { keepCertificate } from '../ironic/certificate.ts'
+import { API_MINOR, type IronicClient } from '../ironic/client.ts'
+
+export interface ChosenTls {
+  readonly api: ApiTls
+  /** PEM, sent with heartbeats; absent for the operator's own certificate. */
+  readonly verifyCa?: string
+}
+
+export interface TlsRequest {
+  readonly config: Config
+  /** Who would be told of a certificate of our own, and the address to make it out to. */
+  readonly reader: { readonly client: IronicClient; readonly address: string } | undefined
+  readonly signal: AbortSignal
+  /** Wall clock, ms. */
+  readonly now: () => number
+}
+
+/**
+ * The operator's certificate, else one of our own where the API version can carry it; undefined for plain
+ * HTTP. Throws InvalidConfigError for files that are not named or cannot be read.
+ */
+export async function chooseTls(request: TlsRequest): Promise<ChosenTls | undefined> {
+  const { config, reader, signal, now } = request
+  const minVersion = config.tls_min_version
+  if (config.listen_tls) {
+    const { tls_cert_file: certFile, tls_key_file: keyFile } = config
+    if (certFile === null || keyFile === null) {
+      throw new AgentError(
+        'InvalidConfigError',
+        'listen_tls needs tls_cert_file and tls_key_file; set both or switch listen_tls off',
+      )
+    }
+    const [cert, key] = await Promise.all([readPem(certFile), readPem(keyFile)])
+    return { api: { cert, key, minVersion } }
+  }
+  if (!config.enable_auto_tls || !reader) return undefined
+  if ((await reader.client.apiMinor(signal)) < API_MINOR.agentVerifyCa) return undefined
+  const { cert, key } = await keepCertificate({
+    address: reader.address,
+    hostname: hostname(),
+    runDir: config.run_dir,
+    curve: config.tls_certificate_curve,
+    clockSkewSeconds: config.auto_tls_allowed_clock_skew,
+    now,
+  })
+  return { api: { cert, key, minVersion }, verifyCa: cert }
+}
+
+async function readPem(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new AgentError('InvalidConfigError', `cannot read ${path}: ${messageOf(cause)}`, {
+      cause,
+    })
+  }
+}

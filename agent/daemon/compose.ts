@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns putting the serving agent together, lowest layer first: each part is made of those above it in this
+// file. Does not start anything; serve.ts does.
+import { createApiServer } from '../api/server.ts'
+import { createRunner } from '../commands/runner.ts'
+import type { Config } from '../config/options.ts'
+import { createDeployService } from '../deploy/deploy-service.ts'
+import type { CreateExtensions } from '../deploy/extension-deps.ts'
+import type { RackName } from '../deploy/rack.ts'
+import type { Hardware } from '../hardware/dispatcher.ts'
+import { findAdvertisedAddress } from '../ironic/address.ts'
+import type { TokenKeeper } from '../ironic/agent-token.ts'
+import type { IronicClient } from '../ironic/client.ts'
+import type { LookedUpNode } from '../ironic/lookup.ts'
+import type { NodeCache } from '../ironic/node-cache.ts'
+import { exec } from '../system/exec.ts'
+import type { Process } from '../system/process.ts'
+import type { Root } from '../system/root.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { chooseTls } from './api-tls.ts'
+import { openConsoles } from './consoles.ts'
+import { createHeartbeats } from './heartbeats.ts'
+import type { NodeFinder } from './node-finder.ts'
+import type { ServingAgent, ServingEnd } from './serve.ts'
+import { statusDocument } from './status.ts'
+
+/** What is known by the time the agent can serve. */
+export interface AgentParts {
+  readonly process: Process
+  /** With what the lookup changed. */
+  readonly config: Config
+  readonly root: Root
+  readonly log: Logger
+  readonly recentLog: () => string
+  /** Unix seconds. */
+  readonly startedAt: number
+  readonly hardware: Hardware
+  readonly tokens: TokenKeeper
+  readonly nodeCache: NodeCache
+  readonly rack: Pick<RackName, 'current' | 'found'>
+  /** Undefined where no Ironic is known. */
+  readonly ironic:
+    | { readonly client: IronicClient; readonly finder: NodeFinder; readonly found: LookedUpNode }
+    | undefined
+  readonly createExtensions: CreateExtensions
+}
+
+/** Throws LookupAgentIPError, InvalidConfigError. */
+export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
+  const { process, config, root, log, hardware, tokens, nodeCache, ironic } = parts
+  const { signal, now, random, version } = process
+  const ending = Promise.withResolvers<ServingEnd>()
+
+  const caller = ironic && {
+    ...ironic,
+    address: await findAdvertisedAddress({ config, client: ironic.client, exec, log, signal }),
+  }
+  const tls = await chooseTls({ config, reader: caller, signal, now })
+  const consoles = openConsoles({
+    paths: config.consoles,
+    stderr: process.stderr,
+    now: () => performance.now(),
+    log,
+  })
+  const heartbeats =
+    caller && createHeartbeats({ ...caller, tokens, config, verifyCa: tls?.verifyCa, log, process })
+  const deploy = createDeployService({
+    config,
+    exec,
+    root,
+    log,
+    random,
+    hardware,
+    rack: parts.rack,
+    onProgress: consoles.show,
+    onMachineEnd: (reason) => ending.resolve({ reason, isRescued: false }),
+  })
+  const extensions = parts.createExtensions({
+    config,
+    exec,
+    root,
+    log,
+    now,
+    hardware,
+    nodeCache,
+    refreshNode: async (during) => await ironic?.finder.refresh(during),
+    deploy,
+    afterRescue: () => ending.resolve({ reason: 'rescued', isRescued: true }),
+    recentLog: parts.recentLog,
+  })
+  const runner = createRunner({
+    extensions,
+    runDir: config.run_dir,
+    log,
+    onFinished: () => heartbeats?.force(),
+  })
+  const nodeUuid = ironic?.found.nodeUuid ?? null
+  const server = createApiServer({
+    runner,
+    tokens,
+    status: () => statusDocument({ nodeUuid, runner, deploy }),
+    version,
+    startedAt: parts.startedAt,
+    tls: tls?.api,
+    log,
+  })
+  return {
+    config,
+    log,
+    consoles,
+    heartbeats,
+    seeding: deploy.seeding,
+    runner,
+    server,
+    isTls: tls !== undefined,
+    ended: ending.promise,
+  }
+}

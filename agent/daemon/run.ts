@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the order in which the agent comes up (contract 1.5), from its configuration to the point where it
+// serves. Does not put the serving agent together (compose.ts) and does not order its life (serve.ts).
+import { hostname, uptime } from 'node:os'
+import type { LoadedConfig } from '../config/load.ts'
+import { applyLookupOverrides } from '../config/lookup-overrides.ts'
+import type { Config } from '../config/options.ts'
+import { sleep, throwIfAborted, untilAborted } from '../core/deadline.ts'
+import { AgentError } from '../core/errors.ts'
+import type { CreateExtensions } from '../deploy/extension-deps.ts'
+import { loadMachine } from '../deploy/machine.ts'
+import { watchRack } from '../deploy/rack.ts'
+import { isRescued, RESCUED_FILE } from '../deploy/rescue-mark.ts'
+import { createTokenKeeper } from '../ironic/agent-token.ts'
+import { createIronicClient, type IronicClient } from '../ironic/client.ts'
+import { createNodeCache } from '../ironic/node-cache.ts'
+import { exec } from '../system/exec.ts'
+import type { Process } from '../system/process.ts'
+import type { Root } from '../system/root.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { operation } from '../telemetry/operation.ts'
+import { composeAgent } from './compose.ts'
+import { createNodeFinder } from './node-finder.ts'
+import { serve } from './serve.ts'
+
+/** What the agent begins with. */
+export interface AgentStart {
+  readonly process: Process
+  readonly loaded: LoadedConfig
+  readonly root: Root
+  readonly log: Logger
+  /** The last log lines. */
+  readonly recentLog: () => string
+  readonly createExtensions: CreateExtensions
+}
+
+/**
+ * Runs the agent until its signal aborts or the machine would power off.
+ * Throws InvalidConfigError, LookupNodeError (the supervisor starts the process again), LookupAgentIPError.
+ */
+export async function runAgent(start: AgentStart): Promise<void> {
+  const { process, root, log } = start
+  const { signal } = process
+  const startedAt = process.now() / 1000
+  // uptime: how long the machine took to come here
+  log.info({ version: process.version, hostname: hostname(), uptime_s: uptime() }, 'agent started')
+  if (await isRescued(root)) {
+    log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
+    return await untilAborted(signal)
+  }
+  throwIfAborted(signal)
+  const before = start.loaded.config
+  await using client = openClient(before, log)
+  const hardware = await operation(log, 'load hardware managers', {}, () =>
+    loadMachine({ config: before, root, log }),
+  )
+  if (before.hardware_initialization_delay > 0) {
+    await sleep(before.hardware_initialization_delay * 1000, signal)
+  }
+  const tokens = createTokenKeeper({ runDir: before.run_dir, embedded: before.agent_token })
+  const finder =
+    client && createNodeFinder({ client, hardware, tokens, config: before, log, process })
+  const found = await finder?.find()
+  if (found?.token === 'missing') {
+    // restarting does not help: Ironic hands the token out once per boot (contract 2.6)
+    log.error(
+      { node_uuid: found.nodeUuid },
+      'the agent token was handed out before and is not known here: reboot the machine',
+    )
+    return await untilAborted(signal)
+  }
+  const { config } = applyLookupOverrides(start.loaded, { ...found?.overrides })
+  const nodeCache = createNodeCache()
+  using rack = watchRack({ config, client, exec, root, log })
+  // switches take their time, and the conductor does not wait that long for an inventory
+  if (config.collect_lldp) void hardware.dispatch('listHardwareInfo').catch(() => undefined)
+  if (found) {
+    nodeCache.set(found.node)
+    await hardware.dispatch('waitForDisks', found.node, signal)
+  }
+  const agent = await composeAgent({
+    ...start,
+    config,
+    log: found ? log.child({ node_uuid: found.nodeUuid }) : log,
+    startedAt,
+    hardware,
+    tokens,
+    nodeCache,
+    rack,
+    ironic: client && finder && found ? { client, finder, found } : undefined,
+  })
+  const end = await serve(agent, signal)
+  if (end.isRescued) {
+    log.info('rescued, doing nothing')
+    await untilAborted(signal)
+  }
+  log.info({ reason: end.reason }, 'agent ended')
+}
+
+/** Undefined without any URL: the agent then serves its API and heartbeats to nobody (contract 1.5). */
+function openClient(config: Config, log: Logger): IronicClient | undefined {
+  if (config.api_url.includes('mdns')) {
+    throw new AgentError(
+      'InvalidConfigError',
+      'option api_url is "mdns", which this version cannot do; give http(s)://host:port',
+    )
+  }
+  if (config.api_url.length > 0) return createIronicClient({ config, log })
+  log.error('no URL of Ironic is known: set ipa-api-url on the kernel line; not heartbeating')
+  return undefined
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the process as everything below main.ts sees it: nothing below touches `process` itself.
+// Does not make one; main.ts does, and tests do.
+
+/** stdout or stderr, or what stands for them in a test. */
+export interface OutputStream {
+  write(text: string): unknown
+  readonly fd?: number
+  readonly isTTY?: boolean
+  readonly columns?: number
+}
+
+export interface Process {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  /** Aborts at Ctrl-C, SIGTERM and when the process must end. */
+  readonly signal: AbortSignal
+  /** Wall clock, ms. */
+  readonly now: () => number
+  readonly random: () => number
+  readonly version: string
+}
