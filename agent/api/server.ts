@@ -19,8 +19,6 @@ export interface ApiTls {
   readonly cert: string
   readonly key: string
   readonly minVersion?: '1.2' | '1.3'
-  /** OpenSSL names for TLS 1.2; the secure default list unless given. */
-  readonly cipherSuites?: string | undefined
 }
 
 export interface ApiServerOptions {
@@ -186,7 +184,7 @@ function createApp(tls: ApiTls | undefined): FastifyInstance {
       cert: tls.cert,
       key: tls.key,
       minVersion: tls.minVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-      ciphers: tls.cipherSuites ?? CIPHERS,
+      ciphers: CIPHERS,
       headersTimeout,
       connectionsCheckingInterval,
       handshakeTimeout,

@@ -18,7 +18,6 @@ export interface CommandResult {
 
 /** What a running command gets from the runner. */
 export interface CommandContext {
-  readonly commandId: string
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal
   /** Shown as `command_result.progress` while the command is RUNNING. */

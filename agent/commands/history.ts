@@ -104,7 +104,7 @@ function asEnded(result: CommandResult): CommandResult {
  * The results of a commands.json. A file that is not one of ours cannot be told from a lost one, and an
  * empty list would make Ironic skip the step that ran: one entry says that something was lost.
  */
-export function parseHistory(text: string | undefined): CommandResult[] {
+function parseHistory(text: string | undefined): CommandResult[] {
   if (text === undefined) return []
   try {
     const parsed: unknown = JSON.parse(text)

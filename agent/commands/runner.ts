@@ -27,11 +27,11 @@ export interface RunnerOptions {
 
 export interface CommandRunner {
   /**
-   * Starts `<extension>.<command>`. A sync command is over when this resolves; an async one is RUNNING,
-   * unless `wait` is true. Throws InvalidCommandError, RequestedObjectNotFoundError, AgentIsBusy and
+   * Starts `<extension>.<command>`. A sync command is over when this resolves; an async one is RUNNING.
+   * Throws InvalidCommandError, RequestedObjectNotFoundError, AgentIsBusy and
    * InvalidCommandParamsError; any other failure is a result.
    */
-  execute(name: string, params: JsonObject, options?: { wait?: boolean }): Promise<CommandResult>
+  execute(name: string, params: JsonObject): Promise<CommandResult>
   /** Oldest first; the running command shows its progress. */
   list(): readonly CommandResult[]
   /** Throws RequestedObjectNotFoundError. */
@@ -104,7 +104,6 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   }
 
   const contextFor = (id: string): CommandContext => ({
-    commandId: id,
     signal: closing.signal,
     progress: (progress) => {
       if (running?.result.id === id) running.progress = progress
@@ -126,7 +125,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   }
 
   /** RUNNING is in the run directory before the command starts: else a restart would forget it. */
-  const startAsync = (call: CommandCall, name: string): Running => {
+  const startAsync = (call: CommandCall, name: string): CommandResult => {
     const result = newResult(name)
     history.put(result)
     const started: Running = { result, done: Promise.withResolvers(), progress: null }
@@ -136,7 +135,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
       .then((value) => succeeded(result, value, `${name}: `))
       .catch((error: unknown) => failed(result, error))
       .then((ended) => finish(ended, started))
-    return started
+    return result
   }
 
   const finish = (result: CommandResult, { done }: Running): void => {
@@ -172,7 +171,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     const command = findCommand(extensions, extensionName, name)
     const call = command.parse(params)
     log.info({ command_name: fullName, kind: command.kind }, 'command started')
-    return command.kind === 'sync' ? { result: await runSync(call, name) } : startAsync(call, name)
+    return command.kind === 'sync' ? await runSync(call, name) : startAsync(call, name)
   }
 
   return {
@@ -181,10 +180,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     whenDone: async (id) => (running?.result.id === id ? running.done.promise : get(id)),
     progress: () =>
       running && { command_name: running.result.command_name, progress: running.progress },
-    execute: async (fullName, params, { wait = false } = {}) => {
-      const started = await exclusively(fullName, () => begin(fullName, params))
-      return wait && 'done' in started ? started.done.promise : started.result
-    },
+    execute: (fullName, params) => exclusively(fullName, () => begin(fullName, params)),
     close: async () => {
       closing.abort(new AgentError('CancelledError', 'the agent was stopped'))
       const last = running

@@ -5,7 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApiServer } from '../../agent/api/server.ts'
-import { type AnyCommand, command, type Extension } from '../../agent/commands/command.ts'
+import {
+  type AnyCommand,
+  type CommandResult,
+  command,
+  type Extension,
+} from '../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../agent/commands/runner.ts'
 import type { Config } from '../../agent/config/options.ts'
 import { sleep } from '../../agent/core/deadline.ts'
@@ -96,6 +101,16 @@ export function sync(run: (params: JsonObject) => unknown): AnyCommand {
 
 export function async_(run: (params: JsonObject) => unknown): AnyCommand {
   return command({ kind: 'async', parse: (params) => params, run: async (params) => run(params) })
+}
+
+/** The result of a command once it has ended, whatever its kind. */
+export async function runToEnd(
+  runner: CommandRunner,
+  name: string,
+  params: JsonObject = {},
+): Promise<CommandResult> {
+  const { id } = await runner.execute(name, params)
+  return await runner.whenDone(id)
 }
 
 export interface AgentInProcess extends AsyncDisposable {

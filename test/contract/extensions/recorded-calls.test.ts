@@ -7,6 +7,7 @@ import type { CommandResult } from '../../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../../agent/commands/runner.ts'
 import { isObject, type JsonObject } from '../../../agent/core/json.ts'
 import { GiB, MiB } from '../../../agent/core/units.ts'
+import { runToEnd } from '../../support/agent-in-process.ts'
 import {
   createExtensionLab,
   type ExtensionLab,
@@ -79,8 +80,9 @@ async function replay(trace: string, options: ExtensionLabOptions = UEFI) {
     const replays: Replay[] = []
     for (const call of recordedCalls(trace)) {
       const params = withOwnVersions(call.params, lab)
-      const reply = await runner.execute(call.name, params, { wait: call.wait })
-      replays.push({ call, reply, end: await runner.whenDone(reply.id) })
+      const started = await runner.execute(call.name, params)
+      const end = await runner.whenDone(started.id)
+      replays.push({ call, reply: call.wait ? end : started, end })
     }
     const rescuePassword = await lab.machine.root.readText(RESCUE_PASSWORD_FILE)
     return { replays, lab, diskPath: lab.diskPath, listed: runner.list(), rescuePassword }
@@ -281,7 +283,7 @@ test('clean steps of another version map get the status that makes the conductor
     const erase = recordedCalls('tr-clean-automated').find(({ name }) =>
       name.endsWith('execute_clean_step'),
     )
-    const result = await runner.execute(erase?.name ?? '', erase?.params ?? {}, { wait: true })
+    const result = await runToEnd(runner, erase?.name ?? '', erase?.params)
     expect(result).toMatchObject({
       command_name: 'execute_clean_step',
       command_status: 'CLEAN_VERSION_MISMATCH',
@@ -301,7 +303,7 @@ test('steps of another version map get the status that makes the conductor ask a
     const write = recordedCalls('tr-deploy-uefi').find(({ name }) =>
       name.endsWith('execute_deploy_step'),
     )
-    const result = await runner.execute(write?.name ?? '', write?.params ?? {}, { wait: true })
+    const result = await runToEnd(runner, write?.name ?? '', write?.params)
     expect(result).toMatchObject({
       command_status: 'CLEAN_VERSION_MISMATCH',
       command_error: { type: 'VersionMismatch', code: 409 },

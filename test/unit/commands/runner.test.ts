@@ -9,7 +9,13 @@ import {
 } from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
-import { async_, silentLog, sync, temporaryDirectory } from '../../support/agent-in-process.ts'
+import {
+  async_,
+  runToEnd,
+  silentLog,
+  sync,
+  temporaryDirectory,
+} from '../../support/agent-in-process.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -117,8 +123,8 @@ describe('an asynchronous command', () => {
       },
       { onFinished: (result) => ended.push(result) },
     )
-    await x.runner.execute('x.good', {}, { wait: true })
-    await x.runner.execute('x.bad', {}, { wait: true })
+    await runToEnd(x.runner, 'x.good')
+    await runToEnd(x.runner, 'x.bad')
     expect(ended.map(({ command_status }) => command_status)).toEqual(['SUCCEEDED', 'FAILED'])
   })
 
@@ -150,7 +156,7 @@ describe('an asynchronous command', () => {
       run: async (size) => ({ size }),
     })
     await using x = await startRunner({ go })
-    const result = await x.runner.execute('x.go', { size: '5' }, { wait: true })
+    const result = await runToEnd(x.runner, 'x.go', { size: '5' })
     expect(result.command_result).toEqual({ size: 5 })
     expect(parses).toBe(1)
   })
@@ -164,7 +170,7 @@ describe('the form of results', () => {
     ['an object', async_(() => ({ a: [1] })), { a: [1] }],
   ])('%s', async (_what, go, expected) => {
     await using x = await startRunner({ go })
-    const result = await x.runner.execute('x.go', {}, { wait: true })
+    const result = await runToEnd(x.runner, 'x.go')
     expect(result).toMatchObject({ command_status: 'SUCCEEDED', command_result: expected })
   })
 
@@ -174,7 +180,7 @@ describe('the form of results', () => {
     }
     const go = command({ kind, parse: () => undefined, run })
     await using x = await startRunner({ go })
-    expect(await x.runner.execute('x.go', {}, { wait: true })).toMatchObject({
+    expect(await runToEnd(x.runner, 'x.go')).toMatchObject({
       command_name: 'go',
       command_status: 'FAILED',
       command_error: {
@@ -193,7 +199,7 @@ describe('the form of results', () => {
         throw new AgentError('VersionMismatch', '{} is not {a: 1}')
       }),
     })
-    expect(await x.runner.execute('x.go', {}, { wait: true })).toMatchObject({
+    expect(await runToEnd(x.runner, 'x.go')).toMatchObject({
       command_status: 'CLEAN_VERSION_MISMATCH',
       command_error: { type: 'VersionMismatch', code: 409 },
     })
@@ -201,7 +207,7 @@ describe('the form of results', () => {
 
   test('what cannot be written as JSON is a failure of that command, not of later lists', async () => {
     await using x = await startRunner({ go: async_(() => ({ size: 1n })) })
-    const result = await x.runner.execute('x.go', {}, { wait: true })
+    const result = await runToEnd(x.runner, 'x.go')
     expect(result.command_status).toBe('FAILED')
     expect(() => JSON.stringify(x.runner.list())).not.toThrow()
   })
@@ -212,7 +218,7 @@ describe('the form of results', () => {
         throw new AgentError('ImageDownloadError', 'http://s/v1/i?temp_url_sig=abc gave 404')
       }),
     })
-    const { command_error } = await x.runner.execute('x.go', {}, { wait: true })
+    const { command_error } = await runToEnd(x.runner, 'x.go')
     expect(command_error?.details).toBe('http://s/v1/i?temp_url_sig=*** gave 404')
   })
 })
@@ -273,7 +279,7 @@ describe('the next process of the same boot', () => {
   test('finds no secrets in the file, which only root may read, while the wire has the exact echo', async () => {
     const step = { interface: 'deploy', step: 'write_image', args: { configdrive: 'H4sISECRET' } }
     await using x = await startRunner({ go: async_(() => ({ deploy_step: step })) })
-    const result = await x.runner.execute('x.go', {}, { wait: true })
+    const result = await runToEnd(x.runner, 'x.go')
     expect(result.command_result).toEqual({ deploy_step: step })
     expect(readFileSync(x.file, 'utf8')).not.toContain('SECRET')
     expect(statSync(x.file).mode & 0o777).toBe(0o600)

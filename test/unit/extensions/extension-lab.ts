@@ -176,7 +176,6 @@ async function runCommand(
   const call = command.parse(params)
   const signal = new AbortController().signal
   return await call({
-    commandId: 'test',
     signal,
     progress: () => undefined,
     ...context,
