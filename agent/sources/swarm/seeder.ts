@@ -5,9 +5,9 @@
 import { AgentError } from '../../core/errors.ts'
 import type { ImageReader } from '../../core/extent.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { startSwarmRun } from './swarm-run.ts'
 import type { ArenaBudget } from './thread/arena-budget.ts'
 import { type NearbyOptions, NOBODY_NEARBY, ON_DISK, type SwarmFigures } from './thread/protocol.ts'
+import { startSwarmRun } from './thread/swarm-run.ts'
 import type { Metainfo } from './torrent/metainfo.ts'
 import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
 

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the swarm as an image source: a delivery with its stall limits, then seeding until it is disposed
-// of. The library runs in a worker (swarm-run.ts), so that this thread only moves verified pieces.
+// of. The library runs in a worker (thread/swarm-run.ts), so that this thread only moves verified pieces.
 import type { Config } from '../../config/options.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
-import type { SwarmLimits } from './swarm-options.ts'
-import { type SwarmRun, startSwarmRun } from './swarm-run.ts'
+import type { SwarmLimits } from './swarm-task.ts'
 import type { ArenaBudget } from './thread/arena-budget.ts'
 import {
   type NearbyOptions,
@@ -17,6 +16,7 @@ import {
   type SwarmFigures,
   type WebSeedOptions,
 } from './thread/protocol.ts'
+import { type SwarmRun, startSwarmRun } from './thread/swarm-run.ts'
 import type { WorkerHostOptions } from './thread/worker-host.ts'
 import type { Metainfo } from './torrent/metainfo.ts'
 import { pieceRange } from './torrent/piece-layout.ts'

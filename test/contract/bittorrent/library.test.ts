@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import WebTorrent from 'webtorrent'
-import { announceTargets } from '../../../agent/sources/swarm/library/tracker.ts'
+import { announceTargets } from '../../../agent/sources/swarm/library/trackers.ts'
 import type {
   LibraryClient,
   LibraryTorrent,

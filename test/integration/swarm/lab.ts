@@ -10,12 +10,12 @@ import { Coverage } from '../../../agent/core/coverage.ts'
 import type { ByteRange } from '../../../agent/core/extent.ts'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
 import type { DeliverRequest } from '../../../agent/sources/source.ts'
-import type { SwarmLimits } from '../../../agent/sources/swarm/swarm-options.ts'
 import {
   createSwarmSource,
   type SwarmSource,
   type SwarmSourceOptions,
 } from '../../../agent/sources/swarm/swarm-source.ts'
+import type { SwarmLimits } from '../../../agent/sources/swarm/swarm-task.ts'
 import {
   type ArenaBudget,
   createArenaBudget,

@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { type SwarmRunOptions, startSwarmRun } from '../../../../agent/sources/swarm/swarm-run.ts'
-import { createArenaBudget } from '../../../../agent/sources/swarm/thread/arena-budget.ts'
-import { NOBODY_NEARBY } from '../../../../agent/sources/swarm/thread/protocol.ts'
+import { createArenaBudget } from '../../../../../agent/sources/swarm/thread/arena-budget.ts'
+import { NOBODY_NEARBY } from '../../../../../agent/sources/swarm/thread/protocol.ts'
+import {
+  type SwarmRunOptions,
+  startSwarmRun,
+} from '../../../../../agent/sources/swarm/thread/swarm-run.ts'
 import {
   encodeInfo,
   encodeMetainfo,
   parseMetainfo,
-} from '../../../../agent/sources/swarm/torrent/metainfo.ts'
-import { BLOCK_BYTES } from '../../../../agent/sources/swarm/torrent/piece-layout.ts'
-import { createLogger } from '../../../../agent/telemetry/logger.ts'
+} from '../../../../../agent/sources/swarm/torrent/metainfo.ts'
+import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
+import { createLogger } from '../../../../../agent/telemetry/logger.ts'
 
 const PIECE = BLOCK_BYTES
 const pieces = createHash('sha1').update(new Uint8Array(PIECE)).digest()

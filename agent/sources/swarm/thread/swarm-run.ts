@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one torrent on the agent's side: workers in turn, which pieces are verified on the disk, reads
 // and writes on their behalf. Does not know when a delivery has stalled; its callers do.
-import { type AgentError, messageOf } from '../../core/errors.ts'
-import type { FileExtent, ImageReader } from '../../core/extent.ts'
-import type { Logger } from '../../telemetry/logger.ts'
-import { createPeerId } from './peers/peer-list.ts'
-import { allocateArena, slotAt } from './thread/arena.ts'
-import type { ArenaBudget } from './thread/arena-budget.ts'
+import { type AgentError, messageOf } from '../../../core/errors.ts'
+import type { FileExtent, ImageReader } from '../../../core/extent.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
+import { createPeerId } from '../peers/peer-list.ts'
+import { encodeMetainfo, HASH_BYTES, type Metainfo } from '../torrent/metainfo.ts'
+import { pieceRange } from '../torrent/piece-layout.ts'
+import { allocateArena, slotAt } from './arena.ts'
+import type { ArenaBudget } from './arena-budget.ts'
 import {
   type NearbyOptions,
   ON_DISK,
   type SwarmFigures,
   type WebSeedOptions,
   type WorkerNews,
-} from './thread/protocol.ts'
-import { startWorker, type WorkerHost, type WorkerHostOptions } from './thread/worker-host.ts'
-import { encodeMetainfo, HASH_BYTES, type Metainfo } from './torrent/metainfo.ts'
-import { pieceRange } from './torrent/piece-layout.ts'
+} from './protocol.ts'
+import { startWorker, type WorkerHost, type WorkerHostOptions } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
 

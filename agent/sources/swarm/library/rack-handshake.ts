@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what peers and we tell each other of where we are: the rack's name in the extended handshake
 // (BEP 10), which comes again when there is a new one. Does not decide what follows from it.
-import type { LibraryWire } from '../library/types.ts'
-import { isFar, isNeighbour, RACK_KEY } from './neighbours.ts'
+
+import { isFar, isNeighbour, RACK_KEY } from '../peers/neighbours.ts'
+import type { LibraryWire } from './types.ts'
 
 export class Whereabouts {
   #rack: string | null
