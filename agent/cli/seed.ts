@@ -10,9 +10,9 @@ import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
 import { overlay } from '../disk/hold-back.ts'
 import { guessOriginalHead } from '../image/proof/original-head.ts'
 import { createSeeder, type Seeder } from '../sources/swarm/seeder.ts'
-import { nearbyOptions } from '../sources/swarm/swarm-task.ts'
+import { createSwarmTask } from '../sources/swarm/swarm-task.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
-import { mergeTrackers } from '../sources/swarm/torrent/trackers.ts'
+import { startSwarmWorker } from '../sources/swarm/thread/worker-host.ts'
 import { type CommandLine, openContext } from './command-line.ts'
 import { makeTorrent, readTorrent, trackerFlags } from './torrent.ts'
 
@@ -32,8 +32,8 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
     torrent === undefined
       ? await makeTorrent(line, command, output, false)
       : await readTorrent(torrent)
-  const trackers = mergeTrackers(trackerFlags(command), config.swarm_trackers)
-  if (mergeTrackers(trackers, metainfo.trackers).length === 0) {
+  const task = createSwarmTask(config, metainfo, { trackers: trackerFlags(command) })
+  if (task.torrent.trackers.length === 0) {
     throw new AgentError(
       'InvalidConfigError',
       'neither the torrent nor a flag names a tracker, so no node would find this seed; give --tracker',
@@ -46,14 +46,10 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
       `${path} has ${device.geometry.sizeBytes} bytes, the torrent describes ${metainfo.lengthBytes}`,
     )
   }
-  await using seeder = createSeeder({
-    metainfo,
-    trackers,
+  await using seeder = createSeeder(task, {
     readImage: await createImageReader(device, metainfo.lengthBytes),
-    listenPort: config.swarm_listen_port,
-    uploadLimit: config.swarm_upload_limit,
-    nearby: nearbyOptions(config),
     memory: createArenaBudget(config.swarm_memory),
+    startWorker: startSwarmWorker,
     log,
   })
   const words = `seeding ${metainfo.name} (${metainfo.infoHash}, ${formatBytes(metainfo.lengthBytes)})`

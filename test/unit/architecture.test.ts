@@ -27,7 +27,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'node-disk-info': ['agent/system/scratch.ts'],
   pino: ['agent/telemetry/'],
   undici: ['agent/http/client.ts'],
-  webtorrent: ['agent/sources/swarm/library/client.ts'],
+  webtorrent: ['agent/sources/swarm/library/web-torrent.ts'],
 }
 
 interface Edge {

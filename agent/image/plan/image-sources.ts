@@ -8,9 +8,9 @@ import { authorizationOf } from '../../sources/http/authorization.ts'
 import { createHttpSource } from '../../sources/http/http-source.ts'
 import type { HttpImageOptions } from '../../sources/http/image-options.ts'
 import type { ImageSource } from '../../sources/source.ts'
-import { nearbyOptions, swarmLimits } from '../../sources/swarm/swarm-task.ts'
 import { createSwarmSource } from '../../sources/swarm/swarm-source.ts'
-import type { WebSeedOptions } from '../../sources/swarm/thread/protocol.ts'
+import { createSwarmTask, type OriginOptions } from '../../sources/swarm/swarm-task.ts'
+import { startSwarmWorker } from '../../sources/swarm/thread/worker-host.ts'
 import type { DeployImageDeps, PlanDeps } from '../request/deploy-request.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import type { PlannedSource } from './plan.ts'
@@ -19,7 +19,7 @@ import type { PlannedSource } from './plan.ts'
 export interface ImageServers extends AsyncDisposable {
   readonly http: HttpImageOptions
   /** The same as plain data, for a thread that opens its own connections. */
-  readonly webSeed: WebSeedOptions
+  readonly origin: OriginOptions
 }
 
 /** Throws ImageDownloadError (operator) for credentials that are asked for but missing. */
@@ -32,7 +32,7 @@ export function openImageServers(imageInfo: ImageInfo, deps: PlanDeps): ImageSer
   const authorization = authorizationOf(imageInfo.credentials, config)
   return {
     http: { urls, client, authorization, config, log, random },
-    webSeed: { urls, authorization, config, proxies, noProxy },
+    origin: { urls, authorization, config, proxies, noProxy },
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   }
 }
@@ -54,18 +54,18 @@ export function createImageSource(
     case 'http':
       return createHttpSource({ ...servers.http, urls: planned.urls })
     case 'swarm':
-      return createSwarmSource({
-        metainfo: planned.metainfo,
-        trackers: planned.trackers,
-        webSeed: { ...servers.webSeed, urls: planned.urls },
-        mode: deps.config.swarm_mode,
-        limits: swarmLimits(deps.config),
-        nearby: nearbyOptions(deps.config),
-        laterRack: deps.laterRack,
-        memory: deps.swarmMemory,
-        listenPort: deps.config.swarm_listen_port,
-        log: deps.log,
-      })
+      return createSwarmSource(
+        createSwarmTask(deps.config, planned.metainfo, {
+          trackers: planned.trackers,
+          origin: { ...servers.origin, urls: planned.urls },
+        }),
+        {
+          memory: deps.swarmMemory,
+          startWorker: startSwarmWorker,
+          laterRack: deps.laterRack,
+          log: deps.log,
+        },
+      )
   }
 }
 

@@ -4,27 +4,13 @@
 
 import { AgentError } from '../../core/errors.ts'
 import type { ImageReader } from '../../core/extent.ts'
-import type { Logger } from '../../telemetry/logger.ts'
-import type { ArenaBudget } from './thread/arena-budget.ts'
-import { type NearbyOptions, NOBODY_NEARBY, ON_DISK, type SwarmFigures } from './thread/protocol.ts'
-import { startSwarmRun } from './thread/swarm-run.ts'
-import type { Metainfo } from './torrent/metainfo.ts'
-import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
+import type { SwarmTask } from './swarm-task.ts'
+import { ON_DISK, type SwarmFigures } from './thread/protocol.ts'
+import { type SwarmDeps, startSwarmRun } from './thread/swarm-run.ts'
 
-export interface SeederOptions {
-  readonly metainfo: Metainfo
-  /** Besides those of the metainfo. */
-  readonly trackers: TrackerList
+export interface SeederDeps extends SwarmDeps {
   /** Reads bytes of the image. */
   readonly readImage: ImageReader
-  /** 0 for any. */
-  readonly listenPort: number
-  /** Bytes per second; 0 for none. */
-  readonly uploadLimit: number
-  /** Neither discovery nor a name unless given. */
-  readonly nearby?: NearbyOptions | undefined
-  readonly memory: ArenaBudget
-  readonly log: Logger
 }
 
 export interface Seeder extends AsyncDisposable {
@@ -34,23 +20,14 @@ export interface Seeder extends AsyncDisposable {
   readonly failure: Promise<never>
 }
 
-/** Starts seeding at once. */
-export function createSeeder(options: SeederOptions): Seeder {
-  const { metainfo } = options
+/** Starts seeding at once. The task's origin is not asked. Throws SwarmError if the budget has no room. */
+export function createSeeder(task: SwarmTask, deps: SeederDeps): Seeder {
+  const { pieceCount } = task.torrent.metainfo
   const { promise: failure, reject } = Promise.withResolvers<never>()
   failure.catch(() => undefined)
-  const run = startSwarmRun({
-    metainfo,
-    trackers: mergeTrackers(options.trackers, metainfo.trackers),
-    webSeed: undefined,
-    listenPort: options.listenPort,
-    uploadLimit: options.uploadLimit,
-    downloadLimit: 0,
-    nearby: options.nearby ?? NOBODY_NEARBY,
-    memory: options.memory,
-    log: options.log,
-    onDisk: new Uint8Array(metainfo.pieceCount).fill(ON_DISK.verified),
-    readImage: options.readImage,
+  const run = startSwarmRun(task, {
+    ...deps,
+    onDisk: new Uint8Array(pieceCount).fill(ON_DISK.verified),
     writePiece: () => Promise.reject(new AgentError('SwarmError', 'a seeder does not download')),
     onPiece: () => undefined,
     onOriginLost: () => undefined,

@@ -1,45 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the swarm as an image source: a delivery with its stall limits, then seeding until it is disposed
 // of. The library runs in a worker (thread/swarm-run.ts), so that this thread only moves verified pieces.
-import type { Config } from '../../config/options.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
-import type { Logger } from '../../telemetry/logger.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
-import type { SwarmLimits } from './swarm-task.ts'
-import type { ArenaBudget } from './thread/arena-budget.ts'
-import {
-  type NearbyOptions,
-  NOBODY_NEARBY,
-  ON_DISK,
-  type SwarmFigures,
-  type WebSeedOptions,
-} from './thread/protocol.ts'
-import { type SwarmRun, startSwarmRun } from './thread/swarm-run.ts'
-import type { WorkerHostOptions } from './thread/worker-host.ts'
+
+import type { SwarmTask } from './swarm-task.ts'
+import { NO_FIGURES, ON_DISK, type SwarmFigures } from './thread/protocol.ts'
+import { type SwarmDeps, type SwarmRun, startSwarmRun } from './thread/swarm-run.ts'
 import type { Metainfo } from './torrent/metainfo.ts'
 import { pieceRange } from './torrent/piece-layout.ts'
-import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
 
-export interface SwarmSourceOptions {
-  readonly metainfo: Metainfo
-  /** Besides those of the metainfo: payload first, then configuration. */
-  readonly trackers: TrackerList
-  /** The image's urls as the origin; without it there are only peers. */
-  readonly webSeed?: WebSeedOptions | undefined
-  /** With `require` a lost origin is waited out: a peer may still come. */
-  readonly mode: Config['swarm_mode']
-  readonly limits: SwarmLimits
-  readonly memory: ArenaBudget
-  /** Neither discovery nor a name unless given. */
-  readonly nearby?: NearbyOptions | undefined
+export interface SwarmSourceDeps extends SwarmDeps {
   /** The rack's name if it is found out later; undefined if it is not. */
   readonly laterRack?: Promise<string | undefined> | undefined
-  /** 0 for any. */
-  readonly listenPort: number
-  readonly log: Logger
-  readonly worker?: WorkerHostOptions | undefined
 }
 
 export interface SwarmSource extends ImageSource {
@@ -58,7 +33,8 @@ const LONELY_MS = 5000
  * SwarmStalledError after `stallTimeoutMs` without a new piece, SwarmError when the swarm cannot go on,
  * and what the sink threw. Every one but the last lets the next source go on from the coverage.
  */
-export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
+export function createSwarmSource(task: SwarmTask, deps: SwarmSourceDeps): SwarmSource {
+  const { metainfo } = task.torrent
   let run: SwarmRun | undefined
   let seedTimer: NodeJS.Timeout | undefined
   let ratioTimer: NodeJS.Timeout | undefined
@@ -71,10 +47,10 @@ export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
 
   async function deliver(request: DeliverRequest): Promise<void> {
     throwIfAborted(request.signal)
-    checkLength(options.metainfo, request.totalBytes)
-    const delivery = startDelivery(options, request)
+    checkLength(metainfo, request.totalBytes)
+    const delivery = startDelivery(task, deps, request)
     run = delivery.run
-    void options.laterRack?.then((rack) => {
+    void deps.laterRack?.then((rack) => {
       if (rack !== undefined) delivery.run.nameRack(rack)
     })
     try {
@@ -83,20 +59,20 @@ export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
       await close()
       throw error
     }
-    const { seedTimeMs, seedRatio = 0 } = options.limits
+    const { seedTimeMs, seedRatio } = task.limits
     if (seedTimeMs > 0) seedTimer = setTimeout(() => void close(), seedTimeMs)
     if (seedRatio > 0) ratioTimer = setInterval(() => endAtRatio(seedRatio), LOOK_MS)
   }
 
   function endAtRatio(ratio: number): void {
     const uploadedBytes = run?.figures.uploadedBytes ?? 0
-    if (uploadedBytes >= ratio * options.metainfo.lengthBytes) void close()
+    if (uploadedBytes >= ratio * metainfo.lengthBytes) void close()
   }
 
   return {
     name: 'swarm',
     deliver,
-    stats: () => run?.figures ?? noFigures(),
+    stats: () => run?.figures ?? NO_FIGURES,
     get port() {
       return run?.port
     },
@@ -105,25 +81,17 @@ export function createSwarmSource(options: SwarmSourceOptions): SwarmSource {
 }
 
 function startDelivery(
-  options: SwarmSourceOptions,
+  task: SwarmTask,
+  deps: SwarmDeps,
   request: DeliverRequest,
 ): { run: SwarmRun; done: Promise<void> } {
-  const { metainfo, limits, log } = options
+  const { limits } = task
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
   let progressAt = performance.now()
   let originLost: { readonly reason: string; readonly at: number } | undefined
-  const run = startSwarmRun({
-    metainfo,
-    trackers: mergeTrackers(options.trackers, metainfo.trackers),
-    webSeed: options.webSeed,
-    listenPort: options.listenPort,
-    uploadLimit: limits.uploadLimit,
-    downloadLimit: limits.downloadLimit,
-    nearby: options.nearby ?? NOBODY_NEARBY,
-    memory: options.memory,
-    log,
-    worker: options.worker,
-    onDisk: claimsOf(metainfo, request),
+  const run = startSwarmRun(task, {
+    ...deps,
+    onDisk: claimsOf(task.torrent.metainfo, request),
     readImage: request.readImage,
     writePiece: (extent) => request.sink.write(extent),
     onPiece: () => {
@@ -142,7 +110,7 @@ function startDelivery(
     const silentMs = at - progressAt
     if (limits.stallTimeoutMs > 0 && silentMs > limits.stallTimeoutMs) {
       reject(stalled(run, silentMs, originLost?.reason))
-    } else if (originLost && options.mode !== 'require' && run.figures.peers === 0) {
+    } else if (originLost && !limits.canWaitForPeers && run.figures.peers === 0) {
       const lonelyMs = Math.min(at - originLost.at, silentMs)
       if (lonelyMs > LONELY_MS) reject(lost(originLost.reason))
     }
@@ -194,8 +162,4 @@ function stalled(run: SwarmRun, silentMs: number, originLost: string | undefined
 
 function lost(reason: string): AgentError {
   return new AgentError('SwarmError', `no peers, and the origin was given up: ${reason}`)
-}
-
-function noFigures(): SwarmFigures {
-  return { peers: 0, uploadedBytes: 0, originBytes: 0, peerBytes: 0, duplicateBytes: 0 }
 }

@@ -1,7 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what the option table says of a swarm, in the words of its source and of a seeder. Does not act on it.
+// Owns what a node is to do in one swarm, as plain data that a worker can be given: made once, at the
+// edge, and handed down whole. Does not act on it.
 import type { Config } from '../../config/options.ts'
-import type { NearbyOptions } from './thread/protocol.ts'
+import type { HttpClientSettings } from '../../http/client.ts'
+import type { HttpImageSettings } from '../http/image-options.ts'
+import type { Metainfo } from './torrent/metainfo.ts'
+import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
+
+/** One torrent on one node. */
+export interface SwarmTask {
+  readonly torrent: SwarmTorrent
+  readonly node: SwarmNode
+  /** Without it there are only peers. */
+  readonly origin: OriginOptions | undefined
+  readonly limits: SwarmLimits
+}
+
+export interface SwarmTorrent {
+  readonly metainfo: Metainfo
+  /** All that are announced to, in tiers (BEP 12); those of the metainfo come last. */
+  readonly trackers: readonly (readonly string[])[]
+}
+
+export interface SwarmNode {
+  /** TCP port peers connect to; 0 for any. */
+  readonly listenPort: number
+  readonly nearby: Nearby
+}
+
+/** How nodes near this one are found and told from others. */
+export interface Nearby {
+  /** Local service discovery (BEP 14); `auto`: while no tracker answers, and not for private torrents. */
+  readonly lsd: 'auto' | 'always' | 'off'
+  /** Name of the rack; null: the subnet decides. */
+  readonly rack: string | null
+}
+
+/** The HTTP servers of the image. */
+export interface OriginOptions {
+  /** The image's own urls; all hold the same bytes. */
+  readonly urls: readonly string[]
+  /** Value of the Authorization header. */
+  readonly authorization?: string | undefined
+  /** TLS, timeouts and retries. */
+  readonly config: HttpClientSettings & HttpImageSettings
+  readonly proxies?: Readonly<Record<string, string>> | undefined
+  readonly noProxy?: string | undefined
+}
 
 export interface SwarmLimits {
   /** Bytes per second; 0 for none. */
@@ -9,33 +54,58 @@ export interface SwarmLimits {
   readonly downloadLimit: number
   /** Give up after this long without a new piece; 0: never. */
   readonly stallTimeoutMs: number
+  /** A lost origin is waited out: a peer may still come. */
+  readonly canWaitForPeers: boolean
   /** Seed this long after completion; 0: until disposed of. */
   readonly seedTimeMs: number
   /** Seed until this many copies of the image were uploaded; 0: no limit. */
-  readonly seedRatio?: number
+  readonly seedRatio: number
 }
 
-/** The limits of the option table. */
-export function swarmLimits(
-  config: Pick<
-    Config,
-    | 'swarm_upload_limit'
-    | 'swarm_download_limit'
-    | 'swarm_stall_timeout'
-    | 'swarm_seed_time'
-    | 'swarm_seed_ratio'
-  >,
-): SwarmLimits {
+/** The option table's part. */
+export type SwarmConfig = Pick<
+  Config,
+  | 'swarm_mode'
+  | 'swarm_trackers'
+  | 'swarm_listen_port'
+  | 'swarm_lsd'
+  | 'swarm_rack'
+  | 'swarm_upload_limit'
+  | 'swarm_download_limit'
+  | 'swarm_stall_timeout'
+  | 'swarm_seed_time'
+  | 'swarm_seed_ratio'
+>
+
+/**
+ * The task of this node as the option table has it.
+ * @param named what the caller knows besides: trackers, which come before all others, and the origin
+ */
+export function createSwarmTask(
+  config: SwarmConfig,
+  metainfo: Metainfo,
+  named: {
+    readonly trackers?: TrackerList | undefined
+    readonly origin?: OriginOptions | undefined
+  } = {},
+): SwarmTask {
   return {
-    uploadLimit: config.swarm_upload_limit,
-    downloadLimit: config.swarm_download_limit,
-    stallTimeoutMs: config.swarm_stall_timeout * 1000,
-    seedTimeMs: config.swarm_seed_time * 1000,
-    seedRatio: config.swarm_seed_ratio,
+    torrent: {
+      metainfo,
+      trackers: mergeTrackers(named.trackers, config.swarm_trackers, metainfo.trackers),
+    },
+    node: {
+      listenPort: config.swarm_listen_port,
+      nearby: { lsd: config.swarm_lsd, rack: config.swarm_rack },
+    },
+    origin: named.origin,
+    limits: {
+      uploadLimit: config.swarm_upload_limit,
+      downloadLimit: config.swarm_download_limit,
+      stallTimeoutMs: config.swarm_stall_timeout * 1000,
+      canWaitForPeers: config.swarm_mode === 'require',
+      seedTimeMs: config.swarm_seed_time * 1000,
+      seedRatio: config.swarm_seed_ratio,
+    },
   }
-}
-
-/** The option table's part on nodes near this one. */
-export function nearbyOptions(config: Pick<Config, 'swarm_lsd' | 'swarm_rack'>): NearbyOptions {
-  return { lsd: config.swarm_lsd, rack: config.swarm_rack }
 }

@@ -16,8 +16,14 @@ import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import type { HttpImageSettings } from '../../../agent/sources/http/image-options.ts'
 import type { ImageSource } from '../../../agent/sources/source.ts'
 import { createSwarmSource, type SwarmSource } from '../../../agent/sources/swarm/swarm-source.ts'
+import type { SwarmTask } from '../../../agent/sources/swarm/swarm-task.ts'
 import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
+import {
+  createWorkerStarter,
+  SWARM_WORKER,
+} from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { parseMetainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
+import { mergeTrackers } from '../../../agent/sources/swarm/torrent/trackers.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createProgressMeter } from '../../../agent/telemetry/progress-meter.ts'
 import { PLAIN_CLIENT } from '../../support/http-lab.ts'
@@ -51,15 +57,25 @@ function createSource(): ImageSource {
     const deps = { config: HTTP_SETTINGS, log, random: Math.random }
     return createHttpSource({ urls: [url], client, authorization: undefined, ...deps })
   }
-  swarm = createSwarmSource({
-    metainfo,
-    trackers: tracker === '' ? [] : [tracker],
-    webSeed: url === '' ? undefined : { urls: [url], config: HTTP_SETTINGS },
-    mode: 'auto',
-    limits: { uploadLimit: 0, downloadLimit: 0, stallTimeoutMs: 0, seedTimeMs: 0 },
+  const task: SwarmTask = {
+    torrent: { metainfo, trackers: mergeTrackers([tracker], metainfo.trackers) },
+    node: { listenPort: 6881, nearby: { lsd: 'off', rack: null } },
+    origin: url === '' ? undefined : { urls: [url], config: HTTP_SETTINGS },
+    limits: {
+      uploadLimit: 0,
+      downloadLimit: 0,
+      stallTimeoutMs: 0,
+      canWaitForPeers: false,
+      seedTimeMs: 0,
+      seedRatio: 0,
+    },
+  }
+  swarm = createSwarmSource(task, {
     memory: createArenaBudget(OPTIONS.swarm_memory.default),
-    listenPort: 6881,
-    worker: { script: new URL('./gated-worker.ts', import.meta.url) },
+    startWorker: createWorkerStarter({
+      ...SWARM_WORKER,
+      script: new URL('./gated-worker.ts', import.meta.url),
+    }),
     log,
   })
   return swarm

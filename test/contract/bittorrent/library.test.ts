@@ -1,13 +1,24 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import WebTorrent from 'webtorrent'
-import { announceTargets } from '../../../agent/sources/swarm/library/trackers.ts'
+import {
+  type AnnounceTarget,
+  startTrackers,
+} from '../../../agent/sources/swarm/library/trackers.ts'
 import type {
   LibraryClient,
+  LibraryDiscovery,
   LibraryTorrent,
+  LibraryTracker,
   LibraryWire,
 } from '../../../agent/sources/swarm/library/types.ts'
-import { imageBytes, startTracker, torrentOf, until } from '../../integration/swarm/lab.ts'
+import {
+  imageBytes,
+  startServer,
+  startTracker,
+  torrentOf,
+  until,
+} from '../../integration/swarm/lab.ts'
 import { freePort } from '../../support/processes.ts'
 
 const clients: LibraryClient[] = []
@@ -43,7 +54,7 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
   const tracker = await startTracker()
   try {
     const { torrentFile } = await torrentOf(imageBytes(200_000), { trackers: [tracker.url] })
-    const { torrent } = start(torrentFile)
+    const { client, torrent } = start(torrentFile)
     const wires: LibraryWire[] = []
     let answers = 0
     torrent.on('trackerAnnounce', () => {
@@ -98,34 +109,81 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
     expect(wire.extendedHandshake).toBeTypeOf('object')
     expect(wire.peerExtendedMapping).toBeTypeOf('object')
     expect(wire.use).toBeTypeOf('function')
-    expect(torrent.discovery?.tracker?.on).toBeTypeOf('function')
-    const [announced] = torrent.discovery?.tracker?._trackers ?? []
+    const discovery = torrent.discovery as LibraryDiscovery
+    for (const event of [
+      '_onWarning',
+      '_onError',
+      '_onTrackerPeer',
+      '_onTrackerAnnounce',
+    ] as const) {
+      expect(discovery[event], event).toBeTypeOf('function')
+    }
+    expect(discovery).toMatchObject({
+      infoHash: torrent.infoHash,
+      peerId: client.peerId,
+      _port: client.torrentPort,
+      _intervalMs: 15 * 60 * 1000,
+      _trackerOpts: { wrtc: false },
+    })
+    expect(discovery._userAgent).toMatch(/^WebTorrent/)
+    for (const method of ['constructor', 'on', 'setInterval', 'start'] as const) {
+      expect(discovery.tracker[method], method).toBeTypeOf('function')
+    }
+    const [announced] = discovery.tracker._trackers
     expect(announced?.announceUrl).toBe(tracker.url)
     expect(announced?.cleanupFns).toBeInstanceOf(Array)
     expect(announced?._request).toBeTypeOf('function')
-    expect(torrent.discovery?.tracker?._defaultAnnounceOpts()).toMatchObject({ numwant: 50 })
+    expect(discovery.tracker._defaultAnnounceOpts()).toMatchObject({ numwant: 50 })
   } finally {
     await tracker[Symbol.asyncDispose]()
   }
 })
 
+/** A torrent that is announced to this url alone. */
+async function announceTo(url: string) {
+  const { torrent } = start((await torrentOf(imageBytes(200_000))).torrentFile)
+  await until(() => torrent.ready, 'ready')
+  const warnings: string[] = []
+  const troubles: string[] = []
+  torrent.on('warning', (warning) => warnings.push(String(warning)))
+  const discovery = torrent.discovery as LibraryDiscovery
+  const [target] = startTrackers(discovery, [url], {
+    onSwarmSize: () => undefined,
+    onTrouble: (message) => troubles.push(message),
+  }) as [AnnounceTarget]
+  const [tracker] = discovery.tracker._trackers as [LibraryTracker]
+  return { target, tracker, warnings, troubles }
+}
+
 test('a tracker that refuses a connection is not busy afterwards, and no request is left of it', async () => {
   const url = `http://127.0.0.1:${await freePort()}/announce`
-  const { torrentFile } = await torrentOf(imageBytes(200_000), { trackers: [url] })
-  const { torrent } = start(torrentFile)
-  let refusals = 0
-  torrent.on('warning', () => {
-    refusals += 1
-  })
-  await until(() => refusals > 0, 'the refusal of the first request, which is the library’s own')
-  const tracker = torrent.discovery?.tracker
-  const [target] = announceTargets(tracker)
-  expect(target?.isBusy).toBe(false)
-  target?.announce()
-  expect(announceTargets(tracker)[0]?.isBusy).toBe(true)
-  await until(() => announceTargets(tracker)[0]?.isBusy === false, 'the end of the request')
-  expect(tracker?._trackers[0]?.cleanupFns).toEqual([])
+  const { target, tracker, warnings, troubles } = await announceTo(url)
+  expect(target.isBusy).toBe(true)
+  await until(() => warnings.length > 0, 'the refusal of the first request')
+  await until(() => !target.isBusy, 'its end')
+  target.announce()
+  expect(target.isBusy).toBe(true)
+  await until(() => !target.isBusy, 'the end of the request')
+  expect(tracker.cleanupFns).toEqual([])
+  expect(troubles).toEqual([])
 })
+
+// what the library does not expect would else reject a promise that nobody holds
+test.each([
+  ['fails for no reason', 'd14:failure reasoni5ee', 23],
+  ['breaks off', 'd8:int', 1000],
+])(
+  'a tracker whose answer %s is not busy afterwards, and somebody learns of it',
+  async (_name, body, length) => {
+    const head = `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\n`
+    await using server = await startServer((socket) =>
+      socket.once('data', () => socket.end(head + body)),
+    )
+    const { target, troubles } = await announceTo(`http://127.0.0.1:${server.port}/announce`)
+    await until(() => troubles.length === 1, 'the trouble')
+    await until(() => !target.isBusy, 'the end of the request')
+  },
+)
 
 test('the wire asks its own _onMessageLength, so that the limit on messages is in effect', async () => {
   const source = readFileSync('node_modules/bittorrent-protocol/index.js', 'utf8')

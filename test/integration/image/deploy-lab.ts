@@ -12,6 +12,7 @@ import { type DeployedImage, deployImage } from '../../../agent/image/deploy-ima
 import { imageInfoContext, parseImageInfo } from '../../../agent/image/request/image-info.ts'
 import { createSeeder, type Seeder } from '../../../agent/sources/swarm/seeder.ts'
 import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
+import { startSwarmWorker } from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { createTorrent } from '../../../agent/sources/swarm/torrent/create-torrent.ts'
 import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { exec } from '../../../agent/system/exec.ts'
@@ -28,6 +29,7 @@ import {
   type LoopDevice,
   type LoopDeviceOptions,
 } from '../../support/loop-device.ts'
+import { taskOf } from '../swarm/lab.ts'
 
 export const MiB = 1024 * 1024
 
@@ -195,17 +197,14 @@ export async function seedImage(image: DiskImage, trackerUrl: string): Promise<T
     pieceLength: 256 * 1024,
   })
   const file = await open(image.path)
-  const seeder = createSeeder({
+  const seeder = createSeeder(taskOf({ metainfo, trackers: [trackerUrl] }), {
     memory: createArenaBudget(OPTIONS.swarm_memory.default),
-    metainfo,
-    trackers: [trackerUrl],
+    startWorker: startSwarmWorker,
     readImage: async ({ offset, length }) => {
       const bytes = new Uint8Array(length)
       await file.read(bytes, 0, length, offset)
       return bytes
     },
-    listenPort: 0,
-    uploadLimit: 0,
     log: testLogger(),
   })
   return {

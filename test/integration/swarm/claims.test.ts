@@ -2,32 +2,26 @@
 import { expect, test } from 'vitest'
 import { CLAIM_KINDS } from '../../../agent/sources/swarm/engine/origin/claim.ts'
 import type { PeerWire } from '../../../agent/sources/swarm/engine/peer-wire.ts'
-import { createTokenBucket } from '../../../agent/sources/swarm/engine/token-bucket.ts'
 import { openSwarmClient } from '../../../agent/sources/swarm/library/client.ts'
 import { createPeerId } from '../../../agent/sources/swarm/peers/peer-list.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
-import { imageBytes, startTracker, torrentOf, until } from './lab.ts'
+import { imageBytes, startTracker, taskOf, torrentOf, until } from './lab.ts'
 
 const keep = keepUntilEnd()
 const { begun, landed } = CLAIM_KINDS
 
 /** A client without an engine: what is said to it is written down. */
 async function startClient(url: string, peerId: string) {
-  const { torrentFile, metainfo } = await torrentOf(imageBytes(200_000), { trackers: [url] })
+  const { metainfo } = await torrentOf(imageBytes(200_000), { trackers: [url] })
   const wires: PeerWire[] = []
   const heard: unknown[] = []
   const closed: string[] = []
   const sizes: number[] = []
   const ignore = () => undefined
   const client = await openSwarmClient({
-    torrentFile,
-    infoHash: metainfo.infoHash,
-    pieceCount: metainfo.pieceCount,
+    task: taskOf({ metainfo }),
     peerId,
-    listenPort: 0,
     maxConns: 20,
-    uploadBudget: createTokenBucket(0, () => performance.now()),
-    nearby: { lsd: 'off', rack: null },
     have: [],
     figures: () => ({ uploaded: 0, downloaded: 0, left: 1 }),
     isServable: () => false,

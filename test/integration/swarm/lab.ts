@@ -10,22 +10,27 @@ import { Coverage } from '../../../agent/core/coverage.ts'
 import type { ByteRange } from '../../../agent/core/extent.ts'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
 import type { DeliverRequest } from '../../../agent/sources/source.ts'
-import {
-  createSwarmSource,
-  type SwarmSource,
-  type SwarmSourceOptions,
-} from '../../../agent/sources/swarm/swarm-source.ts'
-import type { SwarmLimits } from '../../../agent/sources/swarm/swarm-task.ts'
+import { createSwarmSource, type SwarmSource } from '../../../agent/sources/swarm/swarm-source.ts'
+import type {
+  Nearby,
+  OriginOptions,
+  SwarmLimits,
+  SwarmTask,
+} from '../../../agent/sources/swarm/swarm-task.ts'
 import {
   type ArenaBudget,
   createArenaBudget,
 } from '../../../agent/sources/swarm/thread/arena-budget.ts'
-import type { NearbyOptions, WebSeedOptions } from '../../../agent/sources/swarm/thread/protocol.ts'
+import {
+  type StartWorker,
+  startSwarmWorker,
+} from '../../../agent/sources/swarm/thread/worker-host.ts'
 import {
   type CreateTorrentOptions,
   createTorrent,
 } from '../../../agent/sources/swarm/torrent/create-torrent.ts'
 import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
+import { mergeTrackers } from '../../../agent/sources/swarm/torrent/trackers.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
 export const MiB = 1024 * 1024
@@ -115,13 +120,16 @@ export async function startServer(
   }
 }
 
-export interface NodeOptions {
+export interface TaskOptions {
   readonly metainfo: Metainfo
   readonly trackers?: readonly string[]
   readonly originUrls?: readonly string[]
   readonly mode?: 'auto' | 'require'
   readonly limits?: Partial<SwarmLimits>
-  readonly nearby?: NearbyOptions
+  readonly nearby?: Nearby
+}
+
+export interface NodeOptions extends TaskOptions {
   readonly laterRack?: Promise<string>
   /** The agent's default, of its own, unless given. */
   readonly memory?: ArenaBudget
@@ -131,7 +139,8 @@ export interface NodeOptions {
   /** Called with each extent before it counts as written. */
   readonly onWrite?: (range: ByteRange) => Promise<void> | void
   readonly onLog?: (line: string) => void
-  readonly worker?: SwarmSourceOptions['worker']
+  /** The agent's own unless given. */
+  readonly startWorker?: StartWorker
 }
 
 export interface TestNode extends AsyncDisposable {
@@ -154,7 +163,27 @@ const HTTP_SETTINGS = {
   certfile: null,
   keyfile: null,
   tls_min_version: '1.2',
-} satisfies WebSeedOptions['config']
+} satisfies OriginOptions['config']
+
+const NO_LIMITS: SwarmLimits = {
+  uploadLimit: 0,
+  downloadLimit: 0,
+  stallTimeoutMs: 30_000,
+  canWaitForPeers: false,
+  seedTimeMs: 0,
+  seedRatio: 0,
+}
+
+/** What a node is to do; it finds others by trackers alone unless told otherwise. */
+export function taskOf(options: TaskOptions): SwarmTask {
+  const { metainfo, originUrls } = options
+  return {
+    torrent: { metainfo, trackers: mergeTrackers(options.trackers, metainfo.trackers) },
+    node: { listenPort: 0, nearby: options.nearby ?? { lsd: 'off', rack: null } },
+    origin: originUrls && { urls: originUrls, config: HTTP_SETTINGS },
+    limits: { ...NO_LIMITS, canWaitForPeers: options.mode === 'require', ...options.limits },
+  }
+}
 
 /** Starts a node; it seeds until it is disposed of. */
 export function startNode(options: NodeOptions): TestNode {
@@ -166,23 +195,10 @@ export function startNode(options: NodeOptions): TestNode {
     coverage.add(options.onDisk.range)
   }
   let writtenBytes = 0
-  const source = createSwarmSource({
-    metainfo,
-    trackers: options.trackers ?? [],
-    webSeed: options.originUrls && { urls: options.originUrls, config: HTTP_SETTINGS },
-    mode: options.mode ?? 'auto',
-    limits: {
-      uploadLimit: 0,
-      downloadLimit: 0,
-      stallTimeoutMs: 30_000,
-      seedTimeMs: 0,
-      ...options.limits,
-    },
-    nearby: options.nearby,
+  const source = createSwarmSource(taskOf(options), {
     laterRack: options.laterRack,
     memory: options.memory ?? createArenaBudget(OPTIONS.swarm_memory.default),
-    listenPort: 0,
-    worker: options.worker,
+    startWorker: options.startWorker ?? startSwarmWorker,
     log: createLogger({
       level: 'debug',
       destination: { write: options.onLog ?? (() => undefined) },

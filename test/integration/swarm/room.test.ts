@@ -1,11 +1,10 @@
 // Who keeps its connection to a node that has room for four.
 import { expect, test } from 'vitest'
 import type { PeerWire, WireListener } from '../../../agent/sources/swarm/engine/peer-wire.ts'
-import { createTokenBucket } from '../../../agent/sources/swarm/engine/token-bucket.ts'
 import { openSwarmClient } from '../../../agent/sources/swarm/library/client.ts'
 import { createPeerId } from '../../../agent/sources/swarm/peers/peer-list.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
-import { imageBytes, startTracker, torrentOf, until } from './lab.ts'
+import { imageBytes, startTracker, taskOf, torrentOf, until } from './lab.ts'
 
 const keep = keepUntilEnd()
 
@@ -27,17 +26,12 @@ const DEAF: WireListener = {
 }
 
 async function startClient(url: string, rack: string | null, maxConns: number) {
-  const { torrentFile, metainfo } = await torrentOf(imageBytes(200_000), { trackers: [url] })
+  const { metainfo } = await torrentOf(imageBytes(200_000), { trackers: [url] })
   const met = new Set<Met>()
   const client = await openSwarmClient({
-    torrentFile,
-    infoHash: metainfo.infoHash,
-    pieceCount: metainfo.pieceCount,
+    task: taskOf({ metainfo, nearby: { lsd: 'off', rack } }),
     peerId: createPeerId(),
-    listenPort: 0,
     maxConns,
-    uploadBudget: createTokenBucket(0, () => performance.now()),
-    nearby: { lsd: 'off', rack },
     have: [],
     figures: () => ({ uploaded: 0, downloaded: 0, left: 1 }),
     isServable: () => false,

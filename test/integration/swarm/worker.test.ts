@@ -1,4 +1,9 @@
 import { expect, test } from 'vitest'
+import {
+  createWorkerStarter,
+  SWARM_WORKER,
+  type WorkerKind,
+} from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
@@ -16,7 +21,13 @@ import {
 const keep = keepUntilEnd()
 
 const PIECE = BLOCK_BYTES
-const script = (name: string) => new URL(`./workers/${name}.ts`, import.meta.url)
+/** A worker of test/integration/swarm/workers. */
+const starterOf = (name: string, limits: Partial<WorkerKind> = {}) =>
+  createWorkerStarter({
+    ...SWARM_WORKER,
+    script: new URL(`./workers/${name}.ts`, import.meta.url),
+    ...limits,
+  })
 const node = (options: NodeOptions): TestNode => keep(startNode(options))
 
 /** @param delayMs so long that the worker does not finish before it crashes or hangs */
@@ -33,7 +44,7 @@ test('a worker that crashes is started again and goes on where it was', async ()
   const crashing = node({
     metainfo,
     originUrls: [origin.url],
-    worker: { script: script('crashes-after-ten-pieces') },
+    startWorker: starterOf('crashes-after-ten-pieces'),
     onLog: (line) => lines.push(line),
   })
   await crashing.delivered
@@ -48,7 +59,7 @@ test('a worker that keeps crashing ends the delivery, not the agent, and the cov
   const crashing = node({
     metainfo,
     originUrls: [origin.url],
-    worker: { script: script('crashes-after-ten-pieces') },
+    startWorker: starterOf('crashes-after-ten-pieces'),
   })
   await expect(crashing.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })
   await expect(crashing.delivered).rejects.toThrow(/a crash of the library/)
@@ -61,7 +72,7 @@ test('a worker that hangs is replaced', async () => {
   const hanging = node({
     metainfo,
     originUrls: [origin.url],
-    worker: { script: script('hangs-after-ten-pieces'), hangMs: 3000 },
+    startWorker: starterOf('hangs-after-ten-pieces', { hangMs: 3000 }),
     onLog: (line) => lines.push(line),
   })
   await hanging.delivered
@@ -75,7 +86,11 @@ test('a worker that never starts is tried twice, then the delivery ends', async 
   const mute = node({
     metainfo,
     originUrls: [origin.url],
-    worker: { script: new URL('data:text/javascript,setInterval(() => 0, 1000)'), startMs: 300 },
+    startWorker: createWorkerStarter({
+      script: new URL('data:text/javascript,setInterval(() => 0, 1000)'),
+      startMs: 300,
+      hangMs: 60_000,
+    }),
     onLog: (line) => lines.push(line),
   })
   await expect(mute.delivered).rejects.toMatchObject({ type: 'SwarmError', kind: 'source' })

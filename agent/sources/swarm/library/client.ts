@@ -1,43 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the only import of webtorrent: listening, connecting, handshakes, trackers, PEX. What to fetch
-// and whom to serve is the engine's: the library's picker, choker and web seeds are switched off.
-import WebTorrent from 'webtorrent'
+// Owns one torrent in the library: what is made for it, and its life from the first listener to the
+// farewell. What to fetch and whom to serve is the engine's.
+import { networkInterfaces } from 'node:os'
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import type { PeerWire } from '../engine/peer-wire.ts'
-import type { TokenBucket } from '../engine/token-bucket.ts'
+import { createTokenBucket } from '../engine/token-bucket.ts'
 import { OPENED_CONNS } from '../peers/connection-limits.ts'
 import { ConnectionRoom } from '../peers/connection-room.ts'
 import { createLocalDiscovery, type LocalDiscovery } from '../peers/local-discovery.ts'
-import { createInterfaceLook, type Interfaces, isNeighbour } from '../peers/neighbours.ts'
-import { isIronswarm, PeerList } from '../peers/peer-list.ts'
-import type { AnnounceTarget } from '../session/announcer.ts'
-import type { NearbyOptions } from '../thread/protocol.ts'
+import { createInterfaceLook, isNeighbour, ownAddresses } from '../peers/neighbours.ts'
+import { PeerList } from '../peers/peer-list.ts'
+import type { SwarmTask } from '../swarm-task.ts'
+import { encodeMetainfo } from '../torrent/metainfo.ts'
 import type { BlockRequest } from '../wire/upload-queue.ts'
-import { adaptWire } from './peer-connection.ts'
-import { Whereabouts } from './rack-handshake.ts'
-import { announceTargets } from './trackers.ts'
-import type { LibraryClient, LibraryStore, LibraryTorrent, LibraryWire } from './types.ts'
-
-/** More than connections, so that neighbours are among them; opentracker gives no more. */
-const WANTED_ADDRESSES = 200
-/** The extended handshake follows the first one at once. */
-const HANDSHAKE_MS = 1000
+import { connectionsOf, createSilentStore, takeDecisions } from './decisions.ts'
+import { Newcomers } from './newcomers.ts'
+import { adaptWire, createConnectionMemory } from './peer-connection.ts'
+import { RackHandshake } from './rack-handshake.ts'
+import { type AnnounceTarget, startTrackers } from './trackers.ts'
+import type { LibraryClient, LibraryTorrent } from './types.ts'
+import { type AnnounceFigures, asError, createLibraryClient, destroyWithin } from './web-torrent.ts'
 
 export interface SwarmClientOptions {
-  /** A .torrent with the merged trackers. */
-  readonly torrentFile: Uint8Array
-  readonly infoHash: string
-  readonly pieceCount: number
+  readonly task: Pick<SwarmTask, 'torrent' | 'node' | 'limits'>
   /** Ours, lower-case hex. */
   readonly peerId: string
-  /** 0 for any. */
-  readonly listenPort: number
   readonly maxConns: number
-  readonly uploadBudget: TokenBucket
-  readonly nearby: NearbyOptions
   /** Pieces on the disk at the start. */
   readonly have: readonly number[]
-  figures(): { readonly uploaded: number; readonly downloaded: number; readonly left: number }
+  figures(): AnnounceFigures
   isServable(request: BlockRequest): boolean
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
   readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
@@ -66,28 +57,17 @@ export interface SwarmClient {
   close(deadlineMs: number): Promise<void>
 }
 
+/** What is made for one torrent. */
+interface Parts {
+  readonly torrent: LibraryTorrent
+  readonly rack: RackHandshake
+  readonly newcomers: Newcomers
+}
+
 /** Starts listening and announcing. Throws SwarmError if the library refuses the torrent or the port. */
 export async function openSwarmClient(options: SwarmClientOptions): Promise<SwarmClient> {
-  const client = new WebTorrent({
-    peerId: options.peerId,
-    torrentPort: options.listenPort,
-    // ours to keep (connection-room.ts): those that were just closed still count for the library
-    maxConns: 2 * options.maxConns,
-    // TCP and trackers only, local discovery is ours: nothing of this leaves the deploy network, and secure:1 never falls back
-    // to plain text with peers that know no encryption
-    dht: false,
-    lsd: false,
-    utp: false,
-    natUpnp: false,
-    natPmp: false,
-    webSeeds: false,
-    secure: 0,
-    utPex: true, // switched off by the library for private torrents (BEP 27)
-    tracker: {
-      getAnnounceOpts: () => ({ ...options.figures(), numwant: WANTED_ADDRESSES }),
-      wrtc: false,
-    },
-  }) as LibraryClient
+  const { task, peerId, maxConns, figures } = options
+  const client = createLibraryClient({ peerId, maxConns, figures, port: task.node.listenPort })
   let fail: (error: Error) => void = options.onFailure
   const failure = new Promise<never>((_, reject) => {
     fail = (error) => {
@@ -97,12 +77,9 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   })
   client.on('error', (error) => fail(asError(error)))
   try {
-    const strangers: Strangers = new Map()
-    const whereabouts = new Whereabouts(options.nearby.rack)
-    const adding = addTorrent(client, options, strangers, whereabouts, fail)
-    const torrent = await Promise.race([adding, failure])
-    const discovery = discoverLocally(client, torrent, options)
-    return createClient(client, torrent, strangers, whereabouts, discovery)
+    const parts = addTorrent(client, options, fail)
+    await Promise.race([readyOf(parts.torrent, options), failure])
+    return createClient(client, parts, options)
   } catch (error) {
     await destroyWithin(client, 1000)
     throw new AgentError('SwarmError', `the swarm client cannot start: ${messageOf(error)}`, {
@@ -111,183 +88,142 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   }
 }
 
-/**
- * Wires between bitfield and introduction to the engine, each with the pieces that came in since: the
- * engine does not know these wires yet and the bitfield did not have the pieces.
- */
-type Strangers = Map<LibraryWire, number[]>
-
 function addTorrent(
   client: LibraryClient,
   options: SwarmClientOptions,
-  strangers: Strangers,
-  whereabouts: Whereabouts,
   fail: (error: Error) => void,
-): Promise<LibraryTorrent> {
+): Parts {
+  const { task, peerId, maxConns } = options
+  const { metainfo } = task.torrent
+  const now = () => performance.now()
+  // without trackers: trackers.ts starts them
+  const torrent = client.add(encodeMetainfo(metainfo.info), {
+    store: createSilentStore,
+    storeCacheSlots: 0,
+    // all zeros: nothing to verify at the start, the engine does it
+    bitfield: new Uint8Array(Math.ceil(metainfo.pieceCount / 8)),
+    skipVerify: false,
+    deselect: true,
+    alwaysChokeSeeders: false,
+    uploads: 0,
+  })
+  const interfaces = createInterfaceLook(networkInterfaces, now)
+  const peers = new PeerList({
+    selfId: peerId,
+    ownAddresses: () => ownAddresses(interfaces(), client.torrentPort),
+    now,
+  })
+  const room = new ConnectionRoom({
+    limit: maxConns,
+    openLimit: Math.min(OPENED_CONNS, maxConns),
+    table: connectionsOf(torrent),
+    isNeighbour: (host) => isNeighbour(host, interfaces()),
+  })
+  const rack = new RackHandshake(task.node.nearby.rack, isNeighbourNow)
+  takeDecisions(torrent, peers, room)
+  torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
+  torrent.on('error', (error) => fail(asError(error)))
+  const memory = createConnectionMemory()
+  const uploadBudget = createTokenBucket(task.limits.uploadLimit, now)
+  const newcomers = new Newcomers({
+    torrent,
+    listenPort: () => client.torrentPort,
+    peers,
+    room,
+    rack,
+    adapt: (wire, peer, address) =>
+      adaptWire({
+        wire,
+        peer,
+        address,
+        memory,
+        pieceCount: metainfo.pieceCount,
+        uploadBudget,
+        isServable: options.isServable,
+        readBlock: options.readBlock,
+        onUploaded: options.onUploaded,
+        onClosed: (_reason, isBanned) => {
+          if (isBanned) peers.ban(wire.peerId)
+        },
+      }),
+    onWire: options.onWire,
+  })
+  torrent.on('wire', (wire) => newcomers.meet(wire))
+  return { torrent, rack, newcomers }
+}
+
+/** Resolves when peers may come and hear of what is on the disk. */
+function readyOf(torrent: LibraryTorrent, { task, have }: SwarmClientOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    const torrent = client.add(options.torrentFile, {
-      store: createSilentStore,
-      storeCacheSlots: 0,
-      // all zeros: nothing to verify at the start, the engine does it
-      bitfield: new Uint8Array(Math.ceil(options.pieceCount / 8)),
-      skipVerify: false,
-      deselect: true,
-      alwaysChokeSeeders: false,
-      uploads: 0,
-    })
-    const interfaces = createInterfaceLook()
-    const peers = new PeerList({
-      selfId: options.peerId,
-      ownAddresses: () => ownAddresses(interfaces(), client.torrentPort),
-      now: () => performance.now(),
-    })
-    const openLimit = Math.min(OPENED_CONNS, options.maxConns)
-    const room = new ConnectionRoom({
-      limit: options.maxConns,
-      openLimit,
-      torrent,
-      isNeighbour: (host) => isNeighbour(host, interfaces()),
-    })
-    takeOver(torrent, peers, room)
-    torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
-    torrent.on('error', (error) => fail(asError(error)))
-    torrent.on('wire', (wire) =>
-      meet(client, torrent, wire, { peers, room, whereabouts }, strangers, options),
-    )
     torrent.on('ready', () => {
-      torrent.discovery?.tracker?.on('update', ({ complete, incomplete }) => {
-        const nodes = Number(complete) + Number(incomplete)
-        if (Number.isSafeInteger(nodes)) options.onSwarmSize(nodes)
-      })
-      if (torrent.infoHash !== options.infoHash) {
+      if (torrent.infoHash !== task.torrent.metainfo.infoHash) {
         reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
         return
       }
-      for (const piece of options.have) torrent._markVerified(piece)
-      resolve(torrent)
+      for (const piece of have) torrent._markVerified(piece)
+      resolve()
     })
   })
 }
 
-/** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
-function takeOver(torrent: LibraryTorrent, peers: PeerList, room: ConnectionRoom): void {
-  const nothing = () => undefined
-  torrent._update = nothing
-  torrent._updateWire = nothing
-  torrent._updateWireInterest = nothing
-  torrent._updateInterest = nothing
-  torrent._rechoke = nothing
-  const addPeer = torrent._addPeer.bind(torrent)
-  torrent._addPeer = (address, type, source) => {
-    const known = torrent._peers
-    if (typeof address !== 'string') return addPeer(address, type, source)
-    if (known?.has(address) || !peers.mayConnect(address, known?.size ?? 0)) return null
-    if (!room.mayOpen() || !room.admit(address)) return null
-    peers.noteTry(address)
-    return addPeer(address, type, source)
-  }
-  // the library itself lets everybody in
-  const addIncomingPeer = torrent._addIncomingPeer.bind(torrent)
-  torrent._addIncomingPeer = (peer) => {
-    if (room.admit(peer.id)) addIncomingPeer(peer)
-    else peer.destroy(new Error('no room for another connection'))
-  }
-}
-
-interface Acquaintance {
-  readonly peers: PeerList
-  readonly room: ConnectionRoom
-  readonly whereabouts: Whereabouts
-}
-
-/** A new wire: closes it if it leads to ourselves or to somebody we know, else gives it to the engine. */
-function meet(
+function createClient(
   client: LibraryClient,
-  torrent: LibraryTorrent,
-  wire: LibraryWire,
-  { peers, room, whereabouts }: Acquaintance,
-  strangers: Strangers,
+  { torrent, rack, newcomers }: Parts,
   options: SwarmClientOptions,
-): void {
-  const address = `${wire.remoteAddress ?? '?'}:${wire.remotePort ?? 0}`
-  const isOutgoing = wire.type.includes('Outgoing')
-  // BEP 10: where we listen, so that an incoming connection tells who it is
-  wire.extendedHandshake['p'] = client.torrentPort
-  wire.extendedHandshake['reqq'] = 512
-  const isElsewhere = whereabouts.follow(wire, (isFar) => {
-    const { p } = wire.peerExtendedHandshake
-    room.place(address, isFar)
-    if (isOutgoing || typeof p !== 'number') return
-    peers.learn(`${wire.remoteAddress}:${p}`, wire.peerId)
-    room.place(`${wire.remoteAddress}:${p}`, isFar)
+): SwarmClient {
+  let isKnownToTracker = false
+  torrent.on('trackerAnnounce', () => {
+    isKnownToTracker = true
   })
-  if (isOutgoing) peers.learn(address, wire.peerId)
-  const rivals = torrent.wires.filter((other) => other !== wire && other.peerId === wire.peerId)
-  const superfluous = peers.judge(wire, rivals)
-  superfluous?.destroy()
-  if (superfluous === wire) return
-  peers.connect(wire.peerId)
-  strangers.set(wire, [])
-  wire.once('close', () => {
-    peers.disconnect(wire.peerId)
-    strangers.delete(wire)
-  })
-  const adapted = adaptWire({
-    wire,
-    peer: [...(torrent._peers?.values() ?? [])].find((peer) => peer.wire === wire),
-    address,
-    pieceCount: options.pieceCount,
-    uploadBudget: options.uploadBudget,
-    isServable: options.isServable,
-    readBlock: options.readBlock,
-    onUploaded: options.onUploaded,
-    onClosed: (_reason, isBanned) => {
-      if (isBanned) peers.ban(wire.peerId)
+  const urls = options.task.torrent.trackers.flat()
+  const trackers =
+    torrent.discovery === null
+      ? []
+      : startTrackers(torrent.discovery, urls, {
+          onSwarmSize: options.onSwarmSize,
+          onTrouble: options.onWarning,
+        })
+  const local = discoverLocally(client, torrent, trackers.length > 0, options)
+  return {
+    port: client.torrentPort,
+    trackers,
+    get isKnownToTracker() {
+      return isKnownToTracker
     },
-  })
-  // the library sends handshake and bitfield first, in microtasks after this event and after `ready`
-  const introduce = () =>
-    setImmediate(() => {
-      if (wire.destroyed || torrent.destroyed) return
-      for (const piece of strangers.get(wire) ?? []) wire.have(piece)
-      strangers.delete(wire)
-      options.onWire(adapted, isElsewhere)
-    })
-  const introduceWhenReady = () => {
-    if (torrent.ready) introduce()
-    else torrent.on('ready', introduce)
+    markHave: (piece) => {
+      if (!torrent.destroyed) torrent._markVerified(piece)
+      newcomers.noteHave(piece)
+    },
+    markComplete: () => {
+      if (!torrent.destroyed) torrent._checkDone()
+    },
+    nameRack: (name) => {
+      if (!torrent.destroyed) rack.name(name)
+    },
+    close: (deadlineMs) => {
+      local?.close()
+      return destroyWithin(client, deadlineMs)
+    },
   }
-  // its rack decides what is asked of it first
-  if (whereabouts.isNamed && isIronswarm(wire.peerId)) afterHandshake(wire, introduceWhenReady)
-  else introduceWhenReady()
-}
-
-/** Calls `next` once: after the extended handshake (BEP 10), or when it has not come for a while. */
-function afterHandshake(wire: LibraryWire, next: () => void): void {
-  let isDone = false
-  const go = () => {
-    if (isDone) return
-    isDone = true
-    clearTimeout(timer)
-    next()
-  }
-  const timer = setTimeout(go, HANDSHAKE_MS)
-  wire.once('extended', go)
-  wire.once('close', () => clearTimeout(timer))
 }
 
 function discoverLocally(
   client: LibraryClient,
   torrent: LibraryTorrent,
-  { nearby, infoHash, figures, onWarning }: SwarmClientOptions,
+  hasTrackers: boolean,
+  { task, figures, onWarning }: SwarmClientOptions,
 ): LocalDiscovery | undefined {
-  if (nearby.lsd === 'off') return undefined
+  const { lsd: mode } = task.node.nearby
+  const { infoHash, isPrivate } = task.torrent.metainfo
+  // BEP 27: peers of a private torrent come from its trackers alone, unless the operator says otherwise
+  if (mode === 'off' || (mode === 'auto' && isPrivate)) return undefined
   const discovery = createLocalDiscovery({
-    mode: nearby.lsd,
-    hasTrackers: (torrent.discovery?.tracker?._trackers.length ?? 0) > 0,
+    mode,
+    hasTrackers,
     infoHash,
     port: client.torrentPort,
     isDownloading: () => figures().left > 0,
+    isNeighbour: isNeighbourNow,
     onPeer: (address) => {
       if (!torrent.destroyed) torrent.addPeer(address, 'lsd')
     },
@@ -299,72 +235,7 @@ function discoverLocally(
   return discovery
 }
 
-function createClient(
-  client: LibraryClient,
-  torrent: LibraryTorrent,
-  strangers: Strangers,
-  whereabouts: Whereabouts,
-  discovery: LocalDiscovery | undefined,
-): SwarmClient {
-  let isKnownToTracker = false
-  torrent.on('trackerAnnounce', () => {
-    isKnownToTracker = true
-  })
-  return {
-    port: client.torrentPort,
-    get isKnownToTracker() {
-      return isKnownToTracker
-    },
-    get trackers() {
-      return announceTargets(torrent.discovery?.tracker)
-    },
-    markHave: (piece) => {
-      if (!torrent.destroyed) torrent._markVerified(piece)
-      for (const missed of strangers.values()) missed.push(piece)
-    },
-    markComplete: () => {
-      if (!torrent.destroyed) torrent._checkDone()
-    },
-    nameRack: (rack) => {
-      if (!torrent.destroyed) whereabouts.name(rack)
-    },
-    close: (deadlineMs) => {
-      discovery?.close()
-      return destroyWithin(client, deadlineMs)
-    },
-  }
-}
-
-function destroyWithin(client: LibraryClient, deadlineMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, deadlineMs)
-    client.destroy(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
-}
-
-/** The library neither reads nor writes pieces: requests are answered by the upload queue. */
-function createSilentStore(): LibraryStore {
-  const refusal = new Error('pieces do not pass through the library')
-  return {
-    get: (_piece, _options, callback) => queueMicrotask(() => callback(refusal)),
-    put: (_piece, _bytes, callback) => queueMicrotask(() => callback(refusal)),
-    close: (callback) => queueMicrotask(() => callback(null)),
-    destroy: (callback) => queueMicrotask(() => callback(null)),
-  }
-}
-
-function ownAddresses(interfaces: Interfaces, port: number): Set<string> {
-  const addresses = Object.values(interfaces).flatMap((each) => each ?? [])
-  return new Set(
-    addresses.map(({ address, family }) =>
-      family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,
-    ),
-  )
-}
-
-function asError(error: Error | string): Error {
-  return error instanceof Error ? error : new Error(String(error))
+/** What stays for as long as a connection does is not decided by what was a moment ago. */
+function isNeighbourNow(host: string): boolean {
+  return isNeighbour(host, networkInterfaces())
 }

@@ -1,43 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns one connection to a peer as the engine sees it: after the library's handshake its bytes are
-// parsed and written by wire/, only extensions (BEP 10) stay with the library. Enforces the limits on what a
-// hostile peer may send. Does not decide whom to talk to.
+// parsed and written by wire/, only extensions (BEP 10) stay with the library. Does not decide whom to
+// talk to.
 
 import type { ClaimKind } from '../engine/origin/claim.ts'
 import type { BlockCallback, PeerWire, WireListener } from '../engine/peer-wire.ts'
 import type { TokenBucket } from '../engine/token-bucket.ts'
 import { isIronswarm } from '../peers/peer-list.ts'
-import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
-import {
-  CLAIM_EXTENSION,
-  type ClaimMessage,
-  decodeClaim,
-  encodeClaim,
-} from '../wire/claim-message.ts'
+import { BlockRequests } from '../wire/block-requests.ts'
 import { type MessageHandler, MessageParser } from '../wire/message-parser.ts'
-import { createChunkPool, MessageWriter } from '../wire/message-writer.ts'
-import { MAX_MESSAGE_BYTES, MESSAGE_IDS } from '../wire/messages.ts'
+import { type ChunkPool, createChunkPool, MessageWriter } from '../wire/message-writer.ts'
+import { MESSAGE_IDS } from '../wire/messages.ts'
 import { type SilenceWatch, watchSilence } from '../wire/silence-watch.ts'
 import { type BlockRequest, createUploadQueue, type UploadQueue } from '../wire/upload-queue.ts'
+import { type ClaimExtension, offerClaims } from './claim-extension.ts'
+import { limitExtensions, limitMessages } from './message-limits.ts'
 import { createReadBuffer, prepareTakeover, type Takeover } from './socket-takeover.ts'
 import type { LibraryPeer, LibraryWire } from './types.ts'
 
 const DEFAULT_REQQ = 250
 /** BEP 6 has one, right after the handshake: five bytes that cost a look at every piece. */
 const MAX_SUMMARIES = 4
-/** Longest extension message (BEP 10): of PEX some thousand addresses, each of which is looked at. */
-const MAX_EXTENDED_BYTES = 32 * 1024
-/** All extended handshakes of a connection together: the library keeps every name that was in one. */
-const MAX_HANDSHAKE_BYTES = 64 * 1024
-/** Claims that wait for the peer's extended handshake. */
-const MAX_EARLY_CLAIMS = 16
-/** Blocks of the largest piece, 16 MiB. */
-const MAX_BLOCKS_PER_PIECE = 1024
+
+/** What the connections of a client share: each uses it for the length of a call, or gives it back. */
+export interface ConnectionMemory {
+  readonly chunks: ChunkPool
+  readonly readBuffer: Uint8Array
+}
+
+export function createConnectionMemory(): ConnectionMemory {
+  return { chunks: createChunkPool(), readBuffer: createReadBuffer() }
+}
 
 export interface WireDeps {
   readonly wire: LibraryWire
   readonly peer: LibraryPeer | undefined
   readonly address: string
+  readonly memory: ConnectionMemory
   readonly pieceCount: number
   readonly uploadBudget: TokenBucket
   isServable(request: BlockRequest): boolean
@@ -48,19 +47,9 @@ export interface WireDeps {
   onClosed(reason: string, isBanned: boolean): void
 }
 
-/** Memory that all connections of a thread share. */
-const shared = { chunks: createChunkPool(), readBuffer: createReadBuffer() }
-
 /** The engine's view of a library wire whose handshake is done. */
 export function adaptWire(deps: WireDeps): PeerWire {
   return new PeerConnection(deps)
-}
-
-interface Request {
-  readonly piece: number
-  readonly offset: number
-  readonly length: number
-  readonly callback: BlockCallback
 }
 
 class PeerConnection implements PeerWire, MessageHandler {
@@ -77,16 +66,15 @@ class PeerConnection implements PeerWire, MessageHandler {
   readonly #uploads: UploadQueue
   readonly #takeover: Takeover | undefined
   readonly #silence: SilenceWatch
-  readonly #requests = new Map<number, Request>()
+  readonly #requests = new BlockRequests()
+  readonly #claims: ClaimExtension | undefined
   #listener: WireListener | undefined
-  readonly #earlyClaims: ClaimMessage[] = []
-  #isIntroduced = false
   #summaries = 0
   #isInterested = false
   #isClosed = false
 
   constructor(deps: WireDeps) {
-    const { wire, peer } = deps
+    const { wire, peer, memory } = deps
     this.#deps = deps
     this.#wire = wire
     this.peerId = wire.peerId
@@ -97,7 +85,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#silence = watchSilence(() => this.close('nothing has come from it for minutes', false))
     let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
     this.#writer = new MessageWriter({
-      chunks: shared.chunks,
+      chunks: memory.chunks,
       write: (bytes, onWritten) => write(bytes, onWritten),
       onDrain: () => this.#uploads.pump(),
       onAbuse: (reason) => this.onAbuse(reason),
@@ -107,7 +95,7 @@ class PeerConnection implements PeerWire, MessageHandler {
       prepareTakeover({
         wire,
         peer,
-        readBuffer: shared.readBuffer,
+        readBuffer: memory.readBuffer,
         onBytes: (bytes) => {
           this.#silence.heard()
           this.#parser.push(bytes)
@@ -121,7 +109,7 @@ class PeerConnection implements PeerWire, MessageHandler {
       })
     limitMessages(wire, (reason) => this.onAbuse(reason))
     limitExtensions(wire, (reason) => this.onAbuse(reason))
-    if (this.isSharingOrigin) this.#offerClaims()
+    this.#claims = this.isSharingOrigin ? this.#offerClaims() : undefined
     wire.once('close', () => this.#end())
   }
 
@@ -148,17 +136,16 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   request(piece: number, offset: number, length: number, callback: BlockCallback): void {
-    const key = keyOf(piece, offset)
-    if (this.#isClosed || this.isPeerChoking || this.#requests.has(key)) {
+    const canAsk = !this.#isClosed && !this.isPeerChoking
+    if (!canAsk || !this.#requests.add(piece, offset, callback)) {
       callback(null)
       return
     }
-    this.#requests.set(key, { piece, offset, length, callback })
     this.#writer.message(MESSAGE_IDS.request, piece, offset, length)
   }
 
   cancel(piece: number, offset: number, length: number): void {
-    this.#settle(piece, offset, null)
+    this.#requests.settle(piece, offset, null)
     if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.cancel, piece, offset, length)
   }
 
@@ -167,9 +154,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
-    const message = { kind, hops, pieces }
-    if (this.#isIntroduced) this.#tellClaim(message)
-    else if (this.#earlyClaims.length < MAX_EARLY_CLAIMS) this.#earlyClaims.push(message)
+    this.#claims?.tell({ kind, hops, pieces })
   }
 
   choke(): void {
@@ -201,7 +186,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   onChoke(): void {
     this.isPeerChoking = true
     // BEP 6: with the fast extension each request is rejected by itself
-    if (!this.#wire.hasFast) this.#refuseAll()
+    if (!this.#wire.hasFast) this.#requests.refuseAll()
     this.#listener?.onChoke()
   }
 
@@ -251,11 +236,11 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   onBlock(piece: number, offset: number, block: Uint8Array): void {
-    this.#settle(piece, offset, block)
+    if (!this.#requests.settle(piece, offset, block)) this.#listener?.onUnasked(block.length)
   }
 
   onReject(piece: number, offset: number): void {
-    this.#settle(piece, offset, null)
+    this.#requests.settle(piece, offset, null)
   }
 
   onExtended(id: number, payload: Uint8Array): void {
@@ -273,30 +258,15 @@ class PeerConnection implements PeerWire, MessageHandler {
     else this.#listener?.onBitfield(() => hasAll)
   }
 
-  #offerClaims(): void {
-    const hear = (payload: Uint8Array) => {
-      const claim = decodeClaim(payload)
-      if (claim === undefined) this.onAbuse('its claim makes no sense')
-      else this.#listener?.onClaim(claim.kind, claim.hops, claim.pieces)
-    }
-    class Claims {
-      get name(): string {
-        return CLAIM_EXTENSION
-      }
-      onMessage(payload: Uint8Array): void {
-        hear(payload)
-      }
-    }
-    this.#wire.use(Claims)
-    this.#wire.once('extended', () => {
-      this.#isIntroduced = true
-      for (const message of this.#earlyClaims.splice(0)) this.#tellClaim(message)
+  #offerClaims(): ClaimExtension {
+    return offerClaims({
+      wire: this.#wire,
+      send: (bytes) => {
+        if (!this.#isClosed) this.#writer.raw(bytes)
+      },
+      onClaim: ({ kind, hops, pieces }) => this.#listener?.onClaim(kind, hops, pieces),
+      onAbuse: (reason) => this.onAbuse(reason),
     })
-  }
-
-  #tellClaim(message: ClaimMessage): void {
-    const id = this.#wire.peerExtendedMapping[CLAIM_EXTENSION] ?? 0
-    if (id > 0 && id < 256 && !this.#isClosed) this.#writer.raw(encodeClaim(id, message))
   }
 
   #createUploads(): UploadQueue {
@@ -325,24 +295,6 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#writer.message(MESSAGE_IDS.reject, piece, offset, length)
   }
 
-  /** The request has its answer; nobody may have asked. */
-  #settle(piece: number, offset: number, block: Uint8Array | null): void {
-    const key = keyOf(piece, offset)
-    const request = this.#requests.get(key)
-    if (request === undefined || request.piece !== piece || request.offset !== offset) {
-      if (block !== null) this.#listener?.onUnasked(block.length)
-      return
-    }
-    this.#requests.delete(key)
-    request.callback(block)
-  }
-
-  #refuseAll(): void {
-    const requests = [...this.#requests.values()]
-    this.#requests.clear()
-    for (const { callback } of requests) callback(null)
-  }
-
   #end(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -350,42 +302,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#parser.stop()
     this.#uploads.clear()
     this.#writer.close()
-    this.#refuseAll()
+    this.#requests.refuseAll()
     this.#listener?.onClose()
-  }
-}
-
-function keyOf(piece: number, offset: number): number {
-  return piece * MAX_BLOCKS_PER_PIECE + Math.floor(offset / BLOCK_BYTES)
-}
-
-/** Until the connection changes hands: a message of 4 GiB would be collected before it is looked at. */
-function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): void {
-  const refuse = (length: number) => onAbuse(`it announced a message of ${length} bytes`)
-  const onMessageLength = wire._onMessageLength.bind(wire)
-  wire._onMessageLength = (header) => {
-    const length = new DataView(header.buffer, header.byteOffset, 4).getUint32(0)
-    if (length > MAX_MESSAGE_BYTES) refuse(length)
-    else onMessageLength(header)
-  }
-  // the first message of an incoming peer may have been announced already
-  if (wire._parserSize > MAX_MESSAGE_BYTES) refuse(wire._parserSize)
-}
-
-/** Whoever parses them: the library handles all of them, and throws at some. */
-function limitExtensions(wire: LibraryWire, onAbuse: (reason: string) => void): void {
-  let handshakeBytes = 0
-  const onExtended = wire._onExtended.bind(wire)
-  wire._onExtended = (id, payload) => {
-    if (id === 0) handshakeBytes += payload.length
-    if (payload.length > MAX_EXTENDED_BYTES || handshakeBytes > MAX_HANDSHAKE_BYTES) {
-      onAbuse(`its extension messages ${id} are too long`)
-      return
-    }
-    try {
-      onExtended(id, payload)
-    } catch {
-      onAbuse(`its extension message ${id} makes no sense`)
-    }
   }
 }

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what peers and we tell each other of where we are: the rack's name in the extended handshake
 // (BEP 10), which comes again when there is a new one. Does not decide what follows from it.
-
-import { isFar, isNeighbour, RACK_KEY } from '../peers/neighbours.ts'
+import { isFar, RACK_KEY } from '../peers/neighbours.ts'
 import type { LibraryWire } from './types.ts'
 
-export class Whereabouts {
+export class RackHandshake {
   #rack: string | null
+  readonly #isNeighbour: (host: string) => boolean
   readonly #renamed = new Set<() => void>()
 
-  /** @param rack ours; null if it has no name */
-  constructor(rack: string | null) {
+  /**
+   * @param rack ours; null if it has no name
+   * @param isNeighbour by the subnet, where names say nothing
+   */
+  constructor(rack: string | null, isNeighbour: (host: string) => boolean) {
     this.#rack = rack
+    this.#isNeighbour = isNeighbour
   }
 
   get isNamed(): boolean {
@@ -23,7 +27,7 @@ export class Whereabouts {
    * @param onPlaced called with each answer of the peer, and when we have got another name
    */
   follow(wire: LibraryWire, onPlaced: (isFar: boolean) => void): () => boolean {
-    const isOnSubnet = isNeighbour(wire.remoteAddress ?? '')
+    const isOnSubnet = this.#isNeighbour(wire.remoteAddress ?? '')
     let isElsewhere = !isOnSubnet
     const locate = () => {
       isElsewhere = isFar(this.#rack, wire.peerExtendedHandshake[RACK_KEY], isOnSubnet)

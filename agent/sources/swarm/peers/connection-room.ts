@@ -2,17 +2,26 @@
 // Owns the room for connections: lets peers in until the limit, and by connection-quota.ts beyond. Does
 // not know who a peer is (peer-list.ts), only where.
 
-import type { LibraryTorrent } from '../library/types.ts'
+import { hostOf } from './address.ts'
 import { judgeNewcomer } from './connection-quota.ts'
 
 /** Hosts whose rack is remembered. */
 const MAX_PLACES = 4096
 
+/** The connections that there are, those that are being made included. */
+export interface ConnectionTable {
+  /** `host:port`, oldest first. */
+  addresses(): string[]
+  /** The handshake is done. */
+  isMet(address: string): boolean
+  close(address: string): void
+}
+
 export interface ConnectionRoomOptions {
   readonly limit: number
   /** So many we open ourselves. */
   readonly openLimit: number
-  readonly torrent: Pick<LibraryTorrent, '_peers' | 'removePeer'>
+  readonly table: ConnectionTable
   /** By the subnet: what is known before anybody has said anything. */
   isNeighbour(host: string): boolean
 }
@@ -37,8 +46,8 @@ export class ConnectionRoom {
 
   /** True if we should connect to somebody; neighbours are looked for as long as there are others. */
   mayOpen(): boolean {
-    const { torrent, openLimit } = this.#options
-    const addresses = [...(torrent._peers?.keys() ?? [])]
+    const { table, openLimit } = this.#options
+    const addresses = table.addresses()
     if (addresses.length < openLimit) return true
     const far = addresses.filter((each) => this.#isFar(each)).length
     return far > 0 && far < addresses.length
@@ -46,16 +55,16 @@ export class ConnectionRoom {
 
   /** True if there is room for one more, `host:port`; somebody else may have been closed for it. */
   admit(address: string): boolean {
-    const { torrent, limit } = this.#options
-    const peers = [...(torrent._peers ?? [])]
-    const far = peers.filter(([each]) => this.#isFar(each))
-    const counts = { near: peers.length - far.length, far: far.length }
+    const { table, limit } = this.#options
+    const addresses = table.addresses()
+    const far = addresses.filter((each) => this.#isFar(each)).length
+    const counts = { near: addresses.length - far, far }
     const verdict = judgeNewcomer(counts, !this.#isFar(address), limit)
     if (verdict === 'take' || verdict === 'refuse') return verdict === 'take'
-    const leaving = peers.filter(([each]) => this.#isFar(each) === (verdict === 'replace far'))
+    const leaving = addresses.filter((each) => this.#isFar(each) === (verdict === 'replace far'))
     // one that nothing has come from yet, else the newest
-    const [victim] = leaving.findLast(([, peer]) => peer.wire === null) ?? leaving.at(-1) ?? []
-    if (victim !== undefined) torrent.removePeer(victim)
+    const victim = leaving.findLast((each) => !table.isMet(each)) ?? leaving.at(-1)
+    if (victim !== undefined) table.close(victim)
     return victim !== undefined
   }
 
@@ -66,13 +75,6 @@ export class ConnectionRoom {
     this.place(address, isFar)
     return isFar
   }
-}
-
-/** Trackers write [fd78::1]:6881 and 10.0.0.1:6881, sockets fd78::1:6881 and ::ffff:10.0.0.1:6881. */
-function hostOf(address: string): string {
-  const host = address.slice(0, address.lastIndexOf(':'))
-  if (host.startsWith('[')) return host.slice(1, -1)
-  return host.startsWith('::ffff:') && host.includes('.') ? host.slice('::ffff:'.length) : host
 }
 
 /** On loopback, in laboratories, all nodes are one host. */

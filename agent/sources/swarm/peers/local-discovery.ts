@@ -6,7 +6,6 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
 import { messageOf } from '../../../core/errors.ts'
 import { formatLsd, parseLsd } from './lsd-message.ts'
-import { isNeighbour } from './neighbours.ts'
 
 const PORT = 6771
 const GROUPS = [
@@ -34,6 +33,8 @@ export interface LocalDiscoveryOptions {
   /** TCP port peers connect to. */
   readonly port: number
   isDownloading(): boolean
+  /** Nobody else's datagrams are believed. */
+  isNeighbour(host: string): boolean
   /** `host:port` of a peer that has announced itself, perhaps not for the first time. */
   onPeer(address: string): void
   onTrouble(message: string): void
@@ -92,7 +93,7 @@ export function createLocalDiscovery(options: LocalDiscoveryOptions): LocalDisco
     if (message === undefined || message.cookie === cookie) return
     if (!message.infoHashes.includes(infoHash)) return
     // link-local addresses say nothing without their zone, which the client does not know
-    if (/^fe[89ab]/i.test(address) || !isNeighbour(address)) return
+    if (/^fe[89ab]/i.test(address) || !options.isNeighbour(address)) return
     options.onPeer(
       family === 'IPv6' ? `[${address}]:${message.port}` : `${address}:${message.port}`,
     )

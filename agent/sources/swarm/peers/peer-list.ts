@@ -2,7 +2,7 @@
 // Owns who is who: which address belongs to which peer, who is connected, who is banned, and which of
 // two connections to one peer stays. Does not open connections.
 import { randomBytes } from 'node:crypto'
-import type { LibraryWire } from '../library/types.ts'
+import { plainAddress } from './address.ts'
 
 /** `-IS0001-`, Azureus style (BEP 20), as hex. */
 const PEER_ID_PREFIX = Buffer.from('-IS0001-').toString('hex')
@@ -13,7 +13,13 @@ const MAX_LEARNED = 4096
 const MIN_PAUSE_MS = 1000
 const MAX_PAUSE_MS = 32_000
 
-type DirectedWire = Pick<LibraryWire, 'peerId' | 'type'>
+/** A connection whose handshake is done, as far as it matters which of two stays. */
+export interface Acquaintance {
+  /** 20 bytes as lower-case hex. */
+  readonly peerId: string
+  /** We opened it. */
+  readonly isOutgoing: boolean
+}
 
 export class PeerList {
   readonly #selfId: string
@@ -37,14 +43,14 @@ export class PeerList {
 
   /** The peer that listens at this address. */
   learn(address: string, peerId: string): void {
-    this.#tries.delete(normalise(address))
+    this.#tries.delete(plainAddress(address))
     if (this.#peerIds.size >= MAX_LEARNED) this.#peerIds.clear()
-    this.#peerIds.set(normalise(address), peerId)
+    this.#peerIds.set(plainAddress(address), peerId)
   }
 
   /** We are about to connect to this address. */
   noteTry(address: string): void {
-    const key = normalise(address)
+    const key = plainAddress(address)
     const earlier = this.#tries.get(key)
     const pauseMs = Math.min(MAX_PAUSE_MS, (earlier?.pauseMs ?? MIN_PAUSE_MS / 2) * 2)
     if (this.#tries.size >= MAX_LEARNED) this.#tries.clear()
@@ -68,25 +74,26 @@ export class PeerList {
   /** False for our own address, for one just tried in vain, for peers that are connected already, and for banned ones. */
   mayConnect(address: string, knownCount: number): boolean {
     if (knownCount >= MAX_KNOWN || this.#ownAddresses().has(address)) return false
-    const tried = this.#tries.get(normalise(address))
+    const tried = this.#tries.get(plainAddress(address))
     if (tried && this.#now() - tried.at < tried.pauseMs) return false
-    const peerId = this.#peerIds.get(normalise(address))
+    const peerId = this.#peerIds.get(plainAddress(address))
     if (peerId === undefined) return true
     return peerId !== this.#selfId && !this.#connected.has(peerId) && !this.#banned.has(peerId)
   }
 
   /**
-   * Which wire has to go: one to ourselves, to a banned peer, or the superfluous one of two. Both ends
-   * keep the connection that the lower peer id opened; programs other than ours have rules of their
-   * own, so theirs are left alone unless both lead the same way.
+   * Which connection has to go: one to ourselves, to a banned peer, or the superfluous one of two. Both
+   * ends keep the one that the lower peer id opened; programs other than ours have rules of their own, so
+   * theirs are left alone unless both lead the same way.
    */
-  judge<W extends DirectedWire>(wire: W, rivals: readonly W[]): W | undefined {
-    if (wire.peerId === this.#selfId || this.#banned.has(wire.peerId)) return wire
+  judge<A extends Acquaintance>(newcomer: A, rivals: readonly A[]): A | undefined {
+    const { peerId, isOutgoing } = newcomer
+    if (peerId === this.#selfId || this.#banned.has(peerId)) return newcomer
     for (const rival of rivals) {
-      if (isOutgoing(rival) === isOutgoing(wire)) return wire
-      if (!isIronswarm(wire.peerId)) continue
-      const keepsOutgoing = this.#selfId < wire.peerId
-      return isOutgoing(wire) === keepsOutgoing ? rival : wire
+      if (rival.isOutgoing === isOutgoing) return newcomer
+      if (!isIronswarm(peerId)) continue
+      const keepsOutgoing = this.#selfId < peerId
+      return isOutgoing === keepsOutgoing ? rival : newcomer
     }
     return undefined
   }
@@ -100,13 +107,4 @@ export function isIronswarm(peerId: string): boolean {
 /** A fresh id for one worker. */
 export function createPeerId(): string {
   return PEER_ID_PREFIX + randomBytes(12).toString('hex')
-}
-
-function isOutgoing(wire: DirectedWire): boolean {
-  return wire.type.includes('Outgoing')
-}
-
-/** Sockets show IPv4 peers of a dual-stack listener as `::ffff:a.b.c.d`. */
-function normalise(address: string): string {
-  return address.replace(/^\[?::ffff:(\d+\.\d+\.\d+\.\d+)\]?:/, '$1:')
 }

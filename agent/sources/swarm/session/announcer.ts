@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns when trackers are asked: every few seconds while downloading or until one has answered, also right
 // after an error, where the library would wait 15 minutes. Does not speak the tracker protocols.
-
-export interface AnnounceTarget {
-  readonly url: string
-  /** An answer is awaited. */
-  readonly isBusy: boolean
-  announce(): void
-}
+import type { AnnounceTarget } from '../library/trackers.ts'
 
 /** Nodes that start together must find each other within seconds; jitter keeps them from a stampede. */
 const DOWNLOADING_MS = { min: 2000, max: 3000 }

@@ -4,7 +4,6 @@
 
 import { SwarmEngine } from '../engine/engine.ts'
 import type { EngineNews } from '../engine/engine-options.ts'
-import { createTokenBucket } from '../engine/token-bucket.ts'
 import { openSwarmClient } from '../library/client.ts'
 import { MAX_CONNS, MAX_UPLOADS } from '../peers/connection-limits.ts'
 import { createArena } from '../thread/arena.ts'
@@ -30,13 +29,14 @@ export async function startSession(
   task: WorkerTask,
   tell: (news: WorkerNews) => void,
 ): Promise<Session> {
-  const { layout } = task
+  const { torrent, limits } = task.swarm
+  const { metainfo } = torrent
   const now = () => performance.now()
   const random = Math.random
   const arena = createArena(task.memory, task.arena)
-  const lengthOf = (piece: number) => pieceRange(layout, piece).length
+  const lengthOf = (piece: number) => pieceRange(metainfo, piece).length
   const hasher = createPieceHasher({
-    hashes: task.hashes,
+    hashes: metainfo.pieces,
     memory: task.memory,
     now,
     onFailure: (error) => {
@@ -54,9 +54,10 @@ export async function startSession(
   const writing = new Map<number, () => void>()
   let uploadedBytes = 0
   const origin =
-    task.webSeed && openOrigin(task.webSeed, layout.lengthBytes, random, tellLogLine(tell))
+    task.swarm.origin &&
+    openOrigin(task.swarm.origin, metainfo.lengthBytes, random, tellLogLine(tell))
   const engine = new SwarmEngine({
-    layout,
+    layout: metainfo,
     selfId: task.peerId,
     now,
     random,
@@ -64,7 +65,7 @@ export async function startSession(
     slots: arena,
     maxInProgress: task.arena.maxInProgress,
     origin,
-    downloadLimit: task.downloadLimit,
+    downloadLimit: limits.downloadLimit,
     maxUploads: MAX_UPLOADS,
     verify: hasher.verify,
     store: (piece, slot, from) =>
@@ -87,25 +88,20 @@ export async function startSession(
     if (state !== ON_DISK.no) engine.markOnDisk(piece, state === ON_DISK.verified)
   }
   const client = await openSwarmClient({
-    torrentFile: task.torrentFile,
-    infoHash: task.infoHash,
-    pieceCount: layout.pieceCount,
+    task: task.swarm,
     peerId: task.peerId,
-    listenPort: task.listenPort,
     maxConns: MAX_CONNS,
-    uploadBudget: createTokenBucket(task.uploadLimit, now),
     have,
     figures: () => {
       const { origin: fromOrigin, peers } = engine.figures
       return { uploaded: uploadedBytes, downloaded: fromOrigin + peers, left: engine.bytesLeft }
     },
     isServable: ({ piece, offset, length }: BlockRequest) =>
-      piece < layout.pieceCount && engine.has(piece) && offset + length <= lengthOf(piece),
+      piece < metainfo.pieceCount && engine.has(piece) && offset + length <= lengthOf(piece),
     readBlock: ({ piece, offset, length }, take) =>
       reader.use(piece, (bytes) => {
         take(bytes instanceof Error ? null : bytes.subarray(offset, offset + length))
       }),
-    nearby: task.nearby,
     onWire: (wire, isFar) => engine.addWire(wire, isFar),
     onSwarmSize: (nodes) => engine.noteSwarmSize(nodes),
     onUploaded: (bytes) => {

@@ -1,54 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the messages between the agent's thread and the swarm worker. Image bytes do not travel in them:
 // they lie in the shared arena. Does not send or receive.
-import type { HttpClientSettings } from '../../../http/client.ts'
-import type { HttpImageSettings } from '../../http/image-options.ts'
-import type { PieceLayout } from '../torrent/piece-layout.ts'
+import type { SwarmTask } from '../swarm-task.ts'
 import type { ArenaShape } from './arena.ts'
-
-/** The origin (BEP 19) as plain data, so that a worker can be given it. */
-export interface WebSeedOptions {
-  /** The image's own urls; all hold the same bytes. */
-  readonly urls: readonly string[]
-  /** Value of the Authorization header. */
-  readonly authorization?: string | undefined
-  /** TLS, timeouts and retries. */
-  readonly config: HttpClientSettings & HttpImageSettings
-  readonly proxies?: Readonly<Record<string, string>> | undefined
-  readonly noProxy?: string | undefined
-}
-
-/** How nodes near this one are found and told from others. */
-export interface NearbyOptions {
-  /** Local service discovery (BEP 14); `auto`: while no tracker answers. */
-  readonly lsd: 'auto' | 'always' | 'off'
-  /** Name of the rack; null: the subnet decides. */
-  readonly rack: string | null
-}
-
-export const NOBODY_NEARBY: NearbyOptions = { lsd: 'off', rack: null }
 
 /** What the worker starts with. */
 export interface WorkerTask {
-  readonly torrentFile: Uint8Array
-  readonly infoHash: string
-  readonly layout: PieceLayout
-  /** SHA-1 hashes, end to end. */
-  readonly hashes: Uint8Array
+  readonly swarm: SwarmTask
+  /** Of this worker alone, lower-case hex. */
+  readonly peerId: string
   readonly memory: SharedArrayBuffer
   readonly arena: ArenaShape
-  readonly webSeed: WebSeedOptions | undefined
-  readonly listenPort: number
-  /** Bytes per second; 0 for none. */
-  readonly uploadLimit: number
-  readonly downloadLimit: number
-  readonly nearby: NearbyOptions
-  /** One byte per piece: 1 verified and on the disk, 2 on the disk says another source. */
+  /** One of ON_DISK per piece. */
   readonly onDisk: Uint8Array
-  /** Reads of pieces are checked before they are uploaded. */
-  readonly peerId: string
 }
 
+/**
+ * What is known of a piece: verified and on the disk, or on the disk says another source. The latter are
+ * checked before they are uploaded.
+ */
 export const ON_DISK = { no: 0, verified: 1, claimed: 2 } as const
 
 /** From the worker. */
@@ -95,4 +65,12 @@ export interface SwarmFigures {
   readonly originBytes: number
   readonly peerBytes: number
   readonly duplicateBytes: number
+}
+
+export const NO_FIGURES: SwarmFigures = {
+  peers: 0,
+  uploadedBytes: 0,
+  originBytes: 0,
+  peerBytes: 0,
+  duplicateBytes: 0,
 }

@@ -3,12 +3,14 @@
 // Does not decide what happens after a crash.
 import { Worker } from 'node:worker_threads'
 import { AgentError, messageOf } from '../../../core/errors.ts'
-import type { SwarmFigures, WorkerNews, WorkerOrder, WorkerTask } from './protocol.ts'
+import {
+  NO_FIGURES,
+  type SwarmFigures,
+  type WorkerNews,
+  type WorkerOrder,
+  type WorkerTask,
+} from './protocol.ts'
 
-/** A worker that says nothing for this long hangs. */
-const HANG_MS = 15_000
-/** Until its first word: loading the modules takes half a minute in an emulated or overloaded machine. */
-const START_MS = 60_000
 const LOOK_MS = 1000
 /** For `stopped` to reach the trackers, and some for a busy machine. */
 const CLOSE_MS = 4000
@@ -28,29 +30,36 @@ export interface WorkerHostHandlers {
   onLost(error: AgentError): void
 }
 
-const NO_FIGURES: SwarmFigures = {
-  peers: 0,
-  uploadedBytes: 0,
-  originBytes: 0,
-  peerBytes: 0,
-  duplicateBytes: 0,
+/** Starts a worker for the task. */
+export type StartWorker = (task: WorkerTask, handlers: WorkerHostHandlers) => WorkerHost
+
+/** What is run as a worker, and how long it may say nothing: before its first word, and from then on. */
+export interface WorkerKind {
+  readonly script: URL
+  readonly startMs: number
+  readonly hangMs: number
 }
 
-export interface WorkerHostOptions {
-  /** The worker's script; tests of crashes bring their own. */
-  readonly script?: URL | undefined
-  readonly hangMs?: number | undefined
-  readonly startMs?: number | undefined
+export const SWARM_WORKER: WorkerKind = {
+  script: new URL('./swarm-worker.ts', import.meta.url),
+  // loading the modules takes half a minute in an emulated or overloaded machine
+  startMs: 60_000,
+  hangMs: 15_000,
 }
 
-export function startWorker(
+export function createWorkerStarter(kind: WorkerKind): StartWorker {
+  return (task, handlers) => startWorker(kind, task, handlers)
+}
+
+/** The swarm's own worker. */
+export const startSwarmWorker = createWorkerStarter(SWARM_WORKER)
+
+function startWorker(
+  { script, startMs, hangMs }: WorkerKind,
   task: WorkerTask,
   handlers: WorkerHostHandlers,
-  options: WorkerHostOptions = {},
 ): WorkerHost {
-  const hangMs = options.hangMs ?? HANG_MS
-  const startMs = options.startMs ?? START_MS
-  const worker = new Worker(options.script ?? new URL('./swarm-worker.ts', import.meta.url), {
+  const worker = new Worker(script, {
     name: 'swarm',
     workerData: task,
     // what the library prints is not for the console

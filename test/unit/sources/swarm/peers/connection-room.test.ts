@@ -1,18 +1,20 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { LibraryPeer, LibraryWire } from '../../../../../agent/sources/swarm/library/types.ts'
 import { judgeNewcomer } from '../../../../../agent/sources/swarm/peers/connection-quota.ts'
 import { ConnectionRoom } from '../../../../../agent/sources/swarm/peers/connection-room.ts'
 
-const wire = {} as LibraryWire
-
-/** A torrent with these peers, and its room; 10.0.0.0/24 and fd78::/64 are near. */
+/** Connections and their room; 10.0.0.0/24 and fd78::/64 are near. */
 function roomFor(limit: number, openLimit = limit) {
-  const peers = new Map<string, LibraryPeer>()
+  /** By address, whether the handshake is done. */
+  const peers = new Map<string, boolean>()
   const room = new ConnectionRoom({
     limit,
     openLimit,
-    torrent: { _peers: peers, removePeer: (address) => void peers.delete(address) },
+    table: {
+      addresses: () => [...peers.keys()],
+      isMet: (address) => peers.get(address) === true,
+      close: (address) => void peers.delete(address),
+    },
     isNeighbour: (host) => /^(10\.0\.0\.|fd78::)/.test(host),
   })
   return {
@@ -20,7 +22,7 @@ function roomFor(limit: number, openLimit = limit) {
     peers,
     come: (address: string, isConnected = true) => {
       const isIn = room.admit(address)
-      if (isIn) peers.set(address, { wire: isConnected ? wire : null } as LibraryPeer)
+      if (isIn) peers.set(address, isConnected)
       return isIn
     },
   }

@@ -9,8 +9,8 @@ const [low, high] = [createPeerId(), createPeerId()].sort() as [string, string]
 const foreign = Buffer.from('-LT2080-abcdefghijkl').toString('hex')
 const peersOf = (selfId: string, now = () => 0) =>
   new PeerList({ selfId, ownAddresses: () => new Set(['10.0.0.1:6881']), now })
-const outgoing = (peerId: string) => ({ peerId, type: 'tcpOutgoing' })
-const incoming = (peerId: string) => ({ peerId, type: 'tcpIncoming' })
+const outgoing = (peerId: string) => ({ peerId, isOutgoing: true })
+const incoming = (peerId: string) => ({ peerId, isOutgoing: false })
 
 test('our own address, and one that turned out to be ourselves, is not connected to', () => {
   const peers = peersOf(low)

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createArenaBudget } from '../../../../../agent/sources/swarm/thread/arena-budget.ts'
-import { NOBODY_NEARBY } from '../../../../../agent/sources/swarm/thread/protocol.ts'
+import type { PieceAccess } from '../../../../../agent/sources/swarm/thread/piece-transfer.ts'
+import { startSwarmRun } from '../../../../../agent/sources/swarm/thread/swarm-run.ts'
 import {
-  type SwarmRunOptions,
-  startSwarmRun,
-} from '../../../../../agent/sources/swarm/thread/swarm-run.ts'
+  createWorkerStarter,
+  SWARM_WORKER,
+} from '../../../../../agent/sources/swarm/thread/worker-host.ts'
 import {
   encodeInfo,
   encodeMetainfo,
@@ -13,6 +14,7 @@ import {
 } from '../../../../../agent/sources/swarm/torrent/metainfo.ts'
 import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { createLogger } from '../../../../../agent/telemetry/logger.ts'
+import { taskOf } from '../../../../integration/swarm/lab.ts'
 
 const PIECE = BLOCK_BYTES
 const pieces = createHash('sha1').update(new Uint8Array(PIECE)).digest()
@@ -20,26 +22,20 @@ const info = encodeInfo({ name: 'x', lengthBytes: PIECE, pieceLength: PIECE, pie
 const metainfo = parseMetainfo(encodeMetainfo(info))
 
 /** With a worker that says this and then waits for the end. */
-function runWith(news: object, options: Pick<SwarmRunOptions, 'readImage' | 'writePiece'>) {
+function runWith(news: object, access: PieceAccess) {
   const code = `import { parentPort } from 'node:worker_threads'
     parentPort.on('message', () => parentPort.postMessage({ kind: 'closed' }))
     parentPort.postMessage(${JSON.stringify(news)})`
-  return startSwarmRun({
-    metainfo,
-    trackers: [],
-    webSeed: undefined,
-    listenPort: 0,
-    uploadLimit: 0,
-    downloadLimit: 0,
-    nearby: NOBODY_NEARBY,
+  const script = new URL(`data:text/javascript,${encodeURIComponent(code)}`)
+  return startSwarmRun(taskOf({ metainfo }), {
     memory: createArenaBudget(16 * PIECE),
+    startWorker: createWorkerStarter({ ...SWARM_WORKER, script }),
     log: createLogger({ level: 'silent' }),
     onDisk: new Uint8Array(1),
     onPiece: () => undefined,
     onOriginLost: () => undefined,
     onFailure: () => undefined,
-    worker: { script: new URL(`data:text/javascript,${encodeURIComponent(code)}`) },
-    ...options,
+    ...access,
   })
 }
 

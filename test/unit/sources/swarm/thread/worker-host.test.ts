@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest'
 import type { AgentError } from '../../../../../agent/core/errors.ts'
 import type { WorkerTask } from '../../../../../agent/sources/swarm/thread/protocol.ts'
 import {
-  startWorker,
+  createWorkerStarter,
   type WorkerHost,
 } from '../../../../../agent/sources/swarm/thread/worker-host.ts'
 
@@ -18,11 +18,9 @@ const PULSE = `parentPort.postMessage({ kind: 'pulse', figures: ${FIGURES} })`
 function watch(body: string, limits: { hangMs: number; startMs: number }) {
   const code = `import { parentPort } from 'node:worker_threads'; parentPort.on('message', () => parentPort.postMessage({ kind: 'closed' })); ${body}`
   const { promise: lost, resolve } = Promise.withResolvers<AgentError>()
-  const host = startWorker(
-    {} as WorkerTask,
-    { onNews: () => undefined, onLost: resolve },
-    { script: new URL(`data:text/javascript,${encodeURIComponent(code)}`), ...limits },
-  )
+  const script = new URL(`data:text/javascript,${encodeURIComponent(code)}`)
+  const start = createWorkerStarter({ script, ...limits })
+  const host = start({} as WorkerTask, { onNews: () => undefined, onLost: resolve })
   hosts.push(host)
   return { host, lost }
 }

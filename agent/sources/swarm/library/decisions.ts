@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what the library is not to decide: what to fetch and whom to serve, which is the engine's; whom to
+// connect to, which is peers/'s; where pieces are kept. Does not decide it either.
+import type { ConnectionRoom, ConnectionTable } from '../peers/connection-room.ts'
+import type { PeerList } from '../peers/peer-list.ts'
+import type { LibraryStore, LibraryTorrent } from './types.ts'
+
+/** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
+export function takeDecisions(
+  torrent: LibraryTorrent,
+  peers: PeerList,
+  room: ConnectionRoom,
+): void {
+  const nothing = () => undefined
+  torrent._update = nothing
+  torrent._updateWire = nothing
+  torrent._updateWireInterest = nothing
+  torrent._updateInterest = nothing
+  torrent._rechoke = nothing
+  const addPeer = torrent._addPeer.bind(torrent)
+  torrent._addPeer = (address, type, source) => {
+    const known = torrent._peers
+    if (typeof address !== 'string') return addPeer(address, type, source)
+    if (known?.has(address) || !peers.mayConnect(address, known?.size ?? 0)) return null
+    if (!room.mayOpen() || !room.admit(address)) return null
+    peers.noteTry(address)
+    return addPeer(address, type, source)
+  }
+  // the library itself lets everybody in
+  const addIncomingPeer = torrent._addIncomingPeer.bind(torrent)
+  torrent._addIncomingPeer = (peer) => {
+    if (room.admit(peer.id)) addIncomingPeer(peer)
+    else peer.destroy(new Error('no room for another connection'))
+  }
+}
+
+/** The library's connections, for the room that they take. */
+export function connectionsOf(torrent: LibraryTorrent): ConnectionTable {
+  return {
+    addresses: () => [...(torrent._peers?.keys() ?? [])],
+    isMet: (address) => (torrent._peers?.get(address)?.wire ?? null) !== null,
+    close: (address) => torrent.removePeer(address),
+  }
+}
+
+/** The library neither reads nor writes pieces: requests are answered past it. */
+export function createSilentStore(): LibraryStore {
+  const refusal = new Error('pieces do not pass through the library')
+  return {
+    get: (_piece, _options, callback) => queueMicrotask(() => callback(refusal)),
+    put: (_piece, _bytes, callback) => queueMicrotask(() => callback(refusal)),
+    close: (callback) => queueMicrotask(() => callback(null)),
+    destroy: (callback) => queueMicrotask(() => callback(null)),
+  }
+}
