@@ -2,9 +2,11 @@ import { expect, test } from 'vitest'
 import {
   createWorkerStarter,
   SWARM_WORKER,
+  startSwarmWorker,
   type WorkerKind,
 } from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
+import { bundleAgent } from '../../support/bundled-agent.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import {
@@ -98,31 +100,39 @@ test('a worker that never starts is tried twice, then the delivery ends', async 
   expect(lines.filter((line) => line.includes('swarm worker restarted'))).toHaveLength(1)
 })
 
-test('a tracker whose answers make no sense does not crash the worker', async () => {
+/** Their answers break off, or make no sense. */
+const NONSENSE = [
+  'd14:failure reasoni5ee',
+  'd5:peersli1eee',
+  'd8:intervali-1e5:peers3:abce',
+  'x',
+  '',
+]
+
+async function startNonsense(body: string): Promise<string> {
+  const answer = `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+  const server = keep(await startServer((socket) => socket.once('data', () => socket.end(answer))))
+  return `http://127.0.0.1:${server.port}/announce`
+}
+
+const inRamdisk = async () => {
+  const { fileOf } = keep(await bundleAgent())
+  return createWorkerStarter({ ...SWARM_WORKER, script: fileOf('swarm-worker') })
+}
+
+test.each([
+  ['the worker', async () => startSwarmWorker],
+  ['the worker as it lies in the ramdisk', inRamdisk],
+])('a tracker whose answers make no sense does not crash %s', async (_name, starter) => {
+  const startWorker = await starter()
   const { image, metainfo, origin } = await serve(28)
-  const answers = [
-    'd14:failure reasoni5ee',
-    'd5:peersli1eee',
-    'd8:intervali-1e5:peers3:abce',
-    'x',
-    '',
-  ]
   const lines: string[] = []
-  const trackers: string[] = []
-  for (const body of answers) {
-    const server = keep(
-      await startServer((socket) =>
-        socket.once('data', () =>
-          socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`),
-        ),
-      ),
-    )
-    trackers.push(`http://127.0.0.1:${server.port}/announce`)
-  }
+  const trackers = await Promise.all(NONSENSE.map(startNonsense))
   const told = node({
     metainfo,
     trackers,
     originUrls: [origin.url],
+    startWorker,
     onLog: (line) => lines.push(line),
   })
   await told.delivered
