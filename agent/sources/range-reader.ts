@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the interface of a web seed: any range of the image, read straight into memory the caller owns.
-// Does not know HTTP.
+// Owns the interface of a swarm's origin: any range of the image, read straight into memory the caller
+// owns. Does not know HTTP.
 import { AgentError } from '../core/errors.ts'
 import type { FileRange } from '../core/extent.ts'
 

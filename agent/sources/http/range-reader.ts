@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns reading ranges of an image over HTTP for a web seed: fail-over, strikes, one connection per range
+// Owns reading ranges of an image over HTTP for a swarm: fail-over, strikes, one connection per range
 // in flight. Does not choose ranges and does not verify pieces.
 import { randomExponential } from '../../core/backoff.ts'
 import { sleep } from '../../core/deadline.ts'
@@ -45,7 +45,7 @@ interface SeedUrl {
   out: { reason: string; isRangeless: boolean } | undefined
 }
 
-/** A web seed over the image's urls. All state lives here: one reader per image. */
+/** The origin of a swarm over the image's urls. All state lives here: one reader per image. */
 export function createRangeReader(options: RangeReaderOptions): RangeReader {
   const urls: SeedUrl[] = [...new Set(options.urls)].map((url) => ({
     url,

@@ -147,7 +147,7 @@ test('a tracker that breaks off or stalls in mid-body costs nothing', async () =
   const leech = node({ metainfo, trackers })
   await leech.delivered
   expect(sha256(leech.disk)).toBe(sha256(image))
-  // the library rejects a promise nobody holds: the guard reports it, and the worker lives on
+  // the library does not expect it: whoever holds the request reports it, and the worker lives on
   await until(() => lines.some((line) => line.msg === 'tracker'), 'the warning')
   expect(lines.filter((line) => line.msg === 'swarm worker restarted')).toEqual([])
 })

@@ -14,8 +14,9 @@ import type { SwarmTask } from '../swarm-task.ts'
 import { encodeMetainfo } from '../torrent/metainfo.ts'
 import type { BlockRequest } from '../wire/upload-queue.ts'
 import { connectionsOf, createSilentStore, takeDecisions } from './decisions.ts'
+import { createConnectionMemory } from './message-channel.ts'
 import { Newcomers } from './newcomers.ts'
-import { adaptWire, createConnectionMemory } from './peer-connection.ts'
+import { adaptWire } from './peer-connection.ts'
 import { RackHandshake } from './rack-handshake.ts'
 import { type AnnounceTarget, startTrackers } from './trackers.ts'
 import type { LibraryClient, LibraryTorrent } from './types.ts'
@@ -142,9 +143,7 @@ function addTorrent(
         isServable: options.isServable,
         readBlock: options.readBlock,
         onUploaded: options.onUploaded,
-        onClosed: (_reason, isBanned) => {
-          if (isBanned) peers.ban(wire.peerId)
-        },
+        onBanned: () => peers.ban(wire.peerId),
       }),
     onWire: options.onWire,
   })

@@ -20,7 +20,7 @@ export interface NewcomersDeps {
   readonly room: ConnectionRoom
   readonly rack: RackHandshake
   /** Takes the wire over from the library. */
-  adapt(wire: LibraryWire, peer: LibraryPeer | undefined, address: string): PeerWire
+  adapt(wire: LibraryWire, peer: LibraryPeer, address: string): PeerWire
   /** @param isFar whether the peer is in another rack; known better when it has introduced itself */
   onWire(wire: PeerWire, isFar: () => boolean): void
 }
@@ -53,14 +53,15 @@ export class Newcomers {
       room.place(`${wire.remoteAddress}:${p}`, isFar)
     })
     if (isOutgoing) peers.learn(address, wire.peerId)
-    if (this.#isSuperfluous(wire)) return
+    const peer = [...(torrent._peers?.values() ?? [])].find((each) => each.wire === wire)
+    if (peer === undefined) wire.destroy()
+    if (peer === undefined || this.#isSuperfluous(wire)) return
     peers.connect(wire.peerId)
     this.#missed.set(wire, [])
     wire.once('close', () => {
       peers.disconnect(wire.peerId)
       this.#missed.delete(wire)
     })
-    const peer = [...(torrent._peers?.values() ?? [])].find((each) => each.wire === wire)
     const adapted = this.#deps.adapt(wire, peer, address)
     this.#introduceLater(wire, () => this.#deps.onWire(adapted, isElsewhere))
   }

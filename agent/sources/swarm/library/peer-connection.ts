@@ -1,40 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns one connection to a peer as the engine sees it: after the library's handshake its bytes are
-// parsed and written by wire/, only extensions (BEP 10) stay with the library. Does not decide whom to
-// talk to.
+// Owns one connection to a peer as the engine sees it: what was asked and said, who chokes whom. Only
+// extensions (BEP 10) stay with the library. Does not decide whom to talk to.
 
 import type { ClaimKind } from '../engine/origin/claim.ts'
 import type { BlockCallback, PeerWire, WireListener } from '../engine/peer-wire.ts'
 import type { TokenBucket } from '../engine/token-bucket.ts'
 import { isIronswarm } from '../peers/peer-list.ts'
 import { BlockRequests } from '../wire/block-requests.ts'
-import { type MessageHandler, MessageParser } from '../wire/message-parser.ts'
-import { type ChunkPool, createChunkPool, MessageWriter } from '../wire/message-writer.ts'
+import type { MessageHandler } from '../wire/message-parser.ts'
+import type { MessageWriter } from '../wire/message-writer.ts'
 import { MESSAGE_IDS } from '../wire/messages.ts'
-import { type SilenceWatch, watchSilence } from '../wire/silence-watch.ts'
 import { type BlockRequest, createUploadQueue, type UploadQueue } from '../wire/upload-queue.ts'
 import { type ClaimExtension, offerClaims } from './claim-extension.ts'
-import { limitExtensions, limitMessages } from './message-limits.ts'
-import { createReadBuffer, prepareTakeover, type Takeover } from './socket-takeover.ts'
+import {
+  type ConnectionMemory,
+  createMessageChannel,
+  limitReading,
+  type MessageChannel,
+} from './message-channel.ts'
 import type { LibraryPeer, LibraryWire } from './types.ts'
 
 const DEFAULT_REQQ = 250
 /** BEP 6 has one, right after the handshake: five bytes that cost a look at every piece. */
 const MAX_SUMMARIES = 4
 
-/** What the connections of a client share: each uses it for the length of a call, or gives it back. */
-export interface ConnectionMemory {
-  readonly chunks: ChunkPool
-  readonly readBuffer: Uint8Array
-}
-
-export function createConnectionMemory(): ConnectionMemory {
-  return { chunks: createChunkPool(), readBuffer: createReadBuffer() }
-}
-
 export interface WireDeps {
   readonly wire: LibraryWire
-  readonly peer: LibraryPeer | undefined
+  readonly peer: LibraryPeer
   readonly address: string
   readonly memory: ConnectionMemory
   readonly pieceCount: number
@@ -43,8 +35,8 @@ export interface WireDeps {
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
   readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
   onUploaded(bytes: number): void
-  /** The engine or a limit closed the wire. */
-  onClosed(reason: string, isBanned: boolean): void
+  /** The engine or a limit has found the peer out. */
+  onBanned(): void
 }
 
 /** The engine's view of a library wire whose handshake is done. */
@@ -61,11 +53,9 @@ class PeerConnection implements PeerWire, MessageHandler {
   isChoking = true
   readonly #deps: WireDeps
   readonly #wire: LibraryWire
-  readonly #parser: MessageParser
+  readonly #channel: MessageChannel
   readonly #writer: MessageWriter
   readonly #uploads: UploadQueue
-  readonly #takeover: Takeover | undefined
-  readonly #silence: SilenceWatch
   readonly #requests = new BlockRequests()
   readonly #claims: ClaimExtension | undefined
   #listener: WireListener | undefined
@@ -80,35 +70,17 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.peerId = wire.peerId
     this.address = deps.address
     this.isSharingOrigin = isIronswarm(wire.peerId)
-    this.#parser = new MessageParser(this)
-    this.#uploads = this.#createUploads()
-    this.#silence = watchSilence(() => this.close('nothing has come from it for minutes', false))
-    let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
-    this.#writer = new MessageWriter({
-      chunks: memory.chunks,
-      write: (bytes, onWritten) => write(bytes, onWritten),
+    this.#channel = createMessageChannel({
+      wire,
+      peer,
+      memory,
+      handler: this,
       onDrain: () => this.#uploads.pump(),
-      onAbuse: (reason) => this.onAbuse(reason),
+      onFailure: (reason) => this.close(reason, false),
     })
-    this.#takeover =
-      peer &&
-      prepareTakeover({
-        wire,
-        peer,
-        readBuffer: memory.readBuffer,
-        onBytes: (bytes) => {
-          this.#silence.heard()
-          this.#parser.push(bytes)
-        },
-        onLibraryMessage: (bytes) => this.#writer.raw(bytes),
-        onSocket: (socket) => {
-          write = (bytes, onWritten) => void socket.write(bytes, onWritten)
-          this.#writer.open()
-        },
-        onFailure: (reason) => this.close(reason, false),
-      })
-    limitMessages(wire, (reason) => this.onAbuse(reason))
-    limitExtensions(wire, (reason) => this.onAbuse(reason))
+    this.#writer = this.#channel.writer
+    this.#uploads = this.#createUploads()
+    limitReading(wire, (reason) => this.onAbuse(reason))
     this.#claims = this.isSharingOrigin ? this.#offerClaims() : undefined
     wire.once('close', () => this.#end())
   }
@@ -120,7 +92,7 @@ class PeerConnection implements PeerWire, MessageHandler {
 
   listen(listener: WireListener): void {
     const wire = this.#wire
-    if (wire.destroyed || this.#isClosed || this.#takeover === undefined) {
+    if (wire.destroyed || this.#isClosed) {
       wire.destroy()
       listener.onClose()
       return
@@ -132,7 +104,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.isChoking = wire.amChoking
     listener.onBitfield((piece) => wire.peerPieces.get(piece))
     if (this.isPeerInterested) listener.onInterested()
-    this.#takeover.begin()
+    this.#channel.begin()
   }
 
   request(piece: number, offset: number, length: number, callback: BlockCallback): void {
@@ -176,9 +148,9 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#writer.message(isInterested ? MESSAGE_IDS.interested : MESSAGE_IDS.notInterested)
   }
 
-  close(reason: string, isBanned: boolean): void {
+  close(_reason: string, isBanned: boolean): void {
     if (this.#isClosed) return
-    this.#deps.onClosed(reason, isBanned)
+    if (isBanned) this.#deps.onBanned()
     this.#wire.destroy()
     this.#end()
   }
@@ -298,10 +270,8 @@ class PeerConnection implements PeerWire, MessageHandler {
   #end(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#silence.stop()
-    this.#parser.stop()
+    this.#channel.close()
     this.#uploads.clear()
-    this.#writer.close()
     this.#requests.refuseAll()
     this.#listener?.onClose()
   }

@@ -8,18 +8,6 @@ export interface LibraryBitField {
   get(index: number): boolean
 }
 
-export type WireEvent =
-  | 'have'
-  | 'bitfield'
-  | 'have-all'
-  | 'have-none'
-  | 'choke'
-  | 'unchoke'
-  | 'interested'
-  | 'uninterested'
-  | 'extended'
-  | 'close'
-
 /** A `Wire` of bittorrent-protocol. */
 export interface LibraryWire {
   readonly peerId: string
@@ -33,7 +21,6 @@ export interface LibraryWire {
   readonly peerChoking: boolean
   readonly peerInterested: boolean
   readonly amChoking: boolean
-  readonly amInterested: boolean
   readonly peerExtendedHandshake: {
     readonly p?: unknown
     readonly reqq?: unknown
@@ -48,8 +35,8 @@ export interface LibraryWire {
   /** Bytes that were not parsed yet: one array at most. */
   _buffer: Uint8Array[]
   _bufferSize: number
-  on(event: WireEvent, listener: (...args: never[]) => void): void
-  once(event: WireEvent, listener: (...args: never[]) => void): void
+  on(event: 'extended' | 'close', listener: (...args: never[]) => void): void
+  once(event: 'extended' | 'close', listener: (...args: never[]) => void): void
   /** Takes each message towards the socket (streamx). */
   push(bytes: Uint8Array | null): boolean
   have(piece: number): void

@@ -2,7 +2,7 @@
 // Owns the text of local service discovery (BEP 14): one datagram that says who serves what. No sockets.
 
 /** BEP 14: longer ones would be fragmented. */
-export const MAX_LSD_BYTES = 1400
+const MAX_LSD_BYTES = 1400
 const REQUEST_LINE = 'BT-SEARCH * HTTP/1.1'
 
 export interface LsdMessage {

@@ -48,8 +48,7 @@ export async function startSession(
     maxReads: task.arena.slotCount - task.arena.maxInProgress,
     lengthOf,
     verify: hasher.verify,
-    order: (piece, slot) =>
-      tell({ kind: 'read', piece, slot: slot.index, length: lengthOf(piece) }),
+    order: (piece, slot) => tell({ kind: 'read', piece, slot: slot.index }),
   })
   const writing = new Map<number, () => void>()
   let uploadedBytes = 0

@@ -11,8 +11,6 @@ export interface ArenaShare extends Disposable {
 }
 
 export interface ArenaBudget {
-  /** Taken by the shares that are not disposed of, bytes. */
-  readonly takenBytes: number
   /**
    * Half of what is left, so that another torrent finds room too, or as much as one needs at least.
    * Throws SwarmError if there is not as much.
@@ -48,10 +46,5 @@ export function createArenaBudget(totalBytes: number): ArenaBudget {
     }
   }
 
-  return {
-    get takenBytes() {
-      return takenBytes
-    },
-    share,
-  }
+  return { share }
 }

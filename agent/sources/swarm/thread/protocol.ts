@@ -41,7 +41,6 @@ export type WorkerNews =
       readonly kind: 'read'
       readonly piece: number
       readonly slot: number
-      readonly length: number
     }
   /** Twice a second; their absence means that the worker hangs. */
   | { readonly kind: 'pulse'; readonly figures: SwarmFigures }

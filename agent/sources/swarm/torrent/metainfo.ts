@@ -54,7 +54,8 @@ export function parseMetainfo(
   const { infoSpan, torrent } = decode(bytes)
   const info = torrent['info']
   if (!isObject(info)) throw invalid('no info dictionary')
-  const infoBytes = bytes.slice(infoSpan.start, infoSpan.end)
+  // a copy, of a Buffer too: the rest of the file is not kept alive by it
+  const infoBytes = Uint8Array.from(bytes.subarray(infoSpan.start, infoSpan.end))
   const infoHash = sha1(infoBytes)
   // the client re-encodes the dictionary to compute the hash it announces
   if (sha1(bencode.encode(info)) !== infoHash) {

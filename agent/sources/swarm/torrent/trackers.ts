@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns which trackers are announced to: payload, metainfo and configuration merged into BEP 12 tiers.
-// Does not announce; announcer.ts does.
+// Does not announce; session/announcer.ts does.
 
 const TRACKER_SCHEMES = new Set(['http:', 'https:', 'udp:', 'ws:', 'wss:'])
 /** More than anybody runs; a hostile list must not become a flood of requests. */
-export const MAX_TRACKERS = 32
+const MAX_TRACKERS = 32
 const MAX_URL_LENGTH = 2048
 
 /** True for an absolute http, https, udp, ws or wss url with a host. */

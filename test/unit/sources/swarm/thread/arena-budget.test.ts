@@ -8,6 +8,10 @@ import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-la
 
 const MiB = 1024 * 1024
 
+function takenBy(shares: readonly ArenaShare[]): number {
+  return shares.reduce((sum, { shape }) => sum + shape.slotBytes * shape.slotCount, 0)
+}
+
 test('whatever comes and goes, all shares together stay within the budget and can work', () => {
   const torrent = fc.record({
     pieceLength: fc.integer({ min: 1, max: 1024 }).map((blocks) => blocks * BLOCK_BYTES),
@@ -20,22 +24,25 @@ test('whatever comes and goes, all shares together stay within the budget and ca
       const shares: ArenaShare[] = []
       for (const { pieceLength, pieceCount, leaves } of torrents) {
         if (leaves) shares.shift()?.[Symbol.dispose]()
+        const hasRoom = 3 * pieceLength <= 48 * MiB - takenBy(shares)
         try {
           shares.push(budget.share(pieceLength, pieceCount))
+          expect(hasRoom).toBe(true)
         } catch (error) {
           expect(error).toMatchObject({ type: 'SwarmError' })
-          expect(3 * pieceLength).toBeGreaterThan(48 * MiB - budget.takenBytes)
+          expect(hasRoom).toBe(false)
         }
-        const taken = shares.map(({ shape }) => shape.slotBytes * shape.slotCount)
-        expect(budget.takenBytes).toBe(taken.reduce((sum, bytes) => sum + bytes, 0))
-        expect(budget.takenBytes).toBeLessThanOrEqual(48 * MiB)
+        expect(takenBy(shares)).toBeLessThanOrEqual(48 * MiB)
         for (const { shape } of shares) expect(shape.maxInProgress).toBeGreaterThanOrEqual(2)
       }
       for (const share of shares) {
         share[Symbol.dispose]()
         share[Symbol.dispose]()
       }
-      expect(budget.takenBytes).toBe(0)
+      // all of it is there again, and no more
+      const whole = budget.share(16 * MiB, 3)
+      expect(takenBy([whole])).toBe(48 * MiB)
+      expect(() => budget.share(16 * 1024, 1)).toThrow(/0 B of 48/)
     }),
   )
 })

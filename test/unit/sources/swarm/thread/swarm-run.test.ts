@@ -52,7 +52,7 @@ test('pieces that are read for others are no progress of our own; those that are
       await promise
     },
   }
-  const reading = runWith({ kind: 'read', piece: 0, slot: 0, length: PIECE }, options)
+  const reading = runWith({ kind: 'read', piece: 0, slot: 0 }, options)
   const writing = runWith(
     { kind: 'piece', piece: 0, slot: 0, length: PIECE, from: 'peers' },
     options,
