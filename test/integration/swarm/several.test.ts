@@ -56,7 +56,7 @@ test('all torrents of one agent share its memory, and give it back', async () =>
   const memory = createArenaBudget(6 * MiB)
   const all = await startAll(3, 10, memory)
   // three slots of 2 MiB are all there is
-  expect(() => memory.share(2 * MiB, 3)).toThrow(/of 6 MiB are left/)
+  expect(() => memory.share(2 * MiB, 3)).toThrow(/of 6.0 MiB are left/)
   for (const { image, nodes } of all) {
     for (const node of nodes) {
       await node.delivered
