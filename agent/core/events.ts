@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the typed news that travels upward: progress and operations. The only way a lower layer speaks up.
-import { EventEmitter } from 'node:events'
+// Owns the types of the event stream: what may be said of what happens. The only way a lower layer speaks
+// up. Does not carry events (telemetry/event-stream.ts); event-table.ts says who speaks and who reads.
+import type { WireError } from './errors.ts'
 
 /** Bytes of the image by where they came from; all in bytes. */
 export interface BytesBySource {
@@ -12,7 +13,7 @@ export interface BytesBySource {
   file: number
 }
 
-/** A snapshot of a running image write or erasure; also what `/v1/status` and the command's result carry. */
+/** The figures of an image write or erasure; `/v1/status` and the command's result carry them as they are. */
 export interface Progress {
   /** `fetch` the bytes come in and go to disk · `read-back` · `commit` · `configdrive` · `erase` · `done` */
   readonly step: 'prepare' | 'fetch' | 'read-back' | 'commit' | 'configdrive' | 'erase' | 'done'
@@ -30,19 +31,72 @@ export interface Progress {
   readonly peers: number
 }
 
-/** What one event name carries. */
-export interface EventMap {
-  progress: [Progress]
-  /** A step of the pipeline, named hierarchically: `deploy/write_image/swarm`. */
-  started: [{ name: string; fields: Record<string, unknown> }]
-  finished: [{ name: string; result: 'SUCCESS' | 'WARN' | 'FAIL'; fields: Record<string, unknown> }]
-  /** Degraded but going on: a web-seed fallback, a banned peer. */
-  warning: [{ message: string; fields: Record<string, unknown> }]
+/** A step that takes time; `done` is none. */
+export type Stage = Exclude<Progress['step'], 'done'>
+
+/** What the conductor reads as `command_status` (contract 4.3). */
+export type CommandStatus = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CLEAN_VERSION_MISMATCH'
+
+/** `WARN`: it ended well, but a warning or a failed part came on the way. */
+export type OperationResult = 'SUCCESS' | 'WARN' | 'FAIL'
+
+/** Facts in the names of the log: node_uuid, device, image_id, … */
+export type Fields = Readonly<Record<string, unknown>>
+
+/** What a publisher says; the stream adds the stamp. */
+export type News =
+  | { readonly type: 'operation'; readonly state: 'began'; readonly fields: Fields }
+  | {
+      readonly type: 'operation'
+      readonly state: 'ended'
+      readonly result: OperationResult
+      readonly durationMs: number
+      readonly fields: Fields
+      readonly error?: WireError
+      readonly err?: Fields
+    }
+  | {
+      readonly type: 'command'
+      readonly commandId: string
+      readonly name: string
+      readonly status: CommandStatus
+      readonly error: WireError | null
+    }
+  | { readonly type: 'stage'; readonly stage: Stage; readonly state: 'began' | 'ended' }
+  | { readonly type: 'progress'; readonly progress: Progress }
+  | {
+      readonly type: 'swarm'
+      readonly peers: number
+      readonly downloadedBytes: number
+      readonly uploadedBytes: number
+    }
+  | {
+      readonly type: 'warning'
+      readonly message: string
+      readonly fields: Fields
+      readonly error: WireError
+      readonly err: Fields
+    }
+
+export type EventType = News['type']
+
+/** Where it happened: the names of command and operations, outermost first: `execute_deploy_step/write image`. */
+interface Place {
+  readonly operation?: string
 }
 
-export type Events = EventEmitter<EventMap>
+export type NewEvent = News & Place
 
-/** A new emitter; the owner passes it down, the layers above listen. */
-export function createEvents(): Events {
-  return new EventEmitter<EventMap>()
+/** One thing that happened. Frozen, free of secrets, and as JSON has it: every reader shares the object. */
+export type AgentEvent = News &
+  Place & {
+    /** Strictly increasing within one process, from 1. */
+    readonly id: number
+    /** Wall clock, ms since the epoch; may jump. */
+    readonly at: number
+  }
+
+/** What those who only speak are given. Never throws, and never waits for a reader. */
+export interface EventPublisher {
+  publish(event: NewEvent): void
 }

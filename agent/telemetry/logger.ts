@@ -2,8 +2,8 @@
 // Owns the JSON log on stdout: the only import of pino. Every line passes the redaction of
 // core/redact.ts on its way out, whoever wrote it. Does not decide what is worth a line.
 import { pino } from 'pino'
-import { isAgentError } from '../core/errors.ts'
 import { redact, redactText } from '../core/redact.ts'
+import { plainError } from './plain-error.ts'
 
 export type Logger = pino.Logger
 
@@ -78,22 +78,4 @@ function withPlainErrors(fields: Record<string, unknown>): Record<string, unknow
       value instanceof Error ? plainError(value) : value,
     ]),
   )
-}
-
-/**
- * An error as log fields, with its chain of causes (at most five deep). The stack only where the type
- * is not ours: an AgentError says by itself what happened.
- */
-export function plainError(error: unknown, depth = 0): Record<string, unknown> {
-  if (!(error instanceof Error)) return { message: String(error) }
-  const code = (error as NodeJS.ErrnoException).code
-  return {
-    type: error.name,
-    message: error.message,
-    ...(isAgentError(error) ? { kind: error.kind } : { stack: error.stack }),
-    ...(code === undefined ? {} : { code }),
-    ...(error.cause === undefined || depth >= 4
-      ? {}
-      : { cause: plainError(error.cause, depth + 1) }),
-  }
 }

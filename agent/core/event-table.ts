@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the vocabulary of the event stream as one table: each type, what it carries, who publishes it, who
+// reads it and what is kept. Does not hold the types (events.ts).
+import type { EventType, News } from './events.ts'
+
+type FieldsOf<T extends EventType> =
+  Extract<News, { type: T }> extends infer N ? (N extends unknown ? keyof N : never) : never
+
+interface EventRow<T extends EventType> {
+  readonly says: string
+  /** What the event carries besides `id`, `at`, `operation` and `type`. */
+  readonly fields: { readonly [F in Exclude<FieldsOf<T>, 'type'>]: string }
+  /** `history`: kept until the bounds are reached; `latest`: figures, of which a newer one says all. */
+  readonly keeps: 'history' | 'latest'
+  readonly publishedBy: readonly string[]
+  readonly readBy: readonly string[]
+}
+
+const BEGAN_ENDED = '`began` or `ended`'
+const FACTS = 'facts in the names of the log'
+const ERROR = 'as Ironic reads it: type, code, message, details'
+const ERR = 'the error with its causes, as the log has it'
+
+/**
+ * The one table of events. docs/design/110-event-stream.md is tested against it, and it against the code:
+ * a publisher names the type it says, a reader the type it reads; `snapshot` reads them all.
+ */
+export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
+  operation: {
+    says: 'a piece of work has begun or ended; the end of a part comes before the end of the whole',
+    fields: {
+      state: BEGAN_ENDED,
+      fields: FACTS,
+      result: 'at the end: `SUCCESS`, `WARN` or `FAIL`',
+      durationMs: 'at the end',
+      error: `after \`FAIL\`, ${ERROR}`,
+      err: `after \`FAIL\`, ${ERR}`,
+    },
+    keeps: 'history',
+    publishedBy: ['agent/telemetry/operation.ts'],
+    readBy: ['agent/telemetry/event-log.ts'],
+  },
+  command: {
+    says: 'a command runs or has ended; a synchronous one is heard of at its end only',
+    fields: {
+      commandId: '`id` of its result',
+      name: 'the short name, as Ironic matches it',
+      status: '`command_status`',
+      error: '`command_error`',
+    },
+    keeps: 'history',
+    publishedBy: ['agent/commands/runner.ts'],
+    readBy: [],
+  },
+  stage: {
+    says: 'a step of an image write or erasure has begun or ended',
+    fields: { stage: 'its name, as in the progress', state: BEGAN_ENDED },
+    keeps: 'history',
+    publishedBy: ['agent/telemetry/progress-meter.ts'],
+    readBy: [],
+  },
+  progress: {
+    says: 'figures of the step that runs: twice a second at most, and at each change of step or source',
+    fields: { progress: 'what `/v1/status` shows' },
+    keeps: 'latest',
+    publishedBy: ['agent/telemetry/progress-meter.ts'],
+    readBy: ['agent/telemetry/console.ts'],
+  },
+  swarm: {
+    says: 'figures of the swarm since the write began, when they have changed',
+    fields: {
+      peers: 'connections',
+      downloadedBytes: 'received from peers',
+      uploadedBytes: 'sent to peers',
+    },
+    keeps: 'latest',
+    publishedBy: ['agent/telemetry/progress-meter.ts'],
+    readBy: [],
+  },
+  warning: {
+    says: 'something is degraded, and the work goes on',
+    fields: { message: 'constant phrase', fields: FACTS, error: ERROR, err: ERR },
+    keeps: 'history',
+    publishedBy: ['agent/telemetry/operation.ts'],
+    readBy: ['agent/telemetry/event-log.ts'],
+  },
+}

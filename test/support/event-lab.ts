@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what tests need of the event stream: one that remembers what it was told, and events as properties
+// are checked with. Does not fake the stream.
+import fc from 'fast-check'
+import type { AgentEvent, NewEvent, Progress } from '../../agent/core/events.ts'
+import { createEventStream, type EventStream } from '../../agent/telemetry/event-stream.ts'
+
+export interface RecordedStream extends EventStream {
+  /** Everything published so far, as readers have it. */
+  readonly seen: readonly AgentEvent[]
+  /** The figures among it. */
+  progress(): Progress[]
+}
+
+/** A real stream whose clock stands still, and all that came over it. */
+export function recordedStream(): RecordedStream {
+  const stream = createEventStream({ now: () => 1_700_000_000_000 })
+  const seen: AgentEvent[] = []
+  stream.subscribe((event) => void seen.push(event))
+  return {
+    ...stream,
+    seen,
+    progress: () => seen.flatMap((event) => (event.type === 'progress' ? event.progress : [])),
+  }
+}
+
+/** Figures in the middle of an image write. */
+export function progressOf(part: Partial<Progress> = {}): Progress {
+  return {
+    step: 'fetch',
+    doneBytes: 1,
+    totalBytes: 2,
+    percent: 50,
+    rateBytesPerSecond: 1,
+    etaSeconds: 1,
+    source: 'http',
+    bytes: { origin: 1, peers: 0, file: 0 },
+    uploadedBytes: 0,
+    peers: 0,
+    ...part,
+  }
+}
+
+const error = { type: 'SwarmError', code: 500, message: 'Error', details: 'no peers' }
+const words = fc.constantFrom('a', 'b', 'write image')
+const bytes = fc.nat(1_000_000)
+const fields = fc.dictionary(words, fc.oneof(fc.string(), fc.integer(), fc.boolean()))
+
+const news: fc.Arbitrary<NewEvent> = fc.oneof(
+  fields.map((facts): NewEvent => ({ type: 'operation', state: 'began', fields: facts })),
+  fields.map(
+    (facts): NewEvent => ({
+      type: 'operation',
+      state: 'ended',
+      result: 'SUCCESS',
+      durationMs: 1,
+      fields: facts,
+    }),
+  ),
+  fc
+    .record({
+      commandId: fc.constantFrom('1', '2', '3'),
+      status: fc.constantFrom('RUNNING' as const, 'SUCCEEDED' as const, 'FAILED' as const),
+    })
+    .map((command): NewEvent => ({ type: 'command', name: 'go', error: null, ...command })),
+  fc
+    .record({
+      stage: fc.constantFrom('fetch' as const, 'erase' as const),
+      state: fc.constantFrom('began' as const, 'ended' as const),
+    })
+    .map((stage): NewEvent => ({ type: 'stage', ...stage })),
+  bytes.map((doneBytes): NewEvent => ({ type: 'progress', progress: progressOf({ doneBytes }) })),
+  bytes.map((peers): NewEvent => ({ type: 'swarm', peers, downloadedBytes: 0, uploadedBytes: 0 })),
+  fields.map(
+    (facts): NewEvent => ({ type: 'warning', message: 'no', fields: facts, error, err: error }),
+  ),
+)
+
+/** Any event of the vocabulary, with and without a place. */
+export const newEvents: fc.Arbitrary<NewEvent> = fc
+  .tuple(news, fc.option(words, { nil: undefined }))
+  .map(([event, operation]) => (operation === undefined ? event : { ...event, operation }))

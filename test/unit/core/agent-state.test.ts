@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest'
+import { type AgentState, INITIAL_STATE, nextState } from '../../../agent/core/agent-state.ts'
+import type { NewEvent } from '../../../agent/core/events.ts'
+import { progressOf } from '../../support/event-lab.ts'
+
+function stateAfter(...news: NewEvent[]): AgentState {
+  return news.reduce(
+    (state, event, i) => nextState(state, { ...event, id: i + 1, at: 0 }),
+    INITIAL_STATE,
+  )
+}
+
+const running = (commandId: string): NewEvent => ({
+  type: 'command',
+  commandId,
+  name: 'go',
+  status: 'RUNNING',
+  error: null,
+})
+const progress = (percent: number): NewEvent => ({
+  type: 'progress',
+  progress: progressOf({ percent }),
+})
+const operation = (name: string, state: 'began' | 'ended'): NewEvent =>
+  state === 'began'
+    ? { type: 'operation', operation: name, state, fields: {} }
+    : { type: 'operation', operation: name, state, result: 'SUCCESS', durationMs: 1, fields: {} }
+
+describe('the state of the agent', () => {
+  test('has nothing in it before the first event, and the id of the last one after it', () => {
+    expect(stateAfter()).toEqual(INITIAL_STATE)
+    expect(stateAfter(progress(1), progress(2)).lastId).toBe(2)
+  })
+
+  test('names the running command with its own figures, until it has ended', () => {
+    expect(stateAfter(progress(1), running('1')).command).toEqual({
+      commandId: '1',
+      name: 'go',
+      progress: null,
+    })
+    expect(stateAfter(running('1'), progress(2)).command?.progress).toMatchObject({ percent: 2 })
+    const ended: NewEvent = { ...running('1'), status: 'FAILED' } as NewEvent
+    expect(stateAfter(running('1'), progress(2), ended)).toMatchObject({
+      command: null,
+      progress: { percent: 2 },
+    })
+  })
+
+  test('keeps the running command when another one, a synchronous one, is over', () => {
+    const other: NewEvent = { ...running('2'), status: 'SUCCEEDED' } as NewEvent
+    expect(stateAfter(running('1'), other).command?.commandId).toBe('1')
+  })
+
+  test('holds the operations that have begun and not ended', () => {
+    const begun = [operation('a', 'began'), operation('a/b', 'began'), operation('a/b', 'began')]
+    expect(stateAfter(...begun).operations).toEqual(['a', 'a/b', 'a/b'])
+    expect(stateAfter(...begun, operation('a/b', 'ended')).operations).toEqual(['a', 'a/b'])
+    expect(stateAfter(operation('a', 'began'), operation('c', 'ended')).operations).toEqual(['a'])
+  })
+
+  test('is of bounded size, whatever begins without an end', () => {
+    const begun = Array.from({ length: 1000 }, (_, i) => operation(`${i}`, 'began'))
+    expect(stateAfter(...begun).operations).toHaveLength(64)
+    expect(stateAfter(...begun).operations.at(-1)).toBe('999')
+  })
+
+  test('names the stage that runs, and the last warning', () => {
+    const began: NewEvent = { type: 'stage', stage: 'fetch', state: 'began' }
+    const error = { type: 'SwarmError', code: 500, message: 'Error', details: '' }
+    const warning: NewEvent = { type: 'warning', message: 'no', fields: {}, error, err: {} }
+    expect(stateAfter(began, warning)).toMatchObject({ stage: 'fetch', lastWarning: { error } })
+    expect(stateAfter(began, { type: 'stage', stage: 'fetch', state: 'ended' }).stage).toBeNull()
+  })
+})
