@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what `/v1/status` says of the agent's work, read from the state that the events tell. Does not
+// serve it (routes.ts).
+import type { AgentState } from '../core/agent-state.ts'
+import type { Progress } from '../core/events.ts'
+
+/** Fields of `/v1/status`; the names are the wire's. */
+export interface StatusFields {
+  readonly node_uuid: string | null
+  /** The asynchronous command that runs. */
+  readonly command: string | null
+  readonly progress: Progress | null
+  readonly is_seeding: boolean
+}
+
+/**
+ * Anyone may read `/v1/status`: no secret, no url (contract 4.5). Progress is the running command's; in
+ * between, that of an image which is on the disk, so that who looks late sees that it is.
+ */
+export function statusFields(
+  { command, progress }: AgentState,
+  more: { readonly nodeUuid: string | undefined; readonly isSeeding: boolean },
+): StatusFields {
+  const finished = progress?.step === 'done' ? progress : null
+  return {
+    node_uuid: more.nodeUuid ?? null,
+    command: command?.name ?? null,
+    progress: command?.progress ?? finished,
+    is_seeding: more.isSeeding,
+  }
+}

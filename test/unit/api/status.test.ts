@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { statusFields } from '../../../agent/api/status.ts'
+import type { CommandStatus, Progress } from '../../../agent/core/events.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
+import { progressOf } from '../../support/event-lab.ts'
+
+/** An agent of which nothing is known but its events. */
+function agent() {
+  const stream = createEventStream({ now: () => 0 })
+  return {
+    command: (commandId: string, status: CommandStatus) =>
+      stream.publish({ type: 'command', commandId, name: 'write_image', status, error: null }),
+    progress: (part: Partial<Progress>) =>
+      stream.publish({ type: 'progress', progress: progressOf(part) }),
+    status: () => statusFields(stream.snapshot(), { nodeUuid: 'n1', isSeeding: false }),
+  }
+}
+
+test('an idle agent has no command and no progress', () => {
+  const fields = statusFields(createEventStream({ now: () => 0 }).snapshot(), {
+    nodeUuid: undefined,
+    isSeeding: true,
+  })
+  expect(fields).toEqual({ node_uuid: null, command: null, progress: null, is_seeding: true })
+})
+
+test('a running command is named, with its figures once it has some', () => {
+  const { command, progress, status } = agent()
+  command('1', 'RUNNING')
+  expect(status()).toEqual({
+    node_uuid: 'n1',
+    command: 'write_image',
+    progress: null,
+    is_seeding: false,
+  })
+  progress({ percent: 30 })
+  expect(status()).toMatchObject({ command: 'write_image', progress: { percent: 30 } })
+})
+
+test('an image that is on the disk is still told of while nothing or the next command runs', () => {
+  const { command, progress, status } = agent()
+  command('1', 'RUNNING')
+  progress({ step: 'done', percent: 100 })
+  command('1', 'SUCCEEDED')
+  expect(status()).toMatchObject({ command: null, progress: { step: 'done' } })
+  command('2', 'RUNNING')
+  expect(status()).toMatchObject({ command: 'write_image', progress: { step: 'done' } })
+})
+
+test('a write that failed half way leaves no figures behind', () => {
+  const { command, progress, status } = agent()
+  command('1', 'RUNNING')
+  progress({ percent: 30 })
+  command('1', 'FAILED')
+  expect(status()).toMatchObject({ command: null, progress: null })
+})
