@@ -11,6 +11,7 @@ bearWithMemorySettings()
 const { EXIT_CODES } = await import('./cli/exit-codes.ts')
 const { createLifecycle } = await import('./daemon/lifecycle.ts')
 const { runCommandLine } = await import('./cli/program.ts')
+const { createEventStream } = await import('./telemetry/event-stream.ts')
 const { createLogger } = await import('./telemetry/logger.ts')
 
 // a reader that has left, as head does, ends the output and not the work
@@ -39,6 +40,7 @@ const code = await runCommandLine(argv, {
   stdout: process.stdout,
   stderr: process.stderr,
   signal: lifecycle.signal,
+  events: createEventStream({ now: () => Date.now() }),
   now: () => Date.now(),
   random: Math.random,
   version: manifest.version,

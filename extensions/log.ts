@@ -45,11 +45,11 @@ async function machineMembers(deps: ExtensionDeps, signal: AbortSignal): Promise
   }
 }
 
-/** The agent's own log and the state of the image write. */
+/** The agent's own log and the state of its work. */
 function ownMembers(deps: ExtensionDeps): LogMember[] {
   const written = deps.deploy.images.lastWritten()
   const state = {
-    progress: deps.deploy.images.lastProgress() ?? null,
+    progress: deps.events.snapshot().progress,
     written: written ? { ...written, seeding: deps.deploy.seeding.isSeeding() } : null,
     hardware_manager_version: deps.hardware.versions(),
   }

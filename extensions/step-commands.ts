@@ -73,7 +73,7 @@ export function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyComma
         args,
         context: {
           signal: context.signal,
-          progress: context.progress,
+          events: context.events,
           writeImage: async (imageInfo, configdrive) => {
             const image = deps.deploy.images.parse(imageInfo, configdrive)
             return `prepare_image: ${await deps.deploy.images.write(image, node, context)}`

@@ -5,7 +5,7 @@ import type { AgentState } from '../core/agent-state.ts'
 import type { Progress } from '../core/events.ts'
 
 /** Fields of `/v1/status`; the names are the wire's. */
-export interface StatusFields {
+export type StatusFields = {
   readonly node_uuid: string | null
   /** The asynchronous command that runs. */
   readonly command: string | null
@@ -19,11 +19,11 @@ export interface StatusFields {
  */
 export function statusFields(
   { command, progress }: AgentState,
-  more: { readonly nodeUuid: string | undefined; readonly isSeeding: boolean },
+  more: { readonly nodeUuid: string | null; readonly isSeeding: boolean },
 ): StatusFields {
   const finished = progress?.step === 'done' ? progress : null
   return {
-    node_uuid: more.nodeUuid ?? null,
+    node_uuid: more.nodeUuid,
     command: command?.name ?? null,
     progress: command?.progress ?? finished,
     is_seeding: more.isSeeding,

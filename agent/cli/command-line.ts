@@ -9,6 +9,7 @@ import type { OptionName } from '../config/options.ts'
 import type { Process } from '../system/process.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
+import { type EventLog, logEvents } from '../telemetry/event-log.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
 import { createPlainLog } from './plain-log.ts'
 
@@ -30,6 +31,8 @@ export interface Context {
   readonly loaded: LoadedConfig
   readonly root: Root
   readonly log: Logger
+  /** The lines of events in that log. */
+  readonly eventLog: EventLog
 }
 
 /**
@@ -114,7 +117,7 @@ export async function openContext(
   const root = createRoot(loaded.config.os_root)
   const log = openLog(line, loaded.config.debug, output)
   for (const warning of loaded.warnings) log.warn({ warning }, 'configuration')
-  return { loaded, root, log }
+  return { loaded, root, log, eventLog: logEvents(line.events, log) }
 }
 
 function openLog(line: CommandLine, isDebug: boolean, { reader, copyTo }: LogOutput): Logger {

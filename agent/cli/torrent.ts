@@ -38,8 +38,8 @@ export async function makeTorrent(
 ): Promise<Metainfo> {
   const path = String(command.getOptionValue('path'))
   const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(path)).sizeBytes
-  const view = openProgress(line, isJson)
-  using meter = createProgressMeter({ now: () => performance.now(), onProgress: view.show })
+  using view = openProgress(line, isJson)
+  using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   meter.begin('read-back', lengthBytes)
   let reportedBytes = 0
   const { torrentFile, metainfo } = await createTorrent({
@@ -54,7 +54,7 @@ export async function makeTorrent(
       reportedBytes = doneBytes
     },
   })
-  view.close()
+  view[Symbol.dispose]()
   await writeFile(output, torrentFile)
   return metainfo
 }

@@ -29,19 +29,19 @@ interface Verified {
 export async function runVerify(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
   const context = await openContext(line, command, { reader: isJson ? 'program' : 'person' })
-  const view = openProgress(line, isJson)
+  using view = openProgress(line, isJson)
   const startedAt = performance.now()
-  using meter = createProgressMeter({ now: () => performance.now(), onProgress: view.show })
+  using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   try {
     const request = await readImageRequest(command, context.loaded.config)
     await using device = await openBlockDevice(request.devicePath, { mode: 'read' })
     const length = command.getOptionValue('length') as string | undefined
     const verified = await verify(line, context, request, { device, length, meter })
-    view.close()
+    view[Symbol.dispose]()
     const seconds = Math.round((performance.now() - startedAt) / 100) / 10
     line.stdout.write(isJson ? report(verified, seconds) : summary(request, verified, seconds))
   } catch (error) {
-    view.close()
+    view[Symbol.dispose]()
     if (isJson) {
       const failure = { verified: false, error: toAgentError(error).toWire() }
       line.stdout.write(`${JSON.stringify(failure)}\n`)

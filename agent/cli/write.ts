@@ -7,7 +7,6 @@ import { formatBytes, formatDuration } from '../core/units.ts'
 import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import { exec } from '../system/exec.ts'
-import type { ConsoleProgress } from '../telemetry/console.ts'
 import { type CommandLine, type Context, openContext } from './command-line.ts'
 import { type ImageRequest, readImageRequest } from './image-request.ts'
 import { openProgress } from './progress-view.ts'
@@ -19,16 +18,16 @@ import { openProgress } from './progress-view.ts'
 export async function runWrite(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
   const context = await openContext(line, command, { reader: isJson ? 'program' : 'person' })
-  const progress = openProgress(line, isJson)
+  using progress = openProgress(line, isJson)
   try {
     const request = await readImageRequest(command, context.loaded.config)
-    const deployed = await deploy(line, context, request, progress)
+    const deployed = await deploy(line, context, request)
     // a node goes on seeding until it is switched off; a command that is done is done
     await deployed.seeding?.[Symbol.asyncDispose]()
-    progress.close()
+    progress[Symbol.dispose]()
     line.stdout.write(isJson ? `${JSON.stringify(report(deployed))}\n` : summary(deployed))
   } catch (error) {
-    progress.close()
+    progress[Symbol.dispose]()
     if (isJson) {
       const failure = { verified: false, error: toAgentError(error).toWire() }
       line.stdout.write(`${JSON.stringify(failure)}\n`)
@@ -41,11 +40,10 @@ function deploy(
   line: CommandLine,
   { loaded, root, log }: Context,
   { imageInfo, configdrive, devicePath }: ImageRequest,
-  progress: ConsoleProgress,
 ): Promise<DeployedImage> {
   const config: Config = loaded.config
   return deployImage(
-    { imageInfo, configdrive, devicePath, signal: line.signal, onProgress: progress.show },
+    { imageInfo, configdrive, devicePath, signal: line.signal, events: line.events },
     {
       config,
       exec,

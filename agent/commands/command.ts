@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the shapes of commands, their results and the extensions that offer them (contract 4.3, 5).
 import type { WireError } from '../core/errors.ts'
-import type { Progress } from '../core/events.ts'
+import type { CommandStatus, EventPublisher } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
-
-export type CommandStatus = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CLEAN_VERSION_MISMATCH'
 
 /** The five keys of a result on the wire, no more and no fewer (contract 4.3). */
 export interface CommandResult {
@@ -20,8 +18,8 @@ export interface CommandResult {
 export interface CommandContext {
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal
-  /** Shown as `command_result.progress` while the command is RUNNING. */
-  progress(progress: Progress): void
+  /** Carries the command's name; progress shows as `command_result.progress` while it is RUNNING. */
+  readonly events: EventPublisher
 }
 
 /** A command as its extension writes it; P is what its parameters are once they have been read. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the list of command results, oldest first, and its copy in the run directory, from which a
 // restarted process tells Ironic what became of its commands (contract 8.3). Does not run commands.
+import type { CommandStatus } from '../core/events.ts'
 import { isObject } from '../core/json.ts'
 import { redact } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import { openRunState } from '../ironic/run-state.ts'
-import type { CommandResult, CommandStatus } from './command.ts'
+import type { CommandResult } from './command.ts'
 
 export interface CommandHistory {
   /** Commands that an earlier process left unfinished; they are FAILED in the list. */

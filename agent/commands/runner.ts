@@ -4,10 +4,11 @@
 import { randomUUID } from 'node:crypto'
 import { sleep, withDeadline } from '../core/deadline.ts'
 import { AgentError, toAgentError, type WireError } from '../core/errors.ts'
-import type { Progress } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import { redactText } from '../core/redact.ts'
+import type { EventStream } from '../telemetry/event-stream.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { within } from '../telemetry/operation.ts'
 import type {
   AnyCommand,
   CommandCall,
@@ -21,6 +22,8 @@ export interface RunnerOptions {
   readonly extensions: readonly Extension[]
   readonly runDir: string
   readonly log: Logger
+  /** Hears of commands; what the running one tells is read from its snapshot. */
+  readonly events: Pick<EventStream, 'publish' | 'snapshot'>
   /** An asynchronous command has ended: time for a forced heartbeat. */
   readonly onFinished?: (result: CommandResult) => void
 }
@@ -38,8 +41,6 @@ export interface CommandRunner {
   get(id: string): CommandResult
   /** Resolves when the command has ended, or the runner was closed. */
   whenDone(id: string): Promise<CommandResult>
-  /** The running command's last progress, for `/v1/status` and the console. */
-  progress(): { readonly command_name: string; readonly progress: Progress | null } | undefined
   /** Takes no more commands, aborts the running one and waits for its end; at most {@link CLOSE_DEADLINE_MS}. */
   close(): Promise<void>
 }
@@ -56,7 +57,6 @@ interface Running {
   readonly result: CommandResult
   /** Settled at the command's end, or when the runner gives up waiting for it. */
   readonly done: PromiseWithResolvers<CommandResult>
-  progress: Progress | null
 }
 
 /**
@@ -64,7 +64,7 @@ interface Running {
  * a token that is handed out anew drops that list. Throws InvalidConfigError if it cannot be read.
  */
 export function createRunner(options: RunnerOptions): CommandRunner {
-  const { log } = options
+  const { log, events } = options
   const history = openHistory(options.runDir)
   const extensions = new Map(options.extensions.map((extension) => [extension.name, extension]))
   const closing = new AbortController()
@@ -89,10 +89,21 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     }
   }
 
-  const shown = (result: CommandResult): CommandResult =>
-    running?.result.id === result.id && running.progress !== null
-      ? { ...result, command_result: { progress: running.progress } }
+  const shown = (result: CommandResult): CommandResult => {
+    const { command } = events.snapshot()
+    return command?.commandId === result.id && command.progress !== null
+      ? { ...result, command_result: { progress: command.progress } }
       : result
+  }
+
+  const tell = ({ id, command_name, command_status, command_error }: CommandResult) =>
+    events.publish({
+      type: 'command',
+      commandId: id,
+      name: command_name,
+      status: command_status,
+      error: command_error,
+    })
 
   const get = (id: string): CommandResult => {
     const result = history.get(id)
@@ -103,24 +114,23 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     )
   }
 
-  const contextFor = (id: string): CommandContext => ({
+  const contextFor = ({ command_name }: CommandResult): CommandContext => ({
     signal: closing.signal,
-    progress: (progress) => {
-      if (running?.result.id === id) running.progress = progress
-    },
+    events: within(events, command_name),
   })
 
   const runSync = async (call: CommandCall, name: string) => {
     const blank = newResult(name)
     let result: CommandResult
     try {
-      result = succeeded(blank, await call(contextFor(blank.id)), '')
+      result = succeeded(blank, await call(contextFor(blank)), '')
     } catch (error) {
       // A refusal of the parameters is the caller's affair and leaves no result (contract 4.4 b).
       if (toAgentError(error).status === 400) throw error
       result = failed(blank, error)
     }
     record(result)
+    tell(result)
     return result
   }
 
@@ -128,10 +138,11 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   const startAsync = (call: CommandCall, name: string): CommandResult => {
     const result = newResult(name)
     history.put(result)
-    const started: Running = { result, done: Promise.withResolvers(), progress: null }
+    const started: Running = { result, done: Promise.withResolvers() }
     running = started
+    tell(result)
     void Promise.resolve()
-      .then(() => call(contextFor(result.id)))
+      .then(() => call(contextFor(result)))
       .then((value) => succeeded(result, value, `${name}: `))
       .catch((error: unknown) => failed(result, error))
       .then((ended) => finish(ended, started))
@@ -141,6 +152,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   const finish = (result: CommandResult, { done }: Running): void => {
     record(result)
     running = undefined
+    tell(result)
     const { command_name, command_status, command_error } = result
     log.info(
       { command_id: result.id, command_name, command_status, command_error },
@@ -178,8 +190,6 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     get,
     list: () => history.list().map(shown),
     whenDone: async (id) => (running?.result.id === id ? running.done.promise : get(id)),
-    progress: () =>
-      running && { command_name: running.result.command_name, progress: running.progress },
     execute: (fullName, params) => exclusively(fullName, () => begin(fullName, params)),
     close: async () => {
       closing.abort(new AgentError('CancelledError', 'the agent was stopped'))

@@ -2,6 +2,7 @@
 // Owns putting the serving agent together, lowest layer first: each part is made of those above it in this
 // file. Does not start anything; serve.ts does.
 import { createApiServer } from '../api/server.ts'
+import { statusFields } from '../api/status.ts'
 import { createRunner } from '../commands/runner.ts'
 import type { Config } from '../config/options.ts'
 import { createDeployService } from '../deploy/deploy-service.ts'
@@ -22,7 +23,6 @@ import { openConsoles } from './consoles.ts'
 import { createHeartbeats } from './heartbeats.ts'
 import type { NodeFinder } from './node-finder.ts'
 import type { ServingAgent, ServingEnd } from './serve.ts'
-import { statusDocument } from './status.ts'
 
 /** What is known by the time the agent can serve. */
 export interface AgentParts {
@@ -48,7 +48,7 @@ export interface AgentParts {
 /** Throws LookupAgentIPError, InvalidConfigError. */
 export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
   const { process, config, root, log, hardware, tokens, nodeCache, ironic } = parts
-  const { signal, now, random, version } = process
+  const { signal, now, random, version, events } = process
   const ending = Promise.withResolvers<ServingEnd>()
 
   const caller = ironic && {
@@ -60,6 +60,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     paths: config.consoles,
     stderr: process.stderr,
     now: () => performance.now(),
+    events,
     log,
   })
   const heartbeats =
@@ -72,7 +73,6 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     random,
     hardware,
     rack: parts.rack,
-    onProgress: consoles.show,
     onMachineEnd: (reason) => ending.resolve({ reason, isRescued: false }),
   })
   const extensions = parts.createExtensions({
@@ -80,6 +80,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     exec,
     root,
     log,
+    events,
     now,
     hardware,
     nodeCache,
@@ -92,13 +93,15 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     extensions,
     runDir: config.run_dir,
     log,
+    events,
     onFinished: () => heartbeats?.force(),
   })
   const nodeUuid = ironic?.found.nodeUuid ?? null
   const server = createApiServer({
     runner,
     tokens,
-    status: () => statusDocument({ nodeUuid, runner, deploy }),
+    status: () =>
+      statusFields(events.snapshot(), { nodeUuid, isSeeding: deploy.seeding.isSeeding() }),
     version,
     startedAt: parts.startedAt,
     tls: tls?.api,

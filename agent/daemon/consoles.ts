@@ -3,7 +3,8 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { messageOf } from '../core/errors.ts'
 import type { OutputStream } from '../system/process.ts'
-import { type ConsoleProgress, createConsoleProgress } from '../telemetry/console.ts'
+import { showProgress } from '../telemetry/console.ts'
+import type { EventReader } from '../telemetry/event-stream.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /** Serial lines are terminals to Linux, but nobody wants escape codes in a BMC's console log. */
@@ -17,32 +18,26 @@ export function openConsoles(options: {
   readonly paths: readonly string[]
   readonly stderr: OutputStream
   readonly now: () => number
+  readonly events: Pick<EventReader, 'subscribe'>
   readonly log: Logger
-}): ConsoleProgress {
-  const { paths, stderr, now, log } = options
-  const fds: number[] = []
-  const views: ConsoleProgress[] = []
-  if (stderr.isTTY) views.push(createConsoleProgress({ stream: stderr, now, ...sizeOf(stderr) }))
+}): Disposable {
+  const { paths, stderr, now, events, log } = options
+  const consoles = new DisposableStack()
+  if (stderr.isTTY) {
+    consoles.use(showProgress(events, { stream: stderr, now, ...sizeOf(stderr) }))
+  }
   for (const path of paths) {
     try {
       // NONBLOCK and no controlling terminal: a serial line without a reader must not stop the agent
       const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
-      fds.push(fd)
+      consoles.defer(() => closeSync(fd))
       const stream = { write: (text: string) => writeIfRoom(fd, text) }
-      views.push(createConsoleProgress({ stream, now, isTty: !SERIAL_LINE.test(path) }))
+      consoles.use(showProgress(events, { stream, now, isTty: !SERIAL_LINE.test(path) }))
     } catch (error) {
       log.warn({ console: path, reason: messageOf(error) }, 'console not opened')
     }
   }
-  return {
-    show: (progress) => {
-      for (const view of views) view.show(progress)
-    },
-    close: () => {
-      for (const view of views) view.close()
-      for (const fd of fds.splice(0)) closeSync(fd)
-    },
-  }
+  return consoles
 }
 
 function sizeOf(stream: OutputStream) {

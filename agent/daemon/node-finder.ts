@@ -23,7 +23,7 @@ export interface NodeFinderDeps {
   readonly tokens: TokenKeeper
   readonly config: Config
   readonly log: Logger
-  readonly process: Pick<Process, 'random' | 'signal'>
+  readonly process: Pick<Process, 'random' | 'signal' | 'events'>
 }
 
 export interface NodeFinder {
@@ -38,12 +38,12 @@ export interface NodeFinder {
 
 export function createNodeFinder(deps: NodeFinderDeps): NodeFinder {
   const { client, hardware, tokens, config, log } = deps
-  const { random, signal } = deps.process
+  const { random, signal, events } = deps.process
   const common = { client, tokens, log, random, addresses: () => macAddresses(hardware) }
   return {
     find: async () => {
       await waitForInterface(hardware, log, signal)
-      return await operation(log, 'look the node up', {}, async (note) => {
+      return await operation(events, 'look the node up', {}, async (note) => {
         const found = await lookupNode({ ...common, config, signal })
         note({ node_uuid: found.nodeUuid, heartbeat_timeout_s: found.heartbeatTimeoutSeconds })
         return found

@@ -17,6 +17,7 @@ import { createNodeCache } from '../ironic/node-cache.ts'
 import { exec } from '../system/exec.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation } from '../telemetry/operation.ts'
 import { composeAgent } from './compose.ts'
@@ -29,6 +30,8 @@ export interface AgentStart {
   readonly loaded: LoadedConfig
   readonly root: Root
   readonly log: Logger
+  /** The lines of events in that log. */
+  readonly eventLog: EventLog
   /** The last log lines. */
   readonly recentLog: () => string
   readonly createExtensions: CreateExtensions
@@ -51,7 +54,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   throwIfAborted(signal)
   const before = start.loaded.config
   await using client = openClient(before, log)
-  const hardware = await operation(log, 'load hardware managers', {}, () =>
+  const hardware = await operation(process.events, 'load hardware managers', {}, () =>
     loadMachine({ config: before, root, log }),
   )
   if (before.hardware_initialization_delay > 0) {
@@ -78,10 +81,12 @@ export async function runAgent(start: AgentStart): Promise<void> {
     nodeCache.set(found.node)
     await hardware.dispatch('waitForDisks', found.node, signal)
   }
+  const nodeLog = found ? log.child({ node_uuid: found.nodeUuid }) : log
+  start.eventLog.use(nodeLog)
   const agent = await composeAgent({
     ...start,
     config,
-    log: found ? log.child({ node_uuid: found.nodeUuid }) : log,
+    log: nodeLog,
     startedAt,
     hardware,
     tokens,

@@ -13,7 +13,7 @@ import type { Heartbeats } from './heartbeats.ts'
 export interface ServingAgent {
   readonly config: Pick<Config, 'listen_host' | 'listen_port'>
   readonly log: Logger
-  readonly consoles: { close(): void }
+  readonly consoles: Disposable
   /** Undefined where no Ironic is known. */
   readonly heartbeats: Heartbeats | undefined
   readonly seeding: Pick<SeedingKeeper, 'release'>
@@ -59,7 +59,7 @@ export async function serve(agent: ServingAgent, signal: AbortSignal): Promise<S
     await runner.close()
     await seeding.release('agent ends')
     await server.close()
-    consoles.close()
+    consoles[Symbol.dispose]()
   }
 }
 

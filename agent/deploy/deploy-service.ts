@@ -3,7 +3,6 @@
 // its dependencies filled in. Does not know commands; image/, disk/ and system/ do the work.
 import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
-import type { Progress } from '../core/events.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../disk/bootloader.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { deployImage } from '../image/deploy-image.ts'
@@ -38,8 +37,6 @@ export interface DeployServiceDeps {
   readonly random: Random
   readonly hardware: Hardware
   readonly rack: Pick<RackName, 'current' | 'found'>
-  /** Hears of every image write, whoever asked for it. */
-  readonly onProgress: (progress: Progress) => void
   /** Instead of an end that `machine_control=log` only logs. */
   readonly onMachineEnd: (reason: string) => void
 }
@@ -64,7 +61,6 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
         laterRack: rack.found,
         now: () => performance.now(),
       }),
-    onProgress: deps.onProgress,
   })
   const machineControl = config.machine_control
   return {

@@ -8,6 +8,7 @@ import type { Hardware } from '../hardware/dispatcher.ts'
 import type { NodeCache } from '../ironic/node-cache.ts'
 import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
+import type { EventReader } from '../telemetry/event-stream.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { DeployService } from './deploy-service.ts'
 
@@ -16,6 +17,8 @@ export interface ExtensionDeps {
   readonly exec: Exec
   readonly root: Root
   readonly log: Logger
+  /** What the agent is doing, for the log bundle. */
+  readonly events: Pick<EventReader, 'snapshot'>
   /** Wall clock, ms. */
   readonly now: () => number
   readonly hardware: Hardware

@@ -3,7 +3,7 @@
 // last one. Does not write; agent/image does.
 import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
-import type { Progress } from '../core/events.ts'
+import type { EventPublisher } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
@@ -14,7 +14,7 @@ import { parseWriteRequest, type WriteRequest, withTorrent } from './write-reque
 /** What of a running command a write needs. */
 export interface WriteContext {
   readonly signal: AbortSignal
-  progress(progress: Progress): void
+  readonly events: EventPublisher
 }
 
 export interface ImageWriter {
@@ -29,8 +29,6 @@ export interface ImageWriter {
   lastWritten(): DeployedImage | undefined
   /** Ends the seeding of that image and forgets it: its disk is about to be erased. */
   release(reason: string): Promise<void>
-  /** Progress of the write that runs, or of the last one. */
-  lastProgress(): Progress | undefined
 }
 
 export interface ImageWriterDeps {
@@ -39,15 +37,12 @@ export interface ImageWriterDeps {
   readonly seeding: SeedingKeeper
   /** agent/image/deploy-image.ts with its own dependencies filled in. */
   readonly deployImage: (request: DeployImageRequest) => Promise<DeployedImage>
-  /** Hears of every write too, whoever asked for it. */
-  readonly onProgress: (progress: Progress) => void
 }
 
 /** A writer that has written nothing yet. One for the whole agent: two would not see each other's writes. */
 export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
   let isWriting = false
   let written: DeployedImage | undefined
-  let progress: Progress | undefined
 
   const writeNow: ImageWriter['write'] = async (request, node, context) => {
     const { imageInfo, configdrive } = withTorrent(request, node, deps.config)
@@ -60,11 +55,7 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
       configdrive,
       devicePath: disk.name,
       signal: context.signal,
-      onProgress: (news) => {
-        progress = news
-        deps.onProgress(news)
-        context.progress(news)
-      },
+      events: context.events,
     })
     written = image
     if (image.seeding) await deps.seeding.hold(image.seeding)
@@ -87,6 +78,5 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
       written = undefined
     },
     lastWritten: () => written,
-    lastProgress: () => progress,
   }
 }

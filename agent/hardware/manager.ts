@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the interface of a hardware manager: what it may offer, what it is asked, what it answers.
 // Does not choose between managers (dispatcher.ts) and knows nothing of commands or images.
-import type { Progress } from '../core/events.ts'
+import type { EventPublisher } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Disk, Inventory, WireInterface } from './inventory.ts'
 
@@ -26,7 +26,8 @@ export interface Step {
 export interface StepContext {
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal
-  progress(progress: Progress): void
+  /** Hears of the step's progress; whoever shows it subscribes above. */
+  readonly events: EventPublisher
   /**
    * Writes the image to the root disk and resolves to the message of contract 5.2. It is handed in,
    * because images are written a layer above the hardware managers.

@@ -5,7 +5,7 @@
 
 import { throwIfAborted } from '../core/deadline.ts'
 import { isAgentError, toAgentError } from '../core/errors.ts'
-import type { BytesBySource } from '../core/events.ts'
+import type { BytesBySource, EventPublisher } from '../core/events.ts'
 import { type BlockDevice, type DiskBytes, openBlockDevice } from '../disk/block-device.ts'
 import { writeConfigDrive } from '../disk/configdrive/configdrive.ts'
 import { assertNotInUse } from '../disk/in-use.ts'
@@ -53,9 +53,9 @@ export async function deployImage(
     image_id: request.imageInfo.id,
     device: request.devicePath,
   }
-  return await operation(deps.log, 'write image', fields, async (note) => {
+  return await operation(request.events, 'write image', fields, async (note, events) => {
     try {
-      const deployed = await deploy(request, deps)
+      const deployed = await deploy({ ...request, events }, deps)
       note({ hash: deployed.hash, bytes: deployed.bytes })
       return deployed
     } catch (error) {
@@ -67,12 +67,12 @@ export async function deployImage(
 }
 
 async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promise<DeployedImage> {
-  const { devicePath, signal } = request
+  const { devicePath, signal, events } = request
   const startedAtMs = deps.now()
   let stats = (): SourceStats => ({ peers: 0, uploadedBytes: 0 })
   using progress = createProgressMeter({
     now: deps.now,
-    onProgress: request.onProgress,
+    events,
     stats: () => stats(),
   })
   progress.begin('prepare', 0)
@@ -90,11 +90,11 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
   })
   const reader = serving.use(createReaderSlot())
   const source = serving.use(
-    await writeAndProve({ opened, target, image, progress, signal, deps }, (working) => {
+    await writeAndProve({ opened, target, image, progress, events, signal, deps }, (working) => {
       stats = () => working.stats()
     }),
   )
-  const rootUuid = await makeBootable({ opened, target, image, progress, signal, deps })
+  const rootUuid = await makeBootable({ opened, target, image, progress, events, signal, deps })
   await reader.open(devicePath, image, deps)
   await target.release()
   await rereadPartitions(devicePath, deps)
@@ -117,13 +117,14 @@ interface Stage {
   readonly target: TargetDisk
   readonly image: ImageOnDisk
   readonly progress: ProgressMeter
+  readonly events: EventPublisher
   readonly signal: AbortSignal
   readonly deps: DeployImageDeps
 }
 
 /** Resolves when the whole file was read back from the disk and is the expected one, to the source of it. */
 async function writeAndProve(
-  { opened, target, image, progress, signal, deps }: Stage,
+  { opened, target, image, progress, events, signal, deps }: Stage,
   onSource: (source: ImageSource) => void,
 ): Promise<ImageSource> {
   const { plan, servers } = opened
@@ -148,7 +149,7 @@ async function writeAndProve(
     onSource,
     maxSeconds: deps.config.image_download_max_duration,
     signal,
-    log: deps.log,
+    events,
   })
   try {
     await device.sync()

@@ -3,6 +3,7 @@
 // then elsewhere. Does not log and does not measure.
 import type { Progress } from '../core/events.ts'
 import { formatBytes, formatDuration, formatRate } from '../core/units.ts'
+import type { EventReader } from './event-stream.ts'
 
 /** What a console needs of a stream. */
 export interface ConsoleStream {
@@ -20,7 +21,7 @@ export interface ConsoleOptions {
   readonly plainIntervalMs?: number
 }
 
-export interface ConsoleProgress {
+interface Line {
   show(progress: Progress): void
   /** Leaves the cursor on a fresh line. */
   close(): void
@@ -38,12 +39,24 @@ const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
 
 const ERASE_TO_END_OF_LINE = '\u001B[K'
 
-/** A printer of progress for one stream. */
-export function createConsoleProgress(options: ConsoleOptions): ConsoleProgress {
-  return options.isTty ? createLiveLine(options) : createPlainLines(options)
+/** Shows the progress that the stream of events tells, until disposed of; the cursor is then on a fresh line. */
+export function showProgress(
+  events: Pick<EventReader, 'subscribe'>,
+  options: ConsoleOptions,
+): Disposable {
+  const line = options.isTty ? createLiveLine(options) : createPlainLines(options)
+  const subscription = events.subscribe((event) => {
+    if (event.type === 'progress') line.show(event.progress)
+  })
+  return {
+    [Symbol.dispose]: () => {
+      subscription[Symbol.dispose]()
+      line.close()
+    },
+  }
 }
 
-function createLiveLine({ stream, columns = 80 }: ConsoleOptions): ConsoleProgress {
+function createLiveLine({ stream, columns = 80 }: ConsoleOptions): Line {
   let isOpen = false
   return {
     show: (progress) => {
@@ -58,7 +71,7 @@ function createLiveLine({ stream, columns = 80 }: ConsoleOptions): ConsoleProgre
   }
 }
 
-function createPlainLines(options: ConsoleOptions): ConsoleProgress {
+function createPlainLines(options: ConsoleOptions): Line {
   const { stream, now, plainIntervalMs = 10_000 } = options
   let shownAtMs = Number.NEGATIVE_INFINITY
   let shownStep: Progress['step'] | undefined

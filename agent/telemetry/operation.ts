@@ -1,40 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the log lines of an operation: one when it starts, one when it ends, with duration and result.
-// The only way to log an operation; does not swallow or wrap its error.
+// Owns how work tells of itself: that it began, how it ended, and what went wrong on the way. Does not
+// log (event-log.ts does) and does not swallow or wrap an error.
 import { toAgentError } from '../core/errors.ts'
-import type { EventPublisher } from '../core/events.ts'
-import type { Logger } from './logger.ts'
+import type { EventPublisher, Fields, NewEvent, OperationResult } from '../core/events.ts'
 import { plainError } from './plain-error.ts'
 
-export type Fields = Readonly<Record<string, unknown>>
-
 /**
- * Runs `fn` between two info lines, `<name> started` and `<name> finished`; a failure ends with an
- * error line `<name> failed` and is thrown on unchanged, so nobody above needs to log it again.
- * @param name constant lower-case phrase: `write image`
- * @param fields facts of both lines, in the names of docs (node_uuid, device, image_id, …)
- * @param fn gets `note`, which adds facts known only later to the last line
+ * Runs `fn` between two events, its beginning and its end; the log makes of them `<name> started` and
+ * `<name> finished`. A failure is published (the log: `<name> failed`, an error) and thrown on
+ * unchanged, so nobody above needs to tell it again.
+ * @param name constant lower-case phrase without a slash: `write image`
+ * @param fields facts of both events, in the names of docs (node_uuid, device, image_id, …)
+ * @param fn gets `note`, which adds facts known only later to the end, and the publisher of what happens
+ *   inside: its events carry this operation's name, and a warning among them makes the result WARN
  */
 export async function operation<T>(
-  log: Logger,
+  events: EventPublisher,
   name: string,
   fields: Fields,
-  fn: (note: (facts: Fields) => void) => Promise<T>,
+  fn: (note: (facts: Fields) => void, inside: EventPublisher) => Promise<T>,
 ): Promise<T> {
   const startedAt = performance.now()
   const facts: Record<string, unknown> = { ...fields }
-  const ending = (result: 'SUCCESS' | 'FAIL') => ({
-    ...facts,
-    duration_ms: Math.round(performance.now() - startedAt),
-    result,
-  })
-  log.info(fields, `${name} started`)
+  let result: OperationResult = 'SUCCESS'
+  const inside = within(events, name)
+  const ended = (outcome: { result: OperationResult } & Partial<ReturnType<typeof errorFields>>) =>
+    inside.publish({
+      type: 'operation',
+      state: 'ended',
+      ...outcome,
+      durationMs: Math.round(performance.now() - startedAt),
+      fields: facts,
+    })
+  const watched: EventPublisher = {
+    publish: (event) => {
+      if (isTrouble(event)) result = 'WARN'
+      inside.publish(event)
+    },
+  }
+  inside.publish({ type: 'operation', state: 'began', fields })
   try {
-    const value = await fn((more) => Object.assign(facts, more))
-    log.info(ending('SUCCESS'), `${name} finished`)
+    const value = await fn((more) => Object.assign(facts, more), watched)
+    ended({ result })
     return value
   } catch (error) {
-    log.error({ ...ending('FAIL'), err: error }, `${name} failed`)
+    ended({ result: 'FAIL', ...errorFields(error) })
     throw error
   }
 }
@@ -64,4 +74,9 @@ export function warn(
 
 function errorFields(error: unknown) {
   return { error: toAgentError(error).toWire(), err: plainError(error) }
+}
+
+function isTrouble(event: NewEvent): boolean {
+  if (event.type === 'operation') return event.state === 'ended' && event.result !== 'SUCCESS'
+  return event.type === 'warning'
 }

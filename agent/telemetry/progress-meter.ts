@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the figures of a running image write: bytes by source, rate over the last seconds, ETA. Emits
-// Progress at a bounded pace. Does not print (console.ts) and does not know sources or disks.
-import type { BytesBySource, Progress } from '../core/events.ts'
+// Owns the figures of a running image write: bytes by source, rate over the last seconds, ETA. Publishes
+// them at a bounded pace. Does not print (console.ts) and does not know sources or disks.
+import type { BytesBySource, EventPublisher, Progress, Stage } from '../core/events.ts'
 
 export interface ProgressMeterOptions {
   /** Milliseconds that only go forward. */
   readonly now: () => number
-  readonly onProgress: (progress: Progress) => void
+  /** Hears of stages, progress and swarm. */
+  readonly events: EventPublisher
   /** Live figures of the source at work; asked for each snapshot. */
   readonly stats?: () => { readonly peers: number; readonly uploadedBytes: number }
   /** The rate is the mean over this long, ms; 5000 unless given. */
@@ -16,18 +17,16 @@ export interface ProgressMeterOptions {
 }
 
 export interface ProgressMeter extends Disposable {
-  /** Begins a step; always emits. `doneBytes` are there already and do not count for the rate. */
+  /** Begins a step; always publishes. `doneBytes` are there already and do not count for the rate. */
   begin(
     step: Progress['step'],
     totalBytes: number,
     from?: { readonly source?: string | null; readonly doneBytes?: number },
   ): void
-  /** The next source takes over within a step; always emits. */
+  /** The next source takes over within a step; always publishes. */
   useSource(source: string | null): void
-  /** Bytes done in this step; `from` counts them for their source too. Emits at most every intervalMs. */
+  /** Bytes done in this step; `from` counts them for their source too. Publishes at most every intervalMs. */
   add(bytes: number, from?: keyof BytesBySource): void
-  /** Takes bytes of this step back: a piece that failed its hash must come again. */
-  takeBack(bytes: number): void
   snapshot(): Progress
 }
 
@@ -37,13 +36,15 @@ interface Sample {
 }
 
 /**
- * The meter of one image write. A second timer keeps the rate honest while nothing arrives; dispose of
- * the meter to stop it.
+ * The meter of one image write. A timer of one second keeps the rate honest while nothing arrives; dispose
+ * of the meter to stop it and to end the stage.
  */
 export function createProgressMeter(options: ProgressMeterOptions): ProgressMeter {
-  const { now, onProgress, windowMs = 5000, intervalMs = 500 } = options
+  const { now, events, windowMs = 5000, intervalMs = 500 } = options
   const bytes: BytesBySource = { origin: 0, peers: 0, file: 0 }
+  const publishSwarm = createSwarmNews(events)
   let step: Progress['step'] = 'prepare'
+  let stage: Stage | undefined
   let source: string | null = null
   let [totalBytes, doneBytes] = [0, 0]
   let emittedAtMs = Number.NEGATIVE_INFINITY
@@ -79,7 +80,14 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
   }
   const emit = () => {
     emittedAtMs = now()
-    onProgress(snapshot())
+    const progress = snapshot()
+    events.publish({ type: 'progress', progress })
+    publishSwarm(progress)
+  }
+  const enter = (next: Stage | undefined) => {
+    if (stage) events.publish({ type: 'stage', stage, state: 'ended' })
+    stage = next
+    if (stage) events.publish({ type: 'stage', stage, state: 'began' })
   }
   const emitIfDue = () => {
     if (now() - emittedAtMs >= intervalMs) emit()
@@ -92,6 +100,7 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
 
   return {
     begin: (nextStep, total, from = {}) => {
+      enter(nextStep === 'done' ? undefined : nextStep)
       step = nextStep
       totalBytes = total
       doneBytes = from.doneBytes ?? 0
@@ -109,11 +118,22 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
       sample()
       emitIfDue()
     },
-    takeBack: (count) => {
-      doneBytes = Math.max(0, doneBytes - count)
-    },
     snapshot,
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: () => {
+      clearInterval(timer)
+      enter(undefined)
+    },
+  }
+}
+
+/** Publishes the swarm's part of the figures when it has changed; without peers that is never. */
+function createSwarmNews(events: EventPublisher): (progress: Progress) => void {
+  let told = [0, 0, 0]
+  return ({ peers, bytes, uploadedBytes }) => {
+    const next = [peers, bytes.peers, uploadedBytes]
+    if (next.every((figure, i) => figure === told[i])) return
+    told = next
+    events.publish({ type: 'swarm', peers, downloadedBytes: bytes.peers, uploadedBytes })
   }
 }
 

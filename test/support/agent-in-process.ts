@@ -22,6 +22,7 @@ import { keepCertificate } from '../../agent/ironic/certificate.ts'
 import { createIronicClient, type IronicClientConfig } from '../../agent/ironic/client.ts'
 import { createHeartbeater } from '../../agent/ironic/heartbeat.ts'
 import { type LookedUpNode, lookupNode } from '../../agent/ironic/lookup.ts'
+import { createEventStream } from '../../agent/telemetry/event-stream.ts'
 import { createLogger, type Logger } from '../../agent/telemetry/logger.ts'
 
 /** Waits of minutes pass in seconds; spacing and order stay as they are. */
@@ -154,16 +155,18 @@ export async function startAgent(options: AgentInProcessOptions): Promise<AgentI
     ? await keepCertificate({ runDir: options.runDir, address: host, hostname: 'agent' })
     : undefined
   let force: () => void = () => undefined
+  const events = createEventStream({ now: () => Date.now() })
   const runner = createRunner({
     extensions: options.extensions,
     runDir: options.runDir,
     log,
+    events,
     onFinished: () => force(),
   })
   const server = createApiServer({
     runner,
     tokens,
-    status: () => ({ command: runner.progress() ?? null }),
+    status: () => ({ command: events.snapshot().command }),
     version: '0.0.0',
     startedAt: Date.now() / 1000,
     tls: certificate,

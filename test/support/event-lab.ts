@@ -24,6 +24,15 @@ export function recordedStream(): RecordedStream {
   }
 }
 
+/** A stream of which one reader hears the figures, as they come. */
+export function progressTo(onProgress: (progress: Progress) => void): EventStream {
+  const stream = createEventStream({ now: () => Date.now() })
+  stream.subscribe((event) => {
+    if (event.type === 'progress') onProgress(event.progress)
+  })
+  return stream
+}
+
 /** Figures in the middle of an image write. */
 export function progressOf(part: Partial<Progress> = {}): Progress {
   return {

@@ -2,7 +2,7 @@
 // Owns what the pipeline is asked for and what it works with. Does not parse: image-info.ts does, at the edge.
 import type { Config } from '../../config/options.ts'
 import type { Random } from '../../core/backoff.ts'
-import type { Progress } from '../../core/events.ts'
+import type { EventPublisher } from '../../core/events.ts'
 import type { ArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
@@ -16,8 +16,8 @@ export interface DeployImageRequest {
   readonly configdrive: string | null
   readonly devicePath: string
   readonly signal: AbortSignal
-  /** At most twice a second, and at each step. */
-  onProgress(progress: Progress): void
+  /** Hears of the write: the operation, its stages and progress, sources that give up. */
+  readonly events: EventPublisher
 }
 
 /** What planning works with; `ironswarm plan` needs no more. */

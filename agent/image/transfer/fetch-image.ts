@@ -4,8 +4,9 @@
 import { isFatal } from '../../core/backoff.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
+import type { EventPublisher } from '../../core/events.ts'
 import type { DeliverRequest, ImageSource } from '../../sources/source.ts'
-import type { Logger } from '../../telemetry/logger.ts'
+import { warn } from '../../telemetry/operation.ts'
 import type { PlannedSource } from '../plan/plan.ts'
 import type { MeteredSink } from './meter.ts'
 
@@ -17,7 +18,8 @@ export interface FetchOptions {
   /** The sink that knows what is still under way, inside of `request.sink`. */
   readonly metered: MeteredSink
   readonly onSource: (source: ImageSource) => void
-  readonly log: Logger
+  /** Hears of each source that gives up. */
+  readonly events: EventPublisher
 }
 
 /**
@@ -39,10 +41,8 @@ export async function fetchImage(options: FetchOptions): Promise<ImageSource> {
     if (options.metered.failure !== undefined) throw options.metered.failure
     if (options.planned.length === 1 || isFatal(failure)) throw failure
     reasons.push(`${planned.name}: ${messageOf(failure)}`)
-    options.log.warn(
-      { source: planned.name, missing_bytes: totalBytes - coverage.coveredBytes, err: failure },
-      'source gives up',
-    )
+    const facts = { source: planned.name, missing_bytes: totalBytes - coverage.coveredBytes }
+    warn(options.events, 'source gives up', facts, failure)
   }
   throw new AgentError('ImageDownloadError', `every source gave up: ${reasons.join('; ')}`, {
     kind: 'fatal',

@@ -2,12 +2,12 @@
 // Owns bringing the image to the disk: the sinks between sources and disk, strung together from the bottom up,
 // and the sources that fill them. Does not prove that it is there (proof/), nor make the disk bootable.
 import { anySignal } from '../../core/deadline.ts'
+import type { EventPublisher } from '../../core/events.ts'
 import type { DiskSink, FileRange } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import { createAlignedPool } from '../../disk/aligned-pool.ts'
 import type { BlockDevice } from '../../disk/block-device.ts'
 import type { ImageSource } from '../../sources/source.ts'
-import type { Logger } from '../../telemetry/logger.ts'
 import type { ProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { Plan, PlannedSource } from '../plan/plan.ts'
 import { downloadDeadline, fetchImage } from './fetch-image.ts'
@@ -42,7 +42,7 @@ export interface TransferOptions {
   /** Longest time for the fetch; 0 for no limit (image_download_max_duration). */
   readonly maxSeconds: number
   readonly signal: AbortSignal
-  readonly log: Logger
+  readonly events: EventPublisher
 }
 
 /**
@@ -51,7 +51,7 @@ export interface TransferOptions {
  * or what the sources throw.
  */
 export async function transferImage(options: TransferOptions): Promise<ImageSource> {
-  const { plan, image, progress, signal, log } = options
+  const { plan, image, progress, signal, events } = options
   const metered = createSinks(options)
   using deadline = downloadDeadline(options.maxSeconds)
   progress.begin('fetch', plan.sizeBytes, { source: null })
@@ -71,7 +71,7 @@ export async function transferImage(options: TransferOptions): Promise<ImageSour
       progress.useSource(next.name)
       options.onSource(next)
     },
-    log,
+    events,
   })
 }
 

@@ -24,6 +24,8 @@ import {
 } from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { parseMetainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { mergeTrackers } from '../../../agent/sources/swarm/torrent/trackers.ts'
+import { logEvents } from '../../../agent/telemetry/event-log.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createProgressMeter } from '../../../agent/telemetry/progress-meter.ts'
 import { PLAIN_CLIENT } from '../../support/http-lab.ts'
@@ -87,15 +89,15 @@ if (mode === 'http') {
 }
 let fetchedAt = 0
 let cpuSeconds = 0
-const progress = createProgressMeter({
-  now: () => performance.now(),
-  onProgress: ({ step }) => {
-    if (step !== 'read-back' || fetchedAt > 0) return
-    fetchedAt = Date.now()
-    const { user, system } = process.cpuUsage()
-    cpuSeconds = (user + system) / 1e6
-  },
+const events = createEventStream({ now: () => Date.now() })
+logEvents(events, log)
+events.subscribe((event) => {
+  if (event.type !== 'progress' || event.progress.step !== 'read-back' || fetchedAt > 0) return
+  fetchedAt = Date.now()
+  const { user, system } = process.cpuUsage()
+  cpuSeconds = (user + system) / 1e6
 })
+const progress = createProgressMeter({ now: () => performance.now(), events })
 const sizeBytes = metainfo.lengthBytes
 const image = createImageOnDisk({
   sizeBytes,
@@ -130,7 +132,7 @@ const source = await transferImage({
   onSource: () => undefined,
   maxSeconds: 0,
   signal,
-  log,
+  events,
 })
 await device.sync()
 await proof.verify(source.name, signal)

@@ -75,7 +75,12 @@ interface Replay {
 async function replay(trace: string, options: ExtensionLabOptions = UEFI) {
   await using lab = await createExtensionLab(options)
   const runDir = await mkdtemp(join(tmpdir(), 'ironswarm-replay-'))
-  const runner = createRunner({ extensions: lab.extensions, runDir, log: lab.deps.log })
+  const runner = createRunner({
+    extensions: lab.extensions,
+    runDir,
+    log: lab.deps.log,
+    events: lab.stream,
+  })
   try {
     const replays: Replay[] = []
     for (const call of recordedCalls(trace)) {
@@ -278,7 +283,12 @@ test('the log bundle of a failed deployment is a gzip file in base64, like the r
 test('clean steps of another version map get the status that makes the conductor start over', async () => {
   await using lab = await createExtensionLab()
   const runDir = await mkdtemp(join(tmpdir(), 'ironswarm-replay-'))
-  const runner = createRunner({ extensions: lab.extensions, runDir, log: lab.deps.log })
+  const runner = createRunner({
+    extensions: lab.extensions,
+    runDir,
+    log: lab.deps.log,
+    events: lab.stream,
+  })
   try {
     const erase = recordedCalls('tr-clean-automated').find(({ name }) =>
       name.endsWith('execute_clean_step'),
@@ -298,7 +308,12 @@ test('clean steps of another version map get the status that makes the conductor
 test('steps of another version map get the status that makes the conductor ask again', async () => {
   await using lab = await createExtensionLab()
   const runDir = await mkdtemp(join(tmpdir(), 'ironswarm-replay-'))
-  const runner = createRunner({ extensions: lab.extensions, runDir, log: lab.deps.log })
+  const runner = createRunner({
+    extensions: lab.extensions,
+    runDir,
+    log: lab.deps.log,
+    events: lab.stream,
+  })
   try {
     const write = recordedCalls('tr-deploy-uefi').find(({ name }) =>
       name.endsWith('execute_deploy_step'),

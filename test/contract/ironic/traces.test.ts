@@ -8,6 +8,7 @@ import { type ApiServer, createApiServer } from '../../../agent/api/server.ts'
 import type { AnyCommand, CommandResult, Extension } from '../../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../../agent/commands/runner.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { silentLog, temporaryDirectory } from '../../support/agent-in-process.ts'
 
 const TRACES = join(import.meta.dirname, '../../fixtures/traces')
@@ -65,7 +66,12 @@ class Replay {
       boot.find((e) => e.method === 'POST' && e.body?.name)?.path ?? '',
     )
     tokens.accept(token?.[1])
-    this.runner = createRunner({ extensions: this.#extensions(boot), runDir, log: silentLog })
+    this.runner = createRunner({
+      extensions: this.#extensions(boot),
+      runDir,
+      log: silentLog,
+      events: createEventStream({ now: () => 0 }),
+    })
     this.server = createApiServer({
       runner: this.runner,
       tokens,

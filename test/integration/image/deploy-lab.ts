@@ -17,8 +17,10 @@ import { createTorrent } from '../../../agent/sources/swarm/torrent/create-torre
 import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
+import { logEvents } from '../../../agent/telemetry/event-log.ts'
 import { createLogger, type Logger } from '../../../agent/telemetry/logger.ts'
 import { type DiskImage, describeImage, makeDiskImage } from '../../support/disk-image.ts'
+import { progressTo } from '../../support/event-lab.ts'
 import {
   createHttpOrigin,
   type HttpOrigin,
@@ -66,19 +68,22 @@ export async function deployTo(
   options: DeployTestOptions = {},
 ): Promise<DeployedImage> {
   const config = testConfig(options.config)
+  const log = testLogger(options.onLog)
+  const events = progressTo(options.onProgress ?? (() => undefined))
+  using _eventLog = logEvents(events, log)
   return await deployImage(
     {
       imageInfo: parseImageInfo(imageInfo, imageInfoContext(config, options.node)),
       configdrive: options.configdrive ?? null,
       devicePath,
       signal: options.signal ?? new AbortController().signal,
-      onProgress: options.onProgress ?? (() => undefined),
+      events,
     },
     {
       config,
       exec,
       root: createRoot('/'),
-      log: testLogger(options.onLog),
+      log,
       random: Math.random,
       swarmMemory: createArenaBudget(config.swarm_memory),
       now: () => performance.now(),

@@ -5,6 +5,7 @@ import { type ApiServerOptions, createApiServer } from '../../../agent/api/serve
 import { createRunner } from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import {
   async_,
   silentLog,
@@ -46,6 +47,7 @@ export async function startServer(
     }),
     runDir: directory.path,
     log: silentLog,
+    events: createEventStream({ now: () => 0 }),
   })
   const server = createApiServer({
     runner,

@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest'
 import { statusFields } from '../../../agent/api/status.ts'
+import { AgentError } from '../../../agent/core/errors.ts'
 import type { CommandStatus, Progress } from '../../../agent/core/events.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { progressOf } from '../../support/event-lab.ts'
+import { createExtensionLab, PROGRESS, writtenImage } from '../extensions/extension-lab.ts'
 
 /** An agent of which nothing is known but its events. */
 function agent() {
@@ -18,7 +20,7 @@ function agent() {
 
 test('an idle agent has no command and no progress', () => {
   const fields = statusFields(createEventStream({ now: () => 0 }).snapshot(), {
-    nodeUuid: undefined,
+    nodeUuid: null,
     isSeeding: true,
   })
   expect(fields).toEqual({ node_uuid: null, command: null, progress: null, is_seeding: true })
@@ -53,4 +55,43 @@ test('a write that failed half way leaves no figures behind', () => {
   progress({ percent: 30 })
   command('1', 'FAILED')
   expect(status()).toMatchObject({ command: null, progress: null })
+})
+
+const PREPARE = {
+  image_info: {
+    id: 'img.raw',
+    urls: ['http://192.0.2.1/img.raw'],
+    os_hash_algo: 'sha256',
+    os_hash_value: 'ab'.repeat(32),
+  },
+}
+const DONE = { ...PROGRESS, step: 'done' } as const
+
+const statusOf = ({ deps, stream }: Awaited<ReturnType<typeof createExtensionLab>>) =>
+  statusFields(stream.snapshot(), { nodeUuid: 'n', isSeeding: deps.deploy.seeding.isSeeding() })
+
+test('a write that has ended well goes on being shown, with the seeding it left', async () => {
+  await using lab = await createExtensionLab({
+    deployImage: async (request) => {
+      request.events.publish({ type: 'progress', progress: DONE })
+      return writtenImage(request, [])
+    },
+  })
+  await lab.run('standby.prepare_image', PREPARE)
+  expect(statusOf(lab)).toEqual({
+    node_uuid: 'n',
+    command: null,
+    progress: DONE,
+    is_seeding: true,
+  })
+})
+
+test('a write that has failed is not shown as one that goes on', async () => {
+  await using lab = await createExtensionLab({
+    deployImage: async () => {
+      throw new AgentError('ImageChecksumError', 'wrong')
+    },
+  })
+  await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toThrow('wrong')
+  expect(statusOf(lab)).toMatchObject({ progress: null, is_seeding: false })
 })

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { createPlainLog } from '../../../agent/cli/plain-log.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
+import { logEvents } from '../../../agent/telemetry/event-log.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { operation } from '../../../agent/telemetry/operation.ts'
 
@@ -27,7 +29,9 @@ test('a warning is one plain line with its reason, without secrets', () => {
 
 test('the failure of an operation is left to the error line of the command', async () => {
   const { log, text } = plain()
-  const failing = operation(log, 'write image', {}, () => Promise.reject(new Error('no')))
+  const events = createEventStream({ now: () => 0 })
+  logEvents(events, log)
+  const failing = operation(events, 'write image', {}, () => Promise.reject(new Error('no')))
   await expect(failing).rejects.toThrow('no')
   expect(text()).toBe('')
 })

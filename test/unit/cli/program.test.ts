@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { CommandLine } from '../../../agent/cli/command-line.ts'
 import { createProgram, runCommandLine } from '../../../agent/cli/program.ts'
 import { OPTIONS } from '../../../agent/config/options.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 
 function lineWith(env: Record<string, string> = {}) {
   const output = { stdout: '', stderr: '' }
@@ -11,6 +12,7 @@ function lineWith(env: Record<string, string> = {}) {
     stdout: { write: (text) => (output.stdout += text) },
     stderr: { write: (text) => (output.stderr += text) },
     signal: new AbortController().signal,
+    events: createEventStream({ now: () => 0 }),
     now: () => 0,
     random: () => 0,
     version: '1.2.3',

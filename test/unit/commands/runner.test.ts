@@ -8,7 +8,6 @@ import {
   type RunnerOptions,
 } from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
-import type { Progress } from '../../../agent/core/events.ts'
 import {
   async_,
   runToEnd,
@@ -16,23 +15,13 @@ import {
   sync,
   temporaryDirectory,
 } from '../../support/agent-in-process.ts'
+import { progressOf, recordedStream } from '../../support/event-lab.ts'
 
 afterEach(() => {
   vi.useRealTimers()
 })
 
-const PROGRESS: Progress = {
-  step: 'fetch',
-  doneBytes: 1,
-  totalBytes: 2,
-  percent: 50,
-  rateBytesPerSecond: 1,
-  etaSeconds: 1,
-  source: 'http',
-  bytes: { origin: 1, peers: 0, file: 0 },
-  uploadedBytes: 0,
-  peers: 0,
-}
+const PROGRESS = progressOf()
 
 /** A runner with one extension `x` of these commands. */
 async function startRunner(
@@ -40,17 +29,20 @@ async function startRunner(
   options: Partial<RunnerOptions> = {},
 ) {
   const directory = await temporaryDirectory()
-  const create = () =>
+  const events = recordedStream()
+  const create = (stream = recordedStream()) =>
     createRunner({
       extensions: [{ name: 'x', commands }],
       runDir: directory.path,
       log: silentLog,
+      events: stream,
       ...options,
     })
   return {
-    runner: create(),
+    runner: create(events),
+    events,
     /** As the next process would make it. */
-    restart: create,
+    restart: () => create(),
     file: join(directory.path, 'commands.json'),
     [Symbol.asyncDispose]: directory[Symbol.asyncDispose],
   }
@@ -98,7 +90,7 @@ describe('an asynchronous command', () => {
       kind: 'async',
       parse: () => undefined,
       run: async (_params, context) => {
-        context.progress(PROGRESS)
+        context.events.publish({ type: 'progress', progress: PROGRESS })
         await gate.promise
         return 'done'
       },
@@ -106,10 +98,33 @@ describe('an asynchronous command', () => {
     await using x = await startRunner({ go })
     const { id } = await x.runner.execute('x.go', {})
     await expect.poll(() => x.runner.get(id).command_result).toEqual({ progress: PROGRESS })
-    expect(x.runner.progress()).toEqual({ command_name: 'go', progress: PROGRESS })
+    expect(x.events.snapshot().command).toEqual({
+      commandId: id,
+      name: 'go',
+      progress: PROGRESS,
+    })
     gate.resolve()
     expect((await x.runner.whenDone(id)).command_result).toEqual({ result: 'go: done' })
-    expect(x.runner.progress()).toBeUndefined()
+    expect(x.events.snapshot().command).toBeNull()
+  })
+
+  test('is told of: its beginning, what happens inside under its name, and its end with the error', async () => {
+    await using x = await startRunner({
+      go: {
+        kind: 'async',
+        parse: () => async (context) => {
+          context.events.publish({ type: 'stage', stage: 'erase', state: 'began' })
+          throw new AgentError('BlockDeviceEraseError', 'no')
+        },
+      },
+    })
+    const { id } = await runToEnd(x.runner, 'x.go')
+    const command = { type: 'command', commandId: id, name: 'go' }
+    expect(x.events.seen).toMatchObject([
+      { ...command, status: 'RUNNING', error: null },
+      { type: 'stage', operation: 'go' },
+      { ...command, status: 'FAILED', error: { type: 'BlockDeviceEraseError' } },
+    ])
   })
 
   test('tells the listener of its end, whatever the end is', async () => {

@@ -2,22 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Progress } from '../../../agent/core/events.ts'
 import { openConsoles } from '../../../agent/daemon/consoles.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { progressOf } from '../../support/event-lab.ts'
 
-const PROGRESS: Progress = {
-  step: 'fetch',
-  doneBytes: 1,
-  totalBytes: 2,
-  percent: 50,
-  rateBytesPerSecond: 1,
-  etaSeconds: 1,
-  source: 'http',
-  bytes: { origin: 1, peers: 0, file: 0 },
-  uploadedBytes: 0,
-  peers: 0,
-}
 let directory: string
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'ironswarm-consoles-'))
@@ -26,22 +15,25 @@ afterEach(() => rmSync(directory, { recursive: true }))
 
 function open(paths: string[], stderr: { isTTY?: boolean } = {}) {
   const output = { stderr: '', log: '' }
+  const events = createEventStream({ now: () => 0 })
   const consoles = openConsoles({
     paths,
     stderr: { write: (text) => (output.stderr += text), ...stderr },
     now: () => 0,
+    events,
     log: createLogger({ level: 'warn', destination: { write: (text) => (output.log += text) } }),
   })
-  return { consoles, output }
+  const show = () => events.publish({ type: 'progress', progress: progressOf() })
+  return { show, close: () => consoles[Symbol.dispose](), output }
 }
 
 test('a serial line gets plain lines, a screen one line that is written over', () => {
   const serial = join(directory, 'ttyS0')
   const screen = join(directory, 'tty0')
   for (const path of [serial, screen]) writeFileSync(path, '')
-  const { consoles } = open([serial, screen])
-  consoles.show(PROGRESS)
-  consoles.close()
+  const { show, close } = open([serial, screen])
+  show()
+  close()
   expect(readFileSync(serial, 'utf8')).toMatch(/^writing the image 50\.0%.*\n$/)
   expect(readFileSync(serial, 'utf8')).not.toContain('\u001B')
   expect(readFileSync(screen, 'utf8')).toMatch(/^\rwriting the image/)
@@ -49,16 +41,16 @@ test('a serial line gets plain lines, a screen one line that is written over', (
 })
 
 test('a console that is not there is a warning, and the others go on', () => {
-  const { consoles, output } = open([join(directory, 'none/tty9')], { isTTY: true })
-  consoles.show(PROGRESS)
-  consoles.close()
+  const { show, close, output } = open([join(directory, 'none/tty9')], { isTTY: true })
+  show()
+  close()
   expect(output.log).toContain('"msg":"console not opened"')
   expect(output.stderr).toContain('writing the image')
 })
 
 test('stderr shows nothing where it is no terminal: the journal has the log', () => {
-  const { consoles, output } = open([])
-  consoles.show(PROGRESS)
-  consoles.close()
+  const { show, close, output } = open([])
+  show()
+  close()
   expect(output.stderr).toBe('')
 })

@@ -7,6 +7,7 @@ import { AgentError } from '../../../agent/core/errors.ts'
 import { type ServingEnd, serve } from '../../../agent/daemon/serve.ts'
 import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { silentLog, temporaryDirectory } from '../../support/agent-in-process.ts'
 
 /** Real parts, with one command that ends when it is told to, and a note of what happens in which order. */
@@ -31,6 +32,7 @@ async function lab(listenPort = 0) {
     extensions: [{ name: 'x', commands: { write } }],
     runDir: directory.path,
     log: silentLog,
+    events: createEventStream({ now: () => 0 }),
   })
   const seeding = createSeedingKeeper({ log: silentLog })
   await seeding.hold({ [Symbol.asyncDispose]: async () => void events.push('seeding ended') })
@@ -45,7 +47,7 @@ async function lab(listenPort = 0) {
   const agent = {
     config: { listen_host: '127.0.0.1', listen_port: listenPort },
     log: silentLog,
-    consoles: { close: () => void events.push('consoles closed') },
+    consoles: { [Symbol.dispose]: () => void events.push('consoles closed') },
     heartbeats: {
       start: (port: number) => {
         events.push('heartbeats began')

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { HardwareManager } from '../../../agent/hardware/manager.ts'
+import { recordedStream } from '../../support/event-lab.ts'
 import { createExtensionLab, PROGRESS } from './extension-lab.ts'
 
 const SHA256 = 'ab'.repeat(32)
@@ -140,11 +141,9 @@ describe('deploy.execute_deploy_step', () => {
 
   test('shows the progress of the write', async () => {
     await using lab = await createExtensionLab()
-    const seen: unknown[] = []
-    await lab.run('deploy.execute_deploy_step', writeImage(), {
-      progress: (news) => seen.push(news),
-    })
-    expect(seen).toEqual([PROGRESS])
+    const events = recordedStream()
+    await lab.run('deploy.execute_deploy_step', writeImage(), { events })
+    expect(events.progress()).toEqual([PROGRESS])
   })
 
   test('fails with the error type of image_info when that is wrong, and writes nothing', async () => {

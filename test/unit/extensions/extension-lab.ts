@@ -21,6 +21,7 @@ import type { HardwareManager } from '../../../agent/hardware/manager.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
 import type { DeployImageRequest } from '../../../agent/image/request/deploy-request.ts'
 import { createNodeCache } from '../../../agent/ironic/node-cache.ts'
+import { createEventStream, type EventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createExtensions } from '../../../extensions/index.ts'
 import { type Machine, machineWith } from '../hardware/machine-fixture.ts'
@@ -49,6 +50,8 @@ export interface ExtensionLab extends AsyncDisposable {
   /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`, `rescued`. */
   readonly events: string[]
   readonly logLines: string[]
+  /** The one of the agent; commands speak to it unless the test brings another. */
+  readonly stream: EventStream
   /** Parses and runs `<extension>.<command>` as the runner would, without one. */
   run(name: string, params?: JsonObject, context?: Partial<CommandContext>): Promise<unknown>
 }
@@ -88,6 +91,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     destination: { write: (line) => logLines.push(line) },
   })
   const events: string[] = []
+  const stream = createEventStream({ now: () => 1_700_000_000_000 })
   const deploys: DeployImageRequest[] = []
   const bootloaders: BootloaderRequest[] = []
   const generic = createGenericManager({ config, log, exec: machine.exec, root: machine.root })
@@ -101,10 +105,9 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     deployImage: async (request) => {
       deploys.push(request)
       events.push('deploy')
-      request.onProgress(PROGRESS)
+      request.events.publish({ type: 'progress', progress: PROGRESS })
       return await (options.deployImage ?? (async () => writtenImage(request, events)))(request)
     },
-    onProgress: () => undefined,
   })
   const deploy: DeployService = {
     images,
@@ -120,6 +123,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     exec: machine.exec,
     root: machine.root,
     log,
+    events: stream,
     now: () => 1_700_000_000_000,
     hardware,
     nodeCache: createNodeCache(),
@@ -139,7 +143,9 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     bootloaders,
     events,
     logLines,
-    run: (name, params = {}, context = {}) => runCommand(extensions, name, params, context),
+    stream,
+    run: (name, params = {}, context = {}) =>
+      runCommand(extensions, name, params, { events: stream, ...context }),
     [Symbol.asyncDispose]: async () => {
       await seeding.release('test ends')
       await machine[Symbol.asyncDispose]()
@@ -167,7 +173,7 @@ async function runCommand(
   extensions: readonly Extension[],
   name: string,
   params: JsonObject,
-  context: Partial<CommandContext>,
+  context: Partial<CommandContext> & Pick<CommandContext, 'events'>,
 ): Promise<unknown> {
   const [extensionName, commandName] = name.split('.')
   const commands = extensions.find((one) => one.name === extensionName)?.commands ?? {}
@@ -177,7 +183,6 @@ async function runCommand(
   const signal = new AbortController().signal
   return await call({
     signal,
-    progress: () => undefined,
     ...context,
   })
 }

@@ -45,7 +45,7 @@ export function callWith(args: StepCall['args'] = {}): StepCall {
     args,
     context: {
       signal: new AbortController().signal,
-      progress: () => undefined,
+      events: { publish: () => undefined },
       writeImage: async () => 'written',
       releaseDisks: async () => undefined,
     },

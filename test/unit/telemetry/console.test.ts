@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress } from '../../../agent/core/events.ts'
-import { createConsoleProgress } from '../../../agent/telemetry/console.ts'
+import { showProgress } from '../../../agent/telemetry/console.ts'
+import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 
 const MiB = 1024 ** 2
 const progress = (part: Partial<Progress> = {}): Progress => ({
@@ -20,13 +21,19 @@ const progress = (part: Partial<Progress> = {}): Progress => ({
 function consoleOn(options: { isTty: boolean; columns?: number }) {
   let output = ''
   let nowMs = 0
-  const view = createConsoleProgress({
+  const events = createEventStream({ now: () => 0 })
+  const subscription = showProgress(events, {
     stream: { write: (text) => (output += text) },
     now: () => nowMs,
     ...options,
   })
+  const view = {
+    show: (figures: Progress) => events.publish({ type: 'progress', progress: figures }),
+    close: () => subscription[Symbol.dispose](),
+  }
   return {
     view,
+    events,
     output: () => output,
     pass: (ms: number) => {
       nowMs += ms
@@ -34,7 +41,7 @@ function consoleOn(options: { isTty: boolean; columns?: number }) {
   }
 }
 
-describe('createConsoleProgress', () => {
+describe('showProgress', () => {
   test('elsewhere than on a terminal: a whole line every 10 s and at each step, no escape codes', () => {
     const { view, output, pass } = consoleOn({ isTty: false })
     for (let i = 0; i < 50; i++) {
@@ -72,5 +79,15 @@ describe('createConsoleProgress', () => {
     view.show(progress({ step: 'commit', totalBytes: 0 }))
     expect(output()).toContain('ETA -')
     expect(output()).toContain('\nmaking the disk bootable\n')
+  })
+
+  test('shows figures only, and nothing after it was closed', () => {
+    const { view, events, output } = consoleOn({ isTty: false })
+    events.publish({ type: 'stage', stage: 'erase', state: 'began' })
+    expect(output()).toBe('')
+    view.show(progress({ step: 'erase' }))
+    view.close()
+    view.show(progress({ step: 'done' }))
+    expect(output()).toBe('erasing disks 25.0% 64.0 MiB/256.0 MiB 32.0 MiB/s ETA 0:06\n')
   })
 })

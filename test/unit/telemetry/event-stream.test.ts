@@ -168,6 +168,15 @@ describe('subscribers', () => {
     expect(heard).toEqual([2])
   })
 
+  test('hear nothing of an event that another one answered by sending them away', () => {
+    const stream = createEventStream({ now: () => 0 })
+    const heard: number[] = []
+    stream.subscribe(() => last[Symbol.dispose]())
+    const last = stream.subscribe(({ id }) => void heard.push(id))
+    stream.publish(stage)
+    expect(heard).toEqual([])
+  })
+
   test('one function may subscribe twice, and each subscription ends by itself', () => {
     const stream = createEventStream({ now: () => 0 })
     const heard: number[] = []

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Progress } from '../../../agent/core/events.ts'
 import { createProgressMeter } from '../../../agent/telemetry/progress-meter.ts'
+import { recordedStream } from '../../support/event-lab.ts'
 
 const MiB = 1024 ** 2
 
@@ -13,13 +14,9 @@ afterEach(() => {
 })
 
 function meterAt(options: { stats?: () => { peers: number; uploadedBytes: number } } = {}) {
-  const seen: Progress[] = []
-  const meter = createProgressMeter({
-    now: () => Date.now(),
-    onProgress: (progress) => seen.push(progress),
-    ...options,
-  })
-  return { meter, seen, last: () => seen.at(-1) as Progress }
+  const events = recordedStream()
+  const meter = createProgressMeter({ now: () => Date.now(), events, ...options })
+  return { meter, events, seen: events.progress, last: () => events.progress().at(-1) as Progress }
 }
 
 describe('createProgressMeter', () => {
@@ -74,13 +71,13 @@ describe('createProgressMeter', () => {
       vi.advanceTimersByTime(1)
       meter.add(10, 'origin')
     }
-    expect(seen.length).toBeGreaterThanOrEqual(2)
-    expect(seen.length).toBeLessThanOrEqual(4)
-    const before = seen.length
+    expect(seen().length).toBeGreaterThanOrEqual(2)
+    expect(seen().length).toBeLessThanOrEqual(4)
+    const before = seen().length
     meter.begin('read-back', 10_000)
     meter.begin('done', 10_000, { doneBytes: 10_000 })
     meter.useSource('swarm')
-    expect(seen.length).toBe(before + 3)
+    expect(seen().length).toBe(before + 3)
   })
 
   test('bytes that were there at the start count as done, not as speed', () => {
@@ -97,17 +94,6 @@ describe('createProgressMeter', () => {
     expect(context.last()).toMatchObject({ peers: 3, uploadedBytes: 9 })
   })
 
-  test('bytes taken back come off again, never below nothing', () => {
-    using context = closing(meterAt())
-    const { meter } = context
-    meter.begin('fetch', 100)
-    meter.add(50, 'peers')
-    meter.takeBack(20)
-    expect(meter.snapshot().doneBytes).toBe(30)
-    meter.takeBack(99)
-    expect(meter.snapshot()).toMatchObject({ doneBytes: 0, percent: 0 })
-  })
-
   test('says 100 percent only when every byte is there', () => {
     using context = closing(meterAt())
     const { meter } = context
@@ -121,28 +107,65 @@ describe('createProgressMeter', () => {
   test('is silent after it was disposed of', () => {
     const { meter, seen } = meterAt()
     meter.begin('fetch', 1)
-    const before = seen.length
+    const before = seen().length
     meter[Symbol.dispose]()
     vi.advanceTimersByTime(10_000)
-    expect(seen.length).toBe(before)
+    expect(seen().length).toBe(before)
   })
 
-  test('every snapshot is in bounds, whatever is added and taken back', () => {
+  test('tells its stages, each ended before the next begins, and the last one by its disposal', () => {
+    const { meter, events } = meterAt()
+    meter.begin('fetch', 1)
+    meter.begin('read-back', 1)
+    meter[Symbol.dispose]()
+    meter[Symbol.dispose]()
+    expect(stagesOf(events)).toEqual([
+      'fetch began',
+      'fetch ended',
+      'read-back began',
+      'read-back ended',
+    ])
+  })
+
+  test('being done is no stage', () => {
+    const { meter, events } = meterAt()
+    meter.begin('commit', 0)
+    meter.begin('done', 1, { doneBytes: 1 })
+    expect(stagesOf(events)).toEqual(['commit began', 'commit ended'])
+    expect(events.snapshot()).toMatchObject({ stage: null, progress: { step: 'done' } })
+    meter[Symbol.dispose]()
+    expect(stagesOf(events)).toHaveLength(2)
+  })
+
+  test('tells of the swarm when its figures have changed, so never without peers', () => {
+    let stats = { peers: 0, uploadedBytes: 0 }
+    using context = closing(meterAt({ stats: () => stats }))
+    const { meter, events } = context
+    const swarm = () => events.seen.filter(({ type }) => type === 'swarm')
+    meter.begin('fetch', 100)
+    vi.advanceTimersByTime(5000)
+    meter.add(10, 'origin')
+    expect(swarm()).toEqual([])
+    stats = { peers: 2, uploadedBytes: 5 }
+    meter.add(10, 'peers')
+    vi.advanceTimersByTime(5000)
+    expect(swarm()).toMatchObject([{ peers: 2, downloadedBytes: 10, uploadedBytes: 5 }])
+  })
+
+  test('every snapshot is in bounds, whatever is added', () => {
     const change = fc.record({
       bytes: fc.integer({ min: 0, max: 1000 }),
       waitMs: fc.integer({ min: 0, max: 3000 }),
-      isBack: fc.boolean(),
     })
     fc.assert(
       fc.property(fc.array(change), (changes) => {
         using context = closing(meterAt())
         context.meter.begin('fetch', 5000)
-        for (const { bytes, waitMs, isBack } of changes) {
+        for (const { bytes, waitMs } of changes) {
           vi.advanceTimersByTime(waitMs)
-          if (isBack) context.meter.takeBack(bytes)
-          else context.meter.add(bytes)
+          context.meter.add(bytes)
         }
-        for (const progress of context.seen) {
+        for (const progress of context.seen()) {
           expect(progress.percent).toBeGreaterThanOrEqual(0)
           expect(progress.percent).toBeLessThanOrEqual(100)
           expect(progress.rateBytesPerSecond).toBeGreaterThanOrEqual(0)
@@ -156,4 +179,8 @@ describe('createProgressMeter', () => {
 
 function closing<T extends { meter: Disposable }>(context: T): T & Disposable {
   return { ...context, [Symbol.dispose]: () => context.meter[Symbol.dispose]() }
+}
+
+function stagesOf({ seen }: ReturnType<typeof recordedStream>): string[] {
+  return seen.flatMap((event) => (event.type === 'stage' ? `${event.stage} ${event.state}` : []))
 }

@@ -72,9 +72,7 @@ async function eraseDevices(deps: ErasePlanDeps, call: StepCall) {
       'agent_erase_devices_iterations is 0 and agent_erase_devices_zeroize is off: nothing would be erased',
     )
   }
-  const onProgress = (progress: Parameters<StepCall['context']['progress']>[0]) =>
-    call.context.progress(progress)
-  using meter = createProgressMeter({ now: () => performance.now(), onProgress })
+  using meter = createProgressMeter({ now: () => performance.now(), events: call.context.events })
   const start = ({ disks }: ErasePlan) =>
     meter.begin('erase', passes * disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
   const results = await eraseAll(

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Config, OPTIONS } from '../../../../../agent/config/options.ts'
 import { AgentError } from '../../../../../agent/core/errors.ts'
-import type { Progress } from '../../../../../agent/core/events.ts'
 import type { JsonObject } from '../../../../../agent/core/json.ts'
 import { MiB } from '../../../../../agent/core/units.ts'
 import { createEraseSteps } from '../../../../../agent/hardware/generic/erase/erase.ts'
@@ -13,6 +12,7 @@ import type { StepContext } from '../../../../../agent/hardware/manager.ts'
 import type { Exec } from '../../../../../agent/system/exec.ts'
 import { createRoot } from '../../../../../agent/system/root.ts'
 import { createLogger } from '../../../../../agent/telemetry/logger.ts'
+import { progressTo, recordedStream } from '../../../../support/event-lab.ts'
 import { diskWith } from '../../disk-fixture.ts'
 import { callWith } from '../../manager-fixture.ts'
 
@@ -98,9 +98,9 @@ describe('erase_devices', () => {
 
   test('reports progress over all passes of all disks, up to the last byte', async () => {
     const lab = await labWith({ disks: ['a', 'b'] })
-    const news: Progress[] = []
-    const progress = (one: Progress) => void news.push(one)
-    await lab.call('erase_devices', { agent_erase_devices_iterations: 2 }, { progress })
+    const events = recordedStream()
+    await lab.call('erase_devices', { agent_erase_devices_iterations: 2 }, { events })
+    const news = events.progress()
     const totalBytes = 2 * 3 * DISK_BYTES
     expect(news[0]).toMatchObject({ step: 'erase', doneBytes: 0, totalBytes })
     expect(news.every(({ doneBytes }) => doneBytes <= totalBytes)).toBe(true)
@@ -119,11 +119,11 @@ describe('erase_devices', () => {
     const lab = await labWith({ disks: ['a', 'b', 'c'] })
     const controller = new AbortController()
     const { signal } = controller
-    const progress = ({ doneBytes }: Progress) => {
+    const events = progressTo(({ doneBytes }) => {
       if (doneBytes > 0) controller.abort(new AgentError('CancelledError', 'the agent was stopped'))
-    }
+    })
     const passes = { agent_erase_devices_iterations: 100, disk_erasure_concurrency: 1 }
-    const erasing = lab.call('erase_devices', passes, { signal, progress })
+    const erasing = lab.call('erase_devices', passes, { signal, events })
     await expect(erasing).rejects.toMatchObject({ type: 'CancelledError' })
     expect((await lab.contentOf(2))[0]).toBe(0x5a)
   })
