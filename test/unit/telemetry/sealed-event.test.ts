@@ -100,10 +100,15 @@ describe('a sealed event', () => {
     )
   })
 
-  test('has errors among its facts as the log has them, and bytes by their number', () => {
-    const fields = { reason: new AgentError('SwarmError', 'no peers'), seed: new Uint8Array(9) }
+  test('has errors among its facts as the log has them, bytes by their number, large numbers as text', () => {
+    const reason = new AgentError('SwarmError', 'no peers')
+    const fields = { reason, seed: new Uint8Array(9), sectors: 2n ** 64n }
     expect(sealEvent(operationWith(fields)).event).toMatchObject({
-      fields: { reason: { type: 'SwarmError', kind: 'source' }, seed: '<9 bytes>' },
+      fields: {
+        reason: { type: 'SwarmError', kind: 'source' },
+        seed: '<9 bytes>',
+        sectors: '18446744073709551616',
+      },
     })
   })
 

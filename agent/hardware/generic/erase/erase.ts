@@ -3,7 +3,9 @@
 // has, with every failure told. Does not choose the disks (erase-plan.ts) and does not write to them.
 import { throwIfAborted } from '../../../core/deadline.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
+import type { EventPublisher } from '../../../core/events.ts'
 import { type EraseOptions, eraseDiskMetadata, overwriteDisk } from '../../../disk/erase.ts'
+import { warn } from '../../../telemetry/operation.ts'
 import { createProgressMeter, type ProgressMeter } from '../../../telemetry/progress-meter.ts'
 import type { Disk } from '../../inventory.ts'
 import type { Step, StepCall, StepImplementation } from '../../manager.ts'
@@ -12,8 +14,12 @@ import { eraseNvmeSecurely } from './erase-nvme.ts'
 import { type EraseSettings, readEraseSettings } from './erase-options.ts'
 import { type ErasePlan, type ErasePlanDeps, planErasure } from './erase-plan.ts'
 
+interface DiskErasure extends EraseOptions {
+  readonly events: EventPublisher
+}
+
 /** Erases one disk and says how. */
-type EraseDisk = (disk: Disk, options: EraseOptions) => Promise<string>
+type EraseDisk = (disk: Disk, options: DiskErasure) => Promise<string>
 
 /** The steps erase_devices_metadata, erase_devices and erase_devices_express. */
 export function createEraseSteps(deps: ErasePlanDeps): StepImplementation[] {
@@ -107,7 +113,7 @@ async function eraseExpress(deps: ErasePlanDeps, call: StepCall) {
 async function eraseSecurely(
   disk: Disk,
   settings: EraseSettings,
-  options: EraseOptions,
+  options: DiskErasure,
 ): Promise<string | undefined> {
   const isNvme = disk.name.startsWith('/dev/nvme')
   const isWanted = isNvme ? settings.usesNvmeSecureErase : settings.usesAtaSecureErase
@@ -116,10 +122,11 @@ async function eraseSecurely(
     const how = await (isNvme ? eraseNvmeSecurely : eraseAtaSecurely)(disk.name, options)
     if (how !== undefined) await eraseMetadata(disk, options)
     return how
-  } catch (err) {
+  } catch (error) {
     throwIfAborted(options.signal)
-    if (!settings.goesOnAfterFailure) throw err
-    options.log.warn({ device: disk.name, err }, 'secure erase failed, going on without it')
+    if (!settings.goesOnAfterFailure) throw error
+    const message = 'secure erase failed, going on without it'
+    warn(options.events, message, { device: disk.name }, error)
     return undefined
   }
 }
@@ -152,7 +159,7 @@ async function eraseAll(
     readonly failsOnReadOnly?: boolean
   } = {},
 ): Promise<Map<string, string>> {
-  const { signal } = call.context
+  const { signal, events } = call.context
   await call.context.releaseDisks()
   const plan = await planErasure(deps, call.node)
   start?.(plan)
@@ -166,7 +173,7 @@ async function eraseAll(
   const worker = async () => {
     for (let disk = waiting.shift(); disk && !signal.aborted; disk = waiting.shift()) {
       try {
-        const how = await erase(disk, { ...deps, signal })
+        const how = await erase(disk, { ...deps, signal, events })
         results.set(disk.name, how)
         deps.log.info({ device: disk.name, how, bytes: disk.sizeBytes }, 'disk erased')
       } catch (error) {

@@ -11,6 +11,7 @@ import { readEraseSettings } from '../../../../../agent/hardware/generic/erase/e
 import type { StepContext } from '../../../../../agent/hardware/manager.ts'
 import type { Exec } from '../../../../../agent/system/exec.ts'
 import { createRoot } from '../../../../../agent/system/root.ts'
+import { showProgress } from '../../../../../agent/telemetry/console.ts'
 import { createLogger } from '../../../../../agent/telemetry/logger.ts'
 import { progressTo, recordedStream } from '../../../../support/event-lab.ts'
 import { diskWith } from '../../disk-fixture.ts'
@@ -104,6 +105,41 @@ describe('erase_devices', () => {
     const totalBytes = 2 * 3 * DISK_BYTES
     expect(news[0]).toMatchObject({ step: 'erase', doneBytes: 0, totalBytes })
     expect(news.every(({ doneBytes }) => doneBytes <= totalBytes)).toBe(true)
+  })
+
+  test('shows its progress on a console that follows the stream of events', async () => {
+    const lab = await labWith()
+    const events = recordedStream()
+    let shown = ''
+    const stream = { write: (text: string) => (shown += text) }
+    using _console = showProgress(events, { stream, isTty: true, now: () => 0 })
+    await lab.call('erase_devices', {}, { events })
+    expect(shown).toMatch(/^\rerasing disks 8\.0 MiB/)
+    expect(events.snapshot()).toMatchObject({ stage: null, progress: { step: 'erase' } })
+  })
+
+  test('warns of a secure erase that failed, and overwrites instead where Ironic says so', async () => {
+    const frozen = {
+      'smartctl -d ata': 'ATA Security is:  Disabled, frozen [SEC2]',
+      'hdparm -I': 'Security: \n\t\tsupported\n\tnot\tenabled\n\tnot\tlocked\n\t\tfrozen\n',
+    }
+    const lab = await labWith({
+      exec: (line) => {
+        const answer = Object.entries(frozen).find(([command]) => line.startsWith(command))
+        return answer && Promise.resolve(answer[1])
+      },
+    })
+    const events = recordedStream()
+    const goOn = { agent_continue_if_secure_erase_failed: true }
+    const [path = ''] = lab.paths
+    expect(await lab.call('erase_devices', goOn, { events })).toEqual({
+      [path]: 'overwritten: 1 × random, zeros',
+    })
+    expect(events.snapshot().lastWarning).toMatchObject({
+      message: 'secure erase failed, going on without it',
+      fields: { device: path },
+      error: { type: 'BlockDeviceEraseError' },
+    })
   })
 
   test('refuses settings by which nothing would be erased', async () => {
