@@ -96,7 +96,7 @@ export type AgentEvent = News &
     readonly at: number
   }
 
-/** What those who only speak are given. Never throws, and never waits for a reader. */
+/** What those who only speak are given. Never throws, whatever the readers do. */
 export interface EventPublisher {
   publish(event: NewEvent): void
 }
