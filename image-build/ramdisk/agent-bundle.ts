@@ -21,7 +21,7 @@ const FOLDER = 'usr/lib/ironswarm/agent'
 
 /**
  * Entries that take less of a package than its own: Node reads and compiles whole files at every boot.
- * Of undici what agent/http/client.ts imports; the character sets are node-disk-info's for Windows.
+ * Of undici what agent/http/connections.ts imports; the character sets are node-disk-info's for Windows.
  */
 const ENTRIES: Readonly<Record<string, string>> = {
   undici: `

@@ -26,7 +26,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['agent/api/'],
   'node-disk-info': ['agent/system/scratch.ts'],
   pino: ['agent/telemetry/'],
-  undici: ['agent/http/client.ts'],
+  undici: ['agent/http/connections.ts', 'agent/http/exchange.ts'],
   webtorrent: ['agent/sources/swarm/library/web-torrent.ts'],
 }
 

@@ -3,7 +3,7 @@
 import { AgentError, type ErrorKind } from '../../core/errors.ts'
 import { endOf, type FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
-import type { HttpHead, HttpHeaders } from '../../http/client.ts'
+import type { HttpHead, HttpHeaders } from '../../http/exchange.ts'
 
 /** What tells one version of the image from another (RFC 9110 8.8). */
 export interface Entity {

@@ -4,7 +4,7 @@
 import { anySignal } from '../../core/deadline.ts'
 import type { FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
-import type { HttpFlow, HttpHead } from '../../http/client.ts'
+import type { HttpFlow, HttpHead } from '../../http/exchange.ts'
 import type { DeliverRequest } from '../source.ts'
 import {
   type Answer,

@@ -2,7 +2,7 @@
 // Owns the question how large an image is and whether its server knows ranges. Fetches no image bytes
 // to speak of.
 import { AgentError } from '../../core/errors.ts'
-import type { HttpFlow } from '../../http/client.ts'
+import type { HttpFlow } from '../../http/exchange.ts'
 import { judgeHead } from './answer.ts'
 import { type HttpImageOptions, imageHeaders } from './image-options.ts'
 import { createUrlRotation } from './url-rotation.ts'

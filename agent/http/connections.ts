@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the connections of a client: straight to the server or through a proxy, pooled, with TLS.
+// Does not send requests.
+import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici'
+import { redactUrl } from '../core/redact.ts'
+import { HttpFailure } from './failure.ts'
+import { isProxyExempt } from './no-proxy.ts'
+import { createSocketReads } from './socket-reads.ts'
+import { createTlsOptions, type TlsOptions, type TlsSettings } from './tls.ts'
+
+export interface ConnectionOptions {
+  readonly config: TlsSettings
+  /** By scheme of the target: `{http: 'http://proxy:3128', https: …}` (image_info.proxies). */
+  readonly proxies?: Readonly<Record<string, string>> | undefined
+  /** Hosts that are asked directly (image_info.no_proxy); see isProxyExempt. */
+  readonly noProxy?: string | undefined
+}
+
+export interface Connections {
+  /** What takes requests for this url. Throws HttpFailure `proxy` for a proxy that cannot be used. */
+  to(url: URL): Dispatcher
+  /** Ends what is under way, too. */
+  destroy(): Promise<void>
+}
+
+/**
+ * One pool of direct connections and one per proxy, made when first needed.
+ * @param timeoutMs for opening a connection
+ * @throws AgentError InvalidConfigError for certificate files that cannot be used
+ */
+export function createConnections(options: ConnectionOptions, timeoutMs: number): Connections {
+  const tls = createTlsOptions(options.config)
+  const opened = new Map<string, Dispatcher>()
+  const open = (key: string, create: () => Dispatcher) => {
+    const dispatcher = opened.get(key) ?? create()
+    opened.set(key, dispatcher)
+    return dispatcher
+  }
+  const common = {
+    allowH2: false,
+    pipelining: 1,
+    keepAliveTimeout: 4000,
+    connections: 16,
+    maxHeaderSize: 64 * 1024,
+  }
+  return {
+    to: (url) => {
+      const proxy = isProxyExempt(url, options.noProxy)
+        ? undefined
+        : proxyFor(url, options.proxies ?? {})
+      if (proxy === undefined) {
+        return open('', () => new Agent({ ...common, connect: connectorOf(tls, timeoutMs) }))
+      }
+      return open(proxy, () => {
+        const tlsOptions = { ...tls(), allowH2: false }
+        return new ProxyAgent({
+          ...common,
+          uri: proxy,
+          connectTimeout: timeoutMs,
+          requestTls: tlsOptions,
+          proxyTls: tlsOptions,
+        })
+      })
+    },
+    destroy: async () => {
+      await Promise.all([...opened.values()].map((dispatcher) => dispatcher.destroy()))
+      opened.clear()
+    },
+  }
+}
+
+function proxyFor(url: URL, proxies: Readonly<Record<string, string>>): string | undefined {
+  const text = proxies[url.protocol.slice(0, -1)] || proxies['all']
+  if (!text) return undefined
+  const proxy = URL.parse(text.includes('://') ? text : `http://${text}`)
+  if (proxy && ['http:', 'https:'].includes(proxy.protocol)) return proxy.href
+  throw new HttpFailure('proxy', `proxy ${redactUrl(text)} is not an http or https url`)
+}
+
+/** A connector per connection: each socket has read buffers of its own. */
+function connectorOf(tls: () => TlsOptions, timeoutMs: number): buildConnector.connector {
+  return (target, callback) => {
+    const reads = createSocketReads()
+    const connect = buildConnector({
+      ...(target.protocol === 'https:' ? tls() : {}),
+      allowH2: false,
+      timeout: timeoutMs,
+      onread: reads.onread,
+      // demanded by the type; the connector puts the target's port in its place
+      port: 0,
+    })
+    return connect(target, (...outcome) => {
+      if (outcome[1]) reads.attach(outcome[1])
+      callback(...outcome)
+    })
+  }
+}
