@@ -4,15 +4,6 @@
 import { AgentError } from '../core/errors.ts'
 import type { FileRange } from '../core/extent.ts'
 
-export interface RangeReaderStats {
-  readonly requests: number
-  /** Body bytes received, also of answers that were thrown away. */
-  readonly receivedBytes: number
-  readonly failures: number
-  /** Urls that are still asked. */
-  readonly liveUrls: number
-}
-
 export interface RangeReader {
   /**
    * Fills the first `range.length` bytes of `target`. On rejection they may hold anything.
@@ -22,7 +13,6 @@ export interface RangeReader {
   readRange(range: FileRange, target: Uint8Array, signal: AbortSignal): Promise<void>
   /** The bytes of this range failed their hash: a strike against the url they came from. */
   reportCorrupt(range: FileRange): void
-  stats(): RangeReaderStats
 }
 
 /** The servers answer a Range with the whole image: read it in sequence (ImageSource) instead. */

@@ -112,7 +112,6 @@ export function imageOptions(
     retries?: number
     retryIntervalSeconds?: number
     timeoutSeconds?: number
-    maxDurationSeconds?: number
     authorization?: string
   } = {},
 ): TestImageOptions {
@@ -125,7 +124,6 @@ export function imageOptions(
       image_download_connection_timeout: settings.timeoutSeconds ?? 10,
       image_download_connection_retries: settings.retries ?? 3,
       image_download_connection_retry_interval: settings.retryIntervalSeconds ?? 0.01,
-      image_download_max_duration: settings.maxDurationSeconds ?? 0,
     },
     random: () => 0.5,
     log: createLogger({ level: 'debug', destination: { write: (line) => void lines.push(line) } }),

@@ -53,7 +53,7 @@ export interface TransferOptions {
 export async function transferImage(options: TransferOptions): Promise<ImageSource> {
   const { plan, image, progress, signal, events } = options
   const metered = createSinks(options)
-  using deadline = downloadDeadline(options.maxSeconds)
+  using deadline = downloadDeadline(options.maxSeconds, image.coverage)
   progress.begin('fetch', plan.sizeBytes, { source: null })
   return await fetchImage({
     planned: plan.sources,

@@ -5,8 +5,8 @@ import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { HttpFailure } from '../../http/failure.ts'
 import { judgeHead } from './answer.ts'
+import { createDownloadUrls } from './download-urls.ts'
 import { type HttpImageOptions, imageHeaders } from './image-options.ts'
-import { createUrlRotation } from './url-rotation.ts'
 
 export type FetchSmallOptions = Omit<HttpImageOptions, 'urls'> & {
   readonly url: string
@@ -23,7 +23,7 @@ export async function fetchSmall(
   options: FetchSmallOptions,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const urls = createUrlRotation({ ...options, urls: [options.url] })
+  const urls = createDownloadUrls({ ...options, urls: [options.url] })
   for (;;) {
     const url = await urls.next(signal)
     try {

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the delivery of missing image bytes over HTTP (contract 5.3.1): resume by Range from where it
-// broke, fail-over between urls, limits on time and retries. Does not verify the image: the read-back does.
-import { anySignal, throwIfAborted } from '../../core/deadline.ts'
-import { AgentError } from '../../core/errors.ts'
+// broke, fail-over between urls, limits on retries. Does not verify the image: the read-back does.
+import { throwIfAborted } from '../../core/deadline.ts'
 import type { FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
 import type { DeliverRequest, ImageSource } from '../source.ts'
 import { BadAnswer } from './answer.ts'
 import { type Attempt, EntityChanged, fetchOnce, SinkFailure } from './attempt.ts'
+import { createDownloadUrls } from './download-urls.ts'
 import type { HttpImageOptions } from './image-options.ts'
 import { createLedger, type Ledger } from './ledger.ts'
-import { createUrlRotation, type ImageUrl, type UrlRotation } from './url-rotation.ts'
+import type { ImageUrl, UrlRotation } from './url-rotation.ts'
 
 /** How often a delivery begins anew because the image changed on the server. */
 const MAX_RESTARTS = 2
 
 /**
  * A source that fetches from the image's urls, in order, what the coverage lacks. `deliver` rejects with
- * ImageDownloadError (`source`: another source may go on), ImageDownloadFatalError (401),
- * ImageDownloadTimeoutError (image_download_max_duration), the reason of the signal, or the sink's own
- * error unchanged. The client stays its owner's: disposal closes nothing.
+ * ImageDownloadError (`source`: another source may go on), ImageDownloadFatalError (401), the reason of
+ * the signal, or the sink's own error unchanged. The client stays its owner's: disposal closes nothing.
  */
 export function createHttpSource(options: HttpImageOptions): ImageSource {
   return {
@@ -33,9 +32,8 @@ export function createHttpSource(options: HttpImageOptions): ImageSource {
 
 async function deliver(options: HttpImageOptions, request: DeliverRequest): Promise<void> {
   const ledger = createLedger(request.totalBytes, request.coverage.missing())
-  const urls = createUrlRotation(options)
-  using limit = durationLimit(options, ledger, request.totalBytes)
-  const signal = anySignal(request.signal, limit.signal)
+  const urls = createDownloadUrls(options)
+  const { signal } = request
   let restarts = 0
   for (let missing = ledger.missing(); missing.length > 0; missing = ledger.missing()) {
     throwIfAborted(signal)
@@ -96,24 +94,4 @@ function changedTooOften(url: ImageUrl, change: EntityChanged): BadAnswer {
     'source',
     200,
   )
-}
-
-/** Aborts with ImageDownloadTimeoutError after image_download_max_duration; 0 means never. */
-function durationLimit(
-  options: HttpImageOptions,
-  ledger: Ledger,
-  totalBytes: number,
-): Disposable & { signal: AbortSignal } {
-  const seconds = options.config.image_download_max_duration
-  const controller = new AbortController()
-  const expire = () => {
-    controller.abort(
-      new AgentError(
-        'ImageDownloadTimeoutError',
-        `${ledger.takenBytes} bytes of an image of ${totalBytes} bytes came in ${seconds} s, the limit of image_download_max_duration`,
-      ),
-    )
-  }
-  const timer = seconds > 0 ? setTimeout(expire, seconds * 1000) : undefined
-  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
 }

@@ -11,7 +11,6 @@ export type HttpImageSettings = Pick<
   | 'image_download_connection_timeout'
   | 'image_download_connection_retries'
   | 'image_download_connection_retry_interval'
-  | 'image_download_max_duration'
 >
 
 export interface HttpImageOptions {

@@ -4,8 +4,8 @@
 import { AgentError } from '../../core/errors.ts'
 import type { HttpFlow } from '../../http/exchange.ts'
 import { judgeHead } from './answer.ts'
+import { createDownloadUrls } from './download-urls.ts'
 import { type HttpImageOptions, imageHeaders } from './image-options.ts'
-import { createUrlRotation } from './url-rotation.ts'
 
 export interface ImageProbe {
   /** Size of the image, bytes; null if the server does not tell. */
@@ -26,7 +26,7 @@ export async function probeImage(
   options: HttpImageOptions,
   signal: AbortSignal,
 ): Promise<ImageProbe> {
-  const urls = createUrlRotation(options)
+  const urls = createDownloadUrls(options)
   for (;;) {
     const url = await urls.next(signal)
     try {

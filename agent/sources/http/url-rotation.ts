@@ -1,97 +1,135 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns which url of an image is asked next, after which wait, and when there is none left. Sends nothing.
-import { randomExponential } from '../../core/backoff.ts'
+// Owns which of several urls is asked next, after which wait, and when one is out. Sends nothing, logs
+// nothing; how patient to be, and what to say, its owner tells (download-urls.ts, range-reader.ts).
+import { isTransient, type Random, randomExponential } from '../../core/backoff.ts'
 import { sleep } from '../../core/deadline.ts'
-import { AgentError, isAgentError, messageOf } from '../../core/errors.ts'
-import { redactUrl } from '../../core/redact.ts'
+import { isAgentError, messageOf } from '../../core/errors.ts'
 import { HttpFailure } from '../../http/failure.ts'
 import { BadAnswer, type Entity } from './answer.ts'
-import type { HttpImageOptions } from './image-options.ts'
 
 /** One url and what is known of it. */
 export interface ImageUrl {
   readonly url: string
   /** The version of the image it served first. */
   entity: Entity | undefined
+  /** In a row, since it last made progress. */
+  readonly failures: number
+  /** It is not asked any more. */
+  readonly isOut: boolean
+  /** Why it failed last, or is out. */
+  readonly reason: string
+  /** The last failure itself. */
+  readonly error: unknown
+}
+
+export interface UrlPatience {
+  /** Transient failures in a row that a url may have; one more and it is out. */
+  readonly retries: number
+  /** Where the jittered back-off begins, and how far it grows. */
+  readonly firstWaitMs: number
+  readonly longestWaitMs: number
+  /** Times that bytes of a url may turn out wrong before it is out. */
+  readonly strikes: number
+}
+
+export interface UrlRotationOptions {
+  /** In the order in which they are asked; one named twice counts once. */
+  readonly urls: readonly string[]
+  readonly patience: UrlPatience
+  readonly random: Random
+  /** True for what no url can help against: `failed` throws it. */
+  readonly isHopeless: (error: unknown) => boolean
+  /** Called after each failure, and after the strike that rules a url out. */
+  readonly onFailed: (url: ImageUrl) => void
+  /** The error when none is left, or none was given. */
+  readonly exhausted: (urls: readonly ImageUrl[]) => Error
 }
 
 export interface UrlRotation {
+  /** The first in order of those that failed least. Throws `exhausted` when none is left. */
+  best(): ImageUrl
   /**
-   * The url to ask now: the first in order that failed least. A url that failed before is only given out
-   * after a jittered wait.
-   * @throws AgentError ImageDownloadError with the reason of each url when none is left
+   * The same, after a jittered wait if it has failed since its last progress; never shorter than the
+   * server wished by Retry-After, never longer than `longestWaitMs`. Rejects with the reason of `signal`.
    */
   next(signal: AbortSignal): Promise<ImageUrl>
   /** The url brought enough to be trusted again: its retries count anew. */
   progressed(url: ImageUrl): void
   /**
    * The url failed. Transient errors use up one retry, others rule it out.
-   * @throws what no url can help against: fatal errors, and errors that are not of HTTP
+   * @throws what `isHopeless`
    */
   failed(url: ImageUrl, error: unknown): void
+  /** What the url brought was wrong. */
+  struck(url: ImageUrl): void
 }
-
-/** Where back-off begins; it grows up to image_download_connection_retry_interval. */
-const FIRST_WAIT_MS = 500
 
 interface State extends ImageUrl {
   failures: number
+  strikes: number
   isOut: boolean
-  waitMs: number
   reason: string
+  error: unknown
 }
 
-/** A rotation over all urls of an image, each with its own retries. */
-export function createUrlRotation(
-  options: Pick<HttpImageOptions, 'urls' | 'config' | 'random' | 'log'>,
-): UrlRotation {
-  const { config, random, log } = options
-  const retries = config.image_download_connection_retries
-  const longestWaitMs = config.image_download_connection_retry_interval * 1000
+/** A rotation over all urls of an image, each with its own retries and strikes. */
+export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
+  const { patience, random } = options
   const states: State[] = [...new Set(options.urls)].map((url) => ({
     url,
     entity: undefined,
     failures: 0,
+    strikes: 0,
     isOut: false,
-    waitMs: 0,
     reason: '',
+    error: undefined,
   }))
   const stateOf = (url: ImageUrl) => states.find((state) => state === url) as State
 
+  const best = (): ImageUrl => {
+    const live = states.filter((state) => !state.isOut)
+    const least = Math.min(...live.map((state) => state.failures))
+    const chosen = live.find((state) => state.failures === least)
+    if (!chosen) throw options.exhausted(states)
+    return chosen
+  }
+  const waitMs = ({ failures, error }: ImageUrl): number => {
+    const { firstWaitMs, longestWaitMs } = patience
+    const drawn = randomExponential(random, failures, {
+      minMs: Math.min(firstWaitMs, longestWaitMs),
+      maxMs: longestWaitMs,
+    })
+    const wished = error instanceof BadAnswer ? error.retryAfterMs : 0
+    return Math.min(Math.max(drawn, wished), longestWaitMs)
+  }
+
   return {
+    best,
     next: async (signal) => {
-      const live = states.filter((state) => !state.isOut)
-      const least = Math.min(...live.map((state) => state.failures))
-      const chosen = live.find((state) => state.failures === least)
-      if (!chosen) throw exhausted(states)
-      if (chosen.waitMs > 0) await sleep(chosen.waitMs, signal)
-      chosen.waitMs = 0
+      const chosen = best()
+      if (chosen.failures > 0) await sleep(waitMs(chosen), signal)
       return chosen
     },
     progressed: (url) => {
       stateOf(url).failures = 0
     },
     failed: (url, error) => {
+      if (options.isHopeless(error)) throw error
       const state = stateOf(url)
-      const isTransient = isTransientHere(error)
+      // of several requests to a url the first that rules it out says why
+      if (state.isOut) return
       state.failures++
+      state.error = error
       state.reason = reasonOf(error)
-      state.isOut = !isTransient || state.failures > retries
-      const wait = randomExponential(random, state.failures, {
-        minMs: Math.min(FIRST_WAIT_MS, longestWaitMs),
-        maxMs: longestWaitMs,
-      })
-      const wished = error instanceof BadAnswer ? error.retryAfterMs : 0
-      state.waitMs = Math.min(Math.max(wait, wished), longestWaitMs)
-      log.warn(
-        {
-          url: redactUrl(url.url),
-          reason: state.reason,
-          failures: state.failures,
-          ruled_out: state.isOut,
-        },
-        'image url failed',
-      )
+      state.isOut = !isTransientHere(error) || state.failures > patience.retries
+      options.onFailed(state)
+    },
+    struck: (url) => {
+      const state = stateOf(url)
+      if (state.isOut || ++state.strikes < patience.strikes) return
+      state.reason = `${state.strikes} pieces from it failed their hash; it serves another image`
+      state.isOut = true
+      options.onFailed(state)
     },
   }
 }
@@ -102,26 +140,7 @@ export function reasonOf(error: unknown): string {
   return error instanceof HttpFailure ? error.message : messageOf(error)
 }
 
-/** True to ask this url again, false to go to the next one; throws what ends the download. */
+/** True if the same url may do better later. */
 function isTransientHere(error: unknown): boolean {
-  if (error instanceof HttpFailure) {
-    if (error.reason === 'aborted') throw error
-    return error.isTransient
-  }
-  if (isAgentError(error) && error.kind === 'transient') return true
-  if (isAgentError(error) && error.kind === 'source') return false
-  throw error
-}
-
-function exhausted(states: readonly State[]): AgentError {
-  const reasons = states.map((state) => {
-    const attempts = state.failures === 1 ? '1 failure' : `${state.failures} failures`
-    return `${redactUrl(state.url)} (${attempts}, last: ${state.reason})`
-  })
-  return new AgentError(
-    'ImageDownloadError',
-    states.length === 0
-      ? 'image_info names no http url'
-      : `no url of the image is left to ask: ${reasons.join('; ')}`,
-  )
+  return error instanceof HttpFailure ? error.isTransient : isTransient(error)
 }

@@ -44,7 +44,6 @@ const HTTP_SETTINGS: HttpClientSettings & HttpImageSettings = {
   image_download_connection_timeout: 10,
   image_download_connection_retries: 10,
   image_download_connection_retry_interval: 1,
-  image_download_max_duration: 0,
 }
 
 const log = createLogger({ level: process.env['VERBOSE'] === '1' ? 'debug' : 'warn' })

@@ -286,15 +286,6 @@ describe('a delivery that cannot succeed', () => {
     expect(requests).toHaveLength(1)
   })
 
-  test('ends with 408 when image_download_max_duration is over', async () => {
-    const { error } = await deliverFrom(
-      { rateBytesPerSecond: 2_000_000 },
-      { maxDurationSeconds: 0.3 },
-    )
-    expect(error).toMatchObject({ type: 'ImageDownloadTimeoutError', status: 408 })
-    expect(error?.message).toMatch(/20000001 bytes came in 0.3 s/)
-  })
-
   test('gives up when a changing image changes again and again', async () => {
     let version = 0
     await using origin = await createHttpOrigin({

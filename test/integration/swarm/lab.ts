@@ -157,7 +157,6 @@ const HTTP_SETTINGS = {
   image_download_connection_timeout: 10,
   image_download_connection_retries: 2,
   image_download_connection_retry_interval: 1,
-  image_download_max_duration: 0,
   insecure: false,
   cafile: null,
   certfile: null,
