@@ -11,12 +11,12 @@ import { readImageRequest } from './image-request.ts'
  * @throws whatever would make `write` refuse before it touches the disk
  */
 export async function runPlan(line: CommandLine, command: Command): Promise<void> {
-  const { loaded, log } = await openContext(line, command, { reader: 'person' })
+  const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
   const { config } = loaded
   const request = await readImageRequest(command, config)
   await using opened = await openPlan(
     { ...request, signal: line.signal },
-    { config, log, random: line.random },
+    { config, root, log, random: line.random },
   )
   const { plan } = opened
   const text = request.isJson ? JSON.stringify(planDocument(plan)) : describePlan(plan).join('\n')

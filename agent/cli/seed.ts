@@ -23,14 +23,14 @@ const REPORT_MS = 10_000
  * @throws InvalidConfigError without any tracker, SwarmError if the seeder cannot go on
  */
 export async function runSeed(line: CommandLine, command: Command): Promise<void> {
-  const { loaded, log } = await openContext(line, command, { reader: 'person' })
+  const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
   const { config } = loaded
   const path = String(command.getOptionValue('path'))
   const torrent = command.getOptionValue('torrent') as string | undefined
   const output = String(command.getOptionValue('output') ?? `${basename(path)}.torrent`)
   const metainfo =
     torrent === undefined
-      ? await makeTorrent(line, command, output, false)
+      ? await makeTorrent(line, command, output, false, root)
       : await readTorrent(torrent)
   const task = createSwarmTask(config, metainfo, { trackers: trackerFlags(command) })
   if (task.torrent.trackers.length === 0) {
@@ -39,7 +39,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
       'neither the torrent nor a flag names a tracker, so no node would find this seed; give --tracker',
     )
   }
-  await using device = await openBlockDevice(path, { mode: 'read', log })
+  await using device = await openBlockDevice(path, { mode: 'read', root, log })
   if (device.geometry.sizeBytes < metainfo.lengthBytes) {
     throw new AgentError(
       'InvalidCommandParamsError',

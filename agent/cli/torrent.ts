@@ -8,6 +8,7 @@ import { readGeometry } from '../disk/geometry.ts'
 import { createTorrent } from '../sources/swarm/torrent/create-torrent.ts'
 import { type Metainfo, parseMetainfo } from '../sources/swarm/torrent/metainfo.ts'
 import { isTrackerUrl } from '../sources/swarm/torrent/trackers.ts'
+import { createRoot, type Root } from '../system/root.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
 import type { CommandLine } from './command-line.ts'
 import { openProgress } from './progress-view.ts'
@@ -16,7 +17,7 @@ import { openProgress } from './progress-view.ts'
 export async function runTorrentCreate(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
   const output = String(command.getOptionValue('output'))
-  const metainfo = await makeTorrent(line, command, output, isJson)
+  const metainfo = await makeTorrent(line, command, output, isJson, createRoot('/'))
   line.stdout.write(isJson ? toJson(metainfo) : `${output}: ${toText(metainfo)}`)
 }
 
@@ -35,9 +36,10 @@ export async function makeTorrent(
   command: Command,
   output: string,
   isJson: boolean,
+  root: Root,
 ): Promise<Metainfo> {
   const path = String(command.getOptionValue('path'))
-  const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(path)).sizeBytes
+  const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(root, path)).sizeBytes
   using view = openProgress(line, isJson)
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   meter.begin('read-back', lengthBytes)

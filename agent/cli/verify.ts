@@ -34,7 +34,10 @@ export async function runVerify(line: CommandLine, command: Command): Promise<vo
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   try {
     const request = await readImageRequest(command, context.loaded.config)
-    await using device = await openBlockDevice(request.devicePath, { mode: 'read' })
+    await using device = await openBlockDevice(request.devicePath, {
+      mode: 'read',
+      root: context.root,
+    })
     const length = command.getOptionValue('length') as string | undefined
     const verified = await verify(line, context, request, { device, length, meter })
     view[Symbol.dispose]()

@@ -74,6 +74,6 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
       onMachineEnd: deps.onMachineEnd,
     }),
     installUefiBootloader: (request) =>
-      installUefiBootloader({ ...request, exec, log, machineControl }),
+      installUefiBootloader({ ...request, exec, root, log, machineControl }),
   }
 }

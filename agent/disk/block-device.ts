@@ -6,6 +6,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { AgentError, messageOf, systemErrorCode } from '../core/errors.ts'
 import type { BufferPool } from '../core/extent.ts'
 import { MiB, roundDown, roundUp } from '../core/units.ts'
+import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { allocateAligned, createAlignedPool, isAligned } from './aligned-pool.ts'
 import { type DeviceGeometry, isReadOnly, readGeometry } from './geometry.ts'
@@ -36,6 +37,8 @@ export interface BlockDevice extends DiskBytes, AsyncDisposable {
 export interface OpenOptions {
   /** `write` opens read-write and exclusively: a mounted or otherwise claimed device is refused. */
   readonly mode: 'read' | 'write'
+  /** Whose sysfs tells size and sectors. */
+  readonly root: Root
   readonly log?: Pick<Logger, 'warn'>
 }
 
@@ -49,9 +52,9 @@ const FLUSH_EVERY_BYTES = 64 * MiB
  * Throws DeviceNotFound, TargetInUseError (mode `write`, says what uses it), BlockDeviceError.
  */
 export async function openBlockDevice(path: string, options: OpenOptions): Promise<BlockDevice> {
-  const known = await readGeometry(path)
+  const known = await readGeometry(options.root, path)
   // O_RDWR succeeds on some write-protected devices; the first write would then fail with EPERM
-  if (options.mode === 'write' && (await isReadOnly(path))) {
+  if (options.mode === 'write' && (await isReadOnly(options.root, path))) {
     throw new AgentError('BlockDeviceError', `${path} is write-protected; see blockdev --getro`)
   }
   // a partial last sector of a regular file cannot be written with O_DIRECT without growing the file
@@ -77,7 +80,7 @@ async function openDirect(
     if (reason === undefined) return { handle, isDirect: true }
     await handle.close()
   } catch (error) {
-    if (systemErrorCode(error) !== 'EINVAL') throw await openError(path, error)
+    if (systemErrorCode(error) !== 'EINVAL') throw await openError(options.root, path, error)
     reason = error
   }
   options.log?.warn(
@@ -87,7 +90,7 @@ async function openDirect(
   try {
     return { handle: await open(path, access), isDirect: false }
   } catch (error) {
-    throw await openError(path, error)
+    throw await openError(options.root, path, error)
   }
 }
 
@@ -104,9 +107,9 @@ async function trialRead(handle: FileHandle, geometry: DeviceGeometry): Promise<
   }
 }
 
-async function openError(path: string, error: unknown): Promise<AgentError> {
+async function openError(root: Root, path: string, error: unknown): Promise<AgentError> {
   const errno = systemErrorCode(error)
-  if (errno === 'EBUSY') return inUseError(path, await listUses(path), error)
+  if (errno === 'EBUSY') return inUseError(path, await listUses(root, path), error)
   const type = errno === 'ENOENT' || errno === 'ENXIO' ? 'DeviceNotFound' : 'BlockDeviceError'
   return new AgentError(type, `cannot open ${path}: ${messageOf(error)}`, { cause: error })
 }

@@ -10,6 +10,7 @@ import {
   newBootEntryArgv,
 } from '../system/efi.ts'
 import type { Exec } from '../system/exec.ts'
+import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { openBlockDevice } from './block-device.ts'
 import { probeFileSystem } from './file-system-probe.ts'
@@ -37,6 +38,7 @@ const MAX_CSV_BYTES = 64 * 1024
 
 export interface UefiBootloaderRequest {
   readonly exec: Exec
+  readonly root: Root
   readonly log: Pick<Logger, 'info' | 'warn'>
   /** `log`: boot entries are logged instead of written; the ESP is looked at all the same. */
   readonly machineControl: 'real' | 'log'
@@ -71,8 +73,8 @@ function isLoader(path: string): boolean {
 }
 
 async function findEsp(request: UefiBootloaderRequest): Promise<Partition> {
-  const { exec, devicePath } = request
-  await using device = await openBlockDevice(devicePath, { mode: 'read' })
+  const { exec, root, devicePath } = request
+  await using device = await openBlockDevice(devicePath, { mode: 'read', root })
   const { partitions } = await listPartitions(device)
   const marked = partitions.find(({ isEsp }) => isEsp)
   if (marked !== undefined) return marked

@@ -8,10 +8,9 @@ import { AgentError, systemErrorCode } from '../core/errors.ts'
 import type { DiskRange } from '../core/extent.ts'
 import { MiB, SYSFS_SECTOR_BYTES } from '../core/units.ts'
 import type { Exec } from '../system/exec.ts'
-import { createRoot, type Root } from '../system/root.ts'
+import type { Root } from '../system/root.ts'
 import {
-  deviceNumberOf,
-  findBlockDevice,
+  blockDeviceAt,
   listKernelPartitions,
   readSizeBytes,
   type SysfsBlockDevice,
@@ -57,13 +56,14 @@ const fillRandomly = promisify<Uint8Array, Uint8Array>(randomFill)
  *   BlockDeviceEraseError if something can be read afterwards
  */
 export async function eraseDiskMetadata(path: string, options: EraseOptions): Promise<void> {
-  await assertNotInUse(path, options)
+  const { root } = options
+  await assertNotInUse(root, path)
   {
     // held through all of it: otherwise udev could assemble an array from what is still there
-    await using device = await openBlockDevice(path, { mode: 'write', log: options.log })
-    const nodes = await listPartitionNodes(path)
+    await using device = await openBlockDevice(path, { mode: 'write', root, log: options.log })
+    const nodes = await listPartitionNodes(root, path)
     for (const { name } of nodes) await wipeSignatures(`/dev/${name}`, options)
-    const partitions = [...(await rangesOf(nodes)), ...(await rangesInTable(device))]
+    const partitions = [...(await rangesOf(root, nodes)), ...(await rangesInTable(device))]
     const ends = endsOfAll(partitions, device.geometry.sizeBytes)
     await zero(device, ends, options.signal)
     await wipeSignatures(path, options)
@@ -85,9 +85,10 @@ export async function overwriteDisk(
   passes: OverwritePasses,
   options: EraseOptions & { readonly onBytes: (bytes: number) => void },
 ): Promise<void> {
-  await assertNotInUse(path, options)
+  const { root } = options
+  await assertNotInUse(root, path)
   {
-    await using device = await openBlockDevice(path, { mode: 'write', log: options.log })
+    await using device = await openBlockDevice(path, { mode: 'write', root, log: options.log })
     for (let pass = 0; pass < passes.randomPasses; pass++) await overwrite(device, true, options)
     if (passes.endsWithZeros) {
       await overwrite(device, false, options)
@@ -170,15 +171,12 @@ function endsOfAll(partitions: readonly DiskRange[], sizeBytes: number): DiskRan
 }
 
 /** What the kernel knows: logical partitions too, and tables that only it can read. */
-async function listPartitionNodes(path: string): Promise<SysfsBlockDevice[]> {
-  const root = createRoot('/')
-  const deviceNumber = await deviceNumberOf(path)
-  const device = deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+async function listPartitionNodes(root: Root, path: string): Promise<SysfsBlockDevice[]> {
+  const device = await blockDeviceAt(root, path)
   return device === undefined ? [] : await listKernelPartitions(root, device)
 }
 
-async function rangesOf(nodes: readonly SysfsBlockDevice[]): Promise<DiskRange[]> {
-  const root = createRoot('/')
+async function rangesOf(root: Root, nodes: readonly SysfsBlockDevice[]): Promise<DiskRange[]> {
   return await Promise.all(
     nodes.map(async (node) => ({
       offset: Number((await root.readText(`${node.directory}/start`)) ?? 0) * SYSFS_SECTOR_BYTES,

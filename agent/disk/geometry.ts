@@ -3,10 +3,9 @@
 import { constants, type Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { AgentError, messageOf } from '../core/errors.ts'
-import { createRoot } from '../system/root.ts'
+import type { Root } from '../system/root.ts'
 import {
-  deviceNumberOf,
-  findBlockDevice,
+  blockDeviceAt,
   formatDeviceNumber,
   readQueueNumber,
   readSizeBytes,
@@ -26,11 +25,11 @@ export interface DeviceGeometry {
 const FILE_SECTOR_BYTES = 512
 
 /**
- * Size and sectors of a block device (from the machine's own sysfs: BLKGETSIZE64 is out of JavaScript's
- * reach) or regular file. Throws DeviceNotFound if there is no such path, BlockDeviceError if it is
- * neither of the two or the kernel tells no size.
+ * Size and sectors of a block device (from sysfs: BLKGETSIZE64 is out of JavaScript's reach) or regular
+ * file. Throws DeviceNotFound if there is no such path, BlockDeviceError if it is neither of the two or
+ * the kernel tells no size.
  */
-export async function readGeometry(path: string): Promise<DeviceGeometry> {
+export async function readGeometry(root: Root, path: string): Promise<DeviceGeometry> {
   const stats = await statOf(path)
   if (stats.isFile()) {
     return {
@@ -48,14 +47,12 @@ export async function readGeometry(path: string): Promise<DeviceGeometry> {
       `${path} is neither a block device nor a regular file (type ${kind})`,
     )
   }
-  return await geometryOfNode(path, formatDeviceNumber(stats.rdev))
+  return await geometryOfNode(root, path, formatDeviceNumber(stats.rdev))
 }
 
 /** True if the kernel will refuse every write: a write-protected medium, `blockdev --setro`. */
-export async function isReadOnly(path: string): Promise<boolean> {
-  const root = createRoot('/')
-  const deviceNumber = await deviceNumberOf(path)
-  const device = deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+export async function isReadOnly(root: Root, path: string): Promise<boolean> {
+  const device = await blockDeviceAt(root, path)
   return device !== undefined && (await root.readText(`${device.directory}/ro`)) === '1'
 }
 
@@ -67,9 +64,12 @@ async function statOf(path: string): Promise<Stats> {
   }
 }
 
-async function geometryOfNode(path: string, deviceNumber: string): Promise<DeviceGeometry> {
-  const root = createRoot('/')
-  const device = await findBlockDevice(root, deviceNumber)
+async function geometryOfNode(
+  root: Root,
+  path: string,
+  deviceNumber: string,
+): Promise<DeviceGeometry> {
+  const device = await blockDeviceAt(root, path)
   const sizeBytes = device === undefined ? 0 : await readSizeBytes(root, device)
   if (device === undefined || !(sizeBytes > 0)) {
     throw new AgentError(

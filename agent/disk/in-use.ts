@@ -3,29 +3,22 @@
 // backed by it. O_EXCL is the kernel's own answer; this one says who it is.
 import { realpath } from 'node:fs/promises'
 import { AgentError } from '../core/errors.ts'
-import type { Exec } from '../system/exec.ts'
 import { listMounts, listSwaps, type Mount } from '../system/mounts.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { listFileSystems } from '../system/scratch.ts'
 import {
-  deviceNumberOf,
-  findBlockDevice,
+  blockDeviceAt,
   listHolders,
   listKernelPartitions,
   listLoopBackings,
   type SysfsBlockDevice,
 } from '../system/sysfs.ts'
 
-export interface InUseOptions {
-  readonly root?: Root
-  readonly exec?: Exec
-}
-
 /** Throws TargetInUseError if `path` or a partition on it is mounted, swapped on, or held. */
-export async function assertNotInUse(path: string, options: InUseOptions = {}): Promise<void> {
-  const uses = await listUses(path, options)
+export async function assertNotInUse(root: Root, path: string): Promise<void> {
+  const uses = await listUses(root, path)
   if (uses.length > 0) throw inUseError(path, uses)
-  const mounted = await listMountedByDf(path)
+  const mounted = await listMountedByDf(root, path)
   if (mounted.length > 0) throw inUseError(path, mounted)
 }
 
@@ -33,17 +26,16 @@ export async function assertNotInUse(path: string, options: InUseOptions = {}): 
  * The second opinion: df asks the file systems themselves, by another way than mountinfo. A df that is
  * missing or does not answer says nothing about the disk; then O_EXCL decides alone.
  */
-async function listMountedByDf(path: string): Promise<string[]> {
-  const root = createRoot('/')
-  const deviceNumber = await deviceNumberOf(path)
-  const device = deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+async function listMountedByDf(root: Root, path: string): Promise<string[]> {
+  const device = await blockDeviceAt(root, path)
   if (device === undefined) return []
   const parts = [device, ...(await listKernelPartitions(root, device))]
   const numbers = new Set(parts.map((part) => part.deviceNumber))
   const uses: string[] = []
   for (const { source, mountPoint } of await listFileSystems().catch(() => [])) {
-    const number = source.startsWith('/dev/') ? await deviceNumberOf(source) : undefined
-    if (number !== undefined && numbers.has(number))
+    if (!source.startsWith('/dev/')) continue
+    const mounted = await blockDeviceAt(root, source)
+    if (mounted !== undefined && numbers.has(mounted.deviceNumber))
       uses.push(`${source} is mounted at ${mountPoint}`)
   }
   return uses
@@ -67,18 +59,17 @@ export function inUseError(path: string, uses: readonly string[], cause?: unknow
  * A root without a mount table is a fixture of something else (interfaces, say): then the machine's own
  * tables are asked, because `path` lies on this machine.
  */
-export async function listUses(path: string, options: InUseOptions = {}): Promise<string[]> {
-  const root = await rootWithMounts(options.root)
+export async function listUses(given: Root, path: string): Promise<string[]> {
+  const root = await rootWithMounts(given)
   const uses = await listLoopUses(root, path)
-  const deviceNumber = await deviceNumberOf(path)
-  const device = deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+  const device = await blockDeviceAt(root, path)
   if (device === undefined) return uses
   const mounts = await listMounts(root)
   const swaps = await numberedSwaps(root)
   for (const part of [device, ...(await listKernelPartitions(root, device))]) {
     const node = `/dev/${part.name}`
     for (const mount of mounts) {
-      if (await isMountOf(mount, part)) uses.push(`${node} is mounted at ${mount.mountPoint}`)
+      if (await isMountOf(root, mount, part)) uses.push(`${node} is mounted at ${mount.mountPoint}`)
     }
     if (swaps.has(part.deviceNumber)) uses.push(`${node} is swap space`)
     const holders = await listHolders(root, part)
@@ -87,21 +78,21 @@ export async function listUses(path: string, options: InUseOptions = {}): Promis
   return uses
 }
 
-async function rootWithMounts(root: Root | undefined): Promise<Root> {
-  const hasTable = root && (await root.readText('/proc/self/mountinfo')) !== undefined
+async function rootWithMounts(root: Root): Promise<Root> {
+  const hasTable = (await root.readText('/proc/self/mountinfo')) !== undefined
   return hasTable ? root : createRoot('/')
 }
 
 /** btrfs and the like have an anonymous device number; their source names the node. */
-async function isMountOf(mount: Mount, device: SysfsBlockDevice): Promise<boolean> {
+async function isMountOf(root: Root, mount: Mount, device: SysfsBlockDevice): Promise<boolean> {
   if (mount.deviceNumber === device.deviceNumber) return true
   if (!mount.source.startsWith('/dev/')) return false
-  return (await deviceNumberOf(mount.source)) === device.deviceNumber
+  return (await blockDeviceAt(root, mount.source))?.deviceNumber === device.deviceNumber
 }
 
 async function numberedSwaps(root: Root): Promise<Set<string>> {
-  const numbers = await Promise.all((await listSwaps(root)).map((path) => deviceNumberOf(path)))
-  return new Set(numbers.filter((number) => number !== undefined))
+  const areas = await Promise.all((await listSwaps(root)).map((path) => blockDeviceAt(root, path)))
+  return new Set(areas.filter((area) => area !== undefined).map((area) => area.deviceNumber))
 }
 
 /** A loop device backed by the target writes to it behind our back; O_EXCL does not see that. */

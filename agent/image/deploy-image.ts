@@ -12,8 +12,9 @@ import { assertNotInUse } from '../disk/in-use.ts'
 import { diskIdentifier } from '../disk/partition-table/mbr.ts'
 import { assertPartitioned, fixBackupGpt } from '../disk/partition-table/partitioner.ts'
 import type { ImageSource, SourceStats } from '../sources/source.ts'
-import { createRoot } from '../system/root.ts'
-import { deviceNumberOf, findBlockDevice, readQueueNumber } from '../system/sysfs.ts'
+import type { Root } from '../system/root.ts'
+import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
+import { rereadPartitions } from '../system/udev.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createProgressMeter, type ProgressMeter } from '../telemetry/progress-meter.ts'
 import { ENCODINGS } from './formats/encodings.ts'
@@ -76,12 +77,12 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
     stats: () => stats(),
   })
   progress.begin('prepare', 0)
-  await assertNotInUse(devicePath, deps)
+  await assertNotInUse(deps.root, devicePath)
   await using opened = await openPlan(request, deps)
   const { plan } = opened
 
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
-  await using target = await openTargetDisk(devicePath, deps.log)
+  await using target = await openTargetDisk(devicePath, deps)
   await using serving = new AsyncDisposableStack()
   const image = createImageOnDisk({
     sizeBytes: plan.sizeBytes,
@@ -97,7 +98,7 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
   const rootUuid = await makeBootable({ opened, target, image, progress, events, signal, deps })
   await reader.open(devicePath, image, deps)
   await target.release()
-  await rereadPartitions(devicePath, deps)
+  await tellPartitions(devicePath, deps)
   target.keep()
   progress.begin('done', plan.sizeBytes, { doneBytes: plan.sizeBytes })
   return {
@@ -135,7 +136,7 @@ async function writeAndProve(
     image,
     device,
     hash: plan.hash,
-    isTrailing: device.isDirect && !(await isRotational(path)),
+    isTrailing: device.isDirect && !(await isRotational(deps.root, path)),
     progress,
   })
   const source = await transferImage({
@@ -185,8 +186,8 @@ async function makeBootable(stage: Stage): Promise<string> {
 function createReaderSlot() {
   let device: BlockDevice | undefined
   return {
-    open: async (path: string, image: ImageOnDisk, { log }: DeployImageDeps) => {
-      device = await openBlockDevice(path, { mode: 'read', log })
+    open: async (path: string, image: ImageOnDisk, { root, log }: DeployImageDeps) => {
+      device = await openBlockDevice(path, { mode: 'read', root, log })
       image.useDevice(device)
       await image.settle()
     },
@@ -199,10 +200,8 @@ function nameOf(source: ImageSource): string {
 }
 
 /** Heads that go to and fro between writing and reading cost more than a second pass (sysfs-block). */
-async function isRotational(path: string): Promise<boolean> {
-  const root = createRoot('/')
-  const number = await deviceNumberOf(path)
-  const device = number === undefined ? undefined : await findBlockDevice(root, number)
+async function isRotational(root: Root, path: string): Promise<boolean> {
+  const device = await blockDeviceAt(root, path)
   return device !== undefined && (await readQueueNumber(root, device, 'rotational')) === 1
 }
 
@@ -218,9 +217,9 @@ async function dropCache(path: string, { exec }: DeployImageDeps): Promise<void>
 }
 
 /** Best effort: nothing here needs partition nodes, and the kernel may have no parser for the table. */
-async function rereadPartitions(path: string, { exec, log }: DeployImageDeps): Promise<void> {
+async function tellPartitions(path: string, { exec, log }: DeployImageDeps): Promise<void> {
   try {
-    await exec(['blockdev', '--rereadpt', path], { timeoutMs: 30_000 })
+    await rereadPartitions(exec, path)
   } catch (err) {
     log.debug({ device: path, err }, 'partition table not re-read by the kernel')
   }

@@ -6,7 +6,7 @@ import { AgentError, messageOf } from '../core/errors.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Exec, ExecResult } from './exec.ts'
 import type { Root } from './root.ts'
-import { deviceNumberOf } from './sysfs.ts'
+import { blockDeviceAt } from './sysfs.ts'
 
 /** The conductor waits 60 s for standby.sync. */
 const FLUSH_DEADLINE_MS = 50_000
@@ -44,7 +44,7 @@ async function flush({ exec, root, devices }: SyncRequest, signal: AbortSignal):
   await exec(['sync'], { timeoutMs: FLUSH_DEADLINE_MS, signal })
   await writeKernelFile(root, '/proc/sys/vm/drop_caches', '3').catch(() => undefined)
   for (const device of devices) {
-    if ((await deviceNumberOf(device)) === undefined) continue
+    if ((await blockDeviceAt(root, device)) === undefined) continue
     // a drive without medium refuses; what was written is on the disk by `sync` already
     await exec(['blockdev', '--flushbufs', device], { signal }).catch(() => undefined)
   }

@@ -27,8 +27,20 @@ export function formatDeviceNumber(rdev: number): string {
   return `${major}:${minor}`
 }
 
+/**
+ * The block device a path leads to, symlinks followed: the node lies on this machine, what it is `root`
+ * tells. Undefined unless it is a block device that `root`'s sysfs knows.
+ */
+export async function blockDeviceAt(
+  root: Root,
+  path: string,
+): Promise<SysfsBlockDevice | undefined> {
+  const deviceNumber = await deviceNumberOf(path)
+  return deviceNumber === undefined ? undefined : await findBlockDevice(root, deviceNumber)
+}
+
 /** `major:minor` behind a path, symlinks followed; undefined unless it is a block device. */
-export async function deviceNumberOf(path: string): Promise<string | undefined> {
+async function deviceNumberOf(path: string): Promise<string | undefined> {
   try {
     const stats = await stat(path)
     return stats.isBlockDevice() ? formatDeviceNumber(stats.rdev) : undefined

@@ -5,10 +5,12 @@ import type { Exec } from './exec.ts'
 
 /** Longest wait for the event queue to drain, s. */
 const SETTLE_SECONDS = 10
+const REREAD_TIMEOUT_MS = 30_000
 
 /** Waits until udev has worked off its queue. A ramdisk without udevd is settled. */
 export async function settle(exec: Exec): Promise<void> {
-  await succeeds(exec, ['udevadm', 'settle', `--timeout=${SETTLE_SECONDS}`])
+  const argv = ['udevadm', 'settle', `--timeout=${SETTLE_SECONDS}`] as const
+  await exec(argv, { timeoutMs: (SETTLE_SECONDS + 5) * 1000 }).catch(() => undefined)
 }
 
 /** udev's properties of a device node: ID_SERIAL, ID_WWN, DM_…; empty without udev. */
@@ -38,22 +40,13 @@ export function parseProperties(text: string): Map<string, string> {
 
 /**
  * Tells the kernel of the partition table now on the disk, so that /dev/…p1 and /dev/disk/by-* appear.
- * partx asks for each partition by BLKPG, which works beside an open device; BLKRRPART would not.
- * True if the kernel took it; false is no failure for a deploy.
+ * partx asks for each partition by BLKPG, which works beside an open device and for a kernel without a
+ * parser for the table; BLKRRPART, for a ramdisk without partx, would not. Throws ProcessError.
  */
-export async function rereadPartitions(exec: Exec, path: string): Promise<boolean> {
-  const isUpdated =
-    (await succeeds(exec, ['partx', '--update', path])) ||
-    (await succeeds(exec, ['blockdev', '--rereadpt', path]))
-  await settle(exec)
-  return isUpdated
-}
-
-async function succeeds(exec: Exec, argv: readonly [string, ...string[]]): Promise<boolean> {
+export async function rereadPartitions(exec: Exec, path: string): Promise<void> {
   try {
-    await exec(argv, { timeoutMs: (SETTLE_SECONDS + 5) * 1000 })
-    return true
+    await exec(['partx', '--update', path], { timeoutMs: REREAD_TIMEOUT_MS })
   } catch {
-    return false
+    await exec(['blockdev', '--rereadpt', path], { timeoutMs: REREAD_TIMEOUT_MS })
   }
 }

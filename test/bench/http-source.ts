@@ -7,6 +7,7 @@ import { openBlockDevice } from '../../agent/disk/block-device.ts'
 import { createHttpClient } from '../../agent/http/client.ts'
 import { createHttpSource } from '../../agent/sources/http/http-source.ts'
 import { probeImage } from '../../agent/sources/http/probe.ts'
+import { createRoot } from '../../agent/system/root.ts'
 import { imageOptions, PLAIN_CLIENT } from '../support/http-lab.ts'
 
 const [url, path] = process.argv.slice(2)
@@ -16,7 +17,10 @@ const options = imageOptions(client, [url])
 const signal = new AbortController().signal
 const { sizeBytes } = await probeImage(options, signal)
 if (sizeBytes === null) throw new Error('the server does not tell the size')
-await using device = path === undefined ? undefined : await openBlockDevice(path, { mode: 'write' })
+await using device =
+  path === undefined
+    ? undefined
+    : await openBlockDevice(path, { mode: 'write', root: createRoot('/') })
 const begun = performance.now()
 const before = process.cpuUsage()
 await createHttpSource(options).deliver({

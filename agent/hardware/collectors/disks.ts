@@ -5,7 +5,7 @@ import { readGeometry } from '../../disk/geometry.ts'
 import type { Exec } from '../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../system/lsblk.ts'
 import type { Root } from '../../system/root.ts'
-import { deviceNumberOf } from '../../system/sysfs.ts'
+import { blockDeviceAt } from '../../system/sysfs.ts'
 import { readUdevProperties } from '../../system/udev.ts'
 import type { Disk } from '../inventory.ts'
 
@@ -52,9 +52,9 @@ async function isMultipathMember(root: Root, row: LsblkDevice): Promise<boolean>
 async function listListed(deps: DiskDeps): Promise<Disk[]> {
   const disks: Disk[] = []
   for (const path of deps.listed) {
-    const disk = (await deviceNumberOf(path))
+    const disk = (await blockDeviceAt(deps.root, path))
       ? await listedDevice(deps, path)
-      : await listedFile(path)
+      : await listedFile(deps.root, path)
     if (disk && disk.sizeBytes > 0) disks.push(disk)
   }
   return disks
@@ -66,9 +66,9 @@ async function listedDevice(deps: DiskDeps, path: string): Promise<Disk | undefi
 }
 
 /** A regular file stands for a disk in laboratories. */
-async function listedFile(path: string): Promise<Disk | undefined> {
+async function listedFile(root: Root, path: string): Promise<Disk | undefined> {
   try {
-    const geometry = await readGeometry(path)
+    const geometry = await readGeometry(root, path)
     return {
       ...UNKNOWN,
       name: path,

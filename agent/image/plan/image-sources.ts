@@ -23,7 +23,7 @@ export interface ImageServers extends AsyncDisposable {
 }
 
 /** Throws ImageDownloadError (operator) for credentials that are asked for but missing. */
-export function openImageServers(imageInfo: ImageInfo, deps: PlanDeps): ImageServers {
+export function openImageServers(imageInfo: ImageInfo, deps: Omit<PlanDeps, 'root'>): ImageServers {
   const { config, log, random } = deps
   const { urls } = imageInfo
   const proxies = proxiesOf(imageInfo)

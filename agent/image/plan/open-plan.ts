@@ -35,7 +35,7 @@ export async function openPlan(
   const { imageInfo, signal } = request
   // its servers may have to be asked for all of it, to count
   requireWholeDisk(imageInfo)
-  const disk = await readGeometry(request.devicePath)
+  const disk = await readGeometry(deps.root, request.devicePath)
   const servers = openImageServers(imageInfo, deps)
   try {
     const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)

@@ -23,13 +23,13 @@ export interface DeployImageRequest {
 /** What planning works with; `ironswarm plan` needs no more. */
 export interface PlanDeps {
   readonly config: Config
+  readonly root: Root
   readonly log: Logger
   readonly random: Random
 }
 
 export interface DeployImageDeps extends PlanDeps {
   readonly exec: Exec
-  readonly root: Root
   /** The rack's name if it is found out later; undefined if it is not. */
   readonly laterRack?: Promise<string | undefined>
   /** What pieces of all torrents may take together (option swarm_memory). */

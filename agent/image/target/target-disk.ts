@@ -5,6 +5,7 @@ import { sleep } from '../../core/deadline.ts'
 import { isAgentError, messageOf } from '../../core/errors.ts'
 import { type BlockDevice, openBlockDevice } from '../../disk/block-device.ts'
 import { eraseMetadata } from '../../disk/partition-table/partitioner.ts'
+import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
 export interface TargetDisk extends AsyncDisposable {
@@ -16,6 +17,11 @@ export interface TargetDisk extends AsyncDisposable {
   keep(): void
 }
 
+export interface TargetDiskDeps {
+  readonly root: Root
+  readonly log: Logger
+}
+
 /** Claims of others after `release` (udev probing) are short; the erasure waits for them. */
 const REOPEN_ATTEMPTS = 20
 const REOPEN_WAIT_MS = 250
@@ -25,8 +31,8 @@ const REOPEN_WAIT_MS = 250
  * first moment on. Disposal without `keep()` erases again, and logs an error if it could not.
  * Throws TargetInUseError, DeviceNotFound, BlockDeviceError, ImageWriteError.
  */
-export async function openTargetDisk(path: string, log: Logger): Promise<TargetDisk> {
-  const device = await openBlockDevice(path, { mode: 'write', log })
+export async function openTargetDisk(path: string, deps: TargetDiskDeps): Promise<TargetDisk> {
+  const device = await openBlockDevice(path, { mode: 'write', root: deps.root, log: deps.log })
   let isOpen = true
   let isKept = false
   const release = async () => {
@@ -41,7 +47,7 @@ export async function openTargetDisk(path: string, log: Logger): Promise<TargetD
       isKept = true
     },
     [Symbol.asyncDispose]: async () => {
-      if (!isKept) await eraseAgain(path, isOpen ? device : undefined, log)
+      if (!isKept) await eraseAgain(path, isOpen ? device : undefined, deps)
       await release()
     },
   }
@@ -55,26 +61,30 @@ export async function openTargetDisk(path: string, log: Logger): Promise<TargetD
 }
 
 /** The failure that led here is the one to report; a disk that cannot be erased is logged beside it. */
-async function eraseAgain(path: string, open: BlockDevice | undefined, log: Logger): Promise<void> {
+async function eraseAgain(
+  path: string,
+  open: BlockDevice | undefined,
+  deps: TargetDiskDeps,
+): Promise<void> {
   try {
     if (open) return await eraseMetadata(open)
-    await using reopened = await reopen(path, log)
+    await using reopened = await reopen(path, deps)
     await eraseMetadata(reopened)
   } catch (error) {
-    log.error(
+    deps.log.error(
       { device: path, err: error },
       'erasing after a failed deploy failed, the disk may boot',
     )
   }
 }
 
-async function reopen(path: string, log: Logger): Promise<BlockDevice> {
+async function reopen(path: string, deps: TargetDiskDeps): Promise<BlockDevice> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await openBlockDevice(path, { mode: 'write', log })
+      return await openBlockDevice(path, { mode: 'write', root: deps.root, log: deps.log })
     } catch (error) {
       if (!isAgentError(error, 'TargetInUseError') || attempt === REOPEN_ATTEMPTS) throw error
-      log.warn({ device: path, reason: messageOf(error) }, 'waiting to erase the disk')
+      deps.log.warn({ device: path, reason: messageOf(error) }, 'waiting to erase the disk')
       await sleep(REOPEN_WAIT_MS)
     }
   }

@@ -2,7 +2,7 @@
 // Owns reading ranges of an image over HTTP for a swarm: fail-over, strikes, one connection per range
 // in flight. Does not choose ranges and does not verify pieces.
 import { AgentError } from '../../core/errors.ts'
-import { type FileRange, endOf } from '../../core/extent.ts'
+import { endOf, type FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { copyToShared } from '../../core/shared-copy.ts'
 import { type RangeReader, RangeUnsupportedError } from '../range-reader.ts'

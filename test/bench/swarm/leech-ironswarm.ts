@@ -24,6 +24,7 @@ import {
 } from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { parseMetainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { mergeTrackers } from '../../../agent/sources/swarm/torrent/trackers.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { logEvents } from '../../../agent/telemetry/event-log.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
@@ -49,7 +50,7 @@ const HTTP_SETTINGS: HttpClientSettings & HttpImageSettings = {
 const log = createLogger({ level: process.env['VERBOSE'] === '1' ? 'debug' : 'warn' })
 const metainfo = parseMetainfo(await readFile(torrent))
 const isLeaving = process.env['LEAVE'] === '1'
-const device = await openBlockDevice(target, { mode: 'write' })
+const device = await openBlockDevice(target, { mode: 'write', root: createRoot('/') })
 const client = createHttpClient({ config: HTTP_SETTINGS })
 let swarm: SwarmSource | undefined
 

@@ -8,6 +8,7 @@ import {
   rm,
   stat,
   statfs,
+  symlink,
   truncate,
   writeFile,
 } from 'node:fs/promises'
@@ -21,10 +22,12 @@ import { openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { readGeometry } from '../../../agent/disk/geometry.ts'
 import { assertNotInUse, listUses } from '../../../agent/disk/in-use.ts'
 import { createRoot } from '../../../agent/system/root.ts'
-import { formatDeviceNumber } from '../../../agent/system/sysfs.ts'
+import { blockDeviceAt, formatDeviceNumber } from '../../../agent/system/sysfs.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+
+const root = createRoot('/')
 
 const run = promisify(execFile)
 const MiB = 1024 * 1024
@@ -56,7 +59,7 @@ describe.skipIf(!canRun)('an open block device', () => {
     'has the geometry the kernel gives it, %i-byte sectors',
     async (sectorBytes) => {
       await using loop = await createLoopDevice({ sizeBytes: 8 * MiB, sectorBytes })
-      expect(await readGeometry(loop.path)).toEqual({
+      expect(await readGeometry(root, loop.path)).toEqual({
         path: loop.path,
         sizeBytes: 8 * MiB,
         logicalSectorBytes: sectorBytes,
@@ -70,7 +73,7 @@ describe.skipIf(!canRun)('an open block device', () => {
     await using loop = await createLoopDevice({ sizeBytes: 8 * MiB, sectorBytes: 4096 })
     await run('sgdisk', ['-n', '1:256:511', loop.path])
     await run('partx', ['-u', loop.path])
-    const geometry = await readGeometry(`${loop.path}p1`)
+    const geometry = await readGeometry(root, `${loop.path}p1`)
     expect(geometry).toMatchObject({ sizeBytes: MiB, logicalSectorBytes: 4096 })
   })
 
@@ -78,7 +81,7 @@ describe.skipIf(!canRun)('an open block device', () => {
     'writes and reads any offset and length of %i-byte sectors and spoils no neighbour',
     async (sectorBytes) => {
       await using loop = await createLoopDevice({ sizeBytes: 4 * MiB, sectorBytes })
-      await using device = await openBlockDevice(loop.path, { mode: 'write' })
+      await using device = await openBlockDevice(loop.path, { mode: 'write', root })
       expect(device.isDirect).toBe(true)
       const expected = new Uint8Array(4 * MiB)
       await fc.assert(
@@ -105,7 +108,7 @@ describe.skipIf(!canRun)('an open block device', () => {
 
   test('two writes into the same sector at the same time lose no byte', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB, sectorBytes: 4096 })
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const expected = noise(64 * 1024, 3)
     const pieces = Array.from({ length: 650 }, (_, i) => i * 101).filter(
       (at) => at < expected.length,
@@ -116,7 +119,7 @@ describe.skipIf(!canRun)('an open block device', () => {
 
   test('writes a pool buffer whole and in part', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 4 * MiB, sectorBytes: 4096 })
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const pool = createAlignedPool({ bufferBytes: MiB, count: 1 })
     const { bytes, release } = await pool.acquire()
     bytes.set(noise(MiB, 7))
@@ -131,7 +134,7 @@ describe.skipIf(!canRun)('an open block device', () => {
 
   test('refuses to write beyond the end of the device', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB })
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     await expect(device.write(MiB - 10, new Uint8Array(11))).rejects.toMatchObject({
       type: 'ImageWriteError',
       details: expect.stringContaining(`${MiB} bytes`),
@@ -140,8 +143,8 @@ describe.skipIf(!canRun)('an open block device', () => {
 
   test('a device open for writing is refused to a second writer', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB })
-    await using _first = await openBlockDevice(loop.path, { mode: 'write' })
-    await expect(openBlockDevice(loop.path, { mode: 'write' })).rejects.toMatchObject({
+    await using _first = await openBlockDevice(loop.path, { mode: 'write', root })
+    await expect(openBlockDevice(loop.path, { mode: 'write', root })).rejects.toMatchObject({
       type: 'TargetInUseError',
     })
   })
@@ -154,8 +157,8 @@ describe.skipIf(!canRun)('an open block device', () => {
       type: 'TargetInUseError',
       details: expect.stringContaining(`${loop.path} is mounted at ${mounted.path}`),
     }
-    await expect(openBlockDevice(loop.path, { mode: 'write' })).rejects.toMatchObject(refusal)
-    await expect(assertNotInUse(loop.path)).rejects.toMatchObject(refusal)
+    await expect(openBlockDevice(loop.path, { mode: 'write', root })).rejects.toMatchObject(refusal)
+    await expect(assertNotInUse(root, loop.path)).rejects.toMatchObject(refusal)
   })
 
   test('a disk with a mounted partition is refused, and the error names the partition', async () => {
@@ -168,8 +171,8 @@ describe.skipIf(!canRun)('an open block device', () => {
       type: 'TargetInUseError',
       details: expect.stringContaining(`${loop.path}p1 is mounted at ${mounted.path}`),
     }
-    await expect(assertNotInUse(loop.path)).rejects.toMatchObject(refusal)
-    await expect(openBlockDevice(loop.path, { mode: 'write' })).rejects.toMatchObject(refusal)
+    await expect(assertNotInUse(root, loop.path)).rejects.toMatchObject(refusal)
+    await expect(openBlockDevice(loop.path, { mode: 'write', root })).rejects.toMatchObject(refusal)
   })
 
   test('a disk that is swapped on is refused', async () => {
@@ -177,7 +180,7 @@ describe.skipIf(!canRun)('an open block device', () => {
     await run('mkswap', [loop.path])
     await run('swapon', [loop.path])
     try {
-      await expect(assertNotInUse(loop.path)).rejects.toMatchObject({
+      await expect(assertNotInUse(root, loop.path)).rejects.toMatchObject({
         type: 'TargetInUseError',
         details: expect.stringContaining('is swap space'),
       })
@@ -188,10 +191,25 @@ describe.skipIf(!canRun)('an open block device', () => {
 
   test('a file behind a loop device is refused', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB })
-    await expect(assertNotInUse(loop.backingFile)).rejects.toMatchObject({
+    await expect(assertNotInUse(root, loop.backingFile)).rejects.toMatchObject({
       type: 'TargetInUseError',
       details: expect.stringContaining(`backing file of ${loop.path}`),
     })
+  })
+
+  test('a path and a link to it lead to the same device, which the root that is asked must know', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: MiB })
+    await using folder = await temporaryFolder()
+    const link = join(folder.path, 'by-id')
+    await symlink(loop.path, link)
+    const device = await blockDeviceAt(root, loop.path)
+    expect(device).toMatchObject({ name: basename(loop.path), isPartition: false })
+    expect(await blockDeviceAt(root, link)).toEqual(device)
+    const stranger = createRoot(folder.path)
+    expect(await blockDeviceAt(stranger, loop.path)).toBeUndefined()
+    await expect(readGeometry(stranger, loop.path)).rejects.toThrow(
+      /sysfs tells no size of \/dev\/loop\d+ \(7:\d+\)/,
+    )
   })
 
   test('what the kernel tells of a held or anonymously mounted device is a use of it', async () => {
@@ -204,7 +222,7 @@ describe.skipIf(!canRun)('an open block device', () => {
     await mkdir(join(folder.path, 'proc/self'), { recursive: true })
     const row = `40 35 0:44 / /data rw - btrfs ${loop.path} rw\n`
     await writeFile(join(folder.path, 'proc/self/mountinfo'), row)
-    expect(await listUses(loop.path, { root: createRoot(folder.path) })).toEqual([
+    expect(await listUses(createRoot(folder.path), loop.path)).toEqual([
       `${loop.path} is mounted at /data`,
       `${loop.path} is part of dm-3`,
     ])
@@ -215,19 +233,19 @@ describe.skipIf(!canRun)('an open block device', () => {
     await run('mkfs.ext4', ['-q', loop.path])
     await using folder = await temporaryFolder()
     await using _mounted = await mount(loop.path)
-    const uses = await listUses(loop.path, { root: createRoot(folder.path) })
+    const uses = await listUses(createRoot(folder.path), loop.path)
     expect(uses).toEqual([expect.stringContaining('is mounted at')])
   })
 
   test('an unused device passes', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB })
-    await assertNotInUse(loop.path)
+    await assertNotInUse(root, loop.path)
   })
 
   test('a write the storage does not take is an ImageWriteError with device, offset and errno', async () => {
     await using small = await fullFileSystem()
     await using loop = await createLoopDevice({ sizeBytes: 64 * MiB, directory: small.path })
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const writeAll = async () => {
       for (let at = 0; at < 64 * MiB; at += MiB) await device.write(at, noise(MiB, at))
       await device.sync()
@@ -250,7 +268,7 @@ describe.skipIf(!canRun)('an open block device', () => {
         level: 'warn',
         destination: { write: (line) => lines.push(JSON.parse(line)) },
       })
-      await using device = await openBlockDevice(path, { mode: 'write', log })
+      await using device = await openBlockDevice(path, { mode: 'write', root, log })
       expect(device.isDirect).toBe(false)
       expect(lines).toMatchObject([{ device: path, err: { code: 'EINVAL' } }])
       await device.write(1001, noise(5000, 2))
@@ -263,7 +281,7 @@ describe.skipIf(!canRun)('an open block device', () => {
 
   test('a read-only device cannot be opened for writing', async () => {
     await using loop = await createLoopDevice({ sizeBytes: MiB, readOnly: true })
-    await expect(openBlockDevice(loop.path, { mode: 'write' })).rejects.toMatchObject({
+    await expect(openBlockDevice(loop.path, { mode: 'write', root })).rejects.toMatchObject({
       type: 'BlockDeviceError',
     })
   })
@@ -275,7 +293,7 @@ describe('a regular file that stands in for a disk', () => {
     const path = join(folder.path, 'disk')
     await using file = await open(path, 'w')
     await truncate(path, MiB + 700)
-    await using device = await openBlockDevice(path, { mode: 'write' })
+    await using device = await openBlockDevice(path, { mode: 'write', root })
     expect(device.geometry.sizeBytes).toBe(MiB + 512)
     await device.write(MiB + 100, noise(412, 1))
     await device.sync()
@@ -291,20 +309,22 @@ describe('a regular file that stands in for a disk', () => {
     await using file = await open(path, 'w')
     const bytes = noise(10_001, 5)
     await file.write(bytes)
-    await using device = await openBlockDevice(path, { mode: 'read' })
+    await using device = await openBlockDevice(path, { mode: 'read', root })
     const seen = new Uint8Array(10_001)
     await device.read(0, seen)
     expect(Buffer.compare(seen, bytes)).toBe(0)
   })
 
   test('a missing path is DeviceNotFound', async () => {
-    await expect(openBlockDevice('/dev/no-such-disk', { mode: 'write' })).rejects.toMatchObject({
+    await expect(
+      openBlockDevice('/dev/no-such-disk', { mode: 'write', root }),
+    ).rejects.toMatchObject({
       type: 'DeviceNotFound',
     })
   })
 
   test('a character device is no disk', async () => {
-    await expect(openBlockDevice('/dev/zero', { mode: 'write' })).rejects.toMatchObject({
+    await expect(openBlockDevice('/dev/zero', { mode: 'write', root })).rejects.toMatchObject({
       type: 'BlockDeviceError',
     })
   })

@@ -6,9 +6,12 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { installUefiBootloader } from '../../../agent/disk/bootloader.ts'
 import { type Exec, exec } from '../../../agent/system/exec.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+
+const root = createRoot('/')
 
 const run = promisify(execFile)
 const MiB = 1024 * 1024
@@ -107,6 +110,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       const { log } = capturedLog()
       const done = await installUefiBootloader({
         exec: run,
+        root,
         log,
         machineControl: 'real',
         devicePath: disk.path,
@@ -123,7 +127,13 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     await disk.put('EFI/debian/BOOTX64.CSV', csv)
     const { exec: run, calls } = firmware()
     const { log } = capturedLog()
-    await installUefiBootloader({ exec: run, log, machineControl: 'real', devicePath: disk.path })
+    await installUefiBootloader({
+      exec: run,
+      root,
+      log,
+      machineControl: 'real',
+      devicePath: disk.path,
+    })
     expect(creates(calls)).toEqual([argvFor(disk.path, 'Débian', '\\EFI\\debian\\shimx64.efi')])
   })
 
@@ -133,7 +143,13 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     await disk.put('EFI/debian/BOOTX64.CSV', ',,')
     const { exec: run, calls } = firmware()
     const { log, lines } = capturedLog()
-    await installUefiBootloader({ exec: run, log, machineControl: 'real', devicePath: disk.path })
+    await installUefiBootloader({
+      exec: run,
+      root,
+      log,
+      machineControl: 'real',
+      devicePath: disk.path,
+    })
     expect(creates(calls)).toEqual([argvFor(disk.path, 'ironic1', '\\EFI\\BOOT\\BOOTX64.EFI')])
     expect(lines).toContainEqual(expect.objectContaining({ path: 'EFI/debian/BOOTX64.CSV' }))
   })
@@ -150,7 +166,13 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       'Boot0003  ironic1\tHD(1)\n'
     const { exec: run, calls } = firmware(encode(listing))
     const { log } = capturedLog()
-    await installUefiBootloader({ exec: run, log, machineControl: 'real', devicePath: disk.path })
+    await installUefiBootloader({
+      exec: run,
+      root,
+      log,
+      machineControl: 'real',
+      devicePath: disk.path,
+    })
     expect(calls.slice(0, 3)).toEqual([
       ['efibootmgr', '-v'],
       ['efibootmgr', '-b', '001A', '-B'],
@@ -166,6 +188,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     const { log, lines } = capturedLog()
     const done = await installUefiBootloader({
       exec: run,
+      root,
       log,
       machineControl: 'log',
       devicePath: disk.path,
@@ -185,6 +208,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       const { log } = capturedLog()
       const done = await installUefiBootloader({
         exec: run,
+        root,
         log,
         machineControl: 'real',
         devicePath: disk.path,
@@ -206,7 +230,13 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     ])
     const { exec: fake } = firmware()
     const { log } = capturedLog()
-    const request = { exec: fake, log, machineControl: 'real', devicePath: disk.path } as const
+    const request = {
+      exec: fake,
+      root,
+      log,
+      machineControl: 'real',
+      devicePath: disk.path,
+    } as const
     await expect(installUefiBootloader(request)).rejects.toMatchObject({
       type: 'ProcessError',
       details: expect.stringContaining(`offset ${ESP_OFFSET} of ${disk.path}`),
@@ -228,7 +258,13 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     ])
     const { exec: fake, calls } = firmware()
     const { log } = capturedLog()
-    const request = { exec: fake, log, machineControl: 'real', devicePath: disk.path } as const
+    const request = {
+      exec: fake,
+      root,
+      log,
+      machineControl: 'real',
+      devicePath: disk.path,
+    } as const
     await installUefiBootloader({ ...request, efiSystemPartUuid: stdout.trim() })
     expect(creates(calls)).toHaveLength(1)
     await expect(installUefiBootloader(request)).rejects.toMatchObject({

@@ -11,8 +11,11 @@ import {
 } from '../../../agent/disk/configdrive/configdrive.ts'
 import { readIsoTree } from '../../../agent/disk/configdrive/iso9660.ts'
 import { exec } from '../../../agent/system/exec.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+
+const root = createRoot('/')
 
 const run = promisify(execFile)
 const MiB = 1024 * 1024
@@ -65,7 +68,7 @@ async function writeTable(path: string, script: string): Promise<void> {
 }
 
 async function put(path: string, image: Uint8Array, rebuild = false): Promise<WrittenConfigDrive> {
-  await using device = await openBlockDevice(path, { mode: 'write' })
+  await using device = await openBlockDevice(path, { mode: 'write', root })
   return await writeConfigDrive({ device, image, exec, rebuild })
 }
 
@@ -124,7 +127,7 @@ describe.skipIf(!canRun)('a config drive', () => {
     await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
     await writeTable(loop.path, 'label: gpt\nstart=2048,size=8192\nstart=128000,size=2048\n')
     const image = await sample.iso()
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const staged: BlockDevice = {
       ...device,
       read: async (offset, target) => {

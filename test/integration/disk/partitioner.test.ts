@@ -13,9 +13,12 @@ import {
   listPartitions,
 } from '../../../agent/disk/partition-table/partitioner.ts'
 import { exec } from '../../../agent/system/exec.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { rereadPartitions } from '../../../agent/system/udev.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+
+const root = createRoot('/')
 
 const run = promisify(execFile)
 const MiB = 1024 * 1024
@@ -53,7 +56,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
       expect(await verify(loop.path)).toContain("it doesn't reside")
       const before = await dump(loop.path)
       {
-        await using device = await openBlockDevice(loop.path, { mode: 'write' })
+        await using device = await openBlockDevice(loop.path, { mode: 'write', root })
         expect(await fixBackupGpt(device)).toBe('moved')
         expect(await fixBackupGpt(device)).toBe('in-place')
         const sector = new Uint8Array(sectorBytes)
@@ -70,7 +73,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
     test('adds a config-drive partition at the end of a GPT disk', async () => {
       await using loop = await createLoopDevice({ sizeBytes: 200 * MiB, sectorBytes })
       await writeSmallImage(loop.path, sectorBytes, gptScript)
-      await using device = await openBlockDevice(loop.path, { mode: 'write' })
+      await using device = await openBlockDevice(loop.path, { mode: 'write', root })
       const added = await addPartition(device, { sizeBytes: 64 * MiB, name: 'config-2' })
       expect(added.number).toBe(3)
       expect(added.range.length).toBeGreaterThanOrEqual(64 * MiB)
@@ -92,7 +95,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
       await using loop = await createLoopDevice({ sizeBytes: 200 * MiB, sectorBytes })
       const script = `label: dos\nlabel-id: 0x1a2b3c4d\nstart=${perMiB},size=${8 * perMiB},type=83,bootable\n`
       await writeSmallImage(loop.path, sectorBytes, script)
-      await using device = await openBlockDevice(loop.path, { mode: 'write' })
+      await using device = await openBlockDevice(loop.path, { mode: 'write', root })
       expect(await fixBackupGpt(device)).toBe('no-gpt')
       const added = await addPartition(device, { sizeBytes: 64 * MiB, name: 'config-2' })
       expect(added.range).toEqual({ offset: 136 * MiB, length: 64 * MiB })
@@ -107,7 +110,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
     test('after erasing, no tool finds a table, and the bytes in between are untouched', async () => {
       await using loop = await createLoopDevice({ sizeBytes: 40 * MiB, sectorBytes })
       await sfdisk(loop.path, gptScript)
-      await using device = await openBlockDevice(loop.path, { mode: 'write' })
+      await using device = await openBlockDevice(loop.path, { mode: 'write', root })
       const mark = new Uint8Array(20).fill(0xab)
       await device.write(MiB, mark)
       await device.write(39 * MiB - 20, mark)
@@ -127,7 +130,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
   test('uses a gap in the middle when the end of the disk is taken', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 100 * MiB })
     await sfdisk(loop.path, 'label: gpt\nstart=2048,size=2048\nstart=161792,size=38912\n')
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const added = await addPartition(device, { sizeBytes: 64 * MiB, name: 'config-2' })
     expect(added.range).toEqual({ offset: 15 * MiB, length: 64 * MiB })
     expect(await verify(loop.path)).toContain('No problems found')
@@ -136,7 +139,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
   test('a full disk is a DeploymentError that says so', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 100 * MiB })
     await sfdisk(loop.path, 'label: gpt\nstart=2048\n')
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     await expect(addPartition(device, { sizeBytes: 64 * MiB, name: 'x' })).rejects.toMatchObject({
       type: 'DeploymentError',
       details: expect.stringContaining('no free 64.0 MiB'),
@@ -147,7 +150,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
     await using loop = await createLoopDevice({ sizeBytes: 200 * MiB })
     const rows = [1, 2, 3, 4].map((i) => `start=${i * 2048},size=2048,type=83\n`)
     await sfdisk(loop.path, `label: dos\n${rows.join('')}`)
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     await expect(addPartition(device, { sizeBytes: 64 * MiB, name: 'x' })).rejects.toMatchObject({
       type: 'DeploymentError',
       details: expect.stringContaining('4 primary'),
@@ -159,7 +162,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
     await sfdisk(image.path, 'label: gpt\nstart=2048\n')
     await using loop = await createLoopDevice({ sizeBytes: 32 * MiB })
     await run('dd', [`if=${image.path}`, `of=${loop.path}`, 'bs=1M', 'count=32', 'oflag=direct'])
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     await expect(fixBackupGpt(device)).rejects.toMatchObject({
       type: 'BlockDeviceError',
       details: expect.stringContaining('too small'),
@@ -169,7 +172,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
   test('an image for 512-byte sectors on a 4Kn disk is named as such', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 64 * MiB, sectorBytes: 4096 })
     await writeSmallImage(loop.path, 512, 'label: gpt\nstart=2048\n')
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     await expect(assertPartitioned(device)).rejects.toMatchObject({
       type: 'DeploymentError',
       details: expect.stringContaining('a GPT for 512-byte sectors'),
@@ -178,17 +181,17 @@ describe.skipIf(!canRun)('the partitioner', () => {
 
   test('bytes that are no disk image are a DeploymentError', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 8 * MiB })
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     await expect(assertPartitioned(device)).rejects.toMatchObject({ type: 'DeploymentError' })
   })
 
   test('the kernel learns of an added partition while the disk is open', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 100 * MiB })
     await sfdisk(loop.path, 'label: gpt\nstart=2048,size=2048\n')
-    await using device = await openBlockDevice(loop.path, { mode: 'write' })
+    await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const added = await addPartition(device, { sizeBytes: 64 * MiB, name: 'config-2' })
-    expect(await rereadPartitions(exec, loop.path)).toBe(true)
-    const { sizeBytes } = await readGeometry(`${loop.path}p2`)
+    await rereadPartitions(exec, loop.path)
+    const { sizeBytes } = await readGeometry(root, `${loop.path}p2`)
     expect(sizeBytes).toBe(added.range.length)
   })
 

@@ -31,7 +31,7 @@ async function fetchWithin(seconds: number, faults: HttpOriginFaults) {
     request: { ...request, sink: metered, signal: deadline.signal },
     metered,
     onSource: () => {},
-    log: options.log,
+    events: { publish: () => {} },
   }).then(
     () => undefined,
     (thrown: unknown) => thrown as Error,

@@ -9,6 +9,7 @@ import { createTrailingReadBack } from '../../../agent/image/proof/trailing-read
 import { createWriteJournal } from '../../../agent/image/proof/write-journal.ts'
 import { createImageOnDisk, type ImageOnDisk } from '../../../agent/image/transfer/image-on-disk.ts'
 import { writeTo } from '../../../agent/image/transfer/sinks.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { MiB } from './deploy-lab.ts'
 
 const SIZE = 100 * MiB + 12_345
@@ -43,7 +44,7 @@ async function openDisk(
   onDisk.held.take({ offset: at, data: image, from: 'origin' })
   for (const { offset, length } of holdBack) content.fill(0, offset, offset + length)
   await writeFile(path, content)
-  const device = await openBlockDevice(path, { mode: 'write' })
+  const device = await openBlockDevice(path, { mode: 'write', root: createRoot('/') })
   return { device, image: onDisk, coverage: onDisk.coverage }
 }
 

@@ -3,10 +3,13 @@ import { describe, expect, test } from 'vitest'
 import { createHeldBack } from '../../../agent/disk/hold-back.ts'
 import { createStagedDevice } from '../../../agent/image/target/staged-device.ts'
 import { openTargetDisk } from '../../../agent/image/target/target-disk.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { bootableTraces } from '../../support/compare-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { createDeployLab, MiB, openersOf, testLogger } from './deploy-lab.ts'
+
+const root = createRoot('/')
 
 const canRun = hasLoopDevices('target disks') && hasPackages('agent')
 const BOOT_SECTOR = Buffer.concat([Buffer.alloc(510, 7), Buffer.from([0x55, 0xaa])])
@@ -22,14 +25,14 @@ describe.runIf(canRun)('a target disk', () => {
   test('has lost its old system from the moment it is open', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
     expect(await bootableTraces(lab.disk.path)).not.toEqual([])
-    await using _target = await openTargetDisk(lab.disk.path, testLogger())
+    await using _target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
     expect(await bootableTraces(lab.disk.path)).toEqual([])
   })
 
   test('cannot be opened a second time', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
-    await using _target = await openTargetDisk(lab.disk.path, testLogger())
-    await expect(openTargetDisk(lab.disk.path, testLogger())).rejects.toMatchObject({
+    await using _target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
+    await expect(openTargetDisk(lab.disk.path, { root, log: testLogger() })).rejects.toMatchObject({
       type: 'TargetInUseError',
     })
   })
@@ -40,7 +43,7 @@ describe.runIf(canRun)('a target disk', () => {
   ])('that is not kept loses its boot sector again, %s or not', async (_, isReleased) => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
     {
-      await using target = await openTargetDisk(lab.disk.path, testLogger())
+      await using target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
       await target.device.write(0, BOOT_SECTOR)
       if (isReleased) await target.release()
       expect(await bootableTraces(lab.disk.path)).not.toEqual([])
@@ -52,7 +55,7 @@ describe.runIf(canRun)('a target disk', () => {
   test('that is kept stays as it is', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
     {
-      await using target = await openTargetDisk(lab.disk.path, testLogger())
+      await using target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
       await target.device.write(0, BOOT_SECTOR)
       target.keep()
     }
@@ -63,7 +66,7 @@ describe.runIf(canRun)('a target disk', () => {
 describe.runIf(canRun)('a staged device', () => {
   test('shows what will be, while the disk shows nothing until the commit', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
-    await using target = await openTargetDisk(lab.disk.path, testLogger())
+    await using target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
     const { device } = target
     const held = createHeldBack([{ offset: 0, length: 512 }])
     held.take({ offset: 0, data: BOOT_SECTOR, from: 'origin' })
@@ -87,7 +90,7 @@ describe.runIf(canRun)('a staged device', () => {
 
   test('writes the first sector after everything else has reached the medium', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
-    await using target = await openTargetDisk(lab.disk.path, testLogger())
+    await using target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
     const calls: string[] = []
     const { device } = target
     const watched = {
@@ -107,7 +110,7 @@ describe.runIf(canRun)('a staged device', () => {
 
   test('tells of a disk that does not read back what was committed', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
-    await using target = await openTargetDisk(lab.disk.path, testLogger())
+    await using target = await openTargetDisk(lab.disk.path, { root, log: testLogger() })
     const { device } = target
     const forgetful = { ...device, write: async () => undefined }
     const held = createHeldBack([{ offset: 0, length: 512 }])

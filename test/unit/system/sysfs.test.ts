@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { createRoot } from '../../../agent/system/root.ts'
 import {
+  blockDeviceAt,
   findBlockDevice,
   formatDeviceNumber,
   listHolders,
@@ -61,6 +62,13 @@ describe('sysfs', () => {
   test('does not know a device that is not there', async () => {
     await using sysfs = await createSysfs()
     expect(await findBlockDevice(sysfs.root, '8:0')).toBeUndefined()
+  })
+
+  test('a path leads to no block device unless it is one', async () => {
+    await using sysfs = await createSysfs()
+    for (const path of ['/dev/null', '/', import.meta.filename, '/dev/no-such-disk']) {
+      expect(await blockDeviceAt(sysfs.root, path)).toBeUndefined()
+    }
   })
 
   test('device numbers are split as the C library splits them', () => {

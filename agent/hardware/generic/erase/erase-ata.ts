@@ -65,7 +65,7 @@ export async function eraseAtaSecurely(
   if (!(await isAtaWithSecurity(path, options))) return undefined
   let security = await readSecurity(exec, path)
   if (!security?.isSupported) return undefined
-  await assertNotInUse(path, options)
+  await assertNotInUse(options.root, path)
   if (security.isFrozen) {
     throw failure(
       path,

@@ -54,7 +54,7 @@ export async function eraseNvmeSecurely(
   options: EraseOptions,
 ): Promise<string | undefined> {
   const { exec, root, log, signal } = options
-  await assertNotInUse(path, options)
+  await assertNotInUse(options.root, path)
   try {
     const { stdout } = await exec(['nvme', 'id-ctrl', path, '-o', 'json'], { signal })
     const abilities = parseNvmeAbilities(stdout)

@@ -66,7 +66,7 @@ export async function planErasure(
     else disks?.push(disk)
   }
   const plan = { disks: disks ?? [], readOnly: readOnly ?? [] }
-  if (deps.config.guard_special_filesystems) await assertUnprotected(plan.disks, rowsOf)
+  if (deps.config.guard_special_filesystems) await assertUnprotected(deps.root, plan.disks, rowsOf)
   return plan
 }
 
@@ -121,12 +121,13 @@ function keptVolumeNames(node: JsonObject | undefined): string[] {
 
 /** All are looked at first: nothing may be erased when one must not be. */
 async function assertUnprotected(
+  root: Root,
   disks: readonly Disk[],
   rowsOf: ReadonlyMap<string, readonly LsblkDevice[]>,
 ): Promise<void> {
   const found: string[] = []
   for (const { name } of disks) {
-    const special = await specialFileSystem(name, rowsOf.get(name) ?? [])
+    const special = await specialFileSystem(root, name, rowsOf.get(name) ?? [])
     if (special !== undefined) found.push(`${special} on ${name}`)
   }
   if (found.length === 0) return
@@ -138,10 +139,11 @@ async function assertUnprotected(
 }
 
 async function specialFileSystem(
+  root: Root,
   path: string,
   rows: readonly LsblkDevice[],
 ): Promise<string | undefined> {
-  const types = [...rows.map(({ partType }) => partType ?? ''), ...(await typesInTable(path))]
+  const types = [...rows.map(({ partType }) => partType ?? ''), ...(await typesInTable(root, path))]
   const names = [
     ...types.map((type) => SPECIAL_PARTITION_TYPES.get(type)),
     ...rows.map(({ fsType }) => SPECIAL_FILE_SYSTEMS.get(fsType?.toLowerCase() ?? '')),
@@ -150,9 +152,9 @@ async function specialFileSystem(
 }
 
 /** lsblk knows only the partitions the kernel knows. A table that is broken or unreadable has no say. */
-async function typesInTable(path: string): Promise<string[]> {
+async function typesInTable(root: Root, path: string): Promise<string[]> {
   try {
-    await using device = await openBlockDevice(path, { mode: 'read' })
+    await using device = await openBlockDevice(path, { mode: 'read', root })
     return (await listPartitions(device)).partitions.map(({ type }) => type)
   } catch {
     return []
