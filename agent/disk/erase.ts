@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns destroying what is on one disk: its metadata (contract 5.3.9), or every byte of it. Does not
-// choose disks and does not judge whether one may be erased; hardware/generic/erase.ts does.
+// choose disks and does not judge whether one may be erased; hardware/generic/erase/ does.
 import { randomFill } from 'node:crypto'
 import { promisify } from 'node:util'
 import { throwIfAborted } from '../core/deadline.ts'

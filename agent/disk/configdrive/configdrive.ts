@@ -16,7 +16,7 @@ import {
   listPartitions,
   type Partition,
 } from '../partition-table/partitioner.ts'
-import { needsRebuild, type ReadableBytes, rebuildAsVfat } from './configdrive-vfat.ts'
+import { needsRebuild, type ReadableBytes, rebuildAsVfat } from './vfat.ts'
 
 /** Largest config drive of a whole-disk image, and the size of a new partition for it. */
 export const MAX_CONFIG_DRIVE_BYTES = 64 * MiB

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the `interfaces` of the inventory (contract 6.1): sysfs for the hardware, `ip` for addresses.
-// Does not bring interfaces up and does not listen to switches (system/lldp.ts).
+// Does not bring interfaces up and does not listen to switches (system/lldp/).
 import { isObject } from '../../core/json.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'

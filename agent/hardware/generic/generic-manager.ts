@@ -3,8 +3,8 @@
 // the steps of contract 7.2 that are built. Does not write images; a step is handed the function for it.
 import type { Config } from '../../config/options.ts'
 import type { Exec } from '../../system/exec.ts'
-import { listenForLldp } from '../../system/lldp.ts'
-import type { Tlv } from '../../system/lldpdu.ts'
+import { listenForLldp } from '../../system/lldp/lldp.ts'
+import type { Tlv } from '../../system/lldp/lldpdu.ts'
 import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -18,7 +18,7 @@ import { readSystemVendor } from '../collectors/system-vendor.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
 import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
-import { createEraseSteps } from './erase/erase.ts'
+import { createEraseSteps } from './erase/steps.ts'
 import { createRootDiskFinder } from './root-disk.ts'
 
 export interface GenericManagerDeps {

@@ -3,7 +3,7 @@
 // then what came as JSON. Its request is JSON on the command line.
 import { findSwitchRack } from '../../../agent/hardware/switch-rack.ts'
 import { type Exec, exec } from '../../../agent/system/exec.ts'
-import { listenForLldp } from '../../../agent/system/lldp.ts'
+import { listenForLldp } from '../../../agent/system/lldp/lldp.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 

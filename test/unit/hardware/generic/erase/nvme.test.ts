@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   eraseNvmeSecurely,
   parseNvmeAbilities,
-} from '../../../../../agent/hardware/generic/erase/erase-nvme.ts'
+} from '../../../../../agent/hardware/generic/erase/nvme.ts'
 import { createLogger } from '../../../../../agent/telemetry/logger.ts'
 import { machineWith } from '../../machine-fixture.ts'
 

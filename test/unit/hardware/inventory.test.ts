@@ -1,19 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import type { Config } from '../../../../agent/config/options.ts'
-import { OPTIONS } from '../../../../agent/config/options.ts'
-import { AgentError } from '../../../../agent/core/errors.ts'
-import { parseLan, parseLan6, readBmc } from '../../../../agent/hardware/collectors/bmc.ts'
-import { parseCpu } from '../../../../agent/hardware/collectors/cpus.ts'
-import { readMemory } from '../../../../agent/hardware/collectors/memory.ts'
-import {
-  listNetworkInterfaces,
-  parseAddresses,
-} from '../../../../agent/hardware/collectors/nics.ts'
-import { createGenericManager } from '../../../../agent/hardware/generic/generic-manager.ts'
-import type { WireInterface } from '../../../../agent/hardware/inventory.ts'
-import type { Exec } from '../../../../agent/system/exec.ts'
-import { createLogger } from '../../../../agent/telemetry/logger.ts'
-import { lsblkOutput, machineWith } from '../machine-fixture.ts'
+import type { Config } from '../../../agent/config/options.ts'
+import { OPTIONS } from '../../../agent/config/options.ts'
+import { AgentError } from '../../../agent/core/errors.ts'
+import { parseLan, parseLan6, readBmc } from '../../../agent/hardware/collectors/bmc.ts'
+import { parseCpu } from '../../../agent/hardware/collectors/cpus.ts'
+import { readMemory } from '../../../agent/hardware/collectors/memory.ts'
+import { listNetworkInterfaces, parseAddresses } from '../../../agent/hardware/collectors/nics.ts'
+import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
+import type { WireInterface } from '../../../agent/hardware/inventory.ts'
+import type { Exec } from '../../../agent/system/exec.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { lsblkOutput, machineWith } from './machine-fixture.ts'
 
 const defaults = Object.fromEntries(
   Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),

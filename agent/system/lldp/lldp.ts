@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns listening for what switches say of themselves (LLDP) on given interfaces. Node has no raw sockets,
 // so tcpdump listens. Does not send anything and brings no interface up.
-import { messageOf } from '../core/errors.ts'
-import type { Logger } from '../telemetry/logger.ts'
-import type { Exec } from './exec.ts'
+import { messageOf } from '../../core/errors.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { Exec } from '../exec.ts'
 import { parseLldpFrame, type Tlv } from './lldpdu.ts'
 import { createPcapReader } from './pcap.ts'
 

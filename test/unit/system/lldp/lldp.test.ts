@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { AgentError } from '../../../agent/core/errors.ts'
-import type { Exec } from '../../../agent/system/exec.ts'
-import { listenForLldp } from '../../../agent/system/lldp.ts'
-import { chassisName, parseLldpFrame, type Tlv } from '../../../agent/system/lldpdu.ts'
-import { createPcapReader } from '../../../agent/system/pcap.ts'
-import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { AgentError } from '../../../../agent/core/errors.ts'
+import type { Exec } from '../../../../agent/system/exec.ts'
+import { listenForLldp } from '../../../../agent/system/lldp/lldp.ts'
+import { chassisName, parseLldpFrame, type Tlv } from '../../../../agent/system/lldp/lldpdu.ts'
+import { createPcapReader } from '../../../../agent/system/lldp/pcap.ts'
+import { createLogger } from '../../../../agent/telemetry/logger.ts'
 
 const ETHERNET = Buffer.from('0180c200000e02000000000188cc', 'hex')
 

@@ -3,7 +3,7 @@ import { AgentError } from '../../../../../agent/core/errors.ts'
 import {
   eraseAtaSecurely,
   parseAtaSecurity,
-} from '../../../../../agent/hardware/generic/erase/erase-ata.ts'
+} from '../../../../../agent/hardware/generic/erase/ata.ts'
 import type { Exec } from '../../../../../agent/system/exec.ts'
 import { createRoot } from '../../../../../agent/system/root.ts'
 import { createLogger } from '../../../../../agent/telemetry/logger.ts'

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the steps that erase disks (contract 7.2, 7.3): several disks at once, by the best way each one
-// has, with every failure told. Does not choose the disks (erase-plan.ts) and does not write to them.
+// has, with every failure told. Does not choose the disks (plan.ts) and does not write to them.
 import { throwIfAborted } from '../../../core/deadline.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import type { EventPublisher } from '../../../core/events.ts'
@@ -9,10 +9,10 @@ import { warn } from '../../../telemetry/operation.ts'
 import { createProgressMeter, type ProgressMeter } from '../../../telemetry/progress-meter.ts'
 import type { Disk } from '../../inventory.ts'
 import type { Step, StepCall, StepImplementation } from '../../manager.ts'
-import { eraseAtaSecurely } from './erase-ata.ts'
-import { eraseNvmeSecurely } from './erase-nvme.ts'
-import { type EraseSettings, readEraseSettings } from './erase-options.ts'
-import { type ErasePlan, type ErasePlanDeps, planErasure } from './erase-plan.ts'
+import { eraseAtaSecurely } from './ata.ts'
+import { eraseNvmeSecurely } from './nvme.ts'
+import { type ErasePlan, type ErasePlanDeps, planErasure } from './plan.ts'
+import { type EraseSettings, readEraseSettings } from './settings.ts'
 
 interface DiskErasure extends EraseOptions {
   readonly events: EventPublisher
