@@ -4,7 +4,7 @@
 export const REDACTED = '***'
 
 /** Keys whose values never leave the process in a log, error or status. */
-export const SECRET_KEYS: ReadonlySet<string> = new Set([
+const SECRET_KEYS: ReadonlySet<string> = new Set([
   'agent_token',
   'agent_secret_token',
   'authorization',

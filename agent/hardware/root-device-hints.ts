@@ -8,7 +8,7 @@ import { compile, type Matcher } from './hint-expression.ts'
 import type { Disk } from './inventory.ts'
 
 /** The smallest disk taken without hints, bytes (contract 5.4). A device the operator listed needs none. */
-export const SMALLEST_ROOT_BYTES = 4 * GiB
+const SMALLEST_ROOT_BYTES = 4 * GiB
 
 type StringHint = Exclude<(typeof HINT_KEYS)[number], 'size' | 'rotational'>
 

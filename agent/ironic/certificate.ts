@@ -3,7 +3,6 @@
 // the conductor refuses a certificate that changes within one boot.
 import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { encodeSelfSigned } from './certificate-der.ts'
 import { openRunState } from './run-state.ts'
@@ -60,18 +59,17 @@ export async function createSelfSignedCertificate(
  */
 export async function keepCertificate(
   request: CertificateRequest & { readonly runDir: string },
-): Promise<ServerCertificate & { readonly certPath: string }> {
+): Promise<ServerCertificate> {
   const state = openRunState(request.runDir)
-  const certPath = join(request.runDir, CERT_FILE)
   const kept = { cert: state.read(CERT_FILE), key: state.read(KEY_FILE) }
   const now = (request.now ?? Date.now)()
   if (kept.cert && kept.key && isUsable(kept.cert, request.address, now)) {
-    return { cert: kept.cert, key: kept.key, certPath }
+    return { cert: kept.cert, key: kept.key }
   }
   const fresh = await createSelfSignedCertificate(request)
   state.write(KEY_FILE, fresh.key)
   state.write(CERT_FILE, fresh.cert)
-  return { ...fresh, certPath }
+  return fresh
 }
 
 function isUsable(pem: string, address: string, nowMs: number): boolean {

@@ -19,23 +19,18 @@ export interface LsblkDevice {
   readonly hctl: string | null
   readonly transport: string | null
   readonly rotational: boolean
-  readonly isRemovable: boolean
   readonly isReadOnly: boolean
   readonly logicalSectorBytes: number
   readonly physicalSectorBytes: number
   readonly fsType: string | null
   readonly label: string | null
-  readonly uuid: string | null
-  readonly partuuid: string | null
-  readonly partlabel: string | null
   /** Type GUID, or `0x83` and the like; lower case. */
   readonly partType: string | null
-  readonly mountPoints: readonly string[]
 }
 
 const COLUMNS =
-  'KNAME,PKNAME,TYPE,SIZE,MODEL,SERIAL,WWN,VENDOR,HCTL,TRAN,ROTA,RM,RO,LOG-SEC,PHY-SEC,' +
-  'FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,MOUNTPOINTS'
+  'KNAME,PKNAME,TYPE,SIZE,MODEL,SERIAL,WWN,VENDOR,HCTL,TRAN,ROTA,RO,LOG-SEC,PHY-SEC,' +
+  'FSTYPE,LABEL,PARTTYPE'
 
 /**
  * All block devices, or those of `paths` with what lies on them; parents before children.
@@ -94,17 +89,12 @@ function deviceOf(row: JsonObject, kname: string, parent: string | null): LsblkD
     hctl: textOf(row['hctl']),
     transport: textOf(row['tran']),
     rotational: flag(row['rota']),
-    isRemovable: flag(row['rm']),
     isReadOnly: flag(row['ro']),
     logicalSectorBytes: numberOf(row['log-sec']) ?? 512,
     physicalSectorBytes: numberOf(row['phy-sec']) ?? 512,
     fsType: textOf(row['fstype']),
     label: textOf(row['label']),
-    uuid: textOf(row['uuid']),
-    partuuid: textOf(row['partuuid']),
-    partlabel: textOf(row['partlabel']),
     partType: textOf(row['parttype'])?.toLowerCase() ?? null,
-    mountPoints: mountPoints(row['mountpoints']),
   }
 }
 
@@ -120,9 +110,4 @@ function numberOf(value: unknown): number | null {
 
 function flag(value: unknown): boolean {
   return value === true || value === 1 || value === '1'
-}
-
-function mountPoints(value: unknown): string[] {
-  const list = Array.isArray(value) ? value : [value]
-  return list.filter((item): item is string => typeof item === 'string' && item !== '')
 }

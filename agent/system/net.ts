@@ -53,6 +53,6 @@ function firstRoute(text: string): unknown {
 }
 
 /** RFC 3927 and RFC 4291 §2.5.6. */
-export function isLinkLocal(address: string): boolean {
+function isLinkLocal(address: string): boolean {
   return /^(169\.254\.|fe[89ab][0-9a-f]:)/i.test(address)
 }

@@ -19,7 +19,7 @@ import {
 import { needsRebuild, type ReadableBytes, rebuildAsVfat } from './vfat.ts'
 
 /** Largest config drive of a whole-disk image, and the size of a new partition for it. */
-export const MAX_CONFIG_DRIVE_BYTES = 64 * MiB
+const MAX_CONFIG_DRIVE_BYTES = 64 * MiB
 /** base64 of the largest gzip of it, with line ends. */
 const MAX_TEXT_LENGTH = 96 * MiB
 const LABEL = 'config-2'

@@ -137,16 +137,6 @@ export function parseGptEntries(header: GptHeader, bytes: Uint8Array, sectorByte
   return { sectorBytes, header, entries, partitions }
 }
 
-/**
- * Parses the primary table out of the first bytes of a disk: LBA 0 up to the end of the entries.
- * Throws BlockDeviceError if it is not there or broken.
- */
-export function parseGpt(head: Uint8Array, sectorBytes: number): Gpt {
-  const header = parseGptHeader(head.subarray(sectorBytes, 2 * sectorBytes), 1)
-  const { offset, length } = entriesRange(header, sectorBytes)
-  return parseGptEntries(header, head.subarray(offset, offset + length), sectorBytes)
-}
-
 function parseEntry(entry: Uint8Array, number: number): GptPartition | undefined {
   const view = Buffer.from(entry.buffer, entry.byteOffset, entry.length)
   const typeGuid = formatGuid(view.subarray(0, 16))

@@ -27,7 +27,6 @@ export interface MbrPartition {
 }
 
 export interface Mbr {
-  readonly diskSignature: number
   readonly partitions: readonly MbrPartition[]
   /** The only entry covers a GPT: hybrid tables are not protective. */
   readonly isProtective: boolean
@@ -51,7 +50,7 @@ export function parseMbr(sector: Uint8Array): Mbr | undefined {
     partitions.push({ number: i + 1, isActive: flag === 0x80, type, firstLba, sectorCount })
   }
   const isProtective = partitions.length === 1 && partitions[0]?.type === PROTECTIVE_TYPE
-  return { diskSignature: view.readUInt32LE(DISK_SIGNATURE_OFFSET), partitions, isProtective }
+  return { partitions, isProtective }
 }
 
 /** `0x1a2b3c4d`: the disk identifier Ironic records as "root uuid" of whole-disk images (contract 5.2). */

@@ -95,7 +95,7 @@ async function countOnce(
 async function sizeOfFile(url: string): Promise<ImageProbe> {
   try {
     const { size } = await stat(pathOf(url))
-    return { sizeBytes: size, acceptsRanges: false, etag: null, url }
+    return { sizeBytes: size, acceptsRanges: false, url }
   } catch (error) {
     throw new AgentError('ImageDownloadError', `${url}: ${messageOf(error)}`, { cause: error })
   }

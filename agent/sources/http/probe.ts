@@ -11,8 +11,6 @@ export interface ImageProbe {
   /** Size of the image, bytes; null if the server does not tell. */
   readonly sizeBytes: number | null
   readonly acceptsRanges: boolean
-  /** Entity tag with its quotes. */
-  readonly etag: string | null
   /** The url that answered; one of those asked, not where it redirected to. */
   readonly url: string
 }
@@ -48,7 +46,6 @@ async function probeOnce(
     probe = {
       sizeBytes: answer.totalBytes,
       acceptsRanges: answer.isPartial,
-      etag: answer.entity.etag,
       url,
     }
     flow.stop()

@@ -64,9 +64,9 @@ describe('probing an image', () => {
     return { result, bytesSent: origin.bytesSent }
   }
 
-  test('tells size, tag and ranges for one byte', async () => {
-    const { result, bytesSent } = await probe({ etag: '"v1"' })
-    expect(result).toMatchObject({ sizeBytes: 2_000_000, acceptsRanges: true, etag: '"v1"' })
+  test('tells size and ranges for one byte', async () => {
+    const { result, bytesSent } = await probe({})
+    expect(result).toMatchObject({ sizeBytes: 2_000_000, acceptsRanges: true })
     expect(bytesSent).toBe(1)
   })
   test('tells the size also of a server that ignores Range, and stops its body', async () => {

@@ -2,9 +2,9 @@ import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { parseGpt } from '../../../agent/disk/partition-table/gpt.ts'
 import { makeGeneratedImage } from '../../../image-build/generated-image.ts'
 import { describeImage } from '../../support/disk-image.ts'
+import { parseGpt } from '../../support/gpt.ts'
 
 const MiB = 1024 * 1024
 let folder: string

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseGpt, parseGptHeader } from '../../../agent/disk/partition-table/gpt.ts'
+import { parseGptHeader } from '../../../agent/disk/partition-table/gpt.ts'
 import { parseMbr } from '../../../agent/disk/partition-table/mbr.ts'
 import { makeGpt, PARTITION_TYPES, SECTOR_BYTES } from '../../../image-build/gpt.ts'
+import { parseGpt } from '../../support/gpt.ts'
 
 const guid = fc.uuid().map((text) => text.toUpperCase())
 

@@ -8,11 +8,11 @@ import {
   fitGpt,
   type Gpt,
   LINUX_FS_TYPE,
-  parseGpt,
   parseGptEntries,
   parseGptHeader,
 } from '../../../../agent/disk/partition-table/gpt.ts'
 import { formatGuid, parseGuid } from '../../../../agent/disk/partition-table/guid.ts'
+import { parseGpt } from '../../../support/gpt.ts'
 
 const GUID = '6e1b2a4c-0000-4000-8000-000000000001'
 
