@@ -90,6 +90,7 @@ export function createRangeReader(options: RangeReaderOptions): RangeReader {
         failure = await attemptOnce(range, target, signal)
         if (!failure) return
       }
+      // when none is left the reason of each is worth more than the last failure
       urls.best()
       throw new AgentError(
         'ImageDownloadError',
