@@ -14,10 +14,8 @@ export async function runPlan(line: CommandLine, command: Command): Promise<void
   const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
   const { config } = loaded
   const request = await readImageRequest(command, config)
-  await using opened = await openPlan(
-    { ...request, signal: line.signal },
-    { config, root, log, random: line.random },
-  )
+  const deps = { config, root, log, random: line.random }
+  await using opened = await openPlan(request, line.signal, deps)
   const { plan } = opened
   const text = request.isJson ? JSON.stringify(planDocument(plan)) : describePlan(plan).join('\n')
   line.stdout.write(`${text}\n`)

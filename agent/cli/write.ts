@@ -4,7 +4,8 @@ import type { Command } from 'commander'
 import type { Config } from '../config/options.ts'
 import { toAgentError } from '../core/errors.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
-import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
+import { writeImage } from '../deploy/write-image.ts'
+import type { DeployedImage } from '../image/deploy-image.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import { exec } from '../system/exec.ts'
 import { type CommandLine, type Context, openContext } from './command-line.ts'
@@ -42,7 +43,7 @@ function deploy(
   { imageInfo, configdrive, devicePath }: ImageRequest,
 ): Promise<DeployedImage> {
   const config: Config = loaded.config
-  return deployImage(
+  return writeImage(
     { imageInfo, configdrive, devicePath, signal: line.signal, events: line.events },
     {
       config,

@@ -5,7 +5,6 @@ import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../disk/bootloader.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
-import { deployImage } from '../image/deploy-image.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
@@ -14,6 +13,7 @@ import { createImageWriter, type ImageWriter } from './image-writer.ts'
 import { createPowerControl, type PowerControl } from './power-control.ts'
 import type { RackName } from './rack.ts'
 import { createSeedingKeeper, type SeedingKeeper } from './seeding-keeper.ts'
+import { writeImage } from './write-image.ts'
 
 /** A UEFI set-up of the root disk (contract 5.5). */
 export type BootloaderRequest = Pick<
@@ -50,8 +50,8 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
     config,
     hardware,
     seeding,
-    deployImage: (request) =>
-      deployImage(request, {
+    writeImage: (request) =>
+      writeImage(request, {
         config: { ...config, swarm_rack: rack.current },
         exec,
         root,

@@ -7,8 +7,8 @@ import type { EventPublisher } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
-import type { DeployImageRequest } from '../image/request/deploy-request.ts'
 import type { SeedingKeeper } from './seeding-keeper.ts'
+import type { WriteImageRequest } from './write-image.ts'
 import { parseWriteRequest, type WriteRequest, withTorrent } from './write-request.ts'
 
 /** What of a running command a write needs. */
@@ -35,8 +35,8 @@ export interface ImageWriterDeps {
   readonly config: Config
   readonly hardware: Pick<Hardware, 'dispatch'>
   readonly seeding: SeedingKeeper
-  /** agent/image/deploy-image.ts with its own dependencies filled in. */
-  readonly deployImage: (request: DeployImageRequest) => Promise<DeployedImage>
+  /** write-image.ts with its own dependencies filled in. */
+  readonly writeImage: (request: WriteImageRequest) => Promise<DeployedImage>
 }
 
 /** A writer that has written nothing yet. One for the whole agent: two would not see each other's writes. */
@@ -50,7 +50,7 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
     // The disk is about to lose what is being served from it, and is held open by the seeding.
     await deps.seeding.release('next deploy')
     written = undefined
-    const image = await deps.deployImage({
+    const image = await deps.writeImage({
       imageInfo,
       configdrive,
       devicePath: disk.name,

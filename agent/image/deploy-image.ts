@@ -4,25 +4,22 @@
 /// <reference lib="esnext.disposable" />
 
 import { throwIfAborted } from '../core/deadline.ts'
-import { isAgentError, toAgentError } from '../core/errors.ts'
 import type { BytesBySource, EventPublisher } from '../core/events.ts'
 import { type BlockDevice, type DiskBytes, openBlockDevice } from '../disk/block-device.ts'
 import { writeConfigDrive } from '../disk/configdrive/configdrive.ts'
-import { assertNotInUse } from '../disk/in-use.ts'
 import { diskIdentifier } from '../disk/partition-table/mbr.ts'
 import { assertPartitioned, fixBackupGpt } from '../disk/partition-table/partitioner.ts'
-import type { ImageSource, SourceStats } from '../sources/source.ts'
+import type { ImageSource } from '../sources/source.ts'
 import type { Root } from '../system/root.ts'
 import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
 import { rereadPartitions } from '../system/udev.ts'
-import { operation } from '../telemetry/operation.ts'
-import { createProgressMeter, type ProgressMeter } from '../telemetry/progress-meter.ts'
+import type { ProgressMeter } from '../telemetry/progress-meter.ts'
 import { ENCODINGS } from './formats/encodings.ts'
 import { createImageSource } from './plan/image-sources.ts'
-import { type OpenPlan, openPlan } from './plan/open-plan.ts'
+import type { OpenPlan } from './plan/open-plan.ts'
 import { createImageProof } from './proof/image-proof.ts'
 import type { ExpectedHash } from './request/checksum.ts'
-import type { DeployImageDeps, DeployImageRequest } from './request/deploy-request.ts'
+import type { DeployImageDeps } from './request/deploy-request.ts'
 import { createStagedDevice } from './target/staged-device.ts'
 import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
@@ -40,69 +37,50 @@ export interface DeployedImage {
   readonly seeding?: AsyncDisposable
 }
 
+/** A plan to follow. */
+export interface DeployImageRequest {
+  /** Stays its owner's. */
+  readonly opened: OpenPlan
+  readonly progress: ProgressMeter
+  /** Hears of sources that give up. */
+  readonly events: EventPublisher
+  readonly signal: AbortSignal
+}
+
 /**
- * Writes the image, reads it back, and only then lets the disk boot. An image that is on the disk already
- * is written again: an id says nothing of content (docs/design/010-read-back.md).
- * Throws an AgentError of image, source or disk; the disk then has no partition table.
+ * Follows the plan: writes the image, reads it back, and only then lets the disk boot. An image that is on the
+ * disk already is written again: an id says nothing of content (docs/design/010-read-back.md).
+ * Throws an AgentError of image, source or disk, or what an interrupted call makes of an abort; the disk then
+ * has no partition table.
  */
 export async function deployImage(
   request: DeployImageRequest,
   deps: DeployImageDeps,
 ): Promise<DeployedImage> {
-  const fields = {
-    node_uuid: request.imageInfo.nodeUuid,
-    image_id: request.imageInfo.id,
-    device: request.devicePath,
-  }
-  return await operation(request.events, 'write image', fields, async (note, events) => {
-    try {
-      const deployed = await deploy({ ...request, events }, deps)
-      note({ hash: deployed.hash, bytes: deployed.bytes })
-      return deployed
-    } catch (error) {
-      // an abort surfaces as whatever the interrupted call makes of it
-      if (!isAgentError(error)) throwIfAborted(request.signal)
-      throw toAgentError(error)
-    }
-  })
-}
-
-async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promise<DeployedImage> {
-  const { devicePath, signal, events } = request
-  const startedAtMs = deps.now()
-  let stats = (): SourceStats => ({ peers: 0, uploadedBytes: 0 })
-  using progress = createProgressMeter({
-    now: deps.now,
-    events,
-    stats: () => stats(),
-  })
-  progress.begin('prepare', 0)
-  await assertNotInUse(deps.root, devicePath)
-  await using opened = await openPlan(request, deps)
+  const { opened, progress } = request
   const { plan } = opened
+  const { path } = plan.target.disk
+  const startedAtMs = deps.now()
 
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
-  await using target = await openTargetDisk(devicePath, deps)
+  await using target = await openTargetDisk(path, deps)
   await using serving = new AsyncDisposableStack()
   const image = createImageOnDisk({
     sizeBytes: plan.sizeBytes,
     layout: ENCODINGS[plan.format](plan.sizeBytes, plan.target.window),
     holdBack: plan.holdBack,
   })
+  const stage: Stage = { ...request, target, image, deps }
   const reader = serving.use(createReaderSlot())
-  const source = serving.use(
-    await writeAndProve({ opened, target, image, progress, events, signal, deps }, (working) => {
-      stats = () => working.stats()
-    }),
-  )
-  const rootUuid = await makeBootable({ opened, target, image, progress, events, signal, deps })
-  await reader.open(devicePath, image, deps)
+  const source = serving.use(await writeAndProve(stage))
+  const rootUuid = await makeBootable(stage)
+  await reader.open(path, image, deps)
   await target.release()
-  await tellPartitions(devicePath, deps)
+  await tellPartitions(path, deps)
   target.keep()
-  progress.begin('done', plan.sizeBytes, { doneBytes: plan.sizeBytes })
+  progress.begin('done', plan.sizeBytes, plan.sizeBytes)
   return {
-    device: devicePath,
+    device: path,
     imageId: plan.imageId,
     rootUuid,
     hash: plan.hash,
@@ -113,21 +91,15 @@ async function deploy(request: DeployImageRequest, deps: DeployImageDeps): Promi
 }
 
 /** What the stages of one deploy share. */
-interface Stage {
-  readonly opened: OpenPlan
+interface Stage extends DeployImageRequest {
   readonly target: TargetDisk
   readonly image: ImageOnDisk
-  readonly progress: ProgressMeter
-  readonly events: EventPublisher
-  readonly signal: AbortSignal
   readonly deps: DeployImageDeps
 }
 
 /** Resolves when the whole file was read back from the disk and is the expected one, to the source of it. */
-async function writeAndProve(
-  { opened, target, image, progress, events, signal, deps }: Stage,
-  onSource: (source: ImageSource) => void,
-): Promise<ImageSource> {
+async function writeAndProve(stage: Stage): Promise<ImageSource> {
+  const { opened, target, image, progress, events, signal, deps } = stage
   const { plan, servers } = opened
   const { device } = target
   const { path } = device.geometry
@@ -147,7 +119,6 @@ async function writeAndProve(
     createSource: (planned) => createImageSource(planned, servers, deps),
     permittedFormats: deps.config.permitted_image_formats,
     progress,
-    onSource,
     maxSeconds: deps.config.image_download_max_duration,
     signal,
     events,

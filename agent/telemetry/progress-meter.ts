@@ -8,23 +8,24 @@ export interface ProgressMeterOptions {
   readonly now: () => number
   /** Hears of stages, progress and swarm. */
   readonly events: EventPublisher
-  /** Live figures of the source at work; asked for each snapshot. */
-  readonly stats?: () => { readonly peers: number; readonly uploadedBytes: number }
   /** The rate is the mean over this long, ms; 5000 unless given. */
   readonly windowMs?: number
   /** Shortest time between two events of one step, ms; 500 unless given. */
   readonly intervalMs?: number
 }
 
+/** Who brings the bytes. */
+export interface ProgressSource {
+  readonly name: string
+  /** Live figures; asked for each snapshot. */
+  stats(): { readonly peers: number; readonly uploadedBytes: number }
+}
+
 export interface ProgressMeter extends Disposable {
   /** Begins a step; always publishes. `doneBytes` are there already and do not count for the rate. */
-  begin(
-    step: Progress['step'],
-    totalBytes: number,
-    from?: { readonly source?: string | null; readonly doneBytes?: number },
-  ): void
+  begin(step: Progress['step'], totalBytes: number, doneBytes?: number): void
   /** The next source takes over within a step; always publishes. */
-  useSource(source: string | null): void
+  useSource(source: ProgressSource): void
   /** Bytes done in this step; `from` counts them for their source too. Publishes at most every intervalMs. */
   add(bytes: number, from?: keyof BytesBySource): void
   snapshot(): Progress
@@ -45,7 +46,7 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
   const publishSwarm = createSwarmNews(events)
   let step: Progress['step'] = 'prepare'
   let stage: Stage | undefined
-  let source: string | null = null
+  let source: ProgressSource | undefined
   let [totalBytes, doneBytes] = [0, 0]
   let emittedAtMs = Number.NEGATIVE_INFINITY
   let samples: Sample[] = [{ atMs: now(), doneBytes: 0 }]
@@ -72,10 +73,10 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
       percent: percentOf(doneBytes, totalBytes),
       rateBytesPerSecond,
       etaSeconds: etaOf(leftBytes, rateBytesPerSecond),
-      source,
+      source: source?.name ?? null,
       bytes: { ...bytes },
-      uploadedBytes: options.stats?.().uploadedBytes ?? 0,
-      peers: options.stats?.().peers ?? 0,
+      uploadedBytes: source?.stats().uploadedBytes ?? 0,
+      peers: source?.stats().peers ?? 0,
     }
   }
   const emit = () => {
@@ -99,12 +100,11 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
   timer.unref()
 
   return {
-    begin: (nextStep, total, from = {}) => {
+    begin: (nextStep, total, alreadyDone = 0) => {
       enter(nextStep === 'done' ? undefined : nextStep)
       step = nextStep
       totalBytes = total
-      doneBytes = from.doneBytes ?? 0
-      if (from.source !== undefined) source = from.source
+      doneBytes = alreadyDone
       samples = [{ atMs: now(), doneBytes }]
       emit()
     },

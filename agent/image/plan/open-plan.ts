@@ -7,7 +7,7 @@ import { MiB } from '../../core/units.ts'
 import { decodeConfigDrive } from '../../disk/configdrive/configdrive.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { createHttpClient } from '../../http/client.ts'
-import type { DeployImageRequest, PlanDeps } from '../request/deploy-request.ts'
+import type { ImageRequest, PlanDeps } from '../request/deploy-request.ts'
 import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { sizeOfImage } from './image-size.ts'
@@ -29,10 +29,11 @@ const MAX_CONFIG_DRIVE_TEXT_BYTES = 96 * MiB
 
 /** Asks and decides. Throws what planImage, gatherImageFacts and sizeOfImage throw. */
 export async function openPlan(
-  request: Pick<DeployImageRequest, 'imageInfo' | 'devicePath' | 'configdrive' | 'signal'>,
+  request: ImageRequest,
+  signal: AbortSignal,
   deps: PlanDeps,
 ): Promise<OpenPlan> {
-  const { imageInfo, signal } = request
+  const { imageInfo } = request
   // its servers may have to be asked for all of it, to count
   requireWholeDisk(imageInfo)
   const disk = await readGeometry(deps.root, request.devicePath)

@@ -50,7 +50,7 @@ export function createImageProof(options: ImageProofOptions): ImageProof {
     verify: async (origin, signal) => {
       throwIfAborted(signal)
       const { totalBytes } = image.coverage
-      progress.begin('read-back', totalBytes, { doneBytes: readBack.doneBytes })
+      progress.begin('read-back', totalBytes, readBack.doneBytes)
       const found = await readBack.finish((bytes) => progress.add(bytes), signal)
       if (found === hash.value.toLowerCase()) return
       const facts =

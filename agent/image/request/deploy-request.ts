@@ -2,7 +2,6 @@
 // Owns what the pipeline is asked for and what it works with. Does not parse: image-info.ts does, at the edge.
 import type { Config } from '../../config/options.ts'
 import type { Random } from '../../core/backoff.ts'
-import type { EventPublisher } from '../../core/events.ts'
 import type { ArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
@@ -10,14 +9,11 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { ImageInfo } from './image-info.ts'
 
 /** One image for one disk. */
-export interface DeployImageRequest {
+export interface ImageRequest {
   readonly imageInfo: ImageInfo
   /** As Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
   readonly configdrive: string | null
   readonly devicePath: string
-  readonly signal: AbortSignal
-  /** Hears of the write: the operation, its stages and progress, sources that give up. */
-  readonly events: EventPublisher
 }
 
 /** What planning works with; `ironswarm plan` needs no more. */

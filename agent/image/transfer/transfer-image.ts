@@ -37,8 +37,6 @@ export interface TransferOptions {
   /** Config `permitted_image_formats`. */
   readonly permittedFormats: readonly string[]
   readonly progress: ProgressMeter
-  /** Called with each source that is set to work. */
-  readonly onSource: (source: ImageSource) => void
   /** Longest time for the fetch; 0 for no limit (image_download_max_duration). */
   readonly maxSeconds: number
   readonly signal: AbortSignal
@@ -54,7 +52,7 @@ export async function transferImage(options: TransferOptions): Promise<ImageSour
   const { plan, image, progress, signal, events } = options
   const metered = createSinks(options)
   using deadline = downloadDeadline(options.maxSeconds, image.coverage)
-  progress.begin('fetch', plan.sizeBytes, { source: null })
+  progress.begin('fetch', plan.sizeBytes)
   return await fetchImage({
     planned: plan.sources,
     create: options.createSource,
@@ -67,10 +65,7 @@ export async function transferImage(options: TransferOptions): Promise<ImageSour
       readImage: image.read,
       signal: anySignal(signal, deadline.signal),
     },
-    onSource: (next) => {
-      progress.useSource(next.name)
-      options.onSource(next)
-    },
+    onSource: (next) => progress.useSource(next),
     events,
   })
 }

@@ -129,7 +129,6 @@ const source = await transferImage({
   createSource,
   permittedFormats: ['raw'],
   progress,
-  onSource: () => undefined,
   maxSeconds: 0,
   signal,
   events,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what deploy tests share: an image, its origin, a loop device, and deployImage with impatient
+// Owns what deploy tests share: an image, its origin, a loop device, and writeImage with impatient
 // settings. Also asks the machine whether anything still holds a device.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, open, readdir, readlink, rm, truncate } from 'node:fs/promises'
@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { type Config, OPTIONS } from '../../../agent/config/options.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
-import { type DeployedImage, deployImage } from '../../../agent/image/deploy-image.ts'
+import { writeImage } from '../../../agent/deploy/write-image.ts'
+import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
 import { imageInfoContext, parseImageInfo } from '../../../agent/image/request/image-info.ts'
 import { createSeeder, type Seeder } from '../../../agent/sources/swarm/seeder.ts'
 import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
@@ -61,7 +62,7 @@ export interface DeployTestOptions {
   readonly onLog?: (line: string) => void
 }
 
-/** deployImage as the agent calls it, with image_info as Ironic sends it. */
+/** writeImage as the agent calls it, with image_info as Ironic sends it. */
 export async function deployTo(
   devicePath: string,
   imageInfo: JsonObject,
@@ -71,7 +72,7 @@ export async function deployTo(
   const log = testLogger(options.onLog)
   const events = progressTo(options.onProgress ?? (() => undefined))
   using _eventLog = logEvents(events, log)
-  return await deployImage(
+  return await writeImage(
     {
       imageInfo: parseImageInfo(imageInfo, imageInfoContext(config, options.node)),
       configdrive: options.configdrive ?? null,

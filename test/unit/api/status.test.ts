@@ -72,7 +72,7 @@ const statusOf = ({ deps, stream }: Awaited<ReturnType<typeof createExtensionLab
 
 test('a write that has ended well goes on being shown, with the seeding it left', async () => {
   await using lab = await createExtensionLab({
-    deployImage: async (request) => {
+    writeImage: async (request) => {
       request.events.publish({ type: 'progress', progress: DONE })
       return writtenImage(request, [])
     },
@@ -88,7 +88,7 @@ test('a write that has ended well goes on being shown, with the seeding it left'
 
 test('a write that has failed is not shown as one that goes on', async () => {
   await using lab = await createExtensionLab({
-    deployImage: async () => {
+    writeImage: async () => {
       throw new AgentError('ImageChecksumError', 'wrong')
     },
   })

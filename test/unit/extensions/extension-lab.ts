@@ -15,11 +15,11 @@ import type { ExtensionDeps } from '../../../agent/deploy/extension-deps.ts'
 import { createImageWriter, type ImageWriterDeps } from '../../../agent/deploy/image-writer.ts'
 import type { PowerControl } from '../../../agent/deploy/power-control.ts'
 import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
+import type { WriteImageRequest } from '../../../agent/deploy/write-image.ts'
 import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { HardwareManager } from '../../../agent/hardware/manager.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
-import type { DeployImageRequest } from '../../../agent/image/request/deploy-request.ts'
 import { createNodeCache } from '../../../agent/ironic/node-cache.ts'
 import { createEventStream, type EventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
@@ -31,7 +31,7 @@ export interface ExtensionLabOptions {
   readonly files?: Readonly<Record<string, string>>
   readonly answers?: Readonly<Record<string, string>>
   readonly managers?: readonly HardwareManager[]
-  readonly deployImage?: ImageWriterDeps['deployImage']
+  readonly writeImage?: ImageWriterDeps['writeImage']
   readonly installUefiBootloader?: DeployService['installUefiBootloader']
   readonly power?: PowerControl
   /** Size of the sparse file; 64 MiB unless given. */
@@ -45,7 +45,7 @@ export interface ExtensionLab extends AsyncDisposable {
   readonly machine: Machine
   /** The sparse file that is the machine's only disk. */
   readonly diskPath: string
-  readonly deploys: DeployImageRequest[]
+  readonly deploys: WriteImageRequest[]
   readonly bootloaders: BootloaderRequest[]
   /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`, `rescued`. */
   readonly events: string[]
@@ -92,7 +92,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
   })
   const events: string[] = []
   const stream = createEventStream({ now: () => 1_700_000_000_000 })
-  const deploys: DeployImageRequest[] = []
+  const deploys: WriteImageRequest[] = []
   const bootloaders: BootloaderRequest[] = []
   const generic = createGenericManager({ config, log, exec: machine.exec, root: machine.root })
   const hardware = await loadHardware([...(options.managers ?? []), generic])
@@ -102,11 +102,11 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     config,
     hardware,
     seeding,
-    deployImage: async (request) => {
+    writeImage: async (request) => {
       deploys.push(request)
       events.push('deploy')
       request.events.publish({ type: 'progress', progress: PROGRESS })
-      return await (options.deployImage ?? (async () => writtenImage(request, events)))(request)
+      return await (options.writeImage ?? (async () => writtenImage(request, events)))(request)
     },
   })
   const deploy: DeployService = {
@@ -155,7 +155,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
 }
 
 /** A finished write that goes on seeding and says so in `events` when it ends. */
-export function writtenImage(request: DeployImageRequest, events: string[]): DeployedImage {
+export function writtenImage(request: WriteImageRequest, events: string[]): DeployedImage {
   return {
     device: request.devicePath,
     imageId: request.imageInfo.id,

@@ -59,11 +59,11 @@ describe('standby.prepare_image', () => {
 
   test('writes one image at a time', async () => {
     const gate = Promise.withResolvers<void>()
-    const deployImage: ImageWriterDeps['deployImage'] = async (request) => {
+    const writeImage: ImageWriterDeps['writeImage'] = async (request) => {
       await gate.promise
       return writtenImage(request, [])
     }
-    await using lab = await createExtensionLab({ deployImage })
+    await using lab = await createExtensionLab({ writeImage })
     const first = lab.run('standby.prepare_image', PREPARE)
     await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toMatchObject({
       type: 'AgentIsBusy',
@@ -123,11 +123,11 @@ describe('standby.get_partition_uuids', () => {
 
   test('is empty again after a write that failed: the disk holds nothing', async () => {
     let fails = false
-    const deployImage: ImageWriterDeps['deployImage'] = async (request) => {
+    const writeImage: ImageWriterDeps['writeImage'] = async (request) => {
       if (fails) throw new AgentError('ImageChecksumError', 'wrong')
       return writtenImage(request, [])
     }
-    await using lab = await createExtensionLab({ deployImage })
+    await using lab = await createExtensionLab({ writeImage })
     await lab.run('standby.prepare_image', PREPARE)
     fails = true
     await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toThrow(/wrong/)
@@ -148,12 +148,12 @@ describe.each([
   })
 
   test('ends the machine though a peer does not let go and the flush fails', async () => {
-    const deployImage: ImageWriterDeps['deployImage'] = async (request) => ({
+    const writeImage: ImageWriterDeps['writeImage'] = async (request) => ({
       ...writtenImage(request, []),
       seeding: { [Symbol.asyncDispose]: () => new Promise<void>(() => undefined) },
     })
     await using lab = await createExtensionLab({
-      deployImage,
+      writeImage,
       managers: [
         {
           name: 'stuck',

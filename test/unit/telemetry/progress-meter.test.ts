@@ -13,17 +13,22 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function meterAt(options: { stats?: () => { peers: number; uploadedBytes: number } } = {}) {
+function meterAt() {
   const events = recordedStream()
-  const meter = createProgressMeter({ now: () => Date.now(), events, ...options })
+  const meter = createProgressMeter({ now: () => Date.now(), events })
   return { meter, events, seen: events.progress, last: () => events.progress().at(-1) as Progress }
+}
+
+function sourceOf(name: string, stats = () => ({ peers: 0, uploadedBytes: 0 })) {
+  return { name, stats }
 }
 
 describe('createProgressMeter', () => {
   test('tells percent, rate and ETA from what came in over the last seconds', () => {
     using context = closing(meterAt())
     const { meter } = context
-    meter.begin('fetch', 100 * MiB, { source: 'http' })
+    meter.begin('fetch', 100 * MiB)
+    meter.useSource(sourceOf('http'))
     for (let second = 0; second < 4; second++) {
       vi.advanceTimersByTime(1000)
       meter.add(10 * MiB, 'origin')
@@ -75,23 +80,25 @@ describe('createProgressMeter', () => {
     expect(seen().length).toBeLessThanOrEqual(4)
     const before = seen().length
     meter.begin('read-back', 10_000)
-    meter.begin('done', 10_000, { doneBytes: 10_000 })
-    meter.useSource('swarm')
+    meter.begin('done', 10_000, 10_000)
+    meter.useSource(sourceOf('swarm'))
     expect(seen().length).toBe(before + 3)
   })
 
   test('bytes that were there at the start count as done, not as speed', () => {
     using context = closing(meterAt())
     const { meter } = context
-    meter.begin('fetch', 100, { doneBytes: 90 })
+    meter.begin('fetch', 100, 90)
     vi.advanceTimersByTime(1000)
     expect(meter.snapshot()).toMatchObject({ percent: 90, rateBytesPerSecond: 0 })
   })
 
   test('asks the source for peers and upload', () => {
-    using context = closing(meterAt({ stats: () => ({ peers: 3, uploadedBytes: 9 }) }))
+    using context = closing(meterAt())
     context.meter.begin('fetch', 1)
-    expect(context.last()).toMatchObject({ peers: 3, uploadedBytes: 9 })
+    expect(context.last()).toMatchObject({ source: null, peers: 0, uploadedBytes: 0 })
+    context.meter.useSource(sourceOf('swarm', () => ({ peers: 3, uploadedBytes: 9 })))
+    expect(context.last()).toMatchObject({ source: 'swarm', peers: 3, uploadedBytes: 9 })
   })
 
   test('says 100 percent only when every byte is there', () => {
@@ -130,7 +137,7 @@ describe('createProgressMeter', () => {
   test('being done is no stage', () => {
     const { meter, events } = meterAt()
     meter.begin('commit', 0)
-    meter.begin('done', 1, { doneBytes: 1 })
+    meter.begin('done', 1, 1)
     expect(stagesOf(events)).toEqual(['commit began', 'commit ended'])
     expect(events.snapshot()).toMatchObject({ stage: null, progress: { step: 'done' } })
     meter[Symbol.dispose]()
@@ -139,10 +146,11 @@ describe('createProgressMeter', () => {
 
   test('tells of the swarm when its figures have changed, so never without peers', () => {
     let stats = { peers: 0, uploadedBytes: 0 }
-    using context = closing(meterAt({ stats: () => stats }))
+    using context = closing(meterAt())
     const { meter, events } = context
     const swarm = () => events.seen.filter(({ type }) => type === 'swarm')
     meter.begin('fetch', 100)
+    meter.useSource(sourceOf('swarm', () => stats))
     vi.advanceTimersByTime(5000)
     meter.add(10, 'origin')
     expect(swarm()).toEqual([])

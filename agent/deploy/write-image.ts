@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns one image write from the request to its end: planned, then followed, told of as one operation. What
+// plans and what writes is image/'s.
+/// <reference lib="esnext.disposable" />
+import { throwIfAborted } from '../core/deadline.ts'
+import { isAgentError, toAgentError } from '../core/errors.ts'
+import type { EventPublisher } from '../core/events.ts'
+import { assertNotInUse } from '../disk/in-use.ts'
+import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
+import { openPlan } from '../image/plan/open-plan.ts'
+import type { DeployImageDeps, ImageRequest } from '../image/request/deploy-request.ts'
+import { operation } from '../telemetry/operation.ts'
+import { createProgressMeter } from '../telemetry/progress-meter.ts'
+
+export interface WriteImageRequest extends ImageRequest {
+  readonly signal: AbortSignal
+  /** Hears of the write: the operation, its stages and progress, sources that give up. */
+  readonly events: EventPublisher
+}
+
+/**
+ * Plans the image and writes it. Throws an AgentError: what planImage, the sources and the disk throw; unless
+ * it was refused before, the disk then has no partition table.
+ */
+export async function writeImage(
+  { imageInfo, configdrive, devicePath, signal, events }: WriteImageRequest,
+  deps: DeployImageDeps,
+): Promise<DeployedImage> {
+  const fields = { node_uuid: imageInfo.nodeUuid, image_id: imageInfo.id, device: devicePath }
+  return await operation(events, 'write image', fields, async (note, inside) => {
+    try {
+      using progress = createProgressMeter({ now: deps.now, events: inside })
+      progress.begin('prepare', 0)
+      await assertNotInUse(deps.root, devicePath)
+      await using opened = await openPlan({ imageInfo, configdrive, devicePath }, signal, deps)
+      const deployed = await deployImage({ opened, progress, events: inside, signal }, deps)
+      note({ hash: deployed.hash, bytes: deployed.bytes })
+      return deployed
+    } catch (error) {
+      // an abort surfaces as whatever the interrupted call makes of it
+      if (!isAgentError(error)) throwIfAborted(signal)
+      throw toAgentError(error)
+    }
+  })
+}
