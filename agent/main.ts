@@ -68,19 +68,23 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
 }
 
 /**
- * Starts this process anew, in place, with settings it must be born with: two malloc arenas instead of
- * eight per core, a small young generation, and compiled code kept beside the packages, where only who may
- * change the code may change what is run of it; without the last each thread parses TypeScript again.
+ * Starts this process anew, in place, unless it was born with what it must be born with: two malloc arenas
+ * instead of eight per core, a small young generation, and a word on compiled code: kept beside the
+ * packages, where only who may change the code may change what is run of it, since otherwise each thread
+ * parses TypeScript again. The ramdisk's wrapper gives all three, and no code is kept.
  * docs/design/015-memory.md has the figures.
  */
 function bearWithMemorySettings(): void {
-  const { env } = process
-  // an environment that names a cache was set up by who starts us
-  if (env['NODE_COMPILE_CACHE'] !== undefined || process.execve === undefined) return
+  const { env, execArgv } = process
+  const isBornWithThem =
+    env['MALLOC_ARENA_MAX'] !== undefined &&
+    execArgv.some((word) => word.startsWith('--max-semi-space-size=')) &&
+    (env['NODE_COMPILE_CACHE'] ?? env['NODE_DISABLE_COMPILE_CACHE']) !== undefined
+  if (isBornWithThem || process.execve === undefined) return
   const cache = fileURLToPath(new URL('../node_modules/.cache/ironswarm', import.meta.url))
   process.execve(
     process.execPath,
-    [process.execPath, '--max-semi-space-size=4', ...process.execArgv, ...process.argv.slice(1)],
-    { ...env, NODE_COMPILE_CACHE: cache, MALLOC_ARENA_MAX: env['MALLOC_ARENA_MAX'] ?? '2' },
+    [process.execPath, '--max-semi-space-size=4', ...execArgv, ...process.argv.slice(1)],
+    { NODE_COMPILE_CACHE: cache, MALLOC_ARENA_MAX: '2', ...env },
   )
 }
