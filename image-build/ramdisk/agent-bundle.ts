@@ -2,7 +2,7 @@
 // Owns the agent as it lies in the ramdisk: one file for the program, one for each worker thread and a
 // few that they share, made by esbuild, and the list of npm packages that went in.
 import { readdir, readFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 import { fileNode, type Tree } from './tree.ts'
 
@@ -38,10 +38,13 @@ const WORKER_URL = /new URL\((?:'\.\/([\w-]+)\.ts', )?import\.meta\.url\)/g
 /**
  * Adds the bundled agent to `tree` and returns the packages it is made of, sorted by name. Split, so that
  * a command reads what it runs: Node takes as long to compile one file of everything as to do the rest.
+ * @throws Error if two files that are started by themselves have the same name
  */
 export async function addAgent(tree: Tree, project: string): Promise<BundledPackage[]> {
+  const entryPoints = [join(project, 'agent/main.ts'), ...(await workerFiles(project))]
+  refuseTwins(entryPoints, project)
   const result = await build({
-    entryPoints: [join(project, 'agent/main.ts'), ...(await workerFiles(project))],
+    entryPoints,
     absWorkingDir: project,
     outdir: 'agent-bundle',
     entryNames: '[name]',
@@ -80,6 +83,15 @@ async function workerFiles(project: string): Promise<string[]> {
   }
   const workers = await Promise.all(files.map(workersOf))
   return [...new Set(workers.flat())].sort()
+}
+
+/** All entries lie in one folder, and a thread finds its own there by its name alone. */
+function refuseTwins(entryPoints: readonly string[], project: string): void {
+  for (const [name, twins] of Map.groupBy(entryPoints, (path) => basename(path))) {
+    if (twins.length === 1) continue
+    const paths = twins.map((path) => relative(project, path)).join(' and ')
+    throw new Error(`${paths} would both be ${name} of the bundle; rename one of them`)
+  }
 }
 
 async function workersOf(path: string): Promise<string[]> {
