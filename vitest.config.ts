@@ -1,13 +1,33 @@
 import { defineConfig } from 'vitest/config'
 
+/** What starts a process or a thread of the agent: these run on the bundle that the ramdisk ships as well. */
+const ON_THE_BUNDLE = [
+  'test/integration/cli/{run,swarm,virtual-media,write}.test.ts',
+  'test/integration/swarm/{faults,swarm,worker}.test.ts',
+]
+
 // One process per file: tests open real sockets and devices, and no file may see another's.
 export default defineConfig({
   test: {
-    include: ['test/{unit,contract,integration}/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'sources', include: ['test/{unit,contract,integration}/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'bundle',
+          include: ON_THE_BUNDLE,
+          globalSetup: './test/support/bundle-setup.ts',
+          setupFiles: './test/support/bundle-file-setup.ts',
+        },
+      },
+    ],
   },
 })

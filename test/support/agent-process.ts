@@ -6,6 +6,7 @@ import { mkdir, open, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, stopChild } from './processes.ts'
+import { AGENT_COMMAND } from './under-test.ts'
 
 const PROJECT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
@@ -51,8 +52,8 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   const output = await open(logFile, 'a')
   const [command, ...args] = [
     ...(options.on ?? []),
-    join(PROJECT, 'node_modules/.bin/node'),
-    ...['agent/main.ts', 'run', '--config-file', configFile],
+    ...AGENT_COMMAND,
+    ...['run', '--config-file', configFile],
   ] as [string, ...string[]]
   const child = spawn(command, args, { cwd: PROJECT, stdio: ['ignore', output.fd, output.fd] })
   await output.close()

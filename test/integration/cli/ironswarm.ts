@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm` as a process of its own, as a person or a script starts it.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { AGENT_COMMAND } from '../../support/under-test.ts'
 
 export interface Finished {
   readonly code: number | string
@@ -19,7 +20,8 @@ export interface Started {
 
 /** Starts a command; `env` is added to the environment of the test. */
 export function start(argv: readonly string[], env: Record<string, string> = {}): Started {
-  const child = spawn('node_modules/.bin/node', ['agent/main.ts', ...argv], {
+  const [command, ...words] = AGENT_COMMAND
+  const child = spawn(command, [...words, ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   })

@@ -22,8 +22,9 @@ import {
   createArenaBudget,
 } from '../../../agent/sources/swarm/thread/arena-budget.ts'
 import {
+  createWorkerStarter,
   type StartWorker,
-  startSwarmWorker,
+  SWARM_WORKER,
 } from '../../../agent/sources/swarm/thread/worker-host.ts'
 import {
   type CreateTorrentOptions,
@@ -32,6 +33,7 @@ import {
 import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { mergeTrackers } from '../../../agent/sources/swarm/torrent/trackers.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { BUNDLED_SWARM_WORKER } from '../../support/under-test.ts'
 
 export const MiB = 1024 * 1024
 
@@ -184,6 +186,11 @@ export function taskOf(options: TaskOptions): SwarmTask {
   }
 }
 
+const startWorkerUnderTest = createWorkerStarter({
+  ...SWARM_WORKER,
+  script: BUNDLED_SWARM_WORKER ?? SWARM_WORKER.script,
+})
+
 /** Starts a node; it seeds until it is disposed of. */
 export function startNode(options: NodeOptions): TestNode {
   const { metainfo } = options
@@ -197,7 +204,7 @@ export function startNode(options: NodeOptions): TestNode {
   const source = createSwarmSource(taskOf(options), {
     laterRack: options.laterRack,
     memory: options.memory ?? createArenaBudget(OPTIONS.swarm_memory.default),
-    startWorker: options.startWorker ?? startSwarmWorker,
+    startWorker: options.startWorker ?? startWorkerUnderTest,
     log: createLogger({
       level: 'debug',
       destination: { write: options.onLog ?? (() => undefined) },

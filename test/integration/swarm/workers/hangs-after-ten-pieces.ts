@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a swarm worker that does its work and hangs after ten pieces.
 import { parentPort } from 'node:worker_threads'
+import { BUNDLED_SWARM_WORKER } from '../../../support/under-test.ts'
 
 let pieces = 0
 if (parentPort) {
@@ -16,4 +17,6 @@ if (parentPort) {
     }
   }
 }
-await import('../../../../agent/sources/swarm/thread/swarm-worker.ts')
+await (BUNDLED_SWARM_WORKER
+  ? import(BUNDLED_SWARM_WORKER.href)
+  : import('../../../../agent/sources/swarm/thread/swarm-worker.ts'))
