@@ -16,12 +16,16 @@ export interface BundledPackage {
 /** CommonJS packages call require() for Node's own modules; an ES module has none. */
 const REQUIRE =
   "import{createRequire as ironswarmRequire}from'node:module';const require=ironswarmRequire(import.meta.url);"
+/** What esbuild makes of their calls; it lies in one file, and the others do without REQUIRE. */
+const CALLS_REQUIRE = 'typeof require'
 
 const FOLDER = 'usr/lib/ironswarm/agent'
 
 /**
  * Entries that take less of a package than its own: Node reads and compiles whole files at every boot.
- * Of undici what agent/http/connections.ts imports; the character sets are node-disk-info's for Windows.
+ * Of undici what agent/http/connections.ts imports; the character sets are node-disk-info's for Windows. The
+ * others are fastify's, for routes with a schema, for plug-ins and for requests without a socket; the API
+ * has none of them, and says so if it ever does.
  */
 const ENTRIES: Readonly<Record<string, string>> = {
   undici: `
@@ -29,6 +33,19 @@ const ENTRIES: Readonly<Record<string, string>> = {
     exports.ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js')
     exports.buildConnector = require('undici/lib/core/connect.js')`,
   'iconv-lite': '',
+  '@fastify/ajv-compiler': leftOut('a schema is validated', '() => leftOut'),
+  '@fastify/fast-json-stringify-compiler': leftOut('a schema is serialized', '() => leftOut'),
+  'light-my-request': leftOut('a request is injected', 'leftOut'),
+  semver: leftOut(
+    "a plug-in's version is compared",
+    '{ coerce: leftOut, gt: leftOut, satisfies: leftOut }',
+  ),
+}
+
+/** A package that is needed at once when `what`, and not before. @param exported by what name it fails */
+function leftOut(what: string, exported: string): string {
+  const message = `${what}, and the package for it is not in the bundle: see agent-bundle.ts`
+  return `const leftOut = () => { throw new Error(${JSON.stringify(message)}) }; module.exports = ${exported}`
 }
 
 /** In a file that starts a thread: the file it is started from, beside its own or its own. */
@@ -63,13 +80,18 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
     metafile: true,
     logLevel: 'error',
   })
-  for (const { path, contents } of result.outputFiles) {
-    tree.add(`${FOLDER}/${basename(path)}`, fileNode(contents))
+  for (const { path, text } of result.outputFiles) {
+    tree.add(`${FOLDER}/${basename(path)}`, fileNode(Buffer.from(trimmed(text))))
   }
   const { name, version } = await readManifest(join(project, 'package.json'))
   const manifest = Buffer.from(`${JSON.stringify({ name, version, type: 'module' })}\n`)
   tree.add(join(FOLDER, '../package.json'), fileNode(manifest))
   return await packagesOf(Object.keys(result.metafile.inputs), project)
+}
+
+/** Without REQUIRE where nobody calls it: making one takes as long as loading a small file. */
+function trimmed(text: string): string {
+  return text.includes(CALLS_REQUIRE, REQUIRE.length) ? text : text.replace(REQUIRE, '')
 }
 
 /** Every file of the agent that a thread is started from. */
