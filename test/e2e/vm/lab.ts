@@ -28,8 +28,15 @@ export interface VmLab extends AsyncDisposable {
   configDrive(machine: QemuMachine): Promise<string>
 }
 
-/** Machines that are switched off and find the ramdisk when they boot as the settings say. */
-export async function createVmLab(settings: VmSettings, folder: string): Promise<VmLab> {
+/**
+ * Machines that are switched off and find the ramdisk when they boot as the settings say.
+ * @param lookups `any`: Ironic knows its nodes in every state, not only in those of a deploy
+ */
+export async function createVmLab(
+  settings: VmSettings,
+  folder: string,
+  lookups: 'any' | 'deploying' = 'deploying',
+): Promise<VmLab> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   await using stack = new AsyncDisposableStack()
@@ -52,6 +59,7 @@ export async function createVmLab(settings: VmSettings, folder: string): Promise
       nodes: machines.map(({ uuid, mac, name }) => ({ uuid, mac, name })),
       callbackTimeoutMs: 600_000,
       powerOffWaitMs: 120_000,
+      fastTrack: lookups === 'any',
       power: {
         on: ({ uuid }) => byUuid.get(uuid)?.powerOn(),
         isOn: ({ uuid }) => byUuid.get(uuid)?.isOn() ?? false,

@@ -1,0 +1,136 @@
+// What the ramdisk starts is the agent of these sources: its options, versions and answers, by one Node.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { run } from '../../integration/cli/ironswarm.ts'
+import { startAgent } from '../../support/agent-process.ts'
+import { createAgentClient } from '../../support/fake-ironic/agent-client.ts'
+import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
+import { bootTimes, formatBootTimes } from '../../support/vm/boot-times.ts'
+import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
+import { createProbe, PROBE_WORDS, type ProbeReport } from '../../support/vm/probed-ramdisk.ts'
+import { findRamdisk } from '../../support/vm/ramdisk.ts'
+import { createVmLab } from './lab.ts'
+import { canBootMachines } from './requirements.ts'
+
+const FOLDER = join(import.meta.dirname, '../../../build/test-vm/start')
+const BOOT_TIMEOUT_MS = 600_000
+const STRANGER = { uuid: '1be26c0b-03f2-4d2e-ae87-c02d7f33c123', mac: '52:54:00:00:00:01' }
+/** Contract 5, and one that no agent has. */
+const EXTENSIONS = 'clean deploy flow image log poll rescue standby unheard_of'.split(' ')
+const COMMANDS = [
+  'cat /proc/cmdline',
+  '/usr/bin/ironswarm config --json',
+  '/usr/bin/ironswarm --version',
+  '/usr/bin/node --version',
+]
+
+/** What the agent of a node says of itself to a conductor. */
+async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<string, unknown>> {
+  const node = ironic.nodes.get(nodeUuid)
+  const target = {
+    url: node?.agentUrl ?? '',
+    token: node?.token ?? '',
+    verifyCa: node?.agentVerifyCa ?? null,
+  }
+  const client = createAgentClient(target, {
+    timeoutMs: 60_000,
+    attempts: 3,
+    retryDelayMs: 1000,
+    sendTokenOnGet: true,
+    minTlsVersion: 'TLSv1.2',
+    onCall: () => {},
+  })
+  const answers: Record<string, unknown> = {}
+  for (const name of ['deploy.get_deploy_steps', 'clean.get_clean_steps']) {
+    const { command_result } = await client.command(name, { node: {}, ports: [] }, true)
+    answers[name] = command_result
+  }
+  for (const extension of EXTENSIONS) {
+    const refusal = await client.command(`${extension}.unheard_of`, {}, true).catch(String)
+    answers[extension] = refusal
+  }
+  const status = await client.status()
+  return { ...answers, status: Object.keys(status).sort(), version: status['version'] }
+}
+
+describe.skipIf(!canBootMachines())('what the ramdisk starts', () => {
+  let machineSays: ProbeReport
+  let machineAnswers: Record<string, unknown>
+  let directory: string
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'ironswarm-start-'))
+    await using lab = await createVmLab(
+      {
+        nodes: 1,
+        boot: 'direct',
+        firmware: 'bios',
+        image: SMALL_IMAGE,
+        ramdisk: findRamdisk(process.env),
+        memoryMib: 512,
+        isSwarm: false,
+      },
+      FOLDER,
+      'any',
+    )
+    const [machine] = lab.machines
+    const kernel = machine?.setup.kernel
+    if (!machine || !kernel) throw new Error('the laboratory has no machine with a kernel')
+    await using probe = await createProbe(kernel.initramfs, COMMANDS, FOLDER)
+    const { initramfs } = probe
+    machine.setup.kernel = { ...kernel, initramfs, cmdline: `${kernel.cmdline} ${PROBE_WORDS}` }
+    await machine.powerOn()
+    // a machine that never comes so far is shown by the end of its log
+    await machine.serial.waitFor(/"msg":"heartbeat sent"/, { timeoutMs: BOOT_TIMEOUT_MS })
+    machineSays = await probe.report
+    machineAnswers = await answersOf(lab.ironic, machine.uuid)
+    const times = bootTimes(await machine.serial.text())
+    if (times) console.log(`${machine.name}: ${formatBootTimes(times)}`)
+  }, BOOT_TIMEOUT_MS)
+
+  afterAll(() => rm(directory, { recursive: true, force: true }))
+
+  test('is one Node up to the first heartbeat', () => {
+    const { programs } = machineSays
+    expect(programs).toContain('/usr/bin/ironswarm')
+    expect(programs.filter((path) => path.includes('node'))).toEqual(['/usr/bin/node'])
+  })
+
+  test('has the version of the sources, on the Node that the project pins', async () => {
+    const [, , version, node] = machineSays.outputs
+    expect(version).toBe((await run('--version')).stdout)
+    expect(node).toBe(`${process.version}\n`)
+  })
+
+  test('has the options of the sources, with the values they have for the same kernel line', async () => {
+    const [cmdline = '', options = ''] = machineSays.outputs
+    await mkdir(join(directory, 'proc'))
+    await writeFile(join(directory, 'proc/cmdline'), cmdline)
+    const ofSources = JSON.parse((await run('config', '--json', '--os-root', directory)).stdout)
+    const ofMachine = JSON.parse(options)
+    expect(Object.keys(ofMachine)).toEqual(Object.keys(ofSources))
+    expect(ofMachine).toEqual({ ...ofSources, os_root: { value: '/', origin: 'default' } })
+    expect(ofMachine['api_url'].value).not.toEqual([])
+  })
+
+  test('answers as an agent of the sources does: extensions, steps, status', async () => {
+    await using ironic = await createFakeIronic({ nodes: [STRANGER], fastTrack: true })
+    const device = join(directory, 'disk')
+    await writeFile(device, new Uint8Array(1024 * 1024))
+    await using _agent = await startAgent({
+      name: 'sources',
+      mac: STRANGER.mac,
+      device,
+      apiUrl: ironic.url,
+      directory: join(directory, 'agent'),
+    })
+    await expect
+      .poll(() => ironic.nodes.get(STRANGER.uuid)?.agentUrl, { timeout: 60_000 })
+      .not.toBeNull()
+    expect(machineAnswers).toEqual(await answersOf(ironic, STRANGER.uuid))
+    expect(machineAnswers['standby']).toContain('Unknown command')
+    expect(machineAnswers['unheard_of']).toContain('Extension with id unheard_of not found')
+  })
+})
