@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the agent as it lies in the ramdisk: one file for the program, one for each worker thread and a
-// few that they share, made by esbuild, and the list of npm packages that went in.
+// Owns the agent as it lies in the ramdisk: one file for the program and one for each worker thread, made
+// by esbuild, and the list of npm packages that went in.
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { nodeBuiltinsPlugin } from './node-builtins.ts'
 import { fileNode, type Tree } from './tree.ts'
 
 /** An npm package of which something is in the bundle. */
@@ -16,7 +17,7 @@ export interface BundledPackage {
 /** CommonJS packages call require() for Node's own modules; an ES module has none. */
 const REQUIRE =
   "import{createRequire as ironswarmRequire}from'node:module';const require=ironswarmRequire(import.meta.url);"
-/** What esbuild makes of their calls; it lies in one file, and the others do without REQUIRE. */
+/** What esbuild makes of their calls; a file without them does without REQUIRE. */
 const CALLS_REQUIRE = 'typeof require'
 
 const FOLDER = 'usr/lib/ironswarm/agent'
@@ -53,8 +54,8 @@ const STARTER = 'new Worker('
 const WORKER_URL = /new URL\((?:'\.\/([\w-]+)\.ts', )?import\.meta\.url\)/g
 
 /**
- * Adds the bundled agent to `tree` and returns the packages it is made of, sorted by name. Split, so that
- * a command reads what it runs: Node takes as long to compile one file of everything as to do the rest.
+ * Adds the bundled agent to `tree` and returns the packages it is made of, sorted by name. Not split into
+ * what commands share: finding, reading and linking thirty files costs `run` more than the rest of a file.
  * @throws Error if two files that are started by themselves have the same name
  */
 export async function addAgent(tree: Tree, project: string): Promise<BundledPackage[]> {
@@ -67,7 +68,6 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
     entryNames: '[name]',
     outExtension: { '.js': '.mjs' },
     bundle: true,
-    splitting: true,
     platform: 'node',
     target: 'node24',
     format: 'esm',
@@ -75,7 +75,7 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
     minifyWhitespace: true,
     legalComments: 'none',
     banner: { js: REQUIRE },
-    plugins: [workerPlugin, entriesPlugin(project)],
+    plugins: [nodeBuiltinsPlugin, workerPlugin, entriesPlugin(project)],
     write: false,
     metafile: true,
     logLevel: 'error',
@@ -89,7 +89,7 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
   return await packagesOf(Object.keys(result.metafile.inputs), project)
 }
 
-/** Without REQUIRE where nobody calls it: making one takes as long as loading a small file. */
+/** Without REQUIRE where nobody calls it. */
 function trimmed(text: string): string {
   return text.includes(CALLS_REQUIRE, REQUIRE.length) ? text : text.replace(REQUIRE, '')
 }

@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { addAgent } from '../../../image-build/ramdisk/agent-bundle.ts'
-import { createTree } from '../../../image-build/ramdisk/tree.ts'
+import { createTree, writeTree } from '../../../image-build/ramdisk/tree.ts'
 
 let project: string
 
@@ -38,6 +40,23 @@ describe('the bundle of the ramdisk', () => {
     const files = await bundle()
     expect(files).toContain('usr/lib/ironswarm/agent/main.mjs')
     expect(files).toContain('usr/lib/ironswarm/agent/count-worker.mjs')
+  })
+
+  test("reads no more of Node's modules than the names that are imported", async () => {
+    await write(
+      'agent/a/host.ts',
+      `import { METHODS } from 'node:http'
+import fs, { existsSync } from 'node:fs'
+const isFetchLoaded = process.moduleLoadList.includes('NativeModule internal/deps/undici/undici')
+console.log(METHODS.includes('GET'), fs.existsSync === existsSync, isFetchLoaded)
+`,
+    )
+    const tree = createTree()
+    await addAgent(tree, project)
+    await writeTree(tree, join(project, 'root'))
+    const main = join(project, 'root/usr/lib/ironswarm/agent/main.mjs')
+    const { stdout } = await promisify(execFile)(process.execPath, [main])
+    expect(stdout).toBe('true true false\n')
   })
 
   test.each([
