@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the bundle of a test run: made once, before the first test of the project `bundle`.
+// Owns the bundle of a test run: made before the first test of the project `bundle`, removed after the last.
 import type { TestProject } from 'vitest/node'
-import { makeBundle } from './bundle.ts'
+import { createBundle } from './bundle.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -9,7 +9,9 @@ declare module 'vitest' {
   }
 }
 
-/** Called by vitest (globalSetup). */
-export async function setup(project: TestProject): Promise<void> {
-  project.provide('bundle', await makeBundle())
+/** Called by vitest (globalSetup). @returns what vitest calls at the end */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const bundle = await createBundle()
+  project.provide('bundle', bundle.folder)
+  return async () => await bundle[Symbol.asyncDispose]()
 }

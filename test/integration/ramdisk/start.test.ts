@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeBundle } from '../../support/bundle.ts'
+import { createBundle } from '../../support/bundle.ts'
 import { canMakeSmallRoots, createSmallRoot, type SmallRoot } from '../../support/small-root.ts'
 
 /** A main thread of Node, as it found itself. */
@@ -25,7 +25,8 @@ describe.skipIf(!canMakeSmallRoots())('the agent of the ramdisk', () => {
   let root: SmallRoot
 
   beforeAll(async () => {
-    root = await createSmallRoot(await makeBundle())
+    await using bundle = await createBundle()
+    root = await createSmallRoot(bundle.folder)
     await writeFile(join(root.folder, 'count.mjs'), COUNT)
   })
   afterAll(() => root?.[Symbol.asyncDispose]())

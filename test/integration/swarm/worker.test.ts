@@ -2,11 +2,9 @@ import { expect, test } from 'vitest'
 import {
   createWorkerStarter,
   SWARM_WORKER,
-  startSwarmWorker,
   type WorkerKind,
 } from '../../../agent/sources/swarm/thread/worker-host.ts'
 import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.ts'
-import { bundleAgent } from '../../support/bundled-agent.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import {
@@ -115,16 +113,7 @@ async function startNonsense(body: string): Promise<string> {
   return `http://127.0.0.1:${server.port}/announce`
 }
 
-const inRamdisk = async () => {
-  const { fileOf } = keep(await bundleAgent())
-  return createWorkerStarter({ ...SWARM_WORKER, script: fileOf('swarm-worker') })
-}
-
-test.each([
-  ['the worker', async () => startSwarmWorker],
-  ['the worker as it lies in the ramdisk', inRamdisk],
-])('a tracker whose answers make no sense does not crash %s', async (_name, starter) => {
-  const startWorker = await starter()
+test('a tracker whose answers make no sense does not crash the worker', async () => {
   const { image, metainfo, origin } = await serve(28)
   const lines: string[] = []
   const trackers = await Promise.all(NONSENSE.map(startNonsense))
@@ -132,7 +121,6 @@ test.each([
     metainfo,
     trackers,
     originUrls: [origin.url],
-    startWorker,
     onLog: (line) => lines.push(line),
   })
   await told.delivered
