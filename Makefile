@@ -10,6 +10,8 @@ export NODES IMAGE SWARM ORIGIN_RATE
 export BOOT FIRMWARE MEMORY
 # bench-swarm: how many nodes, which programs, another scale, other worlds
 export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED JOIN TRAILING PROFILE KEEP FROM
+# house: 1 counts the tests as they run
+export TESTS
 
 MODULES := node_modules/.package-lock.json
 BIOME := node_modules/@biomejs/cli-linux-x64/biome
@@ -18,7 +20,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-ironic demo instance-image ramdisk iso vm test-vm bench docs clean
+.PHONY: help setup check house test test-ironic demo instance-image ramdisk iso vm test-vm bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -38,6 +40,9 @@ setup: $(MODULES) ## npm packages, and as root the Debian packages that tests an
 check: $(MODULES) ## types and lint
 	@tsc --noEmit
 	@$(BIOME) check .
+
+house: $(MODULES) ## files, circles, arrows against the layers, folder by folder; fails if a rule is broken [TESTS=1]
+	@node test/support/house/report.ts
 
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
 	@$(PACKAGES) agent disk-signatures interop ironic lldp network-faults
