@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the names that the pages use and this project does not have, by whose they are. A name that only a
+// page knows belongs here, or it is a name of ours that is gone.
+
+export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
+  bittorrent: ['ut_metadata'],
+  linux: ['discard_zeroes_data'],
+  node: [
+    '--always-sparkplug',
+    '--jitless',
+    '--max-semi-space-size',
+    '--no-maglev',
+    '--no-opt',
+    '--no-sparkplug',
+    '--single-threaded',
+    'setFlagsFromString',
+  ],
+  wipefs: ['--force'],
+}
