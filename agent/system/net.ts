@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the question which address and interface packets to a host leave from. Does not resolve names and
-// lists no interfaces (hardware/generic/nics.ts does).
+// lists no interfaces (hardware/collectors/nics.ts does).
 import { isIP } from 'node:net'
 import { isObject, stringAt } from '../core/json.ts'
 import type { Exec } from './exec.ts'

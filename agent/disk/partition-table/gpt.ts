@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the bytes of a GUID partition table (UEFI 2.10 §5.3): parse, check, change, encode. Pure: bytes in,
-// bytes out; disk/partitioner.ts moves them to and from the disk.
+// bytes out; partitioner.ts moves them to and from the disk.
 import { crc32 } from 'node:zlib'
 import { AgentError } from '../../core/errors.ts'
 import type { DiskRange } from '../../core/extent.ts'

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns getting the .torrent a TorrentReference names, checked against its digest. Parsing hostile bytes
-// is sources/swarm/metainfo.ts's.
+// is swarm/torrent/metainfo.ts's.
 import { createHash } from 'node:crypto'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the bytes of a claim (engine/claims.ts) between ironswarm nodes: an extension message (BEP 10) of
+// Owns the bytes of a claim (engine/origin/claims.ts) between ironswarm nodes: an extension message (BEP 10) of
 // kind, hops and pieces. Does not send.
 import {
   CLAIM_HOPS,
