@@ -8,7 +8,7 @@ import { OPTIONS, type OptionRow } from '../../../agent/config/options.ts'
 import { AgentError, ERROR_TABLE } from '../../../agent/core/errors.ts'
 import { readDocument } from '../../support/house/document.ts'
 import { FOREIGN } from '../../support/house/foreign-names.ts'
-import { anchorsOf, type Known, NAMINGS } from '../../support/house/named.ts'
+import { anchorsOf, type Known, NAMINGS, strayFilesOf } from '../../support/house/named.ts'
 
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
   encoding: 'utf8',
@@ -66,4 +66,11 @@ test.each([
   ['CONTRIBUTING.md', 120],
 ])('%s has at most %i lines', (path, most) => {
   expect(readFileSync(path, 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(most)
+})
+
+test('comments name only files that there are', () => {
+  const stray = sources
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) => strayFilesOf(path, readFileSync(path, 'utf8'), files))
+  expect(stray).toEqual([])
 })

@@ -93,7 +93,7 @@ describe('the rules of the house', () => {
 
   test('name a package away from home, and one that has none', () => {
     const found = broken({
-      'agent/http/client.ts': imports('undici', 'node:net'),
+      'agent/http/exchange.ts': imports('undici', 'node:net'),
       'agent/disk/erase.ts': imports('undici', 'left-pad/lib'),
     })
     expect(found).toEqual({
