@@ -9,6 +9,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     '--always-sparkplug',
     '--jitless',
     '--max-semi-space-size',
+    '--min-semi-space-size',
     '--no-maglev',
     '--no-opt',
     '--no-sparkplug',

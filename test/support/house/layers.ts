@@ -56,7 +56,7 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
 export const HOMES: Readonly<Record<string, readonly string[]>> = {
   bencode: ['agent/sources/swarm/torrent/metainfo.ts'],
   commander: ['agent/cli/', 'agent/main.ts'],
-  esbuild: ['image-build/ramdisk/agent-bundle.ts'],
+  esbuild: ['image-build/ramdisk/agent-bundle.ts', 'image-build/ramdisk/node-builtins.ts'],
   execa: ['agent/system/exec.ts'],
   fastify: ['agent/api/'],
   'node-disk-info': ['agent/system/scratch.ts'],

@@ -106,6 +106,8 @@ const commandLines: Naming = (document, known) =>
 
 const flags: Naming = (document, known) => {
   const ofAny = new Set([...known.commands.values()].flatMap((of) => [...of]))
+  // of the program itself
+  ofAny.add('--help').add('--version')
   return document.spans
     .flatMap((mark) => {
       const [first = ''] = mark.text.split(' ')
