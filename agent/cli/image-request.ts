@@ -7,13 +7,10 @@ import type { Command } from 'commander'
 import type { Config } from '../config/options.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
-import { type ImageInfo, imageInfoContext, parseImageInfo } from '../image/request/image-info.ts'
+import { parseWriteRequest, type WriteRequest, withTorrent } from '../deploy/write-request.ts'
 
-export interface ImageRequest {
-  readonly imageInfo: ImageInfo
+export interface ImageRequest extends WriteRequest {
   readonly devicePath: string
-  /** As Ironic would send it: a url or base64 text; null for none. */
-  readonly configdrive: string | null
   readonly isJson: boolean
 }
 
@@ -25,15 +22,12 @@ export async function readImageRequest(command: Command, config: Config): Promis
   const path = String(command.getOptionValue('imageInfo'))
   const configdrivePath = command.getOptionValue('configdrive') as string | undefined
   const value = parseJson(await readInput(path), path)
-  const imageInfo = parseImageInfo(value, imageInfoContext(config))
   const configdrive =
-    configdrivePath === undefined
-      ? imageInfo.configdrive
-      : (await readInput(configdrivePath)).trim()
+    configdrivePath === undefined ? undefined : (await readInput(configdrivePath)).trim()
+  const request = parseWriteRequest(value, configdrive, config)
   return {
-    imageInfo,
+    ...withTorrent(request, undefined, config),
     devicePath: resolve(String(command.getOptionValue('device'))),
-    configdrive,
     isJson: command.getOptionValue('json') === true,
   }
 }

@@ -4,7 +4,11 @@
 import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
-import { type ImageInfo, imageInfoContext, parseImageInfo } from '../image/request/image-info.ts'
+import {
+  type ImageInfo,
+  type ImageInfoConfig,
+  parseImageInfo,
+} from '../image/request/image-info.ts'
 import { findTorrent } from '../image/request/torrent-reference.ts'
 
 export interface WriteRequest {
@@ -14,7 +18,7 @@ export interface WriteRequest {
   readonly configdrive: string | null
 }
 
-type ImageConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'swarm_torrent_url' | 'glance_url'>
+type TorrentConfig = Pick<Config, 'swarm_mode' | 'swarm_torrent_url' | 'glance_url'>
 
 /**
  * Reads both arguments. A command may come before its node is known, so nothing here depends on the node.
@@ -23,10 +27,9 @@ type ImageConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'swarm_torrent_ur
 export function parseWriteRequest(
   imageInfo: unknown,
   configdrive: unknown,
-  config: ImageConfig,
+  config: ImageInfoConfig,
 ): WriteRequest {
-  const context = { ...imageInfoContext(config), torrentUrl: null }
-  const parsed = parseImageInfo(imageInfo, context)
+  const parsed = parseImageInfo(imageInfo, config)
   return { imageInfo: parsed, configdrive: chooseConfigdrive(configdrive, parsed.configdrive) }
 }
 
@@ -37,7 +40,7 @@ export function parseWriteRequest(
 export function withTorrent(
   request: WriteRequest,
   node: JsonObject | undefined,
-  config: ImageConfig,
+  config: TorrentConfig,
 ): WriteRequest {
   const { imageInfo } = request
   if (imageInfo.torrent !== null || config.swarm_mode === 'off') return request

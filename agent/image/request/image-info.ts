@@ -34,24 +34,15 @@ export interface ImageInfo {
   readonly torrent: TorrentReference | null
 }
 
-export interface ImageInfoContext {
-  /** MD5 counts as a usable checksum (config `md5_enabled`). */
-  readonly md5Enabled: boolean
-  /** The node object of the command: `instance_info` may name the torrent. */
-  readonly node?: unknown
-  /** Config `swarm_mode`; with `off` no torrent is looked for, however it is named. */
-  readonly swarmMode?: Config['swarm_mode']
-  /** Config `swarm_torrent_url`: a url with `{id}` in it. */
-  readonly torrentUrl?: string | null
-  /** Config `glance_url`, for `glance://`, `glare://` and bare ids. */
-  readonly glanceUrl?: string | null
-}
+/** With swarm_mode `off` no torrent is looked for; glance_url is for torrents named by a Glance id. */
+export type ImageInfoConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'glance_url'>
 
 /**
  * Reads what came as `image_info`. Throws InvalidCommandParamsError for a wrong type, a missing field
- * or an image that could not be verified: verification can never be skipped (contract 5.2).
+ * or an image that could not be verified: verification can never be skipped (contract 5.2). Its torrent is the
+ * one that it names itself; a node or an option may name another.
  */
-export function parseImageInfo(value: unknown, context: ImageInfoContext): ImageInfo {
+export function parseImageInfo(value: unknown, config: ImageInfoConfig): ImageInfo {
   if (!isObject(value)) throw invalid(`image_info must be an object, got ${typeOf(value)}`)
   const id = requiredText(value, 'id')
   const info: ImageInfo = {
@@ -66,9 +57,9 @@ export function parseImageInfo(value: unknown, context: ImageInfoContext): Image
     nodeUuid: stringAt(value, 'node_uuid') ?? 'local',
     configdrive: optionalText(value, 'configdrive'),
     credentials: credentials(value),
-    torrent: context.swarmMode === 'off' ? null : torrent(value, id, context),
+    torrent: config.swarm_mode === 'off' ? null : torrent(value, id, config),
   }
-  requireUsableChecksum(info, context.md5Enabled)
+  requireUsableChecksum(info, config.md5_enabled)
   return info
 }
 
@@ -77,27 +68,13 @@ export function isHttpUrl(text: string): boolean {
   return /^https?:\/\//i.test(text)
 }
 
-/** What of the configuration and the node parseImageInfo needs. */
-export function imageInfoContext(
-  config: Pick<Config, 'md5_enabled' | 'swarm_mode' | 'swarm_torrent_url' | 'glance_url'>,
-  node?: unknown,
-): ImageInfoContext {
-  return {
-    md5Enabled: config.md5_enabled,
-    node,
-    swarmMode: config.swarm_mode,
-    torrentUrl: config.swarm_torrent_url,
-    glanceUrl: config.glance_url,
-  }
-}
-
-function torrent(value: JsonObject, id: string, context: ImageInfoContext) {
+function torrent(value: JsonObject, id: string, config: ImageInfoConfig) {
   return findTorrent({
     fromImageInfo: value['torrent'],
-    node: context.node,
+    node: undefined,
     imageId: id,
-    torrentUrl: context.torrentUrl ?? null,
-    glanceUrl: context.glanceUrl ?? null,
+    torrentUrl: null,
+    glanceUrl: config.glance_url,
   })
 }
 

@@ -9,8 +9,8 @@ import { type Config, OPTIONS } from '../../../agent/config/options.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { writeImage } from '../../../agent/deploy/write-image.ts'
+import { parseWriteRequest, withTorrent } from '../../../agent/deploy/write-request.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
-import { imageInfoContext, parseImageInfo } from '../../../agent/image/request/image-info.ts'
 import { createSeeder, type Seeder } from '../../../agent/sources/swarm/seeder.ts'
 import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
 import { startSwarmWorker } from '../../../agent/sources/swarm/thread/worker-host.ts'
@@ -74,8 +74,11 @@ export async function deployTo(
   using _eventLog = logEvents(events, log)
   return await writeImage(
     {
-      imageInfo: parseImageInfo(imageInfo, imageInfoContext(config, options.node)),
-      configdrive: options.configdrive ?? null,
+      ...withTorrent(
+        parseWriteRequest(imageInfo, options.configdrive, config),
+        options.node,
+        config,
+      ),
       devicePath,
       signal: options.signal ?? new AbortController().signal,
       events,

@@ -30,7 +30,7 @@ function image(fields: Record<string, unknown> = {}) {
       checksum: HASH.value,
       ...fields,
     },
-    { md5Enabled: false },
+    { md5_enabled: false, swarm_mode: 'auto', glance_url: null },
   )
 }
 

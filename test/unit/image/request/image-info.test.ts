@@ -1,9 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { isAgentError } from '../../../../agent/core/errors.ts'
-import {
-  type ImageInfoContext,
-  parseImageInfo,
-} from '../../../../agent/image/request/image-info.ts'
+import { type ImageInfoConfig, parseImageInfo } from '../../../../agent/image/request/image-info.ts'
 
 const SHA256 = 'ab'.repeat(32)
 const MD5 = 'cd'.repeat(16)
@@ -20,11 +17,11 @@ const REAL = {
   node_uuid: '11111111-2222-3333-4444-555555555555',
   configdrive: 'H4sI',
 }
-const CONTEXT: ImageInfoContext = { md5Enabled: true }
+const CONFIG: ImageInfoConfig = { md5_enabled: true, swarm_mode: 'auto', glance_url: null }
 
-function refusal(value: unknown, context: ImageInfoContext = CONTEXT): string {
+function refusal(value: unknown, config: ImageInfoConfig = CONFIG): string {
   try {
-    parseImageInfo(value, context)
+    parseImageInfo(value, config)
   } catch (error) {
     if (isAgentError(error, 'InvalidCommandParamsError')) return error.details
     throw error
@@ -34,7 +31,7 @@ function refusal(value: unknown, context: ImageInfoContext = CONTEXT): string {
 
 describe('image_info', () => {
   test('as a real conductor sends it is understood', () => {
-    expect(parseImageInfo(REAL, CONTEXT)).toMatchObject({
+    expect(parseImageInfo(REAL, CONFIG)).toMatchObject({
       id: 'img.raw',
       urls: ['http://10.0.0.1/img.raw'],
       diskFormat: 'raw',
@@ -49,14 +46,14 @@ describe('image_info', () => {
   })
 
   test('ignores unknown keys', () => {
-    const info = parseImageInfo({ ...REAL, brand_new: { x: 1 } }, CONTEXT)
-    expect(info).toEqual(parseImageInfo(REAL, CONTEXT))
+    const info = parseImageInfo({ ...REAL, brand_new: { x: 1 } }, CONFIG)
+    expect(info).toEqual(parseImageInfo(REAL, CONFIG))
   })
 
   test('may hold null where the conductor has nothing to say', () => {
     const info = parseImageInfo(
       { ...REAL, disk_format: null, checksum: null, no_proxy: null, proxies: null, torrent: null },
-      CONTEXT,
+      CONFIG,
     )
     expect(info).toMatchObject({ diskFormat: null, checksum: null, noProxy: null, torrent: null })
   })
@@ -105,13 +102,13 @@ describe('image_info', () => {
     ['a sha256 checksum', { ...unhashed, checksum: SHA256 }, false, /^accepted$/],
     ['a checksum url', { ...unhashed, checksum: 'https://a/SHA256SUMS' }, false, /^accepted$/],
     ['a hash pair beside MD5', { ...REAL }, false, /^accepted$/],
-  ])('with %s can or cannot be verified', (_, value, md5Enabled, outcome) => {
-    expect(refusal(value, { md5Enabled })).toMatch(outcome)
+  ])('with %s can or cannot be verified', (_, value, md5_enabled, outcome) => {
+    expect(refusal(value, { ...CONFIG, md5_enabled })).toMatch(outcome)
   })
 
   test('ignores every torrent when the swarm is off, well-formed or not', () => {
     const value = { ...REAL, torrent: { broken: true } }
-    expect(parseImageInfo(value, { ...CONTEXT, swarmMode: 'off' }).torrent).toBeNull()
-    expect(refusal(value, { ...CONTEXT, swarmMode: 'auto' })).toMatch(/neither metainfo/)
+    expect(parseImageInfo(value, { ...CONFIG, swarm_mode: 'off' }).torrent).toBeNull()
+    expect(refusal(value, { ...CONFIG, swarm_mode: 'auto' })).toMatch(/neither metainfo/)
   })
 })
