@@ -33,7 +33,8 @@ function createPrepareImage(deps: ExtensionDeps): AnyCommand {
     kind: 'async',
     parse: (params) => {
       assertOnly('standby.prepare_image', params, ['image_info', 'configdrive'])
-      return deps.deploy.images.parse(params['image_info'], params['configdrive'])
+      const node = deps.nodeCache.current()
+      return deps.deploy.images.parse(params['image_info'], params['configdrive'], node)
     },
     run: async (image, context) => {
       const node = await nodeWithHints(deps, context.signal)

@@ -19,9 +19,13 @@ export type StatusFields = {
  */
 export function statusFields(
   { command, progress }: AgentState,
-  more: { readonly nodeUuid: string | null; readonly isSeeding: boolean },
+  more: {
+    readonly nodeUuid: string | null
+    readonly isSeeding: boolean
+    readonly isImageOnDisk: boolean
+  },
 ): StatusFields {
-  const finished = progress?.step === 'done' ? progress : null
+  const finished = more.isImageOnDisk && progress?.step === 'done' ? progress : null
   return {
     node_uuid: more.nodeUuid,
     command: command?.name ?? null,

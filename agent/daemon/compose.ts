@@ -101,7 +101,11 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     runner,
     tokens,
     status: () =>
-      statusFields(events.snapshot(), { nodeUuid, isSeeding: deploy.seeding.isSeeding() }),
+      statusFields(events.snapshot(), {
+        nodeUuid,
+        isSeeding: deploy.seeding.isSeeding(),
+        isImageOnDisk: deploy.images.lastWritten() !== undefined,
+      }),
     version,
     startedAt: parts.startedAt,
     tls: tls?.api,

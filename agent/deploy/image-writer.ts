@@ -18,8 +18,11 @@ export interface WriteContext {
 }
 
 export interface ImageWriter {
-  /** Throws InvalidCommandParamsError for an image_info or config drive nobody can use. */
-  parse(imageInfo: unknown, configdrive: unknown): WriteRequest
+  /**
+   * Throws InvalidCommandParamsError for an image_info or config drive nobody can use.
+   * @param node as it is known so far: a torrent that it names in vain is refused here rather than half-way
+   */
+  parse(imageInfo: unknown, configdrive: unknown, node?: JsonObject): WriteRequest
   /**
    * Writes the image to the root disk and resolves to the sentence of contract 5.2. Throws AgentIsBusy
    * while another write runs. An image of the same id is written again: an id says nothing of content.
@@ -63,7 +66,11 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
   }
 
   return {
-    parse: (imageInfo, configdrive) => parseWriteRequest(imageInfo, configdrive, deps.config),
+    parse: (imageInfo, configdrive, node) => {
+      const request = parseWriteRequest(imageInfo, configdrive, deps.config)
+      withTorrent(request, node, deps.config)
+      return request
+    },
     write: async (...args) => {
       if (isWriting) throw new AgentError('AgentIsBusy', 'another image is being written')
       isWriting = true

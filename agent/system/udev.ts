@@ -39,14 +39,10 @@ export function parseProperties(text: string): Map<string, string> {
 }
 
 /**
- * Tells the kernel of the partition table now on the disk, so that /dev/…p1 and /dev/disk/by-* appear.
- * partx asks for each partition by BLKPG, which works beside an open device and for a kernel without a
- * parser for the table; BLKRRPART, for a ramdisk without partx, would not. Throws ProcessError.
+ * Has the kernel read the partition table now on the disk, so that /dev/…p1 and /dev/disk/by-* appear. By
+ * BLKRRPART, which a loop device without partitions refuses; BLKPG (partx) would give it some that outlive
+ * its detaching. Throws ProcessError, also while a partition is in use.
  */
 export async function rereadPartitions(exec: Exec, path: string): Promise<void> {
-  try {
-    await exec(['partx', '--update', path], { timeoutMs: REREAD_TIMEOUT_MS })
-  } catch {
-    await exec(['blockdev', '--rereadpt', path], { timeoutMs: REREAD_TIMEOUT_MS })
-  }
+  await exec(['blockdev', '--rereadpt', path], { timeoutMs: REREAD_TIMEOUT_MS })
 }

@@ -12,7 +12,7 @@ import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { sizeOfImage } from './image-size.ts'
 import { type ImageServers, openImageServers } from './image-sources.ts'
-import { type Plan, planImage, requireWholeDisk } from './plan.ts'
+import { type Plan, planImage, requirePlannable, requireWholeDisk } from './plan.ts'
 
 /** A plan with what it takes to follow it. Disposal closes the connections to the servers. */
 export interface OpenPlan extends AsyncDisposable {
@@ -34,12 +34,12 @@ export async function openPlan(
   deps: PlanDeps,
 ): Promise<OpenPlan> {
   const { imageInfo } = request
-  // its servers may have to be asked for all of it, to count
   requireWholeDisk(imageInfo)
   const disk = await readGeometry(deps.root, request.devicePath)
   const servers = openImageServers(imageInfo, deps)
   try {
     const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)
+    requirePlannable(imageInfo, answers, deps.config)
     const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
     const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
       config: deps.config,

@@ -108,6 +108,19 @@ export function holdBackRanges(area: DiskRange, disk: DeviceGeometry): DiskRange
   return bootRanges(disk).flatMap((range) => intersect(range, area) ?? [])
 }
 
+/**
+ * Refuses what can be refused before the size is known: to count it may cost a whole download. Throws what
+ * planImage throws, but for the size.
+ */
+export function requirePlannable(
+  imageInfo: ImageInfo,
+  answers: ImageAnswers,
+  config: PlanOptions['config'],
+): void {
+  formatOf(imageInfo, answers.firstBytes, config.permitted_image_formats)
+  sourcesOf(imageInfo, usableMetainfo(answers, config.swarm_mode).metainfo, config)
+}
+
 /** Refuses what is known not to be written before any server is asked. Throws InvalidImage. */
 export function requireWholeDisk({ imageType, diskFormat }: ImageInfo): void {
   if (imageType === 'partition') {
@@ -140,7 +153,7 @@ export function isUnnamed(diskFormat: string | null): diskFormat is null | 'unkn
 
 /** The torrent, if it may be used and speaks of the same image as the server. */
 function usableMetainfo(
-  { metainfo, serverBytes }: ImageFacts,
+  { metainfo, serverBytes }: ImageAnswers,
   mode: Config['swarm_mode'],
 ): { metainfo: Metainfo | null; warnings: string[] } {
   if (mode === 'off' || !metainfo) return { metainfo: null, warnings: [] }

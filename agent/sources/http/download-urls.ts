@@ -24,6 +24,7 @@ export function createDownloadUrls(
       retries: config.image_download_connection_retries,
       firstWaitMs: FIRST_WAIT_MS,
       longestWaitMs: config.image_download_connection_retry_interval * 1000,
+      longestWishMs: config.image_download_connection_retry_interval * 1000,
       // the whole image is judged at its end, by its hash: no url can be told guilty
       strikes: Number.POSITIVE_INFINITY,
     },

@@ -45,6 +45,8 @@ export function createRangeReader(options: RangeReaderOptions): RangeReader {
         options.config.image_download_connection_retry_interval * 1000,
         LONGEST_WAIT_MS,
       ),
+      // all nodes that are refused together would come again together, and peers go on meanwhile
+      longestWishMs: 0,
       strikes: MAX_STRIKES,
     },
     random: options.random,

@@ -28,6 +28,8 @@ export interface UrlPatience {
   /** Where the jittered back-off begins, and how far it grows. */
   readonly firstWaitMs: number
   readonly longestWaitMs: number
+  /** The same for what a server wishes by Retry-After. */
+  readonly longestWishMs: number
   /** Times that bytes of a url may turn out wrong before it is out. */
   readonly strikes: number
 }
@@ -49,8 +51,8 @@ export interface UrlRotation {
   /** The first in order of those that failed least. Throws `exhausted` when none is left. */
   best(): ImageUrl
   /**
-   * The same, after a jittered wait if it has failed since its last progress; never shorter than the
-   * server wished by Retry-After, never longer than `longestWaitMs`. Rejects with the reason of `signal`.
+   * The same, after a jittered wait if it has failed since its last progress; not shorter than the server
+   * wished by Retry-After, as far as it may wish. Rejects with the reason of `signal`.
    */
   next(signal: AbortSignal): Promise<ImageUrl>
   /** The url brought enough to be trusted again: its retries count anew. */
@@ -100,7 +102,7 @@ export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
       maxMs: longestWaitMs,
     })
     const wished = error instanceof BadAnswer ? error.retryAfterMs : 0
-    return Math.min(Math.max(drawn, wished), longestWaitMs)
+    return Math.max(drawn, Math.min(wished, patience.longestWishMs))
   }
 
   return {

@@ -170,16 +170,17 @@ test('a tracker that refuses a connection is not busy afterwards, and no request
 
 // what the library does not expect would else reject a promise that nobody holds
 test.each([
-  ['fails for no reason', 'd14:failure reasoni5ee', 23],
-  ['breaks off', 'd8:int', 1000],
+  ['fails for no reason', 'http', 'd14:failure reasoni5ee', 23],
+  ['breaks off', 'http', 'd8:int', 1000],
+  ['breaks off, and whose url is spelt in capitals,', 'HTTP', 'd8:int', 1000],
 ])(
   'a tracker whose answer %s is not busy afterwards, and somebody learns of it',
-  async (_name, body, length) => {
+  async (_name, scheme, body, length) => {
     const head = `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\n`
     await using server = await startServer((socket) =>
       socket.once('data', () => socket.end(head + body)),
     )
-    const { target, troubles } = await announceTo(`http://127.0.0.1:${server.port}/announce`)
+    const { target, troubles } = await announceTo(`${scheme}://127.0.0.1:${server.port}/announce`)
     await until(() => troubles.length === 1, 'the trouble')
     await until(() => !target.isBusy, 'the end of the request')
   },

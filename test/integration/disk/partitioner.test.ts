@@ -14,7 +14,6 @@ import {
 } from '../../../agent/disk/partition-table/partitioner.ts'
 import { exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
-import { rereadPartitions } from '../../../agent/system/udev.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 
@@ -190,7 +189,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
     await sfdisk(loop.path, 'label: gpt\nstart=2048,size=2048\n')
     await using device = await openBlockDevice(loop.path, { mode: 'write', root })
     const added = await addPartition(device, { sizeBytes: 64 * MiB, name: 'config-2' })
-    await rereadPartitions(exec, loop.path)
+    await exec(['partx', '--update', loop.path])
     const { sizeBytes } = await readGeometry(root, `${loop.path}p2`)
     expect(sizeBytes).toBe(added.range.length)
   })

@@ -156,6 +156,14 @@ describe.runIf(canRun)('deploying an image by HTTP', () => {
     expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
   })
 
+  test('counts no bytes of an image that is refused whatever its size', async () => {
+    await using lab = await createDeployLab({ imageBytes: 8 * MiB })
+    lab.origin.faults = { chunked: true, ignoreRange: true }
+    const deploy = deployTo(lab.disk.path, lab.imageInfo(), { config: { swarm_mode: 'require' } })
+    await expect(deploy).rejects.toThrow(/swarm_mode is require, but no usable torrent is known/)
+    expect(lab.origin.bytesSent).toBeLessThan(MiB)
+  })
+
   test('starts over when the image is replaced on its server, and writes only the new one', async () => {
     await using lab = await createDeployLab({ imageBytes: 16 * MiB })
     const old = await readFile(lab.image.path)

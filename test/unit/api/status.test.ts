@@ -14,7 +14,8 @@ function agent() {
       stream.publish({ type: 'command', commandId, name: 'write_image', status, error: null }),
     progress: (part: Partial<Progress>) =>
       stream.publish({ type: 'progress', progress: progressOf(part) }),
-    status: () => statusFields(stream.snapshot(), { nodeUuid: 'n1', isSeeding: false }),
+    status: () =>
+      statusFields(stream.snapshot(), { nodeUuid: 'n1', isSeeding: false, isImageOnDisk: true }),
   }
 }
 
@@ -22,6 +23,7 @@ test('an idle agent has no command and no progress', () => {
   const fields = statusFields(createEventStream({ now: () => 0 }).snapshot(), {
     nodeUuid: null,
     isSeeding: true,
+    isImageOnDisk: true,
   })
   expect(fields).toEqual({ node_uuid: null, command: null, progress: null, is_seeding: true })
 })
@@ -68,7 +70,11 @@ const PREPARE = {
 const DONE = { ...PROGRESS, step: 'done' } as const
 
 const statusOf = ({ deps, stream }: Awaited<ReturnType<typeof createExtensionLab>>) =>
-  statusFields(stream.snapshot(), { nodeUuid: 'n', isSeeding: deps.deploy.seeding.isSeeding() })
+  statusFields(stream.snapshot(), {
+    nodeUuid: 'n',
+    isSeeding: deps.deploy.seeding.isSeeding(),
+    isImageOnDisk: deps.deploy.images.lastWritten() !== undefined,
+  })
 
 test('a write that has ended well goes on being shown, with the seeding it left', async () => {
   await using lab = await createExtensionLab({
@@ -93,5 +99,17 @@ test('a write that has failed is not shown as one that goes on', async () => {
     },
   })
   await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toThrow('wrong')
+  expect(statusOf(lab)).toMatchObject({ progress: null, is_seeding: false })
+})
+
+test('an image whose disk is released for its erasure is not shown any more', async () => {
+  await using lab = await createExtensionLab({
+    writeImage: async (request) => {
+      request.events.publish({ type: 'progress', progress: DONE })
+      return writtenImage(request, [])
+    },
+  })
+  await lab.run('standby.prepare_image', PREPARE)
+  await lab.deps.deploy.images.release('clean step')
   expect(statusOf(lab)).toMatchObject({ progress: null, is_seeding: false })
 })

@@ -99,6 +99,13 @@ describe('standby.prepare_image', () => {
     expect(lab.deploys[0]?.imageInfo.torrent?.urls).toEqual([torrentUrl])
   })
 
+  test('refuses a torrent that the node it knows names in vain, before anything runs', async () => {
+    await using lab = await createExtensionLab()
+    lab.deps.nodeCache.set({ uuid: 'n', instance_info: { image_torrent_file: 'no url' } })
+    await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toMatchObject({ status: 400 })
+    expect(lab.deploys).toEqual([])
+  })
+
   test('goes on with the node it knows when the lookup fails', async () => {
     const refreshNode = async () => {
       throw new AgentError('LookupNodeError', 'no answer')

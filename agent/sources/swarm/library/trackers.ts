@@ -61,16 +61,20 @@ function createTarget(
   tracker: LibraryTracker,
   onTrouble: (message: string) => void,
 ): AnnounceTarget {
-  const underWay = /^https?:/.test(tracker.announceUrl) ? new Set<Cleanup>() : undefined
+  const underWay = new Set<Cleanup>()
+  let isHttp = false
   const request = tracker._request.bind(tracker)
   tracker._request = (...args) => {
     const done = request(...args)
+    // a promise is HTTP's: however the url is spelt, URL decides which protocol it names
+    if (!(done instanceof Promise)) return done
+    isHttp = true
     const own = tracker.cleanupFns.at(-1)
-    if (underWay === undefined || own === undefined || !(done instanceof Promise)) return done
-    underWay.add(own)
+    if (own) underWay.add(own)
     done
       .catch((error: unknown) => onTrouble(messageOf(error)))
       .finally(() => {
+        if (own === undefined) return
         underWay.delete(own)
         forget(tracker, own, underWay)
       })
@@ -79,7 +83,7 @@ function createTarget(
   return {
     url: tracker.announceUrl,
     get isBusy() {
-      return underWay === undefined ? tracker.cleanupFns.length > 0 : underWay.size > 0
+      return isHttp ? underWay.size > 0 : tracker.cleanupFns.length > 0
     },
     announce: () => tracker.announce(client._defaultAnnounceOpts()),
   }

@@ -17,7 +17,14 @@ function rotationOf(urls: string[], patience: Partial<UrlPatience> = {}) {
   const told: [string, string, boolean][] = []
   const rotation = createUrlRotation({
     urls,
-    patience: { retries: 2, firstWaitMs: 0, longestWaitMs: 0, strikes: 3, ...patience },
+    patience: {
+      retries: 2,
+      firstWaitMs: 0,
+      longestWaitMs: 0,
+      longestWishMs: 0,
+      strikes: 3,
+      ...patience,
+    },
     random: () => 0,
     isHopeless: (error) => error instanceof TypeError,
     onFailed: ({ url, reason, isOut }) => told.push([url, reason, isOut]),
@@ -52,6 +59,13 @@ test('a url that failed is waited for until it makes progress, a fresh one is no
   expect([await waits(rotation), await waits(rotation)]).toEqual([true, true])
   rotation.progressed(url)
   expect(await waits(rotation)).toBe(false)
+})
+
+test('what a server wishes is waited for as far as it may wish', async () => {
+  const { rotation } = rotationOf(['a'], { longestWishMs: 86_400_000 })
+  rotation.failed(rotation.best(), new BadAnswer('status 503', 'transient', 503, 86_400_000))
+  const soon = AbortSignal.timeout(20)
+  await expect(rotation.next(soon)).rejects.toMatchObject({ name: 'TimeoutError' })
 })
 
 test('no wait is longer than the longest, whatever the server wishes', async () => {
