@@ -186,7 +186,8 @@ export function taskOf(options: TaskOptions): SwarmTask {
   }
 }
 
-const startWorkerUnderTest = createWorkerStarter({
+/** The worker of the sources, or of the ramdisk's bundle. */
+export const startWorkerUnderTest = createWorkerStarter({
   ...SWARM_WORKER,
   script: BUNDLED_SWARM_WORKER ?? SWARM_WORKER.script,
 })

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
+import { createSeeder } from '../../../agent/sources/swarm/seeder.ts'
+import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { havingAll, keptSwarm } from './kept-swarm.ts'
-import { imageBytes, MiB, sha256, torrentOf, until } from './lab.ts'
+import { imageBytes, MiB, sha256, startWorkerUnderTest, taskOf, torrentOf, until } from './lab.ts'
 
 const { node, serve, startTracker } = keptSwarm()
 
@@ -100,6 +103,23 @@ test('the trackers hear started, completed and stopped', async () => {
   await until(() => tracker.events.has('complete'), 'completed')
   await only.source[Symbol.asyncDispose]()
   expect([...tracker.events.keys()]).toEqual(expect.arrayContaining(['start', 'complete', 'stop']))
+})
+
+// BEP 3: no `completed` is sent if the file was complete when started
+test('who seeds an image that was whole from the start is announced, and not as having completed it', async () => {
+  const image = imageBytes(1 * MiB)
+  const { metainfo } = await torrentOf(image)
+  const tracker = await startTracker()
+  {
+    await using _seeder = createSeeder(taskOf({ metainfo, trackers: [tracker.url] }), {
+      readImage: async ({ offset, length }) => image.subarray(offset, offset + length),
+      memory: createArenaBudget(16 * MiB),
+      startWorker: startWorkerUnderTest,
+      log: createLogger({ level: 'silent' }),
+    })
+    await until(() => tracker.events.has('update'), 'a later announce')
+  }
+  expect([...tracker.events.keys()].sort()).toEqual(['start', 'stop', 'update'])
 })
 
 test('a UDP tracker works as well as an HTTP one', async () => {
