@@ -76,8 +76,6 @@ export const PROGRAM = 'agent/main.ts'
 /** State that a module may keep, as `file:name`, and why. */
 export const PERMITTED_STATE: Readonly<Record<string, string>> = {
   'agent/core/shared-copy.ts:scratch': 'written and read within one call that waits for nothing',
-  'agent/sources/swarm/thread/worker-host.ts:startSwarmWorker':
-    'a function, its first argument filled in',
 }
 
 /** The row a path lies in, counted from below. */

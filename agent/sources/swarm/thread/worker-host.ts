@@ -52,7 +52,9 @@ export function createWorkerStarter(kind: WorkerKind): StartWorker {
 }
 
 /** The swarm's own worker. */
-export const startSwarmWorker = createWorkerStarter(SWARM_WORKER)
+export function startSwarmWorker(task: WorkerTask, handlers: WorkerHostHandlers): WorkerHost {
+  return startWorker(SWARM_WORKER, task, handlers)
+}
 
 function startWorker(
   { script, startMs, hangMs }: WorkerKind,
