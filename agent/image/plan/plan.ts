@@ -37,7 +37,7 @@ export type PlannedSource =
   | {
       readonly name: 'swarm'
       readonly metainfo: Metainfo
-      /** Those of image_info and configuration; the metainfo has its own. */
+      /** Those of image_info; the metainfo has its own, and so has the configuration. */
       readonly trackers: TrackerList
       /** The origin; what peers do not have is fetched there. */
       readonly urls: readonly string[]
@@ -70,7 +70,7 @@ export interface Plan {
 }
 
 export interface PlanOptions {
-  readonly config: Pick<Config, 'swarm_mode' | 'swarm_trackers' | 'permitted_image_formats'>
+  readonly config: Pick<Config, 'swarm_mode' | 'permitted_image_formats'>
   readonly hasConfigdrive: boolean
 }
 
@@ -197,7 +197,7 @@ function sourcesOf(
       { kind: 'operator' },
     )
   }
-  const trackers = [...(torrent?.trackers ?? []), ...config.swarm_trackers]
+  const trackers = torrent?.trackers ?? []
   const swarm: PlannedSource = { name: 'swarm', metainfo, trackers, urls }
   return mode === 'require' ? [swarm] : [swarm, { name: 'http', urls }]
 }

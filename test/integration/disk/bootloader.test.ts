@@ -23,6 +23,9 @@ interface UefiDisk extends AsyncDisposable {
   put(path: string, content: Uint8Array | string): Promise<void>
 }
 
+/** Boot entries are made, as on a machine. */
+const REAL = { root, machineControl: 'real' } as const
+
 /** A disk with a root partition and, as partition 2 at 1 MiB, an ESP of 16 MiB. */
 async function createUefiDisk(
   options: { sectorBytes?: 512 | 4096; espType?: string } = {},
@@ -230,13 +233,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     ])
     const { exec: fake } = firmware()
     const { log } = capturedLog()
-    const request = {
-      exec: fake,
-      root,
-      log,
-      machineControl: 'real',
-      devicePath: disk.path,
-    } as const
+    const request = { ...REAL, exec: fake, log, devicePath: disk.path }
     await expect(installUefiBootloader(request)).rejects.toMatchObject({
       type: 'ProcessError',
       details: expect.stringContaining(`offset ${ESP_OFFSET} of ${disk.path}`),
@@ -258,13 +255,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     ])
     const { exec: fake, calls } = firmware()
     const { log } = capturedLog()
-    const request = {
-      exec: fake,
-      root,
-      log,
-      machineControl: 'real',
-      devicePath: disk.path,
-    } as const
+    const request = { ...REAL, exec: fake, log, devicePath: disk.path }
     await installUefiBootloader({ ...request, efiSystemPartUuid: stdout.trim() })
     expect(creates(calls)).toHaveLength(1)
     await expect(installUefiBootloader(request)).rejects.toMatchObject({

@@ -100,10 +100,15 @@ describe('standby.prepare_image', () => {
   })
 
   test('refuses a torrent that the node it knows names in vain, before anything runs', async () => {
-    await using lab = await createExtensionLab()
+    let lookUps = 0
+    const refreshNode = async () => {
+      lookUps += 1
+      return undefined
+    }
+    await using lab = await createExtensionLab({ deps: { refreshNode } })
     lab.deps.nodeCache.set({ uuid: 'n', instance_info: { image_torrent_file: 'no url' } })
     await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toMatchObject({ status: 400 })
-    expect(lab.deploys).toEqual([])
+    expect([lookUps, lab.deploys]).toEqual([0, []])
   })
 
   test('goes on with the node it knows when the lookup fails', async () => {

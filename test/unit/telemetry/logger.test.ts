@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import { createLogger, type LogLevel } from '../../../agent/telemetry/logger.ts'
+import { secretsOf } from '../../support/secrets.ts'
 
 function capture(level: LogLevel = 'trace') {
   const lines: string[] = []
@@ -20,18 +21,6 @@ function recordedCalls(): { name: string; call: Record<string, unknown> }[] {
         .split('\n')
         .map((line) => ({ name, call: JSON.parse(line) })),
     )
-}
-
-/** The secret words of a recorded call: tokens, config drives, passwords, wherever they stand. */
-function secretsOf(value: unknown, key = ''): string[] {
-  if (typeof value === 'string') {
-    const inUrl = [...value.matchAll(/(?:agent_token|temp_url_sig)=([^&\s]+)/g)].map((m) => m[1])
-    const isSecret =
-      /^(agent_token|configdrive|rescue_password|agent_secret_token|Authorization)$/.test(key)
-    return [...(inUrl as string[]), ...(isSecret && !/^\**$/.test(value) ? [value] : [])]
-  }
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([inner, item]) => secretsOf(item, inner))
 }
 
 describe('createLogger', () => {

@@ -6,6 +6,7 @@ import type { AgentEvent, NewEvent } from '../../../agent/core/events.ts'
 import { warn } from '../../../agent/telemetry/operation.ts'
 import { MAX_EVENT_CHARS, sealEvent } from '../../../agent/telemetry/sealed-event.ts'
 import { newEvents, recordedStream } from '../../support/event-lab.ts'
+import { secretsOf } from '../../support/secrets.ts'
 
 const operationWith = (fields: Record<string, unknown>): AgentEvent => ({
   type: 'operation',
@@ -23,18 +24,6 @@ function recordedCalls(): Record<string, unknown>[] {
     .filter((name) => name.endsWith('.jsonl'))
     .flatMap((name) => readFileSync(`${folder}/${name}`, 'utf8').trim().split('\n'))
     .map((line) => JSON.parse(line))
-}
-
-/** The secret words of a recorded call: tokens, config drives, passwords, wherever they stand. */
-function secretsOf(value: unknown, key = ''): string[] {
-  if (typeof value === 'string') {
-    const inUrl = [...value.matchAll(/(?:agent_token|temp_url_sig)=([^&\s]+)/g)].map((m) => m[1])
-    const isSecret =
-      /^(agent_token|configdrive|rescue_password|agent_secret_token|Authorization)$/.test(key)
-    return [...(inUrl as string[]), ...(isSecret && !/^\**$/.test(value) ? [value] : [])]
-  }
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([inner, item]) => secretsOf(item, inner))
 }
 
 describe('secrets', () => {

@@ -57,7 +57,6 @@ function plan(
   return planImage(image(fields), { ...FACTS, ...facts }, DISK, {
     config: {
       swarm_mode: mode,
-      swarm_trackers: ['http://configured:6969/announce'],
       permitted_image_formats: ['raw', 'gpt', 'qcow2'],
     },
     hasConfigdrive: true,
@@ -86,7 +85,7 @@ describe('a plan', () => {
       {
         name: 'swarm',
         metainfo,
-        trackers: [['http://sent:1/announce'], 'http://configured:6969/announce'],
+        trackers: [['http://sent:1/announce']],
         urls,
       },
       { name: 'http', urls },
