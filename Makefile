@@ -6,8 +6,8 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 # demo: how many agents, which image, whether they share it, the origin's bytes per second
 export NODES IMAGE SWARM ORIGIN_RATE
-# vm: how machines boot and how much memory they have, MiB
-export BOOT FIRMWARE MEMORY
+# vm, test-vm: how machines boot, how much memory they have, MiB, and whether KVM runs them
+export BOOT FIRMWARE MEMORY ACCEL
 # bench-swarm: how many nodes, which programs, another scale, other worlds
 export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED JOIN TRAILING PROFILE KEEP FROM
 # house: 1 counts the tests as they run
@@ -28,10 +28,11 @@ help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | \
 	  while IFS='	' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
 
-# npm writes this file last; it is as new as the installation
+# npm writes this file last; it is as new as the installation. No package needs its install script, and
+# none shall run as whoever runs make, who is root where disks are written (.npmrc says it to plain npm too)
 $(MODULES): package.json package-lock.json
 	@echo 'npm: installing the packages of package-lock.json into node_modules'
-	@npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 setup: $(MODULES) ## npm packages, and as root the Debian packages that tests and demo use
@@ -70,7 +71,7 @@ iso: $(MODULES) ## build/ironswarm.iso and ironswarm-esp.img: virtual media [RAM
 	@node image-build/ramdisk/build.ts
 	@node image-build/ramdisk/boot-media.ts
 
-vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [MEMORY=512]
+vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [ACCEL=tcg]
 	@$(PACKAGES) agent instance-image ramdisk vm
 	@$(if $(IMAGE),,node image-build/instance-image.ts)
 	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts

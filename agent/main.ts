@@ -8,11 +8,19 @@ import type { OutputStream } from './system/process.ts'
 
 bearWithMemorySettings()
 
-const { EXIT_CODES } = await import('./cli/exit-codes.ts')
-const { createLifecycle } = await import('./daemon/lifecycle.ts')
-const { runCommandLine } = await import('./cli/program.ts')
-const { createEventStream } = await import('./telemetry/event-stream.ts')
-const { createLogger } = await import('./telemetry/logger.ts')
+const [
+  { EXIT_CODES },
+  { createLifecycle },
+  { runCommandLine },
+  { createEventStream },
+  { createLogger },
+] = await Promise.all([
+  import('./cli/exit-codes.ts'),
+  import('./daemon/lifecycle.ts'),
+  import('./cli/program.ts'),
+  import('./telemetry/event-stream.ts'),
+  import('./telemetry/logger.ts'),
+]).catch(endWithoutPackages)
 
 // a reader that has left, as head does, ends the output and not the work
 for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
@@ -54,6 +62,14 @@ const code = await runCommandLine(argv, {
 // keep-alive sockets and library threads must not keep a finished command from ending
 await Promise.all([flushed(process.stdout), flushed(process.stderr)])
 process.exit(lifecycle.exitCode() ?? code)
+
+/** A checkout whose packages are not installed says so in one line. */
+function endWithoutPackages(error: NodeJS.ErrnoException): never {
+  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
+  const [line] = error.message.split('\n')
+  process.stderr.write(`ironswarm: ${line}; in a checkout run: make setup\n`)
+  process.exit(1)
+}
 
 /** Waits until everything written so far has left for the pipe; at most a second for a reader that is gone. */
 function flushed(stream: OutputStream & NodeJS.WriteStream): Promise<void> {

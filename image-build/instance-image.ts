@@ -17,6 +17,7 @@ import {
   unpackPackages,
 } from './debian-packages.ts'
 import { makeGeneratedImage } from './generated-image.ts'
+import { runProgram } from './program.ts'
 
 const PROJECT = join(import.meta.dirname, '..')
 const BUILD = join(PROJECT, 'build')
@@ -163,7 +164,6 @@ async function hashRecipes(): Promise<string> {
     .filter((item) => item.isFile())
     .map((item) => join(item.parentPath, item.name))
     .filter((path) => !path.startsWith(join(import.meta.dirname, 'ramdisk/')))
-    .filter((path) => !path.startsWith(join(import.meta.dirname, 'ramdisk/')))
   for (const path of paths.sort())
     hash.update(path.slice(PROJECT.length)).update(await readFile(path))
   return hash.digest('hex')
@@ -176,8 +176,10 @@ async function hashFile(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-const variant = process.argv[2] === 'small' ? SMALL : USUAL
-const image = await ensureImage(variant)
-console.log(
-  `instance-image: build/${variant.name}.raw, ${image.kind}, ${image.sizeBytes / MiB} MiB, sha256 ${image.sha256}`,
-)
+await runProgram('instance-image', async () => {
+  const variant = process.argv[2] === 'small' ? SMALL : USUAL
+  const image = await ensureImage(variant)
+  console.log(
+    `instance-image: build/${variant.name}.raw, ${image.kind}, ${image.sizeBytes / MiB} MiB, sha256 ${image.sha256}`,
+  )
+})

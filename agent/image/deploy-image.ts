@@ -182,9 +182,13 @@ async function readRootUuid(disk: DiskBytes): Promise<string> {
   return diskIdentifier(sector)
 }
 
-/** dd(1): count=0 with nocache drops the whole file's pages; clean ones, so after an fsync all of them. */
-async function dropCache(path: string, { exec }: DeployImageDeps): Promise<void> {
-  await exec(['dd', `if=${path}`, 'iflag=nocache', 'count=0', 'status=none'])
+/**
+ * Clean pages, so after an fsync all of them: of a device by its ioctl (blockdev(8)), of a file by dd(1), whose
+ * count=0 with nocache means the whole file; BusyBox's dd has no such flag.
+ */
+async function dropCache(path: string, { exec, root }: DeployImageDeps): Promise<void> {
+  if (await blockDeviceAt(root, path)) await exec(['blockdev', '--flushbufs', path])
+  else await exec(['dd', `if=${path}`, 'iflag=nocache', 'count=0', 'status=none'])
 }
 
 /** Best effort: nothing here needs partition nodes, and the kernel may have no parser for the table. */

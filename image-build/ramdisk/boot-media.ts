@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { resolvePackages } from '../debian-packages.ts'
+import { runProgram } from '../program.ts'
 import { IMAGE_EPOCH_SECONDS, run } from '../run.ts'
 import { joinSboms } from './sbom.ts'
 import { createTree, fileNode, writeTree } from './tree.ts'
@@ -186,7 +187,7 @@ async function publish(path: string, name: string, { madeOf, loaders }: Made): P
   console.log(`iso: build/${name} ${(content.length / 1e6).toFixed(1)} MB`)
 }
 
-await makeBootMedia(
-  variantOf(process.env['RAMDISK']),
-  process.env['KERNEL_PARAMS'] || 'boot_method=vmedia',
-)
+await runProgram('iso', async () => {
+  const parameters = process.env['KERNEL_PARAMS'] || 'boot_method=vmedia'
+  await makeBootMedia(variantOf(process.env['RAMDISK']), parameters)
+})

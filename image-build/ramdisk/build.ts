@@ -18,6 +18,7 @@ import {
   unpackPackages,
 } from '../debian-packages.ts'
 import { findKernel } from '../instance-files.ts'
+import { runProgram } from '../program.ts'
 import { IMAGE_EPOCH_SECONDS } from '../run.ts'
 import { addAgent, type BundledPackage } from './agent-bundle.ts'
 import { LIBRARY_PACKAGES, programsOf } from './contents.ts'
@@ -25,9 +26,10 @@ import { type ModuleSet, selectModules } from './modules.ts'
 import { makeNodeProgram } from './node-program.ts'
 import { makeRootTree } from './root-tree.ts'
 import { makeSbom } from './sbom.ts'
+import { type RamdiskSettings, readRamdiskSettings } from './settings.ts'
 import { makeSquashfs } from './squashfs.ts'
 import { createTree, type Tree } from './tree.ts'
-import { type Variant, variantOf } from './variants.ts'
+import type { Variant } from './variants.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
 const BUILD = join(PROJECT, 'build')
@@ -38,7 +40,7 @@ const FIRST_MODULES = ['loop', 'squashfs', 'overlay']
 /** Larger ones save size, smaller ones save reading what a page fault does not ask for (docs/design/100-ramdisk.md). */
 const BLOCK_BYTES = 256 * 1024
 
-async function buildRamdisk(variant: Variant): Promise<void> {
+async function buildRamdisk({ variant, isFast, sshKeys }: RamdiskSettings): Promise<void> {
   const began = performance.now()
   const workFolder = join(BUILD, `${variant.prefix}.work`)
   await rm(workFolder, { recursive: true, force: true })
@@ -50,7 +52,7 @@ async function buildRamdisk(variant: Variant): Promise<void> {
       ...FIRST_MODULES,
       ...variant.modules,
     ])
-    const level = process.env['FAST'] ? 3 : 19
+    const level = isFast ? 3 : 19
     const options = { level, blockBytes: BLOCK_BYTES }
     const node = await makeNodeProgram(PROJECT, CACHE)
     const root = await makeRootTree({
@@ -58,7 +60,7 @@ async function buildRamdisk(variant: Variant): Promise<void> {
       modules,
       variant,
       nodePath: node.path,
-      sshKey: await sshKey(),
+      sshKeys,
       workFolder,
     })
     const agent = createTree()
@@ -148,12 +150,6 @@ async function projectVersion(): Promise<string> {
   return JSON.parse(await readFile(join(PROJECT, 'package.json'), 'utf8')).version
 }
 
-async function sshKey(): Promise<string | undefined> {
-  const word = process.env['SSH_KEY']
-  if (!word) return undefined
-  return existsSync(word) ? await readFile(word, 'utf8') : word
-}
-
 /**
  * The archives the kernel unpacks, one after the other: the first program and its drivers, compressed,
  * and the images it mounts, which are compressed already.
@@ -198,4 +194,4 @@ async function writeOutput(
   await writeFile(`${path}.cdx.json`, makeSbom({ name, sha256, ...parts }))
 }
 
-await buildRamdisk(variantOf(process.env['RAMDISK']))
+await runProgram('ramdisk', async () => await buildRamdisk(await readRamdiskSettings(process.env)))

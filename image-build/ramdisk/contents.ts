@@ -24,6 +24,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   libc6: ['usr/lib/x86_64-linux-gnu/gconv/IBM437.so', 'usr/lib/x86_64-linux-gnu/gconv/IBM850.so'],
   mount: ['usr/bin/mount', 'usr/bin/umount', 'usr/sbin/losetup'],
   mtools: ['usr/bin/mtools'],
+  // erase_devices asks an NVMe drive what it can do (contract 7.7), and virtual machines have such drives
+  'nvme-cli': ['usr/sbin/nvme'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/sudoers.so'],
   tcpdump: ['usr/bin/tcpdump'],
   udev: [
@@ -66,7 +68,6 @@ const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   ipmitool: ['usr/bin/ipmitool'],
   lshw: ['usr/bin/lshw'],
   mdadm: ['usr/sbin/mdadm'],
-  'nvme-cli': ['usr/sbin/nvme'],
   parted: ['usr/sbin/parted', 'usr/sbin/partprobe'],
   smartmontools: ['usr/sbin/smartctl'],
 }

@@ -26,7 +26,7 @@ export interface RootParts {
   /** The program itself, stripped. */
   readonly nodePath: string
   /** Public key that may log in as root; none: no SSH server but in a rescue. */
-  readonly sshKey: string | undefined
+  readonly sshKeys: string | undefined
   readonly workFolder: string
 }
 
@@ -48,7 +48,7 @@ export async function makeRootTree(parts: RootParts): Promise<Tree> {
   )
   for (const [path, target] of Object.entries(LINKS)) tree.add(path, linkNode(target))
   await addModules(tree, parts)
-  await addOwnFiles(tree, parts.sshKey)
+  await addOwnFiles(tree, parts.sshKeys)
   await addApplets(tree, parts.packages.get('busybox-static') ?? '')
   return tree
 }
@@ -113,7 +113,7 @@ async function addModules(tree: Tree, { modules, variant, workFolder }: RootPart
   }
 }
 
-async function addOwnFiles(tree: Tree, sshKey: string | undefined): Promise<void> {
+async function addOwnFiles(tree: Tree, sshKeys: string | undefined): Promise<void> {
   for (const name of (await readdir(OWN_FILES, { recursive: true })).sort()) {
     const source = join(OWN_FILES, name)
     if (!(await stat(source)).isFile()) continue
@@ -121,9 +121,9 @@ async function addOwnFiles(tree: Tree, sshKey: string | undefined): Promise<void
     const mode = PRIVATE_FILES.includes(name) ? 0o600 : isScript ? 0o755 : 0o644
     tree.add(name, fileNode(await readFile(source), mode))
   }
-  if (sshKey === undefined) return
+  if (sshKeys === undefined) return
   tree.add('root/.ssh', directoryNode(0o700))
-  tree.add('root/.ssh/authorized_keys', fileNode(Buffer.from(`${sshKey.trim()}\n`), 0o600))
+  tree.add('root/.ssh/authorized_keys', fileNode(Buffer.from(`${sshKeys}\n`), 0o600))
 }
 
 /** A link for every applet whose name no real program has. */

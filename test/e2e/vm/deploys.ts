@@ -3,6 +3,7 @@
 // for its instance on the serial console, and show where to look when it did not come.
 import { onTestFailed } from 'vitest'
 import type { IronicLab } from '../../support/vm/ironic-lab.ts'
+import { MUTE_MS, refuseMute } from '../../support/vm/mute-serial.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 
 /** Other work shares the processor, and without KVM a boot takes a minute then. */
@@ -57,7 +58,10 @@ export async function deploy(
 ): Promise<{ words: string; console: string; seconds: number; from: number }> {
   const began = performance.now()
   const { from } = await startDeploy(lab, machine, uuid, info)
-  await lab.ironic.waitFor(uuid, ['active'], DEPLOY_TIMEOUT_MS)
+  const isOver = new AbortController()
+  const mute = refuseMute(machine, MUTE_MS[lab.accelerator], isOver.signal)
+  const active = lab.ironic.waitFor(uuid, ['active'], DEPLOY_TIMEOUT_MS)
+  await Promise.race([active, mute.then(() => active)]).finally(() => isOver.abort())
   const seconds = (performance.now() - began) / 1000
   const ready = await waitForInstance(machine, from)
   return { ...ready, seconds, from }

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
 import { type FileServer, startFileServer } from '../../support/file-server.ts'
-import { findAccelerator } from '../../support/vm/accelerator.ts'
+import { type Accelerator, findAccelerator } from '../../support/vm/accelerator.ts'
 import { createImageSource, type ImageSource } from '../../support/vm/image-source.ts'
 import { createNetwork, LAB_ADDRESS, type Network } from '../../support/vm/network.ts'
 import { createQemuMachine, type QemuMachine } from '../../support/vm/qemu-machine.ts'
@@ -20,7 +20,7 @@ const run = promisify(execFile)
 const FLOPPY_BYTES = 1440 * 1024
 
 export interface VmLab extends AsyncDisposable {
-  readonly accelerator: 'kvm' | 'tcg'
+  readonly accelerator: Accelerator
   readonly machines: readonly QemuMachine[]
   readonly source: ImageSource
   readonly ironic: FakeIronic
@@ -40,7 +40,7 @@ export async function createVmLab(
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   await using stack = new AsyncDisposableStack()
-  const accelerator = await findAccelerator()
+  const accelerator = await findAccelerator(settings.ramdisk.kernel, process.env)
   const network = stack.use(await createNetwork({ folder, taps: settings.nodes }))
   const source = stack.use(await createImageSource(settings.image, folder))
   const machines: QemuMachine[] = []

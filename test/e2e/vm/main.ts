@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { formatBytes, formatRate } from '../../../agent/core/units.ts'
 import type { DeployOutcome } from '../../support/fake-ironic/conductor.ts'
 import { bootTimes, formatBootTimes } from '../../support/vm/boot-times.ts'
+import { MUTE_MS, refuseMute } from '../../support/vm/mute-serial.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { bootFromDisk, createVmLab, type VmLab } from './lab.ts'
 import { createScreen, type Screen } from './screen.ts'
@@ -62,11 +63,14 @@ async function deployAndBoot(
   const { image, origin, torrentUrl } = lab.source
   const began = performance.now()
   let secondsToHeartbeat: number | undefined
+  const hasSpoken = new AbortController()
   lab.ironic.events.on('api', ({ path }) => {
     if (!path.includes(`/heartbeat/${machine.uuid}`)) return
     secondsToHeartbeat ??= (performance.now() - began) / 1000
+    hasSpoken.abort()
   })
-  const outcome = await lab.ironic.deploy(machine.uuid, {
+  const mute = refuseMute(machine, MUTE_MS[lab.accelerator], hasSpoken.signal)
+  const deploying = lab.ironic.deploy(machine.uuid, {
     imageInfo: {
       urls: [origin.url],
       disk_format: 'raw',
@@ -77,6 +81,7 @@ async function deployAndBoot(
     bootMode: settings.firmware,
     instanceInfo: settings.isSwarm ? { image_torrent_file: torrentUrl } : {},
   })
+  const outcome = await Promise.race([deploying, mute.then(() => deploying)])
   const times = bootTimes(await machine.serial.text())
   const boot = times && formatBootTimes(times)
   const result = { machine, outcome, secondsToHeartbeat, boot, secondsToReady: undefined }

@@ -1,12 +1,15 @@
 // What the ramdisk starts is the agent of these sources: its options, versions and answers, by one Node.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../integration/cli/ironswarm.ts'
 import { startAgent } from '../../support/agent-process.ts'
 import { createAgentClient } from '../../support/fake-ironic/agent-client.ts'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
+import { bootsKernel } from '../../support/vm/accelerator.ts'
 import { bootTimes, formatBootTimes } from '../../support/vm/boot-times.ts'
 import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
 import { createProbe, PROBE_WORDS, type ProbeReport } from '../../support/vm/probed-ramdisk.ts'
@@ -17,6 +20,8 @@ import { canBootMachines } from './requirements.ts'
 const FOLDER = join(import.meta.dirname, '../../../build/test-vm/start')
 const BOOT_TIMEOUT_MS = 600_000
 const STRANGER = { uuid: '1be26c0b-03f2-4d2e-ae87-c02d7f33c123', mac: '52:54:00:00:00:01' }
+/** Members of the log bundle that BusyBox has a part in (contract 5.8). */
+const LOG_MEMBERS = ['df', 'dmesg', 'lsblk', 'ps', 'var/log/ironswarm.log']
 /** Contract 5, and one that no agent has. */
 const EXTENSIONS = 'clean deploy flow image log poll rescue standby unheard_of'.split(' ')
 const COMMANDS = [
@@ -26,15 +31,14 @@ const COMMANDS = [
   '/usr/bin/node --version',
 ]
 
-/** What the agent of a node says of itself to a conductor. */
-async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<string, unknown>> {
+function clientOf(ironic: FakeIronic, nodeUuid: string) {
   const node = ironic.nodes.get(nodeUuid)
   const target = {
     url: node?.agentUrl ?? '',
     token: node?.token ?? '',
     verifyCa: node?.agentVerifyCa ?? null,
   }
-  const client = createAgentClient(target, {
+  return createAgentClient(target, {
     timeoutMs: 60_000,
     attempts: 3,
     retryDelayMs: 1000,
@@ -42,6 +46,20 @@ async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<s
     minTlsVersion: 'TLSv1.2',
     onCall: () => {},
   })
+}
+
+/** Names and sizes, in bytes, of what lies in the log bundle of a node; unpacked into the folder. */
+async function logMembers(ironic: FakeIronic, nodeUuid: string, folder: string): Promise<string[]> {
+  const answer = await clientOf(ironic, nodeUuid).command('log.collect_system_logs', {}, true)
+  const { system_logs } = answer.command_result as { system_logs: string }
+  await writeFile(join(folder, 'logs.tar.gz'), Buffer.from(system_logs, 'base64'))
+  await promisify(execFile)('tar', ['-C', folder, '-xzf', join(folder, 'logs.tar.gz')])
+  return (await readdir(folder, { recursive: true })).sort()
+}
+
+/** What the agent of a node says of itself to a conductor. */
+async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<string, unknown>> {
+  const client = clientOf(ironic, nodeUuid)
   const answers: Record<string, unknown> = {}
   for (const name of ['deploy.get_deploy_steps', 'clean.get_clean_steps']) {
     const { command_result } = await client.command(name, { node: {}, ports: [] }, true)
@@ -58,6 +76,8 @@ async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<s
 describe.skipIf(!canBootMachines())('what the ramdisk starts', () => {
   let machineSays: ProbeReport
   let machineAnswers: Record<string, unknown>
+  let logs: string
+  let members: string[]
   let directory: string
 
   beforeAll(async () => {
@@ -88,6 +108,8 @@ describe.skipIf(!canBootMachines())('what the ramdisk starts', () => {
     expect(words).not.toContain('panic')
     machineSays = await probe.report
     machineAnswers = await answersOf(lab.ironic, machine.uuid)
+    logs = await mkdtemp(join(directory, 'logs-'))
+    members = await logMembers(lab.ironic, machine.uuid, logs)
     const times = bootTimes(await machine.serial.text())
     if (times) console.log(`${machine.name}: ${formatBootTimes(times)}`)
   }, 2 * BOOT_TIMEOUT_MS)
@@ -116,6 +138,27 @@ describe.skipIf(!canBootMachines())('what the ramdisk starts', () => {
     expect(ofMachine).toEqual({ ...ofSources, os_root: { value: '/', origin: 'default' } })
     expect(ofMachine['api_url'].value).not.toEqual([])
   })
+
+  test('collects its logs by what BusyBox understands, and says what it has no program for', async () => {
+    for (const name of LOG_MEMBERS) expect(members).toContain(name)
+    const journal = await readFile(join(logs, 'var/log/ironswarm.log'), 'utf8')
+    expect(journal).toContain('"msg":"heartbeat sent"')
+    const leftOut = await readFile(join(logs, 'left_out'), 'utf8')
+    const lines = leftOut.trimEnd().split('\n')
+    expect(
+      lines.filter((line) => !/command not found|is not there|is not text/.test(line)),
+    ).toEqual([])
+    expect(leftOut).toMatch(/^multipath: multipath: command not found/m)
+  })
+
+  test(
+    'is a kernel that the try of an accelerator takes for one',
+    async () => {
+      const { kernel } = findRamdisk(process.env)
+      expect(await bootsKernel(kernel, 'tcg', BOOT_TIMEOUT_MS)).toBe(true)
+    },
+    BOOT_TIMEOUT_MS,
+  )
 
   test('answers as an agent of the sources does: extensions, steps, status', async () => {
     await using ironic = await createFakeIronic({ nodes: [STRANGER], fastTrack: true })

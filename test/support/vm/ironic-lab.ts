@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Ironic, type IronicNode, startIronic } from '../ironic.ts'
-import { findAccelerator } from './accelerator.ts'
+import { type Accelerator, findAccelerator } from './accelerator.ts'
 import { createImageSource, type ImageSource } from './image-source.ts'
 import { createNetwork, LAB_ADDRESS } from './network.ts'
 import type { Firmware } from './qemu-arguments.ts'
@@ -38,7 +38,7 @@ export interface IronicLab extends AsyncDisposable {
   readonly ironic: Ironic
   readonly redfish: RedfishEmulator
   readonly source: ImageSource
-  readonly accelerator: 'kvm' | 'tcg'
+  readonly accelerator: Accelerator
   machine(name: string): QemuMachine
   /**
    * Creates the node with its port and brings it to `available`; its uuid. A machine that was enrolled
@@ -60,7 +60,8 @@ export async function createIronicLab(
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   await using stack = new AsyncDisposableStack()
-  const accelerator = await findAccelerator()
+  const { kernel, initramfs } = findRamdisk(process.env)
+  const accelerator = await findAccelerator(kernel, process.env)
   const network = stack.use(await createNetwork({ folder, taps: wishes.length }))
   const source = stack.use(await createImageSource(SMALL_IMAGE, folder))
   const machines: QemuMachine[] = []
@@ -78,7 +79,6 @@ export async function createIronicLab(
       },
     }),
   )
-  const { kernel, initramfs } = findRamdisk(process.env)
   const ironic = stack.use(
     await startIronic({
       host: LAB_ADDRESS,

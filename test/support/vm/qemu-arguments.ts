@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns how a machine is told to QEMU 7.2: chipset, firmware, disk, NIC, drives, order of boot devices.
 // Pure; does not start anything.
+import type { Accelerator } from './accelerator.ts'
 
 export type Firmware = 'bios' | 'uefi'
 export type BootDevice = 'network' | 'disk' | 'cdrom'
@@ -13,7 +14,7 @@ export interface Hardware {
   readonly disk: string
   readonly memoryMib: number
   readonly processors: number
-  readonly accelerator: 'kvm' | 'tcg'
+  readonly accelerator: Accelerator
   /** Tap device that exists already; undefined: no NIC. */
   readonly tap: string | undefined
   /** True: the NIC has no iPXE of its own and the firmware fetches one by TFTP, as most servers do. */

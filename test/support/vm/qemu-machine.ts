@@ -9,6 +9,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Accelerator } from './accelerator.ts'
 import {
   type Boot,
   type BootDevice,
@@ -27,7 +28,7 @@ export interface QemuMachineOptions {
   readonly name: string
   /** Gets the disk, the serial log and the UEFI variables. */
   readonly folder: string
-  readonly accelerator: 'kvm' | 'tcg'
+  readonly accelerator: Accelerator
   readonly firmware: Firmware
   readonly tap?: string
   readonly mac?: string

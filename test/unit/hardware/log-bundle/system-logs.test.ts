@@ -5,10 +5,18 @@ import { lsblkOutput, machineWith } from '../machine-fixture.ts'
 
 const forever = new AbortController().signal
 
-async function membersOf(files: Record<string, string>, answers: Record<string, string>) {
+/** Text by name, and what was left out by its own. */
+async function collect(files: Record<string, string>, answers: Record<string, string>) {
   await using machine = await machineWith(files, answers)
-  const members = await collectSystemLogs(machine, forever)
-  return Object.fromEntries(members.map(({ name, content }) => [name, content]))
+  const all = await collectSystemLogs(machine, forever)
+  const { left_out: leftOut = '', ...members } = Object.fromEntries(
+    all.map(({ name, content }) => [name, String(content)]),
+  )
+  return { members: members as Record<string, string>, leftOut: leftOut.split('\n') }
+}
+
+async function membersOf(files: Record<string, string>, answers: Record<string, string>) {
+  return (await collect(files, answers)).members
 }
 
 describe('the logs of the machine', () => {
@@ -52,8 +60,13 @@ describe('the logs of the machine', () => {
     expect(members['udev/sda']).toBe('{\n "ID_SERIAL": "x"\n}')
   })
 
-  test('leave out commands that fail', async () => {
-    expect(Object.keys(await membersOf({}, { df: 'Filesystem' }))).toEqual(['df'])
+  test('leave out commands that fail, and say which and why', async () => {
+    const { members, leftOut } = await collect({ '/var/log/wtmp': '' }, { df: 'ok', tail: 'a\0' })
+    expect(Object.keys(members)).toEqual(['df'])
+    expect(leftOut).toContain('iptables: iptables: command not found')
+    expect(leftOut).toContain('mdstat: /proc/mdstat is not there')
+    expect(leftOut).toContain('var/log/wtmp: is not text')
+    expect(leftOut.some((line) => line.startsWith('df:'))).toBe(false)
   })
 
   test('are the journal of this boot under systemd, and not /var/log', async () => {
@@ -98,6 +111,7 @@ describe('the logs of the machine', () => {
       return await machine.exec(argv)
     }
     const members = await collectSystemLogs({ ...machine, exec }, expiry.signal)
-    expect(members.map(({ name }) => name)).toEqual(['df', 'mount'])
+    expect(members.map(({ name }) => name)).toEqual(['df', 'mount', 'left_out'])
+    expect(members.at(-1)?.content).toContain('dmesg: not collected before time was up\n')
   })
 })
