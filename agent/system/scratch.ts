@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the file systems that are mounted, as df shows them: the only import of node-disk-info. Says how
-// much may be staged where, and is the second opinion on whether a target is mounted.
+// much may be staged where, and is the second opinion on whether a target is mounted. The library asks
+// `df -P` by a shell: a constant line, no word of which comes from us or from a request.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { getDiskInfoSync } from 'node-disk-info'
 import { withDeadline } from '../core/deadline.ts'
