@@ -1,6 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../../agent/config/load.ts'
+import { applyLookupOverrides } from '../../../agent/config/lookup-overrides.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
 import { createIronicClient } from '../../../agent/ironic/client.ts'
 import { type LookupOptions, lookupNode, parseLookup } from '../../../agent/ironic/lookup.ts'
@@ -212,6 +217,81 @@ describe('the answer of a lookup', () => {
     const json = { node: { uuid: UUID }, config: { ...config, ...more } }
     expect(parseLookup(json)).toMatchObject({ overrides, agentToken: TOKEN })
     expect((parseLookup(json) as { overrides: object }).overrides).toEqual(overrides)
+  })
+})
+
+describe('the config in the answer of a newer Ironic', () => {
+  const file = join(import.meta.dirname, '../../fixtures/lookup/configs-of-29-35-39.json')
+  const recorded = JSON.parse(readFileSync(file, 'utf8')) as Record<string, object>
+  const answer = (config: object) => ({ node: { uuid: UUID }, config })
+  const common = {
+    md5_enabled: true,
+    disable_deep_image_inspection: false,
+    permitted_image_formats: ['raw', 'gpt', 'qcow2', 'iso'],
+  }
+  const withContainers = {
+    ...common,
+    agent_skip_bmc_detect: false,
+    agent_containers: expect.objectContaining({ runner: 'podman' }),
+  }
+
+  test.each([
+    ['29.0.5', { ...common, enable_bios_bootloader_install: true }],
+    ['35.0.1', { ...withContainers, enable_bios_bootloader_install: true }],
+    ['39.0.0', { ...withContainers, tls_min_version: '1.3' }],
+  ])('%s overrides what it names and nothing else', (release, overrides) => {
+    const facts = parseLookup(answer(recorded[release] as object))
+    expect(facts).toMatchObject({ heartbeatTimeoutSeconds: 300, agentToken: TOKEN })
+    expect((facts as { overrides: object }).overrides).toEqual(overrides)
+  })
+
+  /** What an override may be; what is sent under its name may be anything. */
+  const ALLOWED: Readonly<Record<string, (value: unknown) => boolean>> = {
+    md5_enabled: (value) => typeof value === 'boolean',
+    disable_deep_image_inspection: (value) => typeof value === 'boolean',
+    permitted_image_formats: (value) =>
+      Array.isArray(value) && value.every((item) => typeof item === 'string'),
+    enable_bios_bootloader_install: (value) => value === true,
+    tls_min_version: (value) => value === '1.2' || value === '1.3',
+    tls_cipher_suites: (value) => typeof value === 'string' && value !== '',
+    agent_skip_bmc_detect: (value) => typeof value === 'boolean',
+    agent_containers: (value) => typeof value === 'object' && value !== null,
+  }
+
+  const known = [...new Set(Object.values(recorded).flatMap(Object.keys))].filter(
+    (name) => name !== 'heartbeat_timeout' && name !== 'agent_token',
+  )
+  const anything = fc.oneof(fc.constant(null), fc.jsonValue())
+
+  test('breaks no lookup, whatever is null in it, of another type, or not known', async () => {
+    const loaded = await loadConfig({
+      env: {},
+      openTree: () => ({ readText: async () => undefined, list: async () => [] }),
+    })
+    const spoilt = fc.dictionary(fc.oneof(fc.constantFrom(...known), fc.string()), anything, {
+      maxKeys: 12,
+    })
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.values(recorded)), spoilt, (base, more) => {
+        const fixed = { heartbeat_timeout: 300, agent_token: TOKEN }
+        // as it comes over the wire: a key may be __proto__
+        const sent = JSON.parse(JSON.stringify({ ...base, ...more, ...fixed }))
+        const facts = parseLookup(answer(sent))
+        expect(facts).toMatchObject({ nodeUuid: UUID, heartbeatTimeoutSeconds: 300 })
+        const { overrides } = facts as { overrides: object }
+        for (const [name, value] of Object.entries(overrides)) {
+          expect(ALLOWED[name]?.(value), `${name}: ${JSON.stringify(value)}`).toBe(true)
+        }
+        const { config } = applyLookupOverrides(loaded, { ...overrides })
+        expect(Object.keys(config)).toEqual(Object.keys(loaded.config))
+      }),
+    )
+  })
+
+  test.each(known)('%s that is null is as if it were not there', (name) => {
+    const base = recorded['39.0.0'] as Record<string, unknown>
+    const { [name]: _, ...without } = base
+    expect(parseLookup(answer({ ...base, [name]: null }))).toEqual(parseLookup(answer(without)))
   })
 })
 
