@@ -49,9 +49,10 @@ test: $(MODULES) ## all tests; those that need root or Debian packages say so wh
 	@$(PACKAGES) agent disk-signatures interop ironic lldp network-faults
 	@vitest run
 
-test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root and apt)
-	@$(PACKAGES) agent ironic
-	@vitest run test/integration/ironic
+test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=trixie|forky|sid]
+	@$(PACKAGES) agent $(if $(IRONIC),ironic-release,ironic)
+	@$(if $(IRONIC),node test/support/ironic/release-tree.ts $(IRONIC))
+	@$(if $(IRONIC),IRONIC_TREE=$(CURDIR)/build/ironic/$(IRONIC)) vitest run test/integration/ironic
 
 demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off] [IMAGE=file.raw] [ORIGIN_RATE=25M]
 	@$(PACKAGES) agent $(if $(IMAGE),,instance-image)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns a real, unmodified Ironic (Debian's ironic-api and ironic-conductor as one process, sqlite, fake
-// power) and the calls an operator makes. Does not know the agent: that is agent-process.ts.
+// Owns a real, unmodified Ironic (API and conductor as one process, sqlite, fake power) and the calls an
+// operator makes. Does not know the agent (agent-process.ts), nor where Ironic comes from (ironic/program.ts).
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { startFileServer } from './file-server.ts'
+import { ironicConf, type Sections } from './ironic/conf.ts'
+import { INSTALLED_IRONIC, type IronicProgram } from './ironic/program.ts'
 import { freePort, stopChild } from './processes.ts'
 
 const run = promisify(execFile)
@@ -26,11 +28,17 @@ export interface EnrolOptions {
   readonly mac: string
   readonly bootMode: 'uefi' | 'bios'
   readonly properties?: Record<string, unknown>
+  /** Further fields of the node; given when it is made, because one release spoils nodes that are patched. */
+  readonly fields?: Readonly<Record<string, unknown>>
+  /** How far it is brought; `available` by default. */
+  readonly until?: 'manageable' | 'available'
 }
 
-type Sections = Readonly<Record<string, Readonly<Record<string, string | number>>>>
-
 export interface IronicOptions {
+  /** The one installed on this machine, by default. */
+  readonly program?: IronicProgram
+  /** Whether agents must serve TLS, which Ironic asks of them by default from 29 on; false by default. */
+  readonly requireTls?: boolean
   /** Address of the API and of the conductor's HTTP server; loopback by default. */
   readonly host?: string
   /** Rows of ironic.conf, by section, over those of `ironicConf`. */
@@ -45,8 +53,12 @@ export interface Ironic extends AsyncDisposable {
   readonly filesUrl: string
   /** One REST call; throws with status and body for anything >= 400. */
   call(method: string, path: string, body?: unknown): Promise<unknown>
-  /** Creates the node with its port and brings it to `available`; its uuid. */
+  /** Creates the node with its port and brings it to the state that was wished for; its uuid. */
   enrol(options: EnrolOptions): Promise<string>
+  /**
+   * By PATCH, which Debian's 29.0.5 spoils: it makes the node its own parent, and the next deploy finds
+   * the node locked by itself. Where that release may run, give `instance_info` to `enrol`.
+   */
   setInstanceInfo(uuid: string, instanceInfo: Record<string, unknown>): Promise<void>
   provision(uuid: string, target: string, extra?: Record<string, unknown>): Promise<void>
   node(uuid: string): Promise<IronicNode>
@@ -59,9 +71,12 @@ export interface Ironic extends AsyncDisposable {
   conductorLog(): Promise<string>
 }
 
+/** Of schema, and of API and drivers: 26 s were seen on a busy machine. */
+const START_TIMEOUT_MS = 120_000
+
 /** Starts Ironic in a temporary directory; disposal stops it and removes the directory. */
 export async function startIronic(options: IronicOptions = {}): Promise<Ironic> {
-  const { host = '127.0.0.1' } = options
+  const { host = '127.0.0.1', program = INSTALLED_IRONIC, requireTls = false } = options
   const directory = await mkdtemp(join(tmpdir(), 'ironswarm-ironic-'))
   const port = await freePort()
   const url = `http://${host}:${port}`
@@ -86,12 +101,15 @@ export async function startIronic(options: IronicOptions = {}): Promise<Ironic> 
   const files = await startFileServer(join(directory, 'httpboot'), host)
   const configFile = join(directory, 'ironic.conf')
   const settings = options.settings ?? {}
-  await writeFile(configFile, ironicConf({ directory, host, port, filesUrl: files.url, settings }))
-  await run('ironic-dbsync', ['--config-file', configFile, 'create_schema'], { timeout: 60_000 })
+  const conf = { directory, host, port, filesUrl: files.url, requireTls, settings }
+  await writeFile(configFile, ironicConf(conf))
+  const [dbsync, ...words] = program.command('ironic-dbsync', directory)
+  const createSchema = [...words, '--config-file', configFile, 'create_schema']
+  await run(dbsync, createSchema, { timeout: START_TIMEOUT_MS })
   const output = await open(join(directory, 'log/out'), 'a')
   // it ends with this process, however that ends (prctl(2), PR_SET_PDEATHSIG)
-  const argv = ['--pdeathsig', 'TERM', '--', '/usr/bin/ironic', '--config-file', configFile]
-  const child = spawn('setpriv', argv, {
+  const argv = [...program.command('ironic', directory), '--config-file', configFile]
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
     stdio: ['ignore', output.fd, output.fd],
   })
   await output.close()
@@ -123,11 +141,13 @@ interface Parts {
 }
 
 function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): Ironic {
+  let newest: string | undefined
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    newest ??= await newestVersion(url)
     const response = await fetch(`${url}${path}`, {
       method,
       headers: {
-        'X-OpenStack-Ironic-API-Version': '1.82',
+        'X-OpenStack-Ironic-API-Version': newest,
         Accept: 'application/json',
         'Content-Type': 'application/json',
       },
@@ -168,6 +188,7 @@ function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): I
       await call('POST', '/v1/ports', { node_uuid: uuid, address: options.mac })
       await provision(uuid, 'manage')
       await waitFor(uuid, ['manageable'])
+      if (options.until === 'manageable') return uuid
       await provision(uuid, 'provide')
       await waitFor(uuid, ['available'])
       return uuid
@@ -197,7 +218,14 @@ function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): I
   }
 }
 
-function nodeBody({ name, bootMode, properties }: EnrolOptions, filesUrl: string) {
+/** The newest API version of this Ironic, as `GET /` names it: a call that asks for more is refused. */
+async function newestVersion(url: string): Promise<string> {
+  const response = await fetch(`${url}/`, { signal: AbortSignal.timeout(60_000) })
+  const root = (await response.json()) as { default_version: { version: string } }
+  return root.default_version.version
+}
+
+function nodeBody({ name, bootMode, properties, fields }: EnrolOptions, filesUrl: string) {
   return {
     name,
     driver: 'manual-management',
@@ -216,11 +244,12 @@ function nodeBody({ name, bootMode, properties }: EnrolOptions, filesUrl: string
       capabilities: `boot_mode:${bootMode}`,
       ...properties,
     },
+    ...fields,
   }
 }
 
 async function waitUntilUp(ironic: Ironic, child: ChildProcess): Promise<void> {
-  const end = Date.now() + 60_000
+  const end = Date.now() + START_TIMEOUT_MS
   for (;;) {
     if (child.exitCode !== null) throw new Error(`ironic ended with ${child.exitCode}`)
     try {
@@ -231,80 +260,4 @@ async function waitUntilUp(ironic: Ironic, child: ChildProcess): Promise<void> {
     }
     await delay(200)
   }
-}
-
-interface ConfOptions {
-  readonly directory: string
-  readonly host: string
-  readonly port: number
-  readonly filesUrl: string
-  readonly settings: Sections
-}
-
-function ironicConf({ directory, host, port, filesUrl, settings }: ConfOptions): string {
-  const usual: Sections = {
-    DEFAULT: {
-      debug: 'True',
-      host: 'ironswarm-test',
-      my_ip: host,
-      auth_strategy: 'noauth',
-      // one process with API and conductor needs no message bus
-      rpc_transport: 'none',
-      state_path: `${directory}/state`,
-      log_dir: `${directory}/log`,
-      tempdir: `${directory}/state`,
-      force_raw_images: 'False',
-      enabled_hardware_types: 'manual-management,fake-hardware',
-      enabled_boot_interfaces: 'ipxe,fake',
-      enabled_deploy_interfaces: 'direct',
-      enabled_inspect_interfaces: 'no-inspect',
-      enabled_management_interfaces: 'noop,fake',
-      enabled_network_interfaces: 'noop',
-      default_network_interface: 'noop',
-      enabled_power_interfaces: 'agent,fake',
-      enabled_raid_interfaces: 'no-raid,agent',
-      enabled_rescue_interfaces: 'no-rescue,agent',
-      enabled_storage_interfaces: 'noop',
-      enabled_vendor_interfaces: 'no-vendor,fake',
-      enabled_bios_interfaces: 'no-bios',
-      enabled_console_interfaces: 'no-console',
-    },
-    api: {
-      host_ip: host,
-      port,
-      api_workers: 1,
-      public_endpoint: `http://${host}:${port}`,
-    },
-    database: { connection: `sqlite:///${directory}/state/ironic.sqlite` },
-    dhcp: { dhcp_provider: 'none' },
-    service_catalog: { auth_type: 'none', endpoint_override: `http://${host}:${port}` },
-    agent: {
-      image_download_source: 'http',
-      certificates_path: `${directory}/certs`,
-      deploy_logs_local_path: `${directory}/deploylogs`,
-      command_wait_interval: 1,
-      post_deploy_get_power_state_retries: 1,
-      post_deploy_get_power_state_retry_interval: 1,
-    },
-    conductor: { automated_clean: 'False', sync_power_state_interval: 0 },
-    deploy: { http_url: filesUrl, http_root: `${directory}/httpboot`, default_boot_mode: 'uefi' },
-    pxe: {
-      tftp_root: `${directory}/tftpboot`,
-      tftp_master_path: `${directory}/tftpboot/master_images`,
-      images_path: `${directory}/images/`,
-      instance_master_path: `${directory}/master`,
-    },
-    oslo_concurrency: { lock_path: `${directory}/state` },
-    oslo_messaging_notifications: { driver: 'noop' },
-    json_rpc: { auth_strategy: 'noauth', host_ip: host },
-  }
-  const names = new Set([...Object.keys(usual), ...Object.keys(settings)])
-  return [...names]
-    .map(
-      (name) =>
-        `[${name}]\n${Object.entries({ ...usual[name], ...settings[name] })
-          .map(([key, value]) => `${key} = ${value}\n`)
-          .join('')}`,
-    )
-    .join('\n')
 }

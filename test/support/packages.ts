@@ -52,6 +52,10 @@ export const PACKAGE_SETS = {
     purpose: 'a real Ironic to be driven by',
     packages: ['genisoimage', 'ironic-api', 'ironic-conductor'],
   },
+  'ironic-release': {
+    purpose: 'an Ironic of another Debian release to be driven by',
+    packages: ['debian-archive-keyring', 'dpkg', 'util-linux'],
+  },
   bench: {
     purpose: 'servers to load images from, and other programs to compare with',
     packages: [

@@ -1,14 +1,15 @@
-// A real, unmodified Ironic has machines cleaned and rescued by the agent.
+// A real, unmodified Ironic has machines cleaned and rescued by the agent: which one, IRONIC_TREE says.
 import { execFile } from 'node:child_process'
-import { mkdtemp, open, readFile, rm, stat } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
-import { type AgentProcess, startAgent } from '../../support/agent-process.ts'
+import type { AgentProcess } from '../../support/agent-process.ts'
+import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
+import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
 import { type Ironic, startIronic } from '../../support/ironic.ts'
-import { createLoopDevice, hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
+import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 
 const MiB = 1024 * 1024
@@ -17,71 +18,30 @@ const DISK_BYTES = 96 * MiB
 const MARKER = { text: 'data of the last tenant', offset: 70 * MiB } as const
 const run = promisify(execFile)
 const canRun =
-  hasLoopDevices('cleaning by a real Ironic') && hasPackages('agent') && hasPackages('ironic')
+  hasLoopDevices('cleaning by a real Ironic') && hasPackages('agent') && hasIronicUnderTest()
 
-describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () => {
+const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version}`
+
+describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
   let ironic: Ironic
-  let directory: string
-  let nodeCount = 0
-  const agents: AgentProcess[] = []
-  const disks: LoopDevice[] = []
+  let machines: Machines
 
   beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'ironswarm-cleaning-'))
-    ironic = await startIronic()
-  }, 120_000)
+    ironic = await startIronic({ program: IRONIC_UNDER_TEST, requireTls: true })
+    machines = await createMachines(ironic)
+  }, 300_000)
 
   afterAll(async () => {
     await ironic?.[Symbol.asyncDispose]()
-    for (const agent of agents) await agent[Symbol.asyncDispose]()
-    for (const disk of disks) await disk[Symbol.asyncDispose]()
-    await rm(directory, { recursive: true, force: true })
+    await machines?.[Symbol.asyncDispose]()
   })
 
-  /** What to look at first when it did not end as expected. */
-  async function printLogs(): Promise<void> {
-    for (const agent of agents.slice(-1)) {
-      console.log(`--- ${agent.name}\n${(await agent.log()).split('\n').slice(-15).join('\n')}`)
-    }
-    const lines = (await ironic.conductorLog()).split('\n')
-    const bad = lines.filter((line) => / (WARNING|ERROR) /.test(line))
-    console.log(bad.slice(-10).join('\n'))
-  }
-
-  interface Machine {
-    readonly uuid: string
-    readonly disk: LoopDevice
-    boot(): Promise<AgentProcess>
-  }
-
-  /** An available node, and its machine with the disk of a tenant that has gone. */
-  async function createMachine(): Promise<Machine> {
-    onTestFailed(printLogs)
-    const name = `node-${++nodeCount}`
-    const mac = `52:54:00:00:02:${String(nodeCount).padStart(2, '0')}`
-    const disk = await createLoopDevice({ sizeBytes: DISK_BYTES })
-    disks.push(disk)
-    await fillDisk(disk.path)
-    const uuid = await ironic.enrol({ name, mac, bootMode: 'uefi' })
-    const machine = { name, mac, device: disk.path, apiUrl: ironic.url, bootMode: 'uefi' } as const
-    return {
-      uuid,
-      disk,
-      boot: async () => {
-        const agent = await startAgent({ ...machine, directory: join(directory, name) })
-        agents.push(agent)
-        return agent
-      },
-    }
-  }
-
-  async function patch(uuid: string, path: string, value: unknown): Promise<void> {
-    await ironic.call('PATCH', `/v1/nodes/${uuid}`, [{ op: 'add', path, value }])
-  }
-
-  async function makeManageable({ uuid }: Machine): Promise<void> {
-    await ironic.provision(uuid, 'manage')
-    await ironic.waitFor(uuid, ['manageable'])
+  /** A manageable node, and its machine with the disk of a tenant that has gone. */
+  async function createMachine(fields: Record<string, unknown> = {}): Promise<Machine> {
+    onTestFailed(async () => console.log(await machines.logs()))
+    const bootMode = 'uefi'
+    const wish = { bootMode, diskBytes: DISK_BYTES, prepare: fillDisk, fields } as const
+    return machines.create({ ...wish, until: 'manageable' })
   }
 
   /** Boots the machine once Ironic expects its ramdisk, and waits for the end. */
@@ -95,9 +55,7 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
   const cleanStep = (step: string) => ({ clean_steps: [{ interface: 'deploy', step }] })
 
   test('automated cleaning erases metadata and every byte, and the node is available', async () => {
-    const machine = await createMachine()
-    await makeManageable(machine)
-    await patch(machine.uuid, '/automated_clean', true)
+    const machine = await createMachine({ automated_clean: true })
     await ironic.provision(machine.uuid, 'provide')
     const agent = await cleanUntil(machine, 'available')
     expect(await signatures(machine.disk.path)).toBe('')
@@ -108,7 +66,6 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
 
   test('manual cleaning runs the step it was asked for and no other', async () => {
     const machine = await createMachine()
-    await makeManageable(machine)
     await ironic.provision(machine.uuid, 'clean', cleanStep('erase_devices_metadata'))
     await cleanUntil(machine, 'manageable')
     expect(await signatures(machine.disk.path)).toBe('')
@@ -119,7 +76,6 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
     const machine = await createMachine()
     const { stdout } = await run('losetup', ['--find', '--show', machine.disk.path])
     try {
-      await makeManageable(machine)
       const before = await signatures(machine.disk.path)
       await ironic.provision(machine.uuid, 'clean', cleanStep('erase_devices_metadata'))
       await cleanUntil(machine, 'clean failed')
@@ -132,11 +88,10 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
   })
 
   test('rescue leaves the password hash, stops serving and idles; unrescue brings the instance back', async () => {
-    const machine = await createMachine()
-    await becomeActive(machine)
+    const machine = await createActiveMachine()
     const { uuid } = machine
     await ironic.provision(uuid, 'rescue', { rescue_password: PASSWORD })
-    await ironic.waitFor(uuid, ['rescue wait', 'rescuing'])
+    await ironic.waitFor(uuid, ['rescue wait'])
     const agent = await machine.boot()
     await ironic.waitFor(uuid, ['rescue'])
 
@@ -161,19 +116,21 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
 
   const PASSWORD = 'correct horse battery staple'
 
-  /** A node with an instance that Ironic takes over as it is. */
-  async function becomeActive(machine: Machine): Promise<void> {
-    await makeManageable(machine)
-    for (const name of ['kernel', 'ramdisk']) {
-      await patch(machine.uuid, `/driver_info/rescue_${name}`, `${ironic.filesUrl}/${name}`)
-    }
-    await ironic.setInstanceInfo(machine.uuid, {
-      image_source: `${ironic.filesUrl}/kernel`,
-      image_checksum: '5eb63bbbe01eeed093cb22bb8f5acdc3',
-      root_gb: 1,
+  /** One with an instance that Ironic takes over as it is. */
+  async function createActiveMachine(): Promise<Machine> {
+    const [kernel, ramdisk] = ['kernel', 'ramdisk'].map((name) => `${ironic.filesUrl}/${name}`)
+    const driver = { deploy_kernel: kernel, deploy_ramdisk: ramdisk }
+    const machine = await createMachine({
+      driver_info: { ...driver, rescue_kernel: kernel, rescue_ramdisk: ramdisk },
+      instance_info: {
+        image_source: kernel,
+        image_checksum: '5eb63bbbe01eeed093cb22bb8f5acdc3',
+        root_gb: 1,
+      },
     })
     await ironic.provision(machine.uuid, 'adopt')
     await ironic.waitFor(machine.uuid, ['active'])
+    return machine
   }
 })
 

@@ -1,4 +1,4 @@
-// A real, unmodified Ironic drives the agent as it drives ironic-python-agent.
+// A real, unmodified Ironic drives the agent as it drives ironic-python-agent: which one, IRONIC_TREE says.
 import { execFile } from 'node:child_process'
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
-import { type AgentProcess, startAgent } from '../../support/agent-process.ts'
+import type { AgentProcess } from '../../support/agent-process.ts'
 import {
   bootableTraces,
   differencesFromImage,
@@ -14,8 +14,10 @@ import {
 } from '../../support/compare-disk.ts'
 import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
 import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
+import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
+import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
 import { type Ironic, startIronic } from '../../support/ironic.ts'
-import { createLoopDevice, hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
+import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { startTracker, type Tracker } from '../../support/tracker.ts'
 
@@ -23,17 +25,14 @@ const MiB = 1024 * 1024
 const NODE = 'node_modules/.bin/node'
 const run = promisify(execFile)
 const canRun =
-  hasLoopDevices('deploys by a real Ironic') && hasPackages('agent') && hasPackages('ironic')
+  hasLoopDevices('deploys by a real Ironic') && hasPackages('agent') && hasIronicUnderTest()
+const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version}`
 
-describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () => {
-  let ironic: Ironic
+describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
   let directory: string
   let image: DiskImage
   let origin: HttpOrigin
   let tracker: Tracker
-  let nodeCount = 0
-  const agents: AgentProcess[] = []
-  const disks: LoopDevice[] = []
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'ironswarm-deploys-'))
@@ -41,13 +40,9 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
     tracker = await startTracker()
     const torrent = await makeTorrent()
     origin = await createHttpOrigin({ path: image.path, files: { '/image.torrent': torrent } })
-    ironic = await startIronic()
   })
 
   afterAll(async () => {
-    await ironic?.[Symbol.asyncDispose]()
-    for (const agent of agents) await agent[Symbol.asyncDispose]()
-    for (const disk of disks) await disk[Symbol.asyncDispose]()
     await origin?.[Symbol.asyncDispose]()
     await tracker?.[Symbol.asyncDispose]()
     await rm(directory, { recursive: true, force: true })
@@ -61,49 +56,6 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
     return readFile(path)
   }
 
-  /** What to look at first when a deploy did not end as expected. */
-  async function printLogs(): Promise<void> {
-    for (const agent of agents.slice(-3)) {
-      console.log(`--- ${agent.name}\n${(await agent.log()).split('\n').slice(-15).join('\n')}`)
-    }
-    const lines = (await ironic.conductorLog()).split('\n')
-    console.log(
-      lines
-        .filter((line) => / (WARNING|ERROR) /.test(line))
-        .slice(-10)
-        .join('\n'),
-    )
-  }
-
-  interface Machine {
-    readonly uuid: string
-    readonly disk: LoopDevice
-    boot(): Promise<AgentProcess>
-  }
-
-  /** A node of Ironic with its machine: a NIC, a disk, firmware. */
-  async function createMachine(
-    bootMode: 'uefi' | 'bios',
-    options: Record<string, string | number | boolean> = {},
-  ): Promise<Machine> {
-    onTestFailed(printLogs)
-    const name = `node-${++nodeCount}`
-    const mac = `52:54:00:00:01:${String(nodeCount).padStart(2, '0')}`
-    const disk = await createLoopDevice({ sizeBytes: 128 * MiB })
-    disks.push(disk)
-    const uuid = await ironic.enrol({ name, mac, bootMode })
-    const machine = { name, mac, device: disk.path, apiUrl: ironic.url, bootMode, options }
-    return {
-      uuid,
-      disk,
-      boot: async () => {
-        const agent = await startAgent({ ...machine, directory: join(directory, name) })
-        agents.push(agent)
-        return agent
-      },
-    }
-  }
-
   const instanceInfo = (fields: Record<string, unknown> = {}) => ({
     image_source: origin.url,
     image_os_hash_algo: 'sha256',
@@ -112,97 +64,189 @@ describe.skipIf(!canRun)('an unmodified Ironic 21.4', { timeout: 180_000 }, () =
     ...fields,
   })
 
-  const configdrive = {
-    meta_data: { hostname: 'instance-of-the-test', uuid: 'b4e3c1f0-0000-4000-8000-000000000001' },
-    user_data: '#!/bin/sh\necho ironswarm\n',
-  }
-
-  async function startDeploy(machine: Machine, info = instanceInfo()): Promise<AgentProcess> {
-    await ironic.setInstanceInfo(machine.uuid, info)
-    await ironic.provision(machine.uuid, 'active', { configdrive })
-    // a lookup is answered from here on, as after a PXE boot that Ironic asked for
-    await ironic.waitFor(machine.uuid, ['deploying', 'wait call-back'])
-    return machine.boot()
+  /** A node that is to get the image, and its machine. */
+  async function createMachine(
+    { machines }: Rig,
+    bootMode: 'uefi' | 'bios',
+    { info = instanceInfo(), options = {} }: CreateOptions = {},
+  ): Promise<Machine> {
+    onTestFailed(async () => console.log(await machines.logs()))
+    const fields = { instance_info: info }
+    return machines.create({ bootMode, diskBytes: 128 * MiB, fields, options })
   }
 
   async function expectGoodDisk(machine: Machine): Promise<void> {
     expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
     const drive = await readConfigDrive(machine.disk.path)
-    expect(drive.toString('latin1')).toContain('instance-of-the-test')
+    expect(drive.toString('latin1')).toContain(CONFIGDRIVE.meta_data.hostname)
   }
 
-  test('deploys a whole-disk image to a UEFI machine by HTTP over auto-TLS, with its config drive', async () => {
-    const machine = await createMachine('uefi')
-    const agent = await startDeploy(machine)
-    await ironic.waitFor(machine.uuid, ['active'])
-    await expectGoodDisk(machine)
-    expect(await ironic.certificate(machine.uuid)).toContain('BEGIN CERTIFICATE')
-    expect(await agent.exited).toBe(0)
-    expect(await agent.log()).toContain('efibootmgr')
+  describe('that asks for TLS', () => {
+    let rig: Rig
+    beforeAll(async () => {
+      rig = await createRig({ requireTls: true })
+    }, 300_000)
+    afterAll(() => rig?.[Symbol.asyncDispose]())
+
+    test.each(['uefi', 'bios'] as const)(
+      'deploys a whole-disk image to a machine with %s by HTTP over auto-TLS, with its config drive',
+      async (bootMode) => {
+        const machine = await createMachine(rig, bootMode)
+        const agent = await deploy(rig, machine)
+        await expectGoodDisk(machine)
+        expect(await rig.ironic.certificate(machine.uuid)).toContain('BEGIN CERTIFICATE')
+        expect(await agent.exited).toBe(0)
+        expect((await agent.log()).includes('efibootmgr')).toBe(bootMode === 'uefi')
+      },
+    )
+
+    test('refuses an agent that serves plain HTTP, whose log says why', async () => {
+      const machine = await createMachine(rig, 'bios', { options: { enable_auto_tls: false } })
+      const agent = await startDeploy(rig, machine)
+      await expect
+        .poll(() => agent.log(), { timeout: 60_000 })
+        .toContain('TLS is required by configuration')
+      expect((await rig.ironic.node(machine.uuid)).provision_state).toBe('wait call-back')
+      await agent[Symbol.asyncDispose]()
+    })
+
+    test('deploys without image_disk_format, as a user who gave none', async () => {
+      const { image_disk_format: _, ...info } = instanceInfo()
+      const machine = await createMachine(rig, 'bios', { info })
+      await deploy(rig, machine)
+      await expectGoodDisk(machine)
+    })
+
+    test('rebuilds a machine whose disk somebody has written to', async () => {
+      const machine = await createMachine(rig, 'uefi')
+      await deploy(rig, machine)
+      await scribble(machine.disk.path)
+      expect(await differencesFromImage(machine.disk.path, image.path)).not.toEqual([])
+      await deploy(rig, machine, 'rebuild')
+      await expectGoodDisk(machine)
+    })
+
+    test('deploys three nodes at once over a swarm, the torrent named in instance_info/image_torrent_file', async () => {
+      const info = instanceInfo({ image_torrent_file: `${origin.baseUrl}/image.torrent` })
+      const machines = await Promise.all([1, 2, 3].map(() => createMachine(rig, 'uefi', { info })))
+      const sentBefore = origin.bytesSent
+      origin.faults = { rateBytesPerSecond: 24 * MiB }
+      await Promise.all(machines.map((machine) => deploy(rig, machine)))
+      origin.faults = {}
+      for (const machine of machines) await expectGoodDisk(machine)
+      // three downloads would be 3.0; the swarm shares
+      expect((origin.bytesSent - sentBefore) / image.sizeBytes).toBeLessThan(2)
+    })
+
+    test('a wrong checksum ends in deploy failed, a disk that cannot boot, and a collected log bundle', async () => {
+      const info = instanceInfo({ image_os_hash_value: 'ab'.repeat(32) })
+      const machine = await createMachine(rig, 'uefi', { info })
+      const before = await rig.ironic.deployLogs()
+      const agent = await startDeploy(rig, machine)
+      const node = await rig.ironic.waitFor(machine.uuid, ['deploy failed'])
+      expect(node.last_error).toContain('sha256')
+      expect(await bootableTraces(machine.disk.path)).toEqual([])
+      const bundle = (await rig.ironic.deployLogs()).filter((path) => !before.includes(path))
+      expect(bundle).toHaveLength(1)
+      const start = (await readFile(bundle[0] as string)).subarray(0, 2)
+      expect(start).toEqual(Buffer.from([0x1f, 0x8b]))
+      expect(agent.child.exitCode).toBeNull()
+      await agent[Symbol.asyncDispose]()
+    })
+
+    test('an agent killed in mid-write and restarted never leads to an active node', async () => {
+      const machine = await createMachine(rig, 'uefi')
+      origin.faults = { rateBytesPerSecond: 8 * MiB }
+      const sentBefore = origin.bytesSent
+      const agent = await startDeploy(rig, machine)
+      while (origin.bytesSent - sentBefore < 8 * MiB) await delay(50)
+      agent.child.kill('SIGKILL')
+      await agent.exited
+      expect(await bootableTraces(machine.disk.path)).toEqual([])
+      origin.faults = {}
+      const restarted = await machine.boot()
+      const node = await rig.ironic.waitFor(machine.uuid, ['deploy failed', 'active'])
+      expect(node.provision_state).toBe('deploy failed')
+      expect(node.last_error).toContain('started again')
+      expect(await bootableTraces(machine.disk.path)).toEqual([])
+      await restarted[Symbol.asyncDispose]()
+    })
   })
 
-  test('deploys a whole-disk image to a BIOS machine over plain HTTP', async () => {
-    const machine = await createMachine('bios', { enable_auto_tls: false })
-    const agent = await startDeploy(machine)
-    await ironic.waitFor(machine.uuid, ['active'])
-    await expectGoodDisk(machine)
-    expect(await ironic.certificate(machine.uuid)).toBeUndefined()
-    expect(await agent.exited).toBe(0)
-  })
+  describe('that allows plain HTTP', () => {
+    let rig: Rig
+    beforeAll(async () => {
+      rig = await createRig({ requireTls: false })
+    }, 300_000)
+    afterAll(() => rig?.[Symbol.asyncDispose]())
 
-  test('deploys without image_disk_format, as a user who gave none', async () => {
-    const machine = await createMachine('bios')
-    const { image_disk_format: _, ...info } = instanceInfo()
-    await startDeploy(machine, info as ReturnType<typeof instanceInfo>)
-    await ironic.waitFor(machine.uuid, ['active'])
-    await expectGoodDisk(machine)
-  })
-
-  test('deploys three nodes at once over a swarm, the torrent named in instance_info/image_torrent_file', async () => {
-    const machines = await Promise.all([1, 2, 3].map(() => createMachine('uefi')))
-    const sentBefore = origin.bytesSent
-    origin.faults = { rateBytesPerSecond: 24 * MiB }
-    const info = instanceInfo({ image_torrent_file: `${origin.baseUrl}/image.torrent` })
-    await Promise.all(machines.map((machine) => startDeploy(machine, info)))
-    await Promise.all(machines.map(({ uuid }) => ironic.waitFor(uuid, ['active'])))
-    origin.faults = {}
-    for (const machine of machines) await expectGoodDisk(machine)
-    // three downloads would be 3.0; the swarm shares
-    expect((origin.bytesSent - sentBefore) / image.sizeBytes).toBeLessThan(2)
-  })
-
-  test('a wrong checksum ends in deploy failed, a disk that cannot boot, and a collected log bundle', async () => {
-    const machine = await createMachine('uefi')
-    const before = await ironic.deployLogs()
-    const agent = await startDeploy(machine, instanceInfo({ image_os_hash_value: 'ab'.repeat(32) }))
-    const node = await ironic.waitFor(machine.uuid, ['deploy failed'])
-    expect(node.last_error).toContain('sha256')
-    expect(await bootableTraces(machine.disk.path)).toEqual([])
-    const bundle = (await ironic.deployLogs()).filter((path) => !before.includes(path))
-    expect(bundle).toHaveLength(1)
-    expect((await readFile(bundle[0] as string)).subarray(0, 2)).toEqual(Buffer.from([0x1f, 0x8b]))
-    expect(agent.child.exitCode).toBeNull()
-    await agent[Symbol.asyncDispose]()
-  })
-
-  test('an agent killed in mid-write and restarted never leads to an active node', async () => {
-    const machine = await createMachine('uefi')
-    origin.faults = { rateBytesPerSecond: 8 * MiB }
-    const sentBefore = origin.bytesSent
-    const agent = await startDeploy(machine)
-    while (origin.bytesSent - sentBefore < 8 * MiB) await delay(50)
-    agent.child.kill('SIGKILL')
-    await agent.exited
-    expect(await bootableTraces(machine.disk.path)).toEqual([])
-    origin.faults = {}
-    const restarted = await machine.boot()
-    const node = await ironic.waitFor(machine.uuid, ['deploy failed', 'active'])
-    expect(node.provision_state).toBe('deploy failed')
-    expect(node.last_error).toContain('started again')
-    expect(await bootableTraces(machine.disk.path)).toEqual([])
-    await restarted[Symbol.asyncDispose]()
+    test.each(['uefi', 'bios'] as const)(
+      'deploys a whole-disk image to a machine with %s over it',
+      async (bootMode) => {
+        const machine = await createMachine(rig, bootMode, { options: { enable_auto_tls: false } })
+        const agent = await deploy(rig, machine)
+        await expectGoodDisk(machine)
+        expect(await rig.ironic.certificate(machine.uuid)).toBeUndefined()
+        expect(await agent.exited).toBe(0)
+      },
+    )
   })
 })
+
+const CONFIGDRIVE = {
+  meta_data: { hostname: 'instance-of-the-test', uuid: 'b4e3c1f0-0000-4000-8000-000000000001' },
+  user_data: '#!/bin/sh\necho ironswarm\n',
+}
+
+interface CreateOptions {
+  readonly info?: Record<string, unknown>
+  /** Of the agent. */
+  readonly options?: Record<string, string | number | boolean>
+}
+
+interface Rig extends AsyncDisposable {
+  readonly ironic: Ironic
+  readonly machines: Machines
+}
+
+async function createRig({ requireTls }: { requireTls: boolean }): Promise<Rig> {
+  const ironic = await startIronic({ program: IRONIC_UNDER_TEST, requireTls })
+  const machines = await createMachines(ironic)
+  return {
+    ironic,
+    machines,
+    [Symbol.asyncDispose]: async () => {
+      await ironic[Symbol.asyncDispose]()
+      await machines[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Asks Ironic to deploy, and boots the machine when Ironic expects its ramdisk. */
+async function startDeploy(
+  { ironic }: Rig,
+  { uuid, boot }: Machine,
+  target: 'active' | 'rebuild' = 'active',
+): Promise<AgentProcess> {
+  await ironic.provision(uuid, target, { configdrive: CONFIGDRIVE })
+  // before it, the node is locked and a lookup is answered 409
+  await ironic.waitFor(uuid, ['wait call-back'])
+  return boot()
+}
+
+async function deploy(...args: Parameters<typeof startDeploy>): Promise<AgentProcess> {
+  const [{ ironic }, { uuid }] = args
+  const agent = await startDeploy(...args)
+  await ironic.waitFor(uuid, ['active'])
+  return agent
+}
+
+/** In the middle of the image, in no partition table. */
+async function scribble(device: string): Promise<void> {
+  await using disk = await open(device, 'r+')
+  await disk.write(Buffer.alloc(MiB, 0xa5), 0, MiB, 20 * MiB)
+  await disk.sync()
+}
 
 /** The bytes of the partition that holds an ISO 9660 volume: the last one of the table. */
 async function readConfigDrive(device: string): Promise<Buffer> {
