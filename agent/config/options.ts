@@ -180,6 +180,11 @@ export const OPTIONS = {
   guard_special_filesystems: bool(true, 'Never erase disks with special file systems', {
     karg: 'ipa-guard-special-filesystems',
   }),
+  erase_raid_members: bool(
+    false,
+    'Erase and deploy to disks that carry the signature of a RAID array nothing has assembled',
+    { karg: 'ipa-erase-raid-members', own: true },
+  ),
   collect_lldp: bool(false, 'Put what switches say of themselves (LLDP) into the inventory', {
     karg: 'ipa-collect-lldp',
   }),
@@ -274,7 +279,8 @@ export const OPTIONS = {
     own: true,
   }),
   os_root: path('/', 'Root under which /proc, /sys and /etc are read', { own: true }),
-  block_devices: list([], 'Only these devices or files are candidates for the root disk', {
+  block_devices: list([], 'Only these devices or files are disks: to deploy to and to erase', {
+    karg: 'ipa-block-devices',
     own: true,
   }),
   machine_control: {

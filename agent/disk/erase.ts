@@ -11,6 +11,7 @@ import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import {
   blockDeviceAt,
+  blockDevicePath,
   listKernelPartitions,
   readSizeBytes,
   type SysfsBlockDevice,
@@ -62,7 +63,7 @@ export async function eraseDiskMetadata(path: string, options: EraseOptions): Pr
     // held through all of it: otherwise udev could assemble an array from what is still there
     await using device = await openBlockDevice(path, { mode: 'write', root, log: options.log })
     const nodes = await listPartitionNodes(root, path)
-    for (const { name } of nodes) await wipeSignatures(`/dev/${name}`, options)
+    for (const { name } of nodes) await wipeSignatures(blockDevicePath(name), options)
     const partitions = [...(await rangesOf(root, nodes)), ...(await rangesInTable(device))]
     const ends = endsOfAll(partitions, device.geometry.sizeBytes)
     await zero(device, ends, options.signal)

@@ -22,8 +22,32 @@ export interface Disk {
   readonly serials: readonly string[]
   /** The same of the WWN. */
   readonly wwns: readonly string[]
+  /** Every link below /dev/disk that leads here; `byPath` is one of them. */
+  readonly links: readonly string[]
+  /** What the kernel knows to lie on it; an operator may name one of them to keep it. */
+  readonly partitions: readonly DiskPartition[]
+  /** The kernel lets nobody write to it. */
+  readonly isReadOnly: boolean
+  /** Why it is neither erased nor a root disk; null for a disk like any other. */
+  readonly leftAlone: LeftAlone | null
   /** Named by the option `block_devices`: the operator chose it, so no smallest size applies. */
   readonly isListed: boolean
+}
+
+/** Why the content of a disk stays (docs/design/130-disks-left-alone.md). */
+export interface LeftAlone {
+  /** Half a sentence: `sda1 is a member of the RAID array md127`. */
+  readonly reason: string
+  /** True if the operator asked for it; else what a tenant has left there may be there still. */
+  readonly isWanted: boolean
+}
+
+/** A partition as hints may name it. */
+export interface DiskPartition {
+  /** `/dev/sda1`. */
+  readonly name: string
+  /** As {@link Disk.links}. */
+  readonly links: readonly string[]
 }
 
 /** The inventory exactly as it goes over the wire (contract 6.1): keys in snake_case, all present. */

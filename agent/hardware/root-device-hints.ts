@@ -28,23 +28,33 @@ export const HINT_KEYS = [
   'tran',
 ] as const
 
-/** What a string hint is compared with; several spellings where udev and lsblk differ. */
-const STRINGS_OF: Readonly<Record<StringHint, (disk: Disk) => readonly (string | null)[]>> = {
-  model: (disk) => [disk.model],
-  vendor: (disk) => [disk.vendor],
-  serial: (disk) => disk.serials,
-  wwn: (disk) => disk.wwns,
-  wwn_with_extension: (disk) => [disk.wwnWithExtension],
-  wwn_vendor_extension: (disk) => [disk.wwnVendorExtension],
-  name: (disk) => [disk.name],
-  hctl: (disk) => [disk.hctl],
-  by_path: (disk) => [disk.byPath],
-  tran: (disk) => [disk.transport],
+/**
+ * What a string hint is compared with; several spellings where udev and lsblk differ. A missing attribute
+ * is the text `none`, so `s!= x` is true of it; only serial and wwn are lists, and an empty list matches
+ * nothing (contract 5.4, by ironic-python-agent's matcher).
+ */
+const STRINGS_OF: Readonly<Record<StringHint, (disk: Disk) => readonly string[]>> = {
+  model: ({ model }) => textOrNone(model),
+  vendor: ({ vendor }) => textOrNone(vendor),
+  serial: ({ serials }) => serials,
+  wwn: ({ wwns }) => wwns,
+  wwn_with_extension: ({ wwnWithExtension }) => textOrNone(wwnWithExtension),
+  wwn_vendor_extension: ({ wwnVendorExtension }) => textOrNone(wwnVendorExtension),
+  name: ({ name }) => [name],
+  hctl: ({ hctl }) => textOrNone(hctl),
+  by_path: ({ links, byPath }) => {
+    const paths = links.filter((link) => link.includes('/by-path/'))
+    return paths.length > 0 ? paths : textOrNone(byPath)
+  },
+  tran: ({ transport }) => textOrNone(transport),
+}
+
+function textOrNone(text: string | null): [string] {
+  return [text ?? 'none']
 }
 
 /**
- * The predicate of a hint object: true for disks that satisfy all of it. A disk without the attribute does
- * not. Throws InvalidCommandParamsError for an unknown key or a value no disk could be compared with.
+ * The predicate of a hint object: true for disks that satisfy all of it. Throws InvalidCommandParamsError for an unknown key or a value no disk could be compared with.
  */
 export function compileHints(hints: JsonObject): (disk: Disk) => boolean {
   const predicates = Object.entries(hints).map(([key, value]) => compileHint(key, value))
@@ -62,8 +72,10 @@ function compileHint(key: string, value: unknown): (disk: Disk) => boolean {
   const matcher = matcherOf(key, value)
   // size is in GiB and compared as a fraction: `100` means exactly 100.0 (contract 5.4)
   if (key === 'size') return (disk) => matcher([String(disk.sizeBytes / GiB)])
+  // a name that is a link of udev's is compared with links
+  if (key === 'name' && String(value).includes('/dev/disk/')) return (disk) => matcher(disk.links)
   const stringsOf = STRINGS_OF[key]
-  return (disk) => matcher(stringsOf(disk).filter((text) => text !== null))
+  return (disk) => matcher(stringsOf(disk))
 }
 
 function isHintKey(key: string): key is (typeof HINT_KEYS)[number] {
@@ -93,12 +105,14 @@ function booleanOf(value: unknown): boolean {
 
 /**
  * The root disk: the first that matches the hints; without hints the smallest, then first by name, of at
- * least {@link SMALLEST_ROOT_BYTES}. Throws DeviceNotFound with the disks there are.
+ * least {@link SMALLEST_ROOT_BYTES}. Read-only media and disks that must be left alone are none.
+ * Throws DeviceNotFound with the disks there are, and why one was passed over.
  */
 export function chooseRootDisk(disks: readonly Disk[], hints: JsonObject | undefined): Disk {
+  const usable = disks.filter((disk) => whyNoRoot(disk) === null)
   const found = hints
-    ? disks.find(compileHints(hints))
-    : [...disks].sort(bySizeAndName).find(isLargeEnough)
+    ? usable.find(compileHints(hints))
+    : [...usable].sort(bySizeAndName).find(isLargeEnough)
   if (found) return found
   const wanted = hints
     ? `no disk matches the root device hints ${JSON.stringify(hints)}`
@@ -107,14 +121,47 @@ export function chooseRootDisk(disks: readonly Disk[], hints: JsonObject | undef
   throw new AgentError('DeviceNotFound', `${wanted}; disks of this machine: ${seen}`)
 }
 
+function whyNoRoot({ leftAlone, isReadOnly }: Disk): string | null {
+  return leftAlone?.reason ?? (isReadOnly ? 'it is read-only' : null)
+}
+
 /** The disks that no entry of `properties.skip_block_devices` matches (contract 5.4). */
 export function withoutSkipped(disks: readonly Disk[], skipList: readonly JsonObject[]): Disk[] {
+  const isSkipped = compileSkipList(skipList)
+  return disks.filter((disk) => !isSkipped(disk))
+}
+
+/** The same disks; those that an entry matches are left alone and say so. */
+export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObject[]): Disk[] {
+  const isSkipped = compileSkipList(skipList)
+  const leftAlone = { reason: 'skip_block_devices excludes it', isWanted: true }
+  return disks.map((disk) => (isSkipped(disk) ? { ...disk, leftAlone } : disk))
+}
+
+/**
+ * True for a disk that an entry matches, and for one with a partition that an entry names: neither a new
+ * partition table nor an image would leave that partition's content.
+ */
+function compileSkipList(skipList: readonly JsonObject[]): (disk: Disk) => boolean {
   const predicates = skipList
     // names a software RAID volume that is still to be made: no disk has it
     .filter((entry) => !('volume_name' in entry))
     .filter((entry) => Object.keys(entry).length > 0)
-    .map(compileHints)
-  return disks.filter((disk) => !predicates.some((matches) => matches(disk)))
+    .map((entry) => {
+      const matches = compileHints(entry)
+      if (!namesOne(entry)) return matches
+      return (disk: Disk) =>
+        matches(disk) || disk.partitions.some((part) => matches({ ...disk, ...part }))
+    })
+  return (disk) => predicates.some((matches) => matches(disk))
+}
+
+/** By name or path, and by what it is rather than by what it is not: every partition is not /dev/sda. */
+function namesOne(entry: JsonObject): boolean {
+  const words = [entry['name'], entry['by_path']].filter((value) => value !== undefined)
+  return (
+    words.length > 0 && words.every((word) => !/^\s*s?(!=|[<>]=?(?![a-z]))/i.test(String(word)))
+  )
 }
 
 function isLargeEnough(disk: Disk): boolean {
@@ -128,7 +175,9 @@ function bySizeAndName(a: Disk, b: Disk): number {
 
 function describe(disk: Disk): string {
   const facts = [disk.model, disk.serial].filter((fact) => fact !== null).join(' ')
-  return `${disk.name} (${formatBytes(disk.sizeBytes)}${facts && ` ${facts}`})`
+  const why = whyNoRoot(disk)
+  const size = formatBytes(disk.sizeBytes)
+  return `${disk.name} (${size}${facts && ` ${facts}`}${why === null ? '' : `; left alone: ${why}`})`
 }
 
 function invalid(details: string): AgentError {

@@ -19,6 +19,16 @@ export interface SysfsBlockDevice {
   readonly isPartition: boolean
 }
 
+/** The device node of a kernel name; sysfs writes `!` for the slash of `cciss/c0d0`. */
+export function blockDevicePath(name: string): string {
+  return `/dev/${name.replaceAll('!', '/')}`
+}
+
+/** Its directory as sysfs writes it, for a kernel name of either spelling. */
+export function blockDeviceDirectory(name: string): string {
+  return `/sys/class/block/${name.replaceAll('/', '!')}`
+}
+
 /** `major:minor` of a device node's st_rdev (gnu_dev_major(3), gnu_dev_minor(3)). */
 export function formatDeviceNumber(rdev: number): string {
   const number = BigInt(rdev)

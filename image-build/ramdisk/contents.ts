@@ -67,6 +67,7 @@ const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   hdparm: ['usr/sbin/hdparm'],
   ipmitool: ['usr/bin/ipmitool'],
   lshw: ['usr/bin/lshw'],
+  // for people who rescue; its udev rules stay out: members must not change (docs/design/130-disks-left-alone.md)
   mdadm: ['usr/sbin/mdadm'],
   parted: ['usr/sbin/parted', 'usr/sbin/partprobe'],
   smartmontools: ['usr/sbin/smartctl'],

@@ -5,64 +5,84 @@ import { readGeometry } from '../../disk/geometry.ts'
 import type { Exec } from '../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../system/lsblk.ts'
 import type { Root } from '../../system/root.ts'
-import { blockDeviceAt } from '../../system/sysfs.ts'
+import { blockDeviceAt, blockDeviceDirectory, blockDevicePath } from '../../system/sysfs.ts'
 import { readUdevProperties } from '../../system/udev.ts'
-import type { Disk } from '../inventory.ts'
+import type { Disk, DiskPartition } from '../inventory.ts'
+import { markPaths, rowsOfDisk, whyLeftAlone } from './left-alone.ts'
 
 export interface DiskDeps {
   readonly exec: Exec
   readonly root: Root
   /** The option `block_devices`: these and no others, whatever their type. Empty: ask the kernel. */
   readonly listed: readonly string[]
+  /** The option of that name; false unless given. */
+  readonly erasesRaidMembers?: boolean
 }
 
-/** Floppies, RAM disks, and what the kernel calls a disk but nobody would boot from. */
-const NEVER_ROOT = /^(fd|ram|zram|sr|nbd\d+p)/
+/**
+ * What the kernel calls a disk, but nobody boots from or keeps data on: floppies, RAM disks, the flash
+ * that holds the firmware (mtdblock), the boot and RPMB areas of an eMMC, memory modules (pmem, ndblk).
+ */
+const NO_DISK = /^(fd|ram|zram|sr|nbd\d+p|mtd|ubiblock|mmcblk\d+(boot\d|rpmb)|pmem|ndblk)/
 
 /**
- * Root disk candidates in the kernel's order, or in the order of the option. A listed device that does
- * not exist is left out, as a disk that is not there yet.
+ * The disks of this machine in the kernel's order, or those of the option in its order. Those that must be
+ * left alone are among them and say why. A listed device that does not exist is left out, as a disk that
+ * is not there yet.
  */
 export async function listDisks(deps: DiskDeps): Promise<Disk[]> {
-  if (deps.listed.length > 0) return await listListed(deps)
+  const links = await readLinks(deps.root)
+  if (deps.listed.length > 0) return markPaths(await listListed(deps, links))
   const disks: Disk[] = []
-  for (const row of await listBlockDevices(deps.exec)) {
+  const rows = await listBlockDevices(deps.exec)
+  for (const row of rows) {
     if (isCandidate(row) && !(await isMultipathMember(deps.root, row))) {
-      disks.push(await describeDisk(deps, row, false))
+      disks.push(await describeDisk({ ...deps, links }, rowsOfDisk(rows, row.kname), false))
     }
   }
-  return disks
+  return markPaths(disks)
 }
 
 function isCandidate(row: LsblkDevice): boolean {
-  const isDisk = row.type === 'disk' || row.type === 'mpath' || row.type.startsWith('raid')
-  return isDisk && row.sizeBytes > 0 && !NEVER_ROOT.test(row.kname)
+  // dmraid: a volume of firmware RAID that device-mapper has assembled
+  const isDisk = ['disk', 'mpath', 'dmraid'].includes(row.type) || row.type.startsWith('raid')
+  return isDisk && row.sizeBytes > 0 && !NO_DISK.test(row.kname)
 }
 
 /** A path of a multipath disk is hidden in favour of its device-mapper disk (contract 7.7). */
 async function isMultipathMember(root: Root, row: LsblkDevice): Promise<boolean> {
   if (row.fsType === 'mpath_member') return true
-  for (const holder of await root.list(`/sys/class/block/${row.kname}/holders`)) {
+  for (const holder of await root.list(`${blockDeviceDirectory(row.kname)}/holders`)) {
     const uuid = await root.readText(`/sys/class/block/${holder}/dm/uuid`)
     if (uuid?.startsWith('mpath-')) return true
   }
   return false
 }
 
-async function listListed(deps: DiskDeps): Promise<Disk[]> {
+type Links = ReadonlyMap<string, readonly string[]>
+type DescribeDeps = DiskDeps & { readonly links: Links }
+
+async function listListed(deps: DiskDeps, links: Links): Promise<Disk[]> {
   const disks: Disk[] = []
   for (const path of deps.listed) {
-    const disk = (await blockDeviceAt(deps.root, path))
-      ? await listedDevice(deps, path)
+    const device = await blockDeviceAt(deps.root, path)
+    const disk = device
+      ? await listedDevice({ ...deps, links }, path, device.name)
       : await listedFile(deps.root, path)
     if (disk && disk.sizeBytes > 0) disks.push(disk)
   }
   return disks
 }
 
-async function listedDevice(deps: DiskDeps, path: string): Promise<Disk | undefined> {
-  const [row] = await listBlockDevices(deps.exec, [path])
-  return row && (await describeDisk(deps, row, true))
+/** One that lsblk cannot read is not there, and does not hide the others. */
+async function listedDevice(
+  deps: DescribeDeps,
+  path: string,
+  name: string,
+): Promise<Disk | undefined> {
+  const rows = await listBlockDevices(deps.exec, [path]).catch(() => [])
+  const own = rows.find(({ kname }) => blockDevicePath(kname) === blockDevicePath(name)) ?? rows[0]
+  return own && (await describeDisk(deps, rowsOfDisk(rows, own.kname), true))
 }
 
 /** A regular file stands for a disk in laboratories. */
@@ -94,12 +114,24 @@ const UNKNOWN = {
   transport: null,
   serials: [],
   wwns: [],
+  links: [],
+  partitions: [],
+  isReadOnly: false,
+  leftAlone: null,
   isListed: true,
 } as const
 
-async function describeDisk(deps: DiskDeps, row: LsblkDevice, isListed: boolean): Promise<Disk> {
-  const name = `/dev/${row.kname}`
+/** @param rows the disk's own first; there is one */
+async function describeDisk(
+  deps: DescribeDeps,
+  rows: readonly LsblkDevice[],
+  isListed: boolean,
+): Promise<Disk> {
+  const row = rows[0] as LsblkDevice
+  const name = blockDevicePath(row.kname)
   const properties = await readUdevProperties(deps.exec, name)
+  const ownLinks = deps.links.get(row.kname) ?? []
+  const links = distinct([...linksOf(properties.get('DEVLINKS')), ...ownLinks]).sort()
   const property = (key: string) =>
     properties.get(`ID_${key}`) ?? properties.get(`DM_${key}`) ?? null
   const [wwn, serialShort, serialLong] = [
@@ -118,28 +150,53 @@ async function describeDisk(deps: DiskDeps, row: LsblkDevice, isListed: boolean)
     serial: serialShort ?? serialLong ?? row.serial,
     vendor: (await vendorOf(deps.root, row.kname)) ?? row.vendor,
     hctl: (await hctlOf(deps.root, row.kname)) ?? row.hctl,
-    byPath: byPathOf(properties.get('DEVLINKS')),
+    byPath: links.find((link) => link.includes('/by-path/')) ?? null,
     logicalSectorBytes: row.logicalSectorBytes,
     physicalSectorBytes: row.physicalSectorBytes,
     transport: row.transport,
     serials: distinct([row.serial, serialShort, serialLong]),
     wwns: distinct([row.wwn, wwn]),
+    links,
+    partitions: partitionsOf(rows, deps.links),
+    isReadOnly: row.isReadOnly,
+    leftAlone: await whyLeftAlone(
+      { root: deps.root, erasesRaidMembers: deps.erasesRaidMembers ?? false },
+      rows,
+    ),
     isListed,
   }
 }
 
 async function vendorOf(root: Root, kname: string): Promise<string | undefined> {
-  const text = await root.readText(`/sys/class/block/${kname}/device/vendor`)
+  const text = await root.readText(`${blockDeviceDirectory(kname)}/device/vendor`)
   return text?.trim() || undefined
 }
 
 async function hctlOf(root: Root, kname: string): Promise<string | undefined> {
-  return (await root.list(`/sys/class/block/${kname}/device/scsi_device`))[0]
+  return (await root.list(`${blockDeviceDirectory(kname)}/device/scsi_device`))[0]
 }
 
-function byPathOf(devlinks: string | undefined): string | null {
-  const links = (devlinks ?? '').split(/\s+/).filter((link) => link.includes('/by-path/'))
-  return links.sort()[0] ?? null
+function linksOf(devlinks: string | undefined): string[] {
+  return (devlinks ?? '').split(/\s+/).filter((link) => link.startsWith('/dev/disk/'))
+}
+
+function partitionsOf(rows: readonly LsblkDevice[], links: Links): DiskPartition[] {
+  return rows
+    .filter(({ type }) => type === 'part')
+    .map(({ kname }) => ({ name: blockDevicePath(kname), links: links.get(kname) ?? [] }))
+}
+
+/** The links of every device below /dev/disk, by kernel name; udev may not be asked for each partition. */
+async function readLinks(root: Root): Promise<Links> {
+  const links = new Map<string, string[]>()
+  for (const folder of await root.list('/dev/disk')) {
+    for (const name of await root.list(`/dev/disk/${folder}`)) {
+      const path = `/dev/disk/${folder}/${name}`
+      const kname = await root.linkName(path)
+      if (kname !== undefined) links.set(kname, [...(links.get(kname) ?? []), path])
+    }
+  }
+  return links
 }
 
 function distinct(values: readonly (string | null)[]): string[] {

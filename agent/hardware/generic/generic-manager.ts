@@ -41,7 +41,13 @@ const WRITE_IMAGE: StepImplementation = {
 export function createGenericManager(deps: GenericManagerDeps): HardwareManager {
   const { config, exec, root, log } = deps
   const finder = createRootDiskFinder({
-    listDisks: () => listDisks({ exec, root, listed: config.block_devices }),
+    listDisks: () =>
+      listDisks({
+        exec,
+        root,
+        listed: config.block_devices,
+        erasesRaidMembers: config.erase_raid_members,
+      }),
     log,
     waitAttempts: config.disk_wait_attempts,
     waitDelayMs: config.disk_wait_delay * 1000,
@@ -55,7 +61,10 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     version: '1.2',
     label: 'GenericHardwareManager',
     evaluateHardwareSupport: async () => SUPPORT.GENERIC,
-    steps: [WRITE_IMAGE, ...createEraseSteps({ ...deps, listDisks: (node) => finder.list(node) })],
+    steps: [
+      WRITE_IMAGE,
+      ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
+    ],
     listNetworkInterfaces: () => listNetworkInterfaces({ exec, root }),
     listBlockDevices: (node) => finder.list(node),
     getOsInstallDevice: (node) => finder.find(node),

@@ -6,7 +6,7 @@ import { AgentError, isAgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject, objectAt, stringAt } from '../../core/json.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
-import { chooseRootDisk, withoutSkipped } from '../root-device-hints.ts'
+import { chooseRootDisk, markSkipped, withoutSkipped } from '../root-device-hints.ts'
 
 export interface RootDiskDeps {
   readonly listDisks: () => Promise<readonly Disk[]>
@@ -17,8 +17,10 @@ export interface RootDiskDeps {
 }
 
 export interface RootDiskFinder {
-  /** Candidates that `properties.skip_block_devices` does not name. */
+  /** The disks that `properties.skip_block_devices` does not name. */
   list(node: JsonObject | undefined): Promise<Disk[]>
+  /** All disks; those that it names are left alone, as others are (`Disk.leftAlone`). */
+  listMarked(node: JsonObject | undefined): Promise<Disk[]>
   /** Throws DeviceNotFound, InvalidCommandParamsError. */
   find(node: JsonObject | undefined): Promise<Disk>
   /** See HardwareMethods.waitForDisks. */
@@ -31,8 +33,10 @@ export function createRootDiskFinder(deps: RootDiskDeps): RootDiskFinder {
 
   const list = async (node: JsonObject | undefined) =>
     withoutSkipped(await deps.listDisks(), skipListOf(node))
+  const listMarked = async (node: JsonObject | undefined) =>
+    markSkipped(await deps.listDisks(), skipListOf(node))
   const find = async (node: JsonObject | undefined) =>
-    chooseRootDisk(await list(node), rootDeviceHints(node))
+    chooseRootDisk(await listMarked(node), rootDeviceHints(node))
 
   const wait: RootDiskFinder['wait'] = async (node, signal) => {
     const nodeUuid = stringAt(node, 'uuid') ?? ''
@@ -50,7 +54,7 @@ export function createRootDiskFinder(deps: RootDiskDeps): RootDiskFinder {
     last = { nodeUuid, isFound: false }
     return false
   }
-  return { list, find, wait }
+  return { list, listMarked, find, wait }
 }
 
 /** `instance_info.root_device`, else `properties.root_device`; undefined where both are empty. */

@@ -22,6 +22,10 @@ export function diskWith(changes: Partial<Disk> = {}): Disk {
     transport: 'sata',
     serials: ['S2NKNX0H123456', 'SAMSUNG_MZ7KM480_S2NKNX0H123456'],
     wwns: ['0x5002538c40a1b2c3'],
+    links: ['/dev/disk/by-path/pci-0000:00:17.0-ata-1'],
+    partitions: [],
+    isReadOnly: false,
+    leftAlone: null,
     isListed: false,
     ...changes,
   }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { GiB } from '../../../agent/core/units.ts'
+import type { Disk } from '../../../agent/hardware/inventory.ts'
 import {
   chooseRootDisk,
   compileHints,
@@ -70,15 +71,71 @@ describe('a root device hint does not match', () => {
   })
 
   test.each([
-    ['model', { model: null }],
     ['serial', { serials: [] }],
     ['wwn', { wwns: [] }],
-    ['by_path', { byPath: null }],
-  ])('a disk without the attribute %s, whatever the operator', (key, changes) => {
+  ])('a disk with an empty list for %s, whatever the operator', (key, changes) => {
     const bare = diskWith(changes)
-    for (const value of ['x', 's!= x', '<in> x', '!= 5', '<or> x <or> y']) {
+    for (const value of ['x', 's!= x', '<in> x', '!= 5', '<or> x <or> y', 'none', '<in> none']) {
       expect(compileHints({ [key]: value })(bare), value).toBe(false)
     }
+  })
+})
+
+describe('a missing attribute that is no list is compared as the text none', () => {
+  const MISSING: [string, Partial<Disk>][] = [
+    ['model', { model: null }],
+    ['vendor', { vendor: null }],
+    ['tran', { transport: null }],
+    ['hctl', { hctl: null }],
+    ['by_path', { byPath: null, links: ['/dev/disk/by-id/x'] }],
+    ['wwn_with_extension', { wwnWithExtension: null }],
+    ['wwn_vendor_extension', { wwnVendorExtension: null }],
+  ]
+  test.each(MISSING)('%s', (key, changes) => {
+    const bare = diskWith(changes)
+    const says = (value: string) => compileHints({ [key]: value })(bare)
+    expect(['s!= x', 'none', 's== None', '<in> non', 's> m', '<or> x <or> none'].map(says)).toEqual(
+      Array(6).fill(true),
+    )
+    expect(['x', 's!= none', '<in> x', '== 5', '!= 5', '<or> x <or> y'].map(says)).toEqual(
+      Array(6).fill(false),
+    )
+  })
+
+  test.each(['model', 'vendor', 'tran', 'hctl'])(
+    'so an excluded %s keeps every disk that lacks it',
+    (key) => {
+      const bare = diskWith({ model: null, vendor: null, transport: null, hctl: null })
+      expect(withoutSkipped([bare], [{ [key]: 's!= wanted' }])).toEqual([])
+      expect(withoutSkipped([bare], [{ [key]: 'wanted' }])).toEqual([bare])
+    },
+  )
+})
+
+describe('a disk with several links', () => {
+  const BY_PATH = ['pci-0000:00:17.0-ata-1', 'pci-0000:00:17.0-ata-1.0'].map(
+    (name) => `/dev/disk/by-path/${name}`,
+  )
+  const linked = diskWith({ links: ['/dev/disk/by-id/ata-X', ...BY_PATH] })
+
+  test.each(BY_PATH)('is matched by each of its paths: %s', (path) => {
+    expect(compileHints({ by_path: path })(linked)).toBe(true)
+    expect(compileHints({ by_path: `<or> /dev/other <or> ${path}` })(linked)).toBe(true)
+    expect(compileHints({ by_path: `s!= ${path}` })(linked)).toBe(false)
+    expect(withoutSkipped([linked], [{ by_path: path }])).toEqual([])
+  })
+
+  test('is not matched by a path of another disk, nor by a link that is no path', () => {
+    expect(compileHints({ by_path: '/dev/disk/by-path/pci-0000:00:17.0-ata-2' })(linked)).toBe(
+      false,
+    )
+    expect(compileHints({ by_path: '/dev/disk/by-id/ata-X' })(linked)).toBe(false)
+  })
+
+  test('may be named by any link of udev', () => {
+    expect(compileHints({ name: '/dev/disk/by-id/ata-X' })(linked)).toBe(true)
+    expect(compileHints({ name: '/dev/disk/by-id/ata-Y' })(linked)).toBe(false)
+    expect(compileHints({ name: '<in> ata' })(linked)).toBe(false)
   })
 })
 
@@ -221,6 +278,25 @@ describe('the root disk', () => {
     expect(chooseRootDisk([listed], undefined)).toBe(listed)
   })
 
+  test.each<[string, Partial<Disk>, RegExp]>([
+    ['is read-only', { isReadOnly: true }, /left alone: it is read-only/],
+    [
+      'must be left alone',
+      { leftAlone: { reason: 'sda is a member', isWanted: false } },
+      /left alone: sda is a member/,
+    ],
+  ])('is none that %s, with hints or without, and the error says why', (_, changes, why) => {
+    const kept = diskWith(changes)
+    const plain = diskWith({ name: '/dev/sdz', sizeBytes: 900 * GiB })
+    expect(chooseRootDisk([kept, plain], undefined)).toBe(plain)
+    expect(chooseRootDisk([kept, plain], { tran: 'sata' })).toBe(plain)
+    for (const hints of [undefined, { name: '/dev/sda' }]) {
+      expect(() => chooseRootDisk([kept], hints)).toThrow(
+        expect.objectContaining({ type: 'DeviceNotFound', details: expect.stringMatching(why) }),
+      )
+    }
+  })
+
   test('that is not there is a DeviceNotFound that names every disk and its size', () => {
     expect(() => chooseRootDisk(disks, { serial: 'nope' })).toThrow(
       expect.objectContaining({
@@ -242,6 +318,34 @@ describe('skip_block_devices', () => {
       '/dev/sda',
     ])
     expect(withoutSkipped(disks, [{ name: '/dev/sda' }, { name: '/dev/sdb' }])).toEqual([])
+  })
+
+  const parted = diskWith({
+    partitions: [
+      { name: '/dev/sda1', links: ['/dev/disk/by-path/pci-1-part1', '/dev/disk/by-partuuid/7'] },
+      { name: '/dev/sda2', links: [] },
+    ],
+  })
+
+  test.each<Record<string, string>>([
+    { name: '/dev/sda2' },
+    { name: 's== /dev/sda1' },
+    { name: '<or> /dev/sdx <or> /dev/sda1' },
+    { name: '/dev/disk/by-partuuid/7' },
+    { by_path: '/dev/disk/by-path/pci-1-part1' },
+    { name: '/dev/sda1', tran: 'sata' },
+  ])('keeps the whole disk when an entry names one of its partitions: %j', (entry) => {
+    expect(withoutSkipped([parted], [entry])).toEqual([])
+  })
+
+  test.each<Record<string, string>>([
+    { name: '/dev/sda3' },
+    { name: '/dev/sda1', tran: 'nvme' },
+    { name: 's!= /dev/sda' },
+    { name: 's> /dev/sda' },
+    { model: 's!= SAMSUNG MZ7KM480' },
+  ])('does not keep a disk because an entry excludes something else: %j', (entry) => {
+    expect(withoutSkipped([parted], [entry])).toEqual([parted])
   })
 
   test('takes out nothing for an empty entry or the name of a volume to be made', () => {

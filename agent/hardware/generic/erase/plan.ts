@@ -7,18 +7,26 @@ import { AgentError } from '../../../core/errors.ts'
 import { type JsonObject, objectAt } from '../../../core/json.ts'
 import { openBlockDevice } from '../../../disk/block-device.ts'
 import { listPartitions } from '../../../disk/partition-table/partitioner.ts'
+import { findRaidSignature } from '../../../disk/raid-signature.ts'
 import type { Exec } from '../../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../../system/lsblk.ts'
 import type { Root } from '../../../system/root.ts'
+import { blockDevicePath } from '../../../system/sysfs.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
-import type { Disk } from '../../inventory.ts'
+import {
+  describeSignature,
+  isRaidSignature,
+  rowsOfDisk,
+  whyLeftAlone,
+} from '../../collectors/left-alone.ts'
+import type { Disk, LeftAlone } from '../../inventory.ts'
 
 export interface ErasePlanDeps {
   readonly config: Config
   readonly exec: Exec
   readonly root: Root
   readonly log: Logger
-  /** Candidates without those of `skip_block_devices`. */
+  /** All disks; those that must be left alone say so, also those of `skip_block_devices`. */
   readonly listDisks: (node: JsonObject | undefined) => Promise<readonly Disk[]>
 }
 
@@ -26,6 +34,12 @@ export interface ErasePlan {
   readonly disks: readonly Disk[]
   /** Disks that are write-protected: the caller knows whether that is a failure. */
   readonly readOnly: readonly Disk[]
+  readonly leftAlone: readonly DiskLeftAlone[]
+}
+
+/** A disk whose content stays. */
+export interface DiskLeftAlone extends LeftAlone {
+  readonly name: string
 }
 
 /** Label of the floppy with kernel parameters (contract 1.4). */
@@ -45,68 +59,97 @@ const SPECIAL_FILE_SYSTEMS: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * The disks to erase. Left alone, with a line in the log: virtual media, disks of an assembled RAID array
- * (the array itself is a disk of its own), disks of an array that `skip_block_devices` names.
+ * The disks to erase. Left alone, with a line in the log: what `listDisks` says, virtual media, members of
+ * RAID arrays and what else is held (an assembled array is a disk of its own), and arrays that
+ * `skip_block_devices` names. The signatures are read anew, from the disks themselves
+ * (docs/design/130-disks-left-alone.md).
  * @throws ProtectedDeviceError before anything is touched, if one of them has a cluster file system and
  *   `guard_special_filesystems` is on
  */
 export async function planErasure(
   deps: ErasePlanDeps,
   node: JsonObject | undefined,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<ErasePlan> {
   const candidates = await deps.listDisks(node)
-  const rowsOf = await readRows(deps.exec, candidates)
-  const keptVolumes = keptVolumeNames(node)
-  const [disks, readOnly]: Disk[][] = [[], []]
+  const all = await listBlockDevices(deps.exec)
+  const rowsOf = rowsByDisk(all, candidates)
+  const kept = keptDevices(all, node)
+  const [disks, readOnly]: [Disk[], Disk[]] = [[], []]
+  const leftAlone: DiskLeftAlone[] = []
+  const guarded: Disk[] = []
   for (const disk of candidates) {
     const rows = rowsOf.get(disk.name) ?? []
-    const reason = await whyLeftAlone(deps.root, rows, keptVolumes)
-    if (reason !== undefined) deps.log.info({ device: disk.name, reason }, 'disk not erased')
-    else if (rows[0]?.isReadOnly) readOnly?.push(disk)
-    else disks?.push(disk)
+    const why = await whyNotErased(deps, disk, rows, kept, signal)
+    if (why !== null) {
+      deps.log.info({ device: disk.name, reason: why.reason }, 'disk not erased')
+      leftAlone.push({ name: disk.name, ...why })
+      // what others share may lie on more than one disk
+      if (!why.isWanted) guarded.push(disk)
+    } else if (rows[0]?.isReadOnly) readOnly.push(disk)
+    else disks.push(disk)
   }
-  const plan = { disks: disks ?? [], readOnly: readOnly ?? [] }
-  if (deps.config.guard_special_filesystems) await assertUnprotected(deps.root, plan.disks, rowsOf)
-  return plan
+  guarded.push(...disks)
+  if (deps.config.guard_special_filesystems) await assertUnprotected(deps.root, guarded, rowsOf)
+  return { disks, readOnly, leftAlone }
 }
 
 /** By disk name: its row and those of everything that lies on it; none for a file that stands for a disk. */
-async function readRows(
-  exec: Exec,
+function rowsByDisk(
+  all: readonly LsblkDevice[],
   disks: readonly Disk[],
-): Promise<ReadonlyMap<string, readonly LsblkDevice[]>> {
-  const all = await listBlockDevices(exec)
-  return new Map(disks.map(({ name }) => [name, withDescendants(all, name.replace('/dev/', ''))]))
+): ReadonlyMap<string, readonly LsblkDevice[]> {
+  const knames = new Map(all.map(({ kname }) => [blockDevicePath(kname), kname]))
+  return new Map(disks.map(({ name }) => [name, rowsOfDisk(all, knames.get(name) ?? '')]))
 }
 
-/** lsblk lists parents before their children. */
-function withDescendants(all: readonly LsblkDevice[], kname: string): LsblkDevice[] {
-  const names = new Set([kname])
-  return all.filter((row) => {
-    if (!names.has(row.kname) && !names.has(row.parentKname ?? '')) return false
-    names.add(row.kname)
-    return true
-  })
-}
-
-async function whyLeftAlone(
-  root: Root,
+async function whyNotErased(
+  { config, exec, root }: ErasePlanDeps,
+  disk: Disk,
   rows: readonly LsblkDevice[],
-  keptVolumes: readonly string[],
-): Promise<string | undefined> {
-  const disk = rows[0]
-  if (disk === undefined) return undefined
+  kept: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+): Promise<LeftAlone | null> {
+  if (disk.leftAlone?.isWanted) return disk.leftAlone
+  const wanted = whyWanted(rows, kept)
+  if (wanted !== undefined) return { reason: wanted, isWanted: true }
+  const erasesRaidMembers = config.erase_raid_members
+  const known = disk.leftAlone ?? (await whyLeftAlone({ root, erasesRaidMembers }, rows))
+  if (known !== null || erasesRaidMembers) return known
+  const found = await findRaidSignature(exec, root, disk.name, signal)
+  if (found === undefined) return null
+  return { reason: describeSignature(found.place, found.type, null), isWanted: false }
+}
+
+/** Because the operator excludes its array, or the machine was booted from it. */
+function whyWanted(
+  rows: readonly LsblkDevice[],
+  kept: ReadonlyMap<string, string>,
+): string | undefined {
+  const [disk] = rows
   // the label alone would let a tenant's disk escape
-  if (disk.label?.toLowerCase() === VIRTUAL_MEDIUM_LABEL && isVirtualMedium([disk])) {
+  if (disk?.label?.toLowerCase() === VIRTUAL_MEDIUM_LABEL && isVirtualMedium([disk])) {
     return 'virtual medium'
   }
-  for (const row of rows.filter(({ fsType }) => fsType === 'linux_raid_member')) {
-    const volume = row.label?.split(':').at(-1) ?? ''
-    if (keptVolumes.includes(volume)) return `skip_block_devices names its RAID volume ${volume}`
-    const arrays = await root.list(`/sys/class/block/${row.kname}/holders`)
-    if (arrays.length > 0) return `${row.kname} is a member of the RAID array ${arrays.join(', ')}`
+  const volume = rows.map(({ kname }) => kept.get(kname)).find((name) => name !== undefined)
+  return volume && `skip_block_devices names its RAID volume ${volume}`
+}
+
+/** Members of the RAID volumes that `skip_block_devices` names and the assembled arrays, with the names. */
+function keptDevices(
+  all: readonly LsblkDevice[],
+  node: JsonObject | undefined,
+): ReadonlyMap<string, string> {
+  const volumes = keptVolumeNames(node)
+  const kept = new Map<string, string>()
+  for (const { kname, fsType, label } of all) {
+    const volume = label?.split(':').at(-1) ?? ''
+    if (!isRaidSignature(fsType ?? '') || !volumes.includes(volume)) continue
+    for (const row of all) {
+      if (row.kname === kname || row.parentKnames.includes(kname)) kept.set(row.kname, volume)
+    }
   }
-  return undefined
+  return kept
 }
 
 /** `volume_name` entries of the skip list: RAID arrays by name, which no single disk has. */

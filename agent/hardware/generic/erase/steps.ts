@@ -11,7 +11,7 @@ import type { Disk } from '../../inventory.ts'
 import type { Step, StepCall, StepImplementation } from '../../manager.ts'
 import { eraseAtaSecurely } from './ata.ts'
 import { eraseNvmeSecurely } from './nvme.ts'
-import { type ErasePlan, type ErasePlanDeps, planErasure } from './plan.ts'
+import { type DiskLeftAlone, type ErasePlan, type ErasePlanDeps, planErasure } from './plan.ts'
 import { type EraseSettings, readEraseSettings } from './settings.ts'
 
 interface DiskErasure extends EraseOptions {
@@ -142,6 +142,12 @@ async function overwrite(
   return `overwritten: ${randomPasses} × random${endsWithZeros ? ', zeros' : ''}`
 }
 
+/** Nobody asked for it, and the next tenant may find there what the last one left. */
+function warnOfLeftAlone(events: EventPublisher, { name, reason }: DiskLeftAlone): void {
+  const error = new AgentError('ProtectedDeviceError', `${name} is not erased: ${reason}`)
+  warn(events, 'disk left alone', { device: name, reason }, error)
+}
+
 /**
  * Erases what the plan allows, `disk_erasure_concurrency` disks at once. A disk that fails does not keep
  * the others from being erased. Throws BlockDeviceEraseError with every failure.
@@ -161,9 +167,13 @@ async function eraseAll(
 ): Promise<Map<string, string>> {
   const { signal, events } = call.context
   await call.context.releaseDisks()
-  const plan = await planErasure(deps, call.node)
+  const plan = await planErasure(deps, call.node, signal)
   start?.(plan)
   const results = new Map<string, string>()
+  for (const disk of plan.leftAlone) {
+    results.set(disk.name, `left alone: ${disk.reason}`)
+    if (!disk.isWanted) warnOfLeftAlone(events, disk)
+  }
   const failures: string[] = []
   for (const { name } of plan.readOnly) {
     if (failsOnReadOnly) failures.push(`${name} is read-only`)

@@ -39,6 +39,32 @@ describe('candidates for the root disk', () => {
     ).toEqual(['/dev/vda'])
   })
 
+  test.each([
+    ...['mtdblock0', 'mtdblock12', 'mmcblk0boot0', 'mmcblk1boot1', 'mmcblk0rpmb'],
+    ...['pmem0', 'pmem0s', 'pmem1.2', 'ndblk0.0', 'ubiblock0_0'],
+  ])('are not %s', async (kname) => {
+    expect(await namesOf([{ kname }, { kname: 'mmcblk0' }, { kname: 'vda' }])).toEqual([
+      '/dev/mmcblk0',
+      '/dev/vda',
+    ])
+  })
+
+  test('are volumes of firmware RAID', async () => {
+    const volume = { kname: 'dm-0', type: 'dmraid', size: 500 }
+    const rows = ['sda', 'sdb'].map((kname) => ({ kname, children: [volume] }))
+    expect(await namesOf(rows)).toEqual(['/dev/sda', '/dev/dm-0', '/dev/sdb'])
+  })
+
+  test('have the node of a kernel name with a slash in it, however it is spelt', async () => {
+    const files = { '/sys/class/block/cciss!c0d0/device/vendor': 'HP' }
+    for (const kname of ['cciss!c0d0', 'cciss/c0d0']) {
+      await using machine = await machineWith(files, { lsblk: lsblkOutput([{ kname }]) })
+      expect(await listDisks({ ...machine, listed: [] })).toMatchObject([
+        { name: '/dev/cciss/c0d0', vendor: 'HP' },
+      ])
+    }
+  })
+
   test('are not the paths of a multipath disk', async () => {
     const files = {
       '/sys/class/block/sda/holders/dm-0/x': '',
@@ -94,8 +120,37 @@ test('a disk carries what lsblk, udev and sysfs know of it', async () => {
       transport: 'sas',
       serials: ['S1', 'SSD_S1'],
       wwns: ['0x5000', '0x5000c500'],
+      links: ['/dev/disk/by-id/x', '/dev/disk/by-path/pci-a', '/dev/disk/by-path/pci-b'],
+      partitions: [],
+      isReadOnly: false,
+      leftAlone: null,
       isListed: false,
     },
+  ])
+})
+
+test('a disk has the links that lie below /dev/disk, its partitions theirs', async () => {
+  await using machine = await machineWith(
+    {
+      '/dev/disk/by-path/pci-1-ata-1': '-> ../../sda',
+      '/dev/disk/by-path/pci-1-ata-1.0': '-> ../../sda',
+      '/dev/disk/by-path/pci-1-ata-1-part1': '-> ../../sda1',
+      '/dev/disk/by-id/wwn-0x5000': '-> ../../sda',
+    },
+    {
+      lsblk: lsblkOutput([{ kname: 'sda', children: [{ kname: 'sda1', type: 'part' }] }]),
+      'udevadm info': 'DEVLINKS=/dev/disk/by-path/pci-1-ata-1 /dev/disk/by-diskseq/9',
+    },
+  )
+  const [disk] = await listDisks({ ...machine, listed: [] })
+  expect(disk?.links).toEqual([
+    '/dev/disk/by-diskseq/9',
+    '/dev/disk/by-id/wwn-0x5000',
+    '/dev/disk/by-path/pci-1-ata-1',
+    '/dev/disk/by-path/pci-1-ata-1.0',
+  ])
+  expect(disk?.partitions).toEqual([
+    { name: '/dev/sda1', links: ['/dev/disk/by-path/pci-1-ata-1-part1'] },
   ])
 })
 

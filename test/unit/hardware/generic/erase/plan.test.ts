@@ -13,6 +13,7 @@ import { lsblkOutput, machineWith } from '../../machine-fixture.ts'
 const GUARDED = Object.fromEntries(
   Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),
 ) as unknown as Config
+const MEMBERS_ERASED: Config = { ...GUARDED, erase_raid_members: true }
 const UNGUARDED: Config = { ...GUARDED, guard_special_filesystems: false }
 
 type Row = Record<string, unknown>
@@ -20,7 +21,14 @@ type Row = Record<string, unknown>
 /** The plan for a machine whose lsblk says `rows`; its disks are those of type `disk`. */
 async function planFor(
   rows: readonly Row[],
-  options: { config?: Config; node?: JsonObject; holders?: Record<string, string> } = {},
+  options: {
+    config?: Config
+    node?: JsonObject
+    holders?: Record<string, string>
+    answers?: Record<string, string>
+    /** Names of disks that lsblk calls otherwise. */
+    alsoDisks?: readonly string[]
+  } = {},
 ) {
   const files = Object.fromEntries(
     Object.entries(options.holders ?? {}).map(([kname, holder]) => [
@@ -28,10 +36,16 @@ async function planFor(
       '',
     ]),
   )
-  await using machine = await machineWith(files, { lsblk: lsblkOutput(rows) })
+  await using machine = await machineWith(files, {
+    lsblk: lsblkOutput(rows),
+    ...options.answers,
+  })
   const lines: string[] = []
   const log = createLogger({ level: 'info', destination: { write: (line) => lines.push(line) } })
-  const names = rows.filter(({ type = 'disk' }) => type === 'disk').map(({ kname }) => kname)
+  const names = rows
+    .map(({ kname, type = 'disk' }) => ({ kname, type }))
+    .filter(({ kname, type }) => type === 'disk' || options.alsoDisks?.includes(String(kname)))
+    .map(({ kname }) => kname)
   const plan = await planErasure(
     {
       config: options.config ?? GUARDED,
@@ -45,6 +59,7 @@ async function planFor(
   return {
     disks: plan.disks.map(({ name }) => name),
     readOnly: plan.readOnly.map(({ name }) => name),
+    leftAlone: plan.leftAlone,
     log: lines.join(''),
   }
 }
@@ -79,17 +94,60 @@ describe('the disks that are left alone', () => {
     expect(log).toContain('sdx1 is a member of the RAID array md127')
   })
 
-  test('are not the former members of an array that is no more', async () => {
-    const rows = [{ kname: 'sdx' }, { ...member, label: 'host:root' }]
-    expect((await planFor(rows)).disks).toEqual(['/dev/sdx'])
+  test('are the members of an array that nothing has assembled', async () => {
+    const rows = [{ kname: 'sdx' }, { ...member, label: 'host:root' }, { kname: 'sdy' }]
+    const { disks, leftAlone } = await planFor(rows)
+    expect(disks).toEqual(['/dev/sdy'])
+    expect(leftAlone).toEqual([
+      {
+        name: '/dev/sdx',
+        reason: expect.stringMatching(
+          /^sdx1 is a member of the RAID array host:root by its signature linux_raid_member/,
+        ),
+        isWanted: false,
+      },
+    ])
   })
 
-  test('are the disks of a RAID volume that skip_block_devices names', async () => {
-    const rows = [{ kname: 'sdx' }, { ...member, label: 'host:kept' }, { kname: 'sdy' }]
-    const node = { properties: { skip_block_devices: [{ volume_name: 'kept' }] } }
-    expect((await planFor(rows, { node })).disks).toEqual(['/dev/sdy'])
+  test('are none of these with erase_raid_members, but for those that something holds', async () => {
+    const rows = [
+      { kname: 'sdx' },
+      { ...member, label: 'host:root' },
+      { kname: 'sdy', fstype: 'isw_raid_member' },
+      { kname: 'sdz', fstype: 'isw_raid_member' },
+    ]
+    const plan = await planFor(rows, { config: MEMBERS_ERASED, holders: { sdz: 'md126' } })
+    expect(plan.disks).toEqual(['/dev/sdx', '/dev/sdy'])
+  })
+
+  test('are the disks and the array of a RAID volume that skip_block_devices names', async () => {
+    const array = { kname: 'md127', type: 'raid1', pkname: 'sdx1' }
+    const rows = [{ kname: 'sdx' }, { ...member, label: 'host:kept' }, array, { kname: 'sdy' }]
+    const kept = { properties: { skip_block_devices: [{ volume_name: 'kept' }] } }
+    for (const config of [GUARDED, MEMBERS_ERASED]) {
+      const plan = await planFor(rows, { node: kept, config, alsoDisks: ['md127'] })
+      expect(plan.disks).toEqual(['/dev/sdy'])
+      expect(plan.leftAlone).toMatchObject([
+        {
+          name: '/dev/sdx',
+          reason: 'skip_block_devices names its RAID volume kept',
+          isWanted: true,
+        },
+        { name: '/dev/md127', isWanted: true },
+      ])
+    }
     const other = { properties: { skip_block_devices: [{ volume_name: 'other' }] } }
-    expect((await planFor(rows, { node: other })).disks).toEqual(['/dev/sdx', '/dev/sdy'])
+    const plan = await planFor(rows.toSpliced(2, 1), { node: other, config: MEMBERS_ERASED })
+    expect(plan.disks).toEqual(['/dev/sdx', '/dev/sdy'])
+  })
+
+  test('are members by a superblock that only the disk itself shows', async () => {
+    const answers = { 'blkid --probe --usages=raid': 'ddf_raid_member\n' }
+    const { disks, leftAlone } = await planFor([{ kname: 'sdx' }], { answers })
+    expect(disks).toEqual([])
+    expect(leftAlone[0]?.reason).toContain(
+      '/dev/sdx is a member of a RAID array by its signature ddf',
+    )
   })
 
   test('are told apart when they are write-protected', async () => {

@@ -40,12 +40,14 @@ afterEach(async () => {
 
 interface LabOptions {
   readonly disks?: readonly string[]
+  /** The operator excludes all of them. */
+  readonly skipped?: boolean
   /** Runs instead of a command; undefined for one that is installed and says nothing. */
   readonly exec?: (line: string) => Promise<string> | undefined
 }
 
 /** Regular files full of 0x5a for disks, and the steps that erase them. */
-async function labWith({ disks = ['a'], exec }: LabOptions = {}) {
+async function labWith({ disks = ['a'], skipped = false, exec }: LabOptions = {}) {
   const paths = disks.map((name) => join(folder, name))
   for (const path of paths) {
     await using file = await open(path, 'w')
@@ -61,7 +63,10 @@ async function labWith({ disks = ['a'], exec }: LabOptions = {}) {
     exec: run,
     root: createRoot(folder),
     log: createLogger({ level: 'silent' }),
-    listDisks: async () => paths.map((name) => diskWith({ name, sizeBytes: DISK_BYTES })),
+    listDisks: async () => {
+      const leftAlone = skipped ? { reason: 'skipped', isWanted: true } : null
+      return paths.map((name) => diskWith({ name, sizeBytes: DISK_BYTES, leftAlone }))
+    },
   })
   const call = async (
     name: string,
@@ -174,6 +179,50 @@ describe('erase_devices', () => {
     expect(wasWhole).toBe(true)
   })
 })
+
+describe.each(['erase_devices', 'erase_devices_express', 'erase_devices_metadata'])(
+  'a disk that is left alone by %s',
+  (step) => {
+    const member = (path: string) => (line: string) =>
+      line.startsWith('blkid') && line.endsWith(path)
+        ? Promise.resolve('isw_raid_member\n')
+        : undefined
+
+    test('keeps every byte while the others are erased; the result and a warning say why', async () => {
+      const lab = await labWith({ disks: ['a', 'b'], exec: member('/a') })
+      const [a, b] = lab.paths as [string, string]
+      const events = recordedStream()
+      const results = await lab.call(step, {}, { events })
+      const reason = expect.stringContaining(
+        `${a} is a member of a RAID array by its signature isw`,
+      )
+      expect((await lab.contentOf(0)).every((byte) => byte === 0x5a)).toBe(true)
+      expect((await lab.contentOf(1))[0]).toBe(0)
+      if (step === 'erase_devices_metadata') expect(results).toBeNull()
+      else
+        expect(results).toEqual({
+          [a]: expect.stringMatching(/^left alone: /),
+          [b]: expect.any(String),
+        })
+      expect(events.snapshot().lastWarning).toMatchObject({
+        message: 'disk left alone',
+        fields: { device: a, reason },
+        error: { type: 'ProtectedDeviceError' },
+      })
+    })
+
+    test('by the wish of the operator is told without a warning', async () => {
+      const lab = await labWith({ disks: ['a'], skipped: true })
+      const events = recordedStream()
+      const results = await lab.call(step, {}, { events })
+      expect((await lab.contentOf(0))[0]).toBe(0x5a)
+      if (step !== 'erase_devices_metadata') {
+        expect(results).toEqual({ [lab.paths[0] as string]: 'left alone: skipped' })
+      }
+      expect(events.snapshot().lastWarning).toBeNull()
+    })
+  },
+)
 
 describe('erase_devices_metadata', () => {
   test('answers null and erases both ends', async () => {

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns why a disk is no disk of its own: it is part of a RAID array or of a multipath LUN, or something
+// holds it (docs/design/130-disks-left-alone.md). Does not list disks and opens none.
+import type { LsblkDevice } from '../../system/lsblk.ts'
+import type { Root } from '../../system/root.ts'
+import { blockDeviceDirectory } from '../../system/sysfs.ts'
+import type { Disk, LeftAlone } from '../inventory.ts'
+
+export interface LeftAloneDeps {
+  readonly root: Root
+  /** The option `erase_raid_members`: a signature alone makes no member. */
+  readonly erasesRaidMembers: boolean
+}
+
+/**
+ * libblkid's names of RAID superblocks: linux_raid_member, isw_raid_member, ddf_raid_member and those of
+ * other firmware. They tell members apart where nothing has assembled the array.
+ */
+const RAID_MEMBER = /_raid_member$/
+/** udev's name for a path that multipathd knows; no signature on the disk. */
+const PATH_MEMBER = 'mpath_member'
+/** dm's uuid of a partition that kpartx made (`part1-mpath-…`): part of the disk, not a holder. */
+const PARTITION_UUID = /^part\d+-/
+
+/** True for libblkid's name of a RAID superblock. */
+export function isRaidSignature(type: string): boolean {
+  return RAID_MEMBER.test(type)
+}
+
+/** The row of a disk and those of everything that lies on it, its own first; none if lsblk has no such disk. */
+export function rowsOfDisk(all: readonly LsblkDevice[], kname: string): LsblkDevice[] {
+  const names = new Set([kname])
+  // a device may be listed before the second of its parents
+  for (let before = 0; before !== names.size; ) {
+    before = names.size
+    for (const row of all)
+      if (row.parentKnames.some((name) => names.has(name))) names.add(row.kname)
+  }
+  const own = all.filter((row) => row.kname === kname)
+  return [...own, ...all.filter((row) => row.kname !== kname && names.has(row.kname))]
+}
+
+/**
+ * Why the disk must be left alone; null if it is a disk of its own. Signatures count on
+ * the disk and on its partitions; holders count whatever the signature.
+ * @param rows as {@link rowsOfDisk} gives them
+ */
+export async function whyLeftAlone(
+  deps: LeftAloneDeps,
+  rows: readonly LsblkDevice[],
+): Promise<LeftAlone | null> {
+  const reason = await whyMember(deps, rows)
+  return reason === null ? null : { reason, isWanted: false }
+}
+
+async function whyMember(
+  { root, erasesRaidMembers }: LeftAloneDeps,
+  rows: readonly LsblkDevice[],
+): Promise<string | null> {
+  const [disk] = rows
+  if (disk === undefined) return null
+  const parts = [disk, ...partitionsOf(rows, disk.kname)]
+  for (const { kname, fsType } of parts) {
+    const holders = await holdersOf(root, rows, kname)
+    if (holders.length > 0) return describeHolders(kname, fsType, holders, rows)
+  }
+  for (const name of await kernelPartitions(root, disk.kname)) {
+    const holders = await holdersOf(root, rows, name)
+    if (holders.length > 0) return describeHolders(name, null, holders, rows)
+  }
+  for (const { kname, fsType, label } of parts) {
+    if (fsType === PATH_MEMBER) return `${kname} is a path of a multipath disk`
+    if (fsType === null || !isRaidSignature(fsType) || erasesRaidMembers) continue
+    return describeSignature(kname, fsType, label)
+  }
+  return null
+}
+
+/** The reason for a superblock that nothing has assembled, with what the operator can do. */
+export function describeSignature(name: string, type: string, label: string | null): string {
+  const array = label === null ? 'a RAID array' : `the RAID array ${label}`
+  return `${name} is a member of ${array} by its signature ${type} (erase_raid_members would erase it)`
+}
+
+function partitionsOf(rows: readonly LsblkDevice[], kname: string): LsblkDevice[] {
+  const own = rows.filter((row) => row.type === 'part' && row.parentKnames.includes(kname))
+  return own.flatMap((row) => [row, ...partitionsOf(rows, row.kname)])
+}
+
+/** What lies on the device by lsblk's tree and by sysfs; either may know more. */
+async function holdersOf(
+  root: Root,
+  rows: readonly LsblkDevice[],
+  kname: string,
+): Promise<string[]> {
+  const holders = rows
+    .filter(({ type, parentKnames }) => type !== 'part' && parentKnames.includes(kname))
+    .map((row) => row.kname)
+  for (const holder of await root.list(`${blockDeviceDirectory(kname)}/holders`)) {
+    const uuid = await root.readText(`/sys/class/block/${holder}/dm/uuid`)
+    if (!PARTITION_UUID.test(uuid ?? '')) holders.push(holder)
+  }
+  return [...new Set(holders)].sort()
+}
+
+async function kernelPartitions(root: Root, kname: string): Promise<string[]> {
+  const directory = blockDeviceDirectory(kname)
+  const names: string[] = []
+  for (const name of await root.list(directory)) {
+    if ((await root.readText(`${directory}/${name}/partition`)) !== undefined) names.push(name)
+  }
+  return names
+}
+
+function describeHolders(
+  kname: string,
+  fsType: string | null,
+  holders: readonly string[],
+  rows: readonly LsblkDevice[],
+): string {
+  const names = holders.join(', ')
+  const types = rows.filter((row) => holders.includes(row.kname)).map(({ type }) => type)
+  const isRaid =
+    isRaidSignature(fsType ?? '') ||
+    types.some((type) => /raid/.test(type)) ||
+    holders.some((name) => /^md/.test(name))
+  if (isRaid) return `${kname} is a member of the RAID array ${names}`
+  if (types.includes('mpath')) return `${kname} is a path of the multipath disk ${names}`
+  return `${kname} is held by ${names}`
+}
+
+/** Disks of these are never reached by two ways, and cheap ones share made-up numbers. */
+const PRIVATE_TRANSPORTS: ReadonlySet<string> = new Set(['usb', 'sata', 'ata', 'ide', 'mmc', 'spi'])
+/** Fabrics and shelves; by these a serial number alone tells a LUN. */
+const SHARED_TRANSPORTS: ReadonlySet<string> = new Set([
+  'fc',
+  'fcoe',
+  'iscsi',
+  'sas',
+  'srp',
+  'nvme',
+])
+
+/**
+ * Sets apart the disks that are several ways to one LUN, where no multipathd has joined them: writing
+ * to each of them would write the LUN several times at once, maybe by a path that is passive.
+ */
+export function markPaths(disks: readonly Disk[]): Disk[] {
+  return disks.map((disk) => {
+    const paths = disks.filter((other) => other === disk || isSameLun(disk, other))
+    if (disk.leftAlone !== null || paths.length === 1) return disk
+    const names = paths.map(({ name }) => name).join(', ')
+    const lun = wwnOf(disk) ?? disk.serial
+    const reason = `${names} are paths of one LUN, ${lun}, and no multipathd has joined them`
+    return { ...disk, leftAlone: { reason, isWanted: false } }
+  })
+}
+
+function isSameLun(a: Disk, b: Disk): boolean {
+  if (a.sizeBytes !== b.sizeBytes || !canBePath(a) || !canBePath(b)) return false
+  const [first, second] = [wwnOf(a), wwnOf(b)]
+  const hasSerials = a.serials.length > 0 && b.serials.length > 0
+  const sharesSerial = a.serials.some((serial) => b.serials.includes(serial))
+  if (first !== null && second !== null) return first === second && (sharesSerial || !hasSerials)
+  return sharesSerial && a.model === b.model && a.vendor === b.vendor && isShared(a) && isShared(b)
+}
+
+/** The longest spelling: LUNs of one array may share all but the extension. */
+function wwnOf(disk: Disk): string | null {
+  return disk.wwnWithExtension ?? disk.wwns[0] ?? null
+}
+
+function canBePath({ name, transport }: Disk): boolean {
+  return /^\/dev\/(sd|nvme|dasd)/.test(name) && !PRIVATE_TRANSPORTS.has(transport ?? '')
+}
+
+function isShared({ transport }: Disk): boolean {
+  return SHARED_TRANSPORTS.has(transport ?? '')
+}

@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process'
+import { open } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { MiB } from '../../../agent/core/units.ts'
+import { findRaidSignature } from '../../../agent/disk/raid-signature.ts'
+import { exec } from '../../../agent/system/exec.ts'
+import { createRoot } from '../../../agent/system/root.ts'
+import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+import { raidSuperblock } from './raid-superblock.ts'
+
+const run = promisify(execFile)
+const canRun = hasLoopDevices('RAID superblocks') && hasPackages('agent')
+const root = createRoot('/')
+const { signal } = new AbortController()
+const find = (path: string) => findRaidSignature(exec, root, path, signal)
+
+async function writeRaid(
+  path: string,
+  version: '1.0' | '1.1' | '1.2',
+  { offset, length }: { offset: number; length: number },
+): Promise<void> {
+  const superblock = raidSuperblock(version, length)
+  await using disk = await open(path, 'r+')
+  await disk.write(superblock.bytes, 0, superblock.bytes.length, offset + superblock.offset)
+  await disk.sync()
+}
+
+describe.skipIf(!canRun)('a RAID superblock', () => {
+  test.each(['1.0', '1.1', '1.2'] as const)(
+    'of version %s is found on the disk',
+    async (version) => {
+      await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+      await writeRaid(loop.path, version, { offset: 0, length: 64 * MiB })
+      expect(await find(loop.path)).toEqual({ place: loop.path, type: 'linux_raid_member' })
+    },
+  )
+
+  test.each([
+    ['a file system at the front', (path: string) => run('mke2fs', ['-q', '-F', path])],
+    ['a partition table', (path: string) => run('sgdisk', ['-n', '1:2048:+8M', path])],
+  ])('at the end is found behind %s', async (_, make) => {
+    await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+    await make(loop.path)
+    await writeRaid(loop.path, '1.0', { offset: 0, length: 64 * MiB })
+    expect(await find(loop.path)).toMatchObject({ type: 'linux_raid_member' })
+  })
+
+  test('in a partition is found where the kernel knows no partitions', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+    await run('sgdisk', ['-n', '1:2048:+8M', '-n', '2:0:+16M', loop.path])
+    await writeRaid(loop.path, '1.2', { offset: 9 * MiB, length: 16 * MiB })
+    expect(await find(loop.path)).toEqual({
+      place: `partition 2 of ${loop.path}`,
+      type: 'linux_raid_member',
+    })
+  })
+
+  test.each([
+    ['nothing', async () => undefined],
+    ['a file system', (path: string) => run('mke2fs', ['-q', '-F', path])],
+    ['swap', (path: string) => run('mkswap', [path])],
+  ])('is not found on a disk with %s', async (_, make) => {
+    await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+    await make(loop.path)
+    expect(await find(loop.path)).toBeUndefined()
+  })
+
+  test('is not found on a disk that is not there', async () => {
+    expect(await find('/dev/nothing')).toBeUndefined()
+  })
+})
