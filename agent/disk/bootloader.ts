@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the UEFI boot entries of a deployed disk (contract 5.5): find the ESP, its loaders, register them.
 // Runs nothing of the image: no grub-install, no chroot (CVE-2026-43003).
-import { AgentError } from '../core/errors.ts'
+import { throwIfAborted } from '../core/deadline.ts'
+import { AgentError, messageOf } from '../core/errors.ts'
 import {
   createBootEntry,
   deleteBootEntry,
@@ -99,13 +100,12 @@ interface EntryPlan {
   readonly signal: AbortSignal | undefined
 }
 
-/** The first CSV file wins alone; without one each loader gets an entry `ironic<N>`. */
+/** The first CSV file that names a loader wins alone; without one each loader gets an entry `ironic<N>`. */
 async function planEntries(plan: EntryPlan): Promise<NewBootEntry[]> {
-  const { fat, loaders, devicePath, esp, log, signal } = plan
+  const { loaders, devicePath, esp, log } = plan
   const place = { devicePath, partitionNumber: esp.number }
-  const csv = loaders.find(isCsv)
-  if (csv !== undefined) {
-    const named = parseLoaderCsv(await fat.readFile(csv, MAX_CSV_BYTES, signal))
+  for (const csv of loaders.filter(isCsv)) {
+    const named = await readLoaderCsv(plan, csv)
     if (named !== undefined) {
       const loader = firmwarePath(csv.slice(0, csv.length - baseName(csv).length) + named.file)
       return [{ ...place, label: named.label, loader }]
@@ -118,6 +118,20 @@ async function planEntries(plan: EntryPlan): Promise<NewBootEntry[]> {
   return loaders
     .filter((path) => !isCsv(path))
     .map((path, i) => ({ ...place, label: `ironic${i + 1}`, loader: firmwarePath(path) }))
+}
+
+/** Undefined for one that cannot be read: it must not keep the loaders beside it from being found. */
+async function readLoaderCsv(
+  { fat, devicePath, log, signal }: EntryPlan,
+  path: string,
+): Promise<{ file: string; label: string } | undefined> {
+  try {
+    return parseLoaderCsv(await fat.readFile(path, MAX_CSV_BYTES, signal))
+  } catch (error) {
+    if (signal) throwIfAborted(signal)
+    log.warn({ device: devicePath, path, reason: messageOf(error) }, 'CSV cannot be read')
+    return undefined
+  }
 }
 
 async function register(request: UefiBootloaderRequest, entry: NewBootEntry): Promise<void> {

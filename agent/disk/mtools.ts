@@ -8,7 +8,10 @@ import { AgentError } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
 
 export interface FatReader {
-  /** Paths of all files, `EFI/BOOT/BOOTX64.EFI`, in the order of the directories. */
+  /**
+   * Paths of all files, `EFI/BOOT/BOOTX64.EFI`, in the order of the directories; hidden ones and those of the
+   * system too, for firmware takes no notice of these attributes. A folder that cannot be read has none.
+   */
   listFiles(signal?: AbortSignal): Promise<string[]>
   /** The first `maxBytes` of a file. */
   readFile(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
@@ -16,30 +19,49 @@ export interface FatReader {
 
 /** mdir's complaint about a root directory without entries. */
 const EMPTY = 'File "::" not found'
+/** Folders looked into one by one, once one of them has ended mdir; an ESP has a dozen. */
+const MOST_FOLDERS = 256
 
 /** @param offset of the file system on the whole disk, bytes */
 export function createFatReader(exec: Exec, devicePath: string, offset: number): FatReader {
   const drive = `${devicePath}@@${offset}`
   // the checks want a floppy's geometry
   const env = { MTOOLS_SKIP_CHECK: '1' }
+  const mdir = async (args: readonly string[], signal: AbortSignal | undefined) => {
+    const { stdout, stderr, exitCode } = await exec(['mdir', '-a', '-b', '-i', drive, ...args], {
+      env,
+      okExitCodes: [0, 1],
+      ...(signal ? { signal } : {}),
+    })
+    return { lines: stdout, stderr, isWhole: exitCode === 0 || stderr.includes(EMPTY) }
+  }
   return {
     listFiles: async (signal) => {
-      const { stdout, stderr, exitCode } = await exec(['mdir', '-/', '-b', '-i', drive, '::'], {
-        env,
-        okExitCodes: [0, 1],
-        ...(signal ? { signal } : {}),
-      })
-      if (exitCode === 0 || stderr.includes(EMPTY)) return parseListing(stdout)
-      throw new AgentError(
-        'ProcessError',
-        `mdir cannot read a FAT file system at offset ${offset} of ${devicePath}: ${stderr.trim().slice(-300)}`,
-      )
+      const all = await mdir(['-/', '::'], signal)
+      if (all.isWhole) return parseListing(all.lines)
+      const root = await mdir(['::'], signal)
+      if (!root.isWhole) {
+        throw new AgentError(
+          'ProcessError',
+          `mdir cannot read a FAT file system at offset ${offset} of ${devicePath}: ${root.stderr.trim().slice(-300)}`,
+        )
+      }
+      // one folder that cannot be read ends a listing of all; the files in the others are as good
+      const files = parseListing(root.lines)
+      const folders = parseFolders(root.lines)
+      for (let i = 0; i < Math.min(folders.length, MOST_FOLDERS); i++) {
+        const folder = folders[i] as string
+        const { lines } = await mdir([`::/${escapeWildcards(folder)}`], signal)
+        files.push(...parseListing(lines))
+        folders.push(...parseFolders(lines).filter((path) => !folders.includes(path)))
+      }
+      return files
     },
     readFile: async (path, maxBytes, signal) => {
       const folder = await mkdtemp(join(tmpdir(), 'ironswarm-fat-'))
       try {
         const copy = join(folder, 'file')
-        await exec(['mcopy', '-n', '-i', drive, `::/${path}`, copy], {
+        await exec(['mcopy', '-n', '-i', drive, `::/${escapeWildcards(path)}`, copy], {
           env,
           ...(signal ? { signal } : {}),
         })
@@ -59,4 +81,16 @@ export function parseListing(text: string): string[] {
     .split('\n')
     .filter((line) => line.startsWith('::/') && !line.endsWith('/'))
     .map((line) => line.slice('::/'.length))
+}
+
+function parseFolders(text: string): string[] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('::/') && line.endsWith('/'))
+    .map((line) => line.slice('::/'.length, -1))
+}
+
+/** mtools takes names for patterns. */
+function escapeWildcards(path: string): string {
+  return path.replaceAll(/[[\]*?\\]/g, '\\$&')
 }

@@ -123,6 +123,25 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     },
   )
 
+  test('a CSV file that cannot be read keeps neither another one nor the loaders from being found', async () => {
+    await using disk = await createUefiDisk()
+    await disk.put('EFI/BOOT/BOOTX64.EFI', 'loader')
+    await disk.put('EFI/AAA/BOOTX64.CSV', 'lost.efi,lost')
+    await disk.put('EFI/BBB/BOOTX64.CSV', 'shimx64.efi,found')
+    const setUp = async (unreadable: RegExp) => {
+      const { exec: inner, calls } = firmware()
+      const run: Exec = async (argv, options) => {
+        const isLost = argv[0] === 'mcopy' && unreadable.test(argv.join(' '))
+        return await inner(isLost ? ['false'] : argv, options)
+      }
+      const { log } = capturedLog()
+      await installUefiBootloader({ exec: run, ...REAL, log, devicePath: disk.path })
+      return creates(calls)
+    }
+    expect(await setUp(/AAA/)).toEqual([argvFor(disk.path, 'found', '\\EFI\\BBB\\shimx64.efi')])
+    expect(await setUp(/CSV/)).toEqual([argvFor(disk.path, 'ironic1', '\\EFI\\BOOT\\BOOTX64.EFI')])
+  })
+
   test('a CSV file in UTF-16 wins over all loaders and gives file and label', async () => {
     await using disk = await createUefiDisk()
     await disk.put('EFI/BOOT/BOOTX64.EFI', 'loader')
