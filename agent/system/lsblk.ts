@@ -97,7 +97,7 @@ async function lsblk(exec: Exec, args: readonly string[]): Promise<string> {
 
 /** Parses `lsblk --json`: nested or flat, values as JSON types or (before util-linux 2.33) as strings. */
 export function parseLsblk(text: string): LsblkDevice[] {
-  const tree = parseJson(text === '' ? '{}' : text)
+  const tree = parseLsblkJson(text === '' ? '{}' : text)
   const devices = new Map<string, LsblkDevice>()
   const visit = (rows: unknown, parent: string | null, depth: number): void => {
     if (!Array.isArray(rows) || depth > 16) return
@@ -122,9 +122,9 @@ function merged(known: LsblkDevice | undefined, row: LsblkDevice): LsblkDevice {
 
 /**
  * Labels and models are bytes of the device, and not every lsblk writes them as JSON: `\x20`, or a control
- * character as it is.
+ * character as it is. Throws BlockDeviceError for what is no JSON even so.
  */
-function parseJson(text: string): unknown {
+export function parseLsblkJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

@@ -5,13 +5,14 @@ import type { ConfigTree } from '../config/load.ts'
 import type { DeviceChainLink, VirtualMediaReader } from '../config/virtual-media.ts'
 import { isObject, stringAt } from '../core/json.ts'
 import { exec } from './exec.ts'
+import { parseLsblkJson } from './lsblk.ts'
 
 /** A reader of the real machine; what cannot be read counts as not there, as contract 1.4 wants. */
 export function createVirtualMediaReader(tree: ConfigTree): VirtualMediaReader {
   const lsblk = async (...args: string[]): Promise<unknown[]> => {
     try {
       const { stdout } = await exec(['lsblk', '--json', '-b', '-p', ...args])
-      const answer: unknown = JSON.parse(stdout)
+      const answer = parseLsblkJson(stdout)
       const devices = isObject(answer) ? answer['blockdevices'] : undefined
       return Array.isArray(devices) ? devices : []
     } catch {

@@ -21,9 +21,11 @@ export interface DiskDeps {
 
 /**
  * What the kernel calls a disk, but nobody boots from or keeps data on: floppies, RAM disks, the flash
- * that holds the firmware (mtdblock), the boot and RPMB areas of an eMMC, memory modules (pmem, ndblk).
+ * that holds the firmware (mtdblock), the boot and RPMB areas of an eMMC, memory modules (pmem, ndblk), the
+ * paths of NVMe that the kernel joins itself (nvme0c0n1).
  */
-const NO_DISK = /^(fd|ram|zram|sr|nbd\d+p|mtd|ubiblock|mmcblk\d+(boot\d|rpmb)|pmem|ndblk)/
+const NO_DISK =
+  /^(fd|ram|zram|sr|nbd\d+p|mtd|ubiblock|mmcblk\d+(boot\d|rpmb)|pmem|ndblk|nvme\d+c\d+n)/
 
 /**
  * The disks of this machine in the kernel's order, or those of the option in its order. Those that must be

@@ -40,3 +40,20 @@ test('a device that is not there is no virtual medium, and no error', async () =
   expect(await reader.chain('/dev/nowhere')).toEqual([])
   expect(await reader.readFile('/dev/nowhere', 'parameters.txt')).toBeUndefined()
 })
+
+test('a label that no JSON may hold does not hide the medium beside it', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'ironswarm-lsblk-'))
+  const path = process.env['PATH']
+  try {
+    const answer = String.raw`{"blockdevices":[{"kname":"/dev/sda","label":"C:\x01\windows"},{"kname":"/dev/sdb","label":"ir-vfd-dev"}]}`
+    await writeFile(join(directory, 'lsblk'), `#!/bin/sh\ncat <<'END'\n${answer}\nEND\n`, {
+      mode: 0o755,
+    })
+    process.env['PATH'] = `${directory}:${path}`
+    const devices = await createVirtualMediaReader(createRoot('/')).devices()
+    expect(devices).toMatchObject([{ path: '/dev/sda' }, { path: '/dev/sdb', label: 'ir-vfd-dev' }])
+  } finally {
+    process.env['PATH'] = path
+    await rm(directory, { recursive: true, force: true })
+  }
+})

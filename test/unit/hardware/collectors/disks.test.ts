@@ -41,7 +41,7 @@ describe('candidates for the root disk', () => {
 
   test.each([
     ...['mtdblock0', 'mtdblock12', 'mmcblk0boot0', 'mmcblk1boot1', 'mmcblk0rpmb'],
-    ...['pmem0', 'pmem0s', 'pmem1.2', 'ndblk0.0', 'ubiblock0_0'],
+    ...['pmem0', 'pmem0s', 'pmem1.2', 'ndblk0.0', 'ubiblock0_0', 'nvme0c1n1'],
   ])('are not %s', async (kname) => {
     expect(await namesOf([{ kname }, { kname: 'mmcblk0' }, { kname: 'vda' }])).toEqual([
       '/dev/mmcblk0',
