@@ -3,7 +3,7 @@
 // because the conductor searches in it (contract 4.4 b). Does not log.
 import type { FastifyReply } from 'fastify'
 import { isAgentError, messageOf } from '../core/errors.ts'
-import { redactText } from '../core/redact.ts'
+import { redactBounded } from '../core/redact.ts'
 
 export interface Fault {
   readonly status: number
@@ -24,7 +24,7 @@ export class HttpFault extends Error {
 /** The answer to any thrown value; secrets are struck out. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof HttpFault) return error.fault
-  const text = redactText(messageOf(error))
+  const text = redactBounded(messageOf(error))
   if (isAgentError(error)) return { status: error.status, faultstring: text }
   const status = (error as { statusCode?: unknown } | null)?.statusCode
   // fastify's own: body too large, aborted request, malformed url

@@ -8,6 +8,7 @@ import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { CommandRunner } from '../commands/runner.ts'
 import { messageOf, systemErrorCode } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
+import { redactBounded } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -88,8 +89,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     const fields = {
       peer: request.ip,
       method: request.method,
-      // without the query: it holds the agent token
-      path: request.url.split('?')[0],
+      path: shownPath(request.url),
       status: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime),
     }
@@ -98,7 +98,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   app.setErrorHandler((error, request, reply) => {
     const fault = faultOf(error)
     if (fault.status >= 500) {
-      log.error({ err: error, path: request.url.split('?')[0] }, 'request failed')
+      log.error({ err: error, path: shownPath(request.url) }, 'request failed')
     }
     return sendFault(reply, fault)
   })
@@ -138,6 +138,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       await closed
     },
   }
+}
+
+/** Longest path in a log line, characters; ours have 50. */
+const MAX_PATH_CHARS = 256
+
+/** Without the query, which holds the agent token; anybody may send a path of 16 KiB, as often as they like. */
+function shownPath(url: string): string {
+  return redactBounded(url.split('?', 1)[0] as string, MAX_PATH_CHARS)
 }
 
 /** Counts the requests whose answer has not left yet; see {@link ApiServer.drained}. */

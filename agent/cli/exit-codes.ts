@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the exit codes and the one line a failed command says. docs/cli.md is tested against the table.
 import { isAgentError, messageOf } from '../core/errors.ts'
-import { redactText } from '../core/redact.ts'
+import { redactBounded } from '../core/redact.ts'
 
 export const EXIT_CODES = {
   ok: { code: 0, meaning: 'done; for write and verify: the disk holds the image' },
@@ -33,7 +33,7 @@ export function errorLine(error: unknown): string {
   const text = isAgentError(error)
     ? `${error.type}: ${error.details}`
     : `${error instanceof Error ? error.name : 'Error'}: ${messageOf(error)}`
-  return `ironswarm: ${redactText(text).replaceAll(/\s*\n\s*/g, ' ')}`
+  return `ironswarm: ${redactBounded(text).replaceAll(/\s*\n\s*/g, ' ')}`
 }
 
 /** The exit codes as `--help` shows them. */

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { sleep, withDeadline } from '../core/deadline.ts'
 import { AgentError, toAgentError, type WireError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
-import { redactText } from '../core/redact.ts'
+import { redactBounded } from '../core/redact.ts'
 import type { EventStream } from '../telemetry/event-stream.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { within } from '../telemetry/operation.ts'
@@ -254,7 +254,7 @@ function succeeded(result: CommandResult, value: unknown, prefix: string): Comma
 /** VersionMismatch has a status of its own, by which Ironic knows to ask for the steps again (5.1). */
 function failed(result: CommandResult, thrown: unknown): CommandResult {
   const error = toAgentError(thrown)
-  const wire: WireError = { ...error.toWire(), details: redactText(error.details) }
+  const wire: WireError = { ...error.toWire(), details: redactBounded(error.details) }
   const status = error.type === 'VersionMismatch' ? 'CLEAN_VERSION_MISMATCH' : 'FAILED'
   return { ...result, command_status: status, command_error: wire }
 }

@@ -1,70 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the list of what is secret and how it is struck out. Every log, error and status goes through here.
+// Owns how secrets are struck out of texts and values. Every log, error, event and status goes through here.
+// What is secret is said in redaction/: by name, by place in a url, by shape. The work grows with the length
+// of a text and no faster (docs/design/190-redaction-and-options.md).
+import { cutAnywhere, cutBetweenWords } from './cut-text.ts'
+import { strikeNamedValues } from './redaction/named-values.ts'
+import { isSecretKey } from './redaction/secret-names.ts'
+import { strikeShapes } from './redaction/shapes.ts'
+import { REDACTED } from './redaction/strike.ts'
+import { strikeUserInfo } from './redaction/user-info.ts'
 
-export const REDACTED = '***'
+export { REDACTED }
 
-/** Keys whose values never leave the process in a log, error or status. */
-const SECRET_KEYS: ReadonlySet<string> = new Set([
-  'agent_token',
-  'agent_secret_token',
-  'authorization',
-  'configdrive',
-  'cookie',
-  'content',
-  'image_request_authorization',
-  'image_server_password',
-  'ipa-agent-token',
-  'oci_pull_secret',
-  'password',
-  'proxy-authorization',
-  'pull_secret',
-  'rescue_password',
-  'system_logs',
-  'user_data',
-  'x-auth-token',
-])
-
-/** Query parameters that grant access: Swift temporary URLs, S3/GCS/Azure pre-signed URLs, tokens. */
-const SECRET_QUERY =
-  /^(temp_url_sig|sig|signature|token|agent_token|key|passkey|auth.*|x-amz-.*|x-goog-.*|password|secret)$/i
-
-/** Private trackers carry their passkey in the path. */
-const PASSKEY = /\/[A-Za-z0-9_-]{16,}(?=\/(?:announce|scrape)(?:\.php)?$)/
-
-/** A url without credentials: user info, secret query values and passkeys struck out. */
-export function redactUrl(text: string): string {
-  let url: URL
-  try {
-    url = new URL(text)
-  } catch {
-    return text
-  }
-  if (url.password) url.password = REDACTED
-  url.pathname = url.pathname.replace(PASSKEY, `/${REDACTED}`)
-  for (const name of [...url.searchParams.keys()]) {
-    if (SECRET_QUERY.test(name)) url.searchParams.set(name, REDACTED)
-  }
-  return url.toString()
+/** A url without credentials: user info, secret query values and passkeys struck out; also one that does not parse. */
+export function redactUrl(url: string): string {
+  return strikeUserInfo(strikeNamedValues(strikeShapes(url)), true)
 }
 
-/** Every url inside a text, and every `agent_token=…` word, made safe. */
+/** The text without any secret that is known by its name, its place in a url, or its shape. */
 export function redactText(text: string): string {
-  return text
-    .replaceAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s"'<>\\]+/gi, (url) => redactUrl(url))
-    .replaceAll(/\b((?:ipa-)?agent[_-]token=)[^\s&"']+/gi, `$1${REDACTED}`)
+  return strikeUserInfo(strikeNamedValues(strikeShapes(text)))
 }
 
-/** A deep copy in which secret keys hold `***` and urls carry no secrets. */
-export function redact(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string') return redactText(value)
+/** Longest text of a log field, an event, an error on the wire; the longest of today is a process's output. */
+export const MAX_TEXT_CHARS = 8192
+/** Of a text without end so many times that is looked at: what is shown is cut after its secrets are gone. */
+const LOOK_AHEAD = 8
+
+/** The same, and no longer than `maxChars`; what is missing is counted. */
+export function redactBounded(text: string, maxChars = MAX_TEXT_CHARS): string {
+  return cutAnywhere(redactText(cutBetweenWords(text, maxChars * LOOK_AHEAD)), maxChars)
+}
+
+export interface RedactOptions {
+  /** How each text is made safe; redactText unless given. */
+  readonly text?: (text: string) => string
+}
+
+const MAX_DEPTH = 12
+
+/** A deep copy in which the values of secret keys are `***` and texts hold no secrets. */
+export function redact(value: unknown, options: RedactOptions = {}, depth = 0): unknown {
+  if (typeof value === 'string') return (options.text ?? redactText)(value)
   if (typeof value !== 'object' || value === null) return value
-  if (depth > 12) return '…'
-  if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
+  if (depth > MAX_DEPTH) return '…'
   if (value instanceof Uint8Array) return `<${value.length} bytes>`
-  const copy: Record<string, unknown> = {}
-  for (const [key, item] of Object.entries(value)) {
-    const isSecret = SECRET_KEYS.has(key.toLowerCase()) && item !== null && item !== undefined
-    copy[key] = isSecret ? REDACTED : redact(item, depth + 1)
-  }
-  return copy
+  if (Array.isArray(value))
+    return value.map((item, i) => redactItem(value, item, i, options, depth))
+  const entries = Object.entries(value)
+  const isPairOfSecret = entries.some(([key, item]) => isNameKey(key) && isSecretWord(item))
+  return Object.fromEntries(
+    entries.map(([key, item]) => {
+      const isSecret = isSecretKey(key) || (isPairOfSecret && key.toLowerCase() === 'value')
+      if (isSecret && item !== null && item !== undefined) return [key, REDACTED]
+      return [key, redact(item, options, depth + 1)]
+    }),
+  )
+}
+
+/** Headers as Node has them raw: `['authorization', 'Basic …']`. */
+function redactItem(
+  list: readonly unknown[],
+  item: unknown,
+  i: number,
+  options: RedactOptions,
+  depth: number,
+): unknown {
+  const isValue = typeof item === 'string' && isSecretWord(list[i - 1])
+  return isValue ? REDACTED : redact(item, options, depth + 1)
+}
+
+/** `{"name": "Authorization", "value": "…"}`. */
+function isNameKey(key: string): boolean {
+  return /^(?:name|key|header)$/i.test(key)
+}
+
+function isSecretWord(item: unknown): boolean {
+  return typeof item === 'string' && item.length <= 64 && isSecretKey(item)
 }

@@ -2,7 +2,7 @@
 // Owns the words for a failed HTTP exchange: a reason that code can act on, a text without secrets.
 // Does not decide on retries.
 import { systemErrorCode } from '../core/errors.ts'
-import { redactText, redactUrl } from '../core/redact.ts'
+import { redactBounded, redactUrl } from '../core/redact.ts'
 
 /**
  * `connect` no connection · `timeout` nothing came in time · `reset` the connection broke · `short` the
@@ -30,7 +30,7 @@ export class HttpFailure extends Error {
   readonly reason: HttpFailureReason
 
   constructor(reason: HttpFailureReason, message: string, cause?: unknown) {
-    super(redactText(message), cause === undefined ? {} : { cause })
+    super(redactBounded(message), cause === undefined ? {} : { cause })
     this.name = 'HttpFailure'
     this.reason = reason
   }

@@ -2,7 +2,7 @@
 // Owns the JSON log on stdout: the only import of pino. Every line passes the redaction of
 // core/redact.ts on its way out, whoever wrote it. Does not decide what is worth a line.
 import { pino } from 'pino'
-import { redact, redactText } from '../core/redact.ts'
+import { MAX_TEXT_CHARS, redact, redactBounded } from '../core/redact.ts'
 import { plainError } from './plain-error.ts'
 
 export type Logger = pino.Logger
@@ -36,7 +36,7 @@ export function createLogger(options: LoggerOptions): Logger {
       // errors keep their text, byte arrays become their length before pino spells each byte out
       formatters: {
         level: (label) => ({ level: label }),
-        log: (fields) => redact(withPlainErrors(fields)) as Record<string, unknown>,
+        log: (fields) => redactFields(withPlainErrors(fields)) as Record<string, unknown>,
       },
       // formatters.log does not see the bindings of children nor the message: the gate does
       hooks: {
@@ -65,10 +65,24 @@ function openStream(target: number | LogStream): LogStream {
 /** One line of JSON without secrets; a line that is no JSON is at least freed of urls and tokens. */
 function redactLine(line: string): string {
   try {
-    return `${JSON.stringify(redact(JSON.parse(line)))}\n`
+    return `${JSON.stringify(redactFields(JSON.parse(line)))}\n`
   } catch {
-    return redactText(line)
+    return redactBounded(line)
   }
+}
+
+/** Texts in all of one line, characters; beyond it only their lengths are told. */
+const MAX_LINE_CHARS = 64 * 1024
+
+function redactFields(fields: unknown): unknown {
+  let room = MAX_LINE_CHARS
+  return redact(fields, {
+    text: (text) => {
+      const safe = redactBounded(text, Math.min(MAX_TEXT_CHARS, room))
+      room = Math.max(0, room - safe.length)
+      return safe
+    },
+  })
 }
 
 function withPlainErrors(fields: Record<string, unknown>): Record<string, unknown> {

@@ -2,7 +2,7 @@
 // Owns the edge of the event stream: what of a publisher's words becomes an event. Sealed is: secrets
 // struck out, of bounded size, plain JSON, frozen. Does not know what the events mean.
 import type { AgentEvent, Fields } from '../core/events.ts'
-import { redact } from '../core/redact.ts'
+import { redact, redactBounded } from '../core/redact.ts'
 import { plainError } from './plain-error.ts'
 
 export interface SealedEvent {
@@ -11,8 +11,7 @@ export interface SealedEvent {
   readonly chars: number
 }
 
-/** Bounds on one event. The longest text of today is the output of a failed process. */
-const MAX_TEXT_CHARS = 8192
+/** Bounds on one event, besides those of redactBounded on each text. */
 const MAX_VALUES = 512
 const MAX_DEPTH = 12
 export const MAX_EVENT_CHARS = 128 * 1024
@@ -34,7 +33,9 @@ function seal(event: AgentEvent): SealedEvent {
     key,
     pruned(part, { values: MAX_VALUES }, 0),
   ])
-  const text = JSON.stringify(redact(Object.fromEntries(parts)))
+  const text = JSON.stringify(
+    redact(Object.fromEntries(parts), { text: (one) => redactBounded(one) }),
+  )
   const frozen: AgentEvent = JSON.parse(text, (_key, value) => Object.freeze(value))
   return { event: frozen, chars: text.length }
 }
@@ -51,7 +52,6 @@ function withoutFacts(event: AgentEvent, dropped: string): AgentEvent {
 
 /** A copy with at most `room.values` values, each of which JSON can hold; errors become records. */
 function pruned(value: unknown, room: { values: number }, depth: number): unknown {
-  if (typeof value === 'string') return cut(value)
   if (typeof value === 'bigint') return String(value)
   if (typeof value === 'function') return undefined
   if (value instanceof Error) return pruned(plainError(value), room, depth)
@@ -64,12 +64,4 @@ function pruned(value: unknown, room: { values: number }, depth: number): unknow
     copy[key] = pruned(item, room, depth + 1)
   }
   return Array.isArray(value) ? Object.values(copy) : copy
-}
-
-/** Cut between two words: half a url would not be known as one, and its secrets would stay. */
-function cut(text: string): string {
-  if (text.length <= MAX_TEXT_CHARS) return text
-  const head = text.slice(0, MAX_TEXT_CHARS)
-  const words = head.slice(0, Math.max(head.lastIndexOf(' '), head.lastIndexOf('\n')) + 1)
-  return `${words}… (${text.length} characters)`
 }

@@ -21,7 +21,7 @@ test('a warning is one plain line with its reason, without secrets', () => {
   log.warn({ err: new AgentError('SwarmStalledError', 'no piece for 30 s') }, 'source gives up')
   log.error('the disk may boot')
   expect(text()).toBe(
-    'ironswarm: warning: source gives up: http://u:***@h/ is silent\n' +
+    'ironswarm: warning: source gives up: http://***@h/ is silent\n' +
       'ironswarm: warning: source gives up: Swarm download stalled: no piece for 30 s\n' +
       'ironswarm: error: the disk may boot\n',
   )

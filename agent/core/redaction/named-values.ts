@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns striking out values that stand behind a secret name in a text: queries, headers, JSON (also
+// escaped), INI, YAML, flags, and their percent-encoded forms. Does not know which names are secret.
+// One pass from separator to separator; what lies before a separator is looked at over a bounded length,
+// and each value once, so that the work grows with the length of the text.
+import { authorizationParts, cookieParts } from './headers.ts'
+import {
+  comparableName,
+  isSecretKey,
+  isSecretName,
+  isSecretParameter,
+  MAX_NAME_CHARS,
+  secretHeaderOf,
+} from './secret-names.ts'
+import { indexFrom, matchFrom, type Part, slashesBefore, startOfRun, strike } from './strike.ts'
+
+/** `=` and `:` as they are, percent-encoded any number of times, or escaped by a JSON encoder for HTML. */
+const SEPARATOR = /=>?|:(?!\/\/)|%(?:25)*3[AD]|\\u003d/gi
+/** `--password hunter2`: a blank is the separator. */
+const FLAG = /(?<=^|\s)--[a-z][\w-]{0,63}[ \t](?=[^\s-])/gi
+
+const BLANK = /[ \t]/
+const MAX_BLANKS = 4
+/** Values that hold nothing, among them what is struck out already. */
+const EMPTY = /^(?:\**|null|none|true|false|undefined)$/i
+
+/** Every value behind a secret name, struck out. */
+export function strikeNamedValues(text: string): string {
+  const parts: Part[] = []
+  let doneTo = 0
+  for (const { index, 0: separator } of text.matchAll(SEPARATOR)) {
+    if (index < doneTo) continue
+    const name = nameBefore(text, index, doneTo)
+    // no name holds a separator
+    doneTo = index + separator.length
+    const found = name && valueParts(text, doneTo, name, separator)
+    if (!found) continue
+    parts.push(
+      ...found.parts.filter(
+        ({ start, end }) => !EMPTY.test(text.slice(start, Math.min(end, start + 64))),
+      ),
+    )
+    doneTo = found.end
+  }
+  return strikeFlags(strike(text, parts))
+}
+
+function strikeFlags(text: string): string {
+  const parts: Part[] = []
+  for (const { index, 0: flag } of text.matchAll(FLAG)) {
+    if (!isSecretName(comparableName(flag.slice(2).trim()))) continue
+    const start = index + flag.length
+    parts.push({ start, end: wordEnd(text, start, WORD_END) })
+  }
+  return strike(text, parts)
+}
+
+interface Name {
+  /** As comparableName makes it. */
+  readonly name: string
+  /** In quotes, as a key of JSON is. */
+  readonly isQuoted: boolean
+  readonly isInQuery: boolean
+  /** The quote around the whole `name: value`, as in curl's -H '…'. */
+  readonly quoteBefore: string
+}
+
+const NAME_CHAR = /[\w.%$[\]-]/
+
+/** The name that ends before `at`, and what is around it. */
+function nameBefore(text: string, at: number, notBefore: number): Name | undefined {
+  let end = startOfRun(text, at, BLANK, { notBefore, max: MAX_BLANKS })
+  const isQuoted = end > notBefore && /["']/.test(text[end - 1] as string)
+  if (isQuoted) end -= 1 + slashesBefore(text, end - 1, notBefore)
+  const start = startOfRun(text, end, NAME_CHAR, { notBefore, max: MAX_NAME_CHARS })
+  if (start === end) return undefined
+  const before = text[start - 1] ?? ''
+  const words = decoded(text.slice(start, end), before).replace(/\]$/, '')
+  const tailStart = startOfRun(words, words.length, /[\w-]/)
+  const tail = words.slice(tailStart)
+  const lastBefore = words[tailStart - 1] ?? before
+  return {
+    name: comparableName(tail),
+    isQuoted,
+    isInQuery: /[?&;#]/.test(lastBefore) || (tail === 'token' && /^\s?$/.test(lastBefore)),
+    quoteBefore: /["']/.test(before) && !isQuoted ? before : '',
+  }
+}
+
+/** Percent-encoding undone, however often it was done; `\u0026` is `&`. */
+function decoded(raw: string, before: string): string {
+  const text = before === '\\' ? raw.replace(/^u00(26|3f)/i, '&') : raw
+  return text.replaceAll(/%(?:25)*([2-7][0-9a-f])/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+}
+
+/** What of the value is secret, and where the value ends. */
+interface Value {
+  readonly parts: readonly Part[]
+  readonly end: number
+}
+
+function valueParts(text: string, from: number, name: Name, separator: string): Value | undefined {
+  if (!isSecretHere(name, separator)) return undefined
+  const start = valueStart(text, from)
+  // a line that ends after the separator is a heading
+  if (!name.isQuoted && /\n|\\/.test(text.slice(from, start))) return undefined
+  const quoted = quotedValue(text, start)
+  if (quoted) return { parts: [quoted], end: quoted.end }
+  if (name.isQuoted && /[{[]/.test(text[start] ?? '')) {
+    const end = balancedEnd(text, start)
+    return { parts: [{ start, end }], end }
+  }
+  const header = secretHeaderOf(name.name)
+  if (header === 'authorization') return authorizationParts(text, start, name.quoteBefore)
+  if (header === 'cookie') return cookieParts(text, start)
+  const end = wordEnd(text, start, wordEndOf(name, separator))
+  return start === end ? undefined : { parts: [{ start, end }], end }
+}
+
+function isSecretHere({ name, isQuoted, isInQuery }: Name, separator: string): boolean {
+  if (isQuoted) return isSecretKey(name)
+  // "Secret: no flag" is a sentence
+  if (name === 'secret' && separator === ':') return false
+  if (secretHeaderOf(name) !== undefined || isSecretName(name)) return true
+  return isInQuery && separator !== ':' && isSecretParameter(name)
+}
+
+/** Blanks and one line end, also as JSON escapes them. */
+const GAP = /[ \t]{0,4}(?:(?:\n|\\+n)[ \t]{0,64})?/y
+
+function valueStart(text: string, from: number): number {
+  return from + (matchFrom(text, GAP, from)?.[0].length ?? 0)
+}
+
+const QUOTE = /[ubr]{0,2}(\\*)(["'`])/iy
+
+/** The inside of a quoted text at `start`; unterminated, it goes on to the end. */
+function quotedValue(text: string, start: number): Part | undefined {
+  const opening = matchFrom(text, QUOTE, start)
+  if (!opening) return undefined
+  const [whole, slashes = '', quote = ''] = opening
+  const from = start + whole.length
+  return { start: from, end: closingQuote(text, from, quote, slashes.length) }
+}
+
+/**
+ * Where a text that was opened by `depth` backslashes and a quote is closed: by the same, or by fewer, which end
+ * what is around it. More of them belong to the inside: each encoding doubles the backslashes.
+ */
+function closingQuote(text: string, from: number, quote: string, depth: number): number {
+  for (let at = text.indexOf(quote, from); at >= 0; at = text.indexOf(quote, at + 1)) {
+    const slashes = slashesBefore(text, at, from)
+    const isClosing = slashes < depth || (slashes - depth) % (2 * (depth + 1)) === 0
+    if (isClosing) return at - Math.min(slashes, depth)
+  }
+  return text.length
+}
+
+const BRACKET_OR_QUOTE = /[[\]{}"]/g
+const STEPS: Readonly<Record<string, number>> = { '{': 1, '[': 1, '}': -1, ']': -1 }
+
+/** Where the object or list that begins at `start` ends. */
+function balancedEnd(text: string, start: number): number {
+  let depth = 0
+  let at = start
+  do {
+    at = indexFrom(text, BRACKET_OR_QUOTE, at, text.length)
+    const step = STEPS[text[at] ?? '']
+    depth += step ?? 0
+    const slashes = slashesBefore(text, at, start)
+    // past the quote that closes, which has as many backslashes before it
+    if (text[at] === '"') at = closingQuote(text, at + 1, '"', slashes) + slashes
+    at += 1
+  } while (depth > 0 && at < text.length)
+  return Math.min(at, text.length)
+}
+
+const WORD_END = /[\s"'`<>&]|\\+["'n]|\\u0026/g
+const WORD_END_IN_JSON = /[\s"'`<>&,}\]]|\\+["'n]/g
+const WORD_END_ENCODED = /[\s"'`<>&]|%(?:25)*(?:2[0236]|3B|0A|0D)/gi
+
+function wordEndOf({ isQuoted }: Name, separator: string): RegExp {
+  if (separator.startsWith('%')) return WORD_END_ENCODED
+  return isQuoted ? WORD_END_IN_JSON : WORD_END
+}
+
+/** The end of an unquoted value, without the punctuation of the sentence it stands in. */
+function wordEnd(text: string, start: number, pattern: RegExp): number {
+  let end = indexFrom(text, pattern, start, text.length)
+  while (end > start && /[).,:;\]}]/.test(text[end - 1] as string)) end -= 1
+  return end
+}

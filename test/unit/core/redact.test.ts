@@ -1,0 +1,227 @@
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  MAX_TEXT_CHARS,
+  redact,
+  redactBounded,
+  redactText,
+  redactUrl,
+} from '../../../agent/core/redact.ts'
+import { SECRET, SECRET_FORMS, secretsIn } from '../../support/secrets.ts'
+
+const FORMS = Object.entries(SECRET_FORMS)
+
+describe('redactText strikes out', () => {
+  test.each(FORMS)('%s', (_name, text) => {
+    expect(secretsIn(text)).not.toEqual([])
+    expect(secretsIn(redactText(text))).toEqual([])
+    expect(redactText(text)).toContain('***')
+  })
+
+  test.each(FORMS)(
+    '%s as text inside of JSON, once and twice, and inside of a query',
+    (_name, text) => {
+      for (const wrapped of [
+        JSON.stringify({ message: text }),
+        JSON.stringify(JSON.stringify({ message: text })),
+        `failed: ${text} (status 403)`,
+        `one\n${text}\ntwo`,
+      ]) {
+        expect(secretsIn(redactText(wrapped))).toEqual([])
+      }
+    },
+  )
+
+  test('what it has struck out is left as it is the second time', () => {
+    for (const [, text] of FORMS) expect(redactText(redactText(text))).toBe(redactText(text))
+  })
+
+  test('every form beside every other', () => {
+    // what is cut off takes what follows for its rest
+    const whole = FORMS.filter(([name]) => !name.endsWith('cut off'))
+    fc.assert(
+      fc.property(fc.shuffledSubarray(whole, { minLength: 1 }), (forms) => {
+        const text = forms.map(([, form]) => form).join(' and ')
+        expect(secretsIn(redactText(text))).toEqual([])
+      }),
+    )
+  })
+})
+
+describe('redactText keeps', () => {
+  const PLAIN = [
+    'api_url http://host:6385/v1?x=1 is not http(s)://host[:port]',
+    'basic authentication failed, bearer authentication-failed',
+    'invalid token: expected number; digest mismatch: sha256 of /dev/sda',
+    'http://registry:5000/v2/image@sha256:9f86d081884c7d65',
+    'docker://registry/image@sha256:9f86d081884c7d659a2feaa0c55ad015',
+    'getty@tty1.service: started; user@1000.service',
+    'https://host/img/logo@2x.png?v=1#top',
+    'WWW-Authenticate: Bearer realm="x", Basic realm="y"',
+    'PWD=/root OLDPWD=/home policy=standard signature=gpt key=value',
+    'http://tracker:6969/announce udp://tracker.example:6969/announce',
+    'write to someone@example.org about /dev/disk/by-path/pci-0000:00:1f.2-ata-1',
+    'x-amz-request-id: 4442587FB7D0A2F9',
+    'content: 5 MiB, configdrive: 3 MiB written, cookie monster',
+    'agent_token: null, password=, rescue_password: ***',
+    'ETag "9f86d081884c7d659a2feaa0c55ad015" of https://host/a/b.raw, bytes 0-1023/4096',
+  ]
+  test.each(PLAIN)('%s', (text) => {
+    expect(redactText(text)).toBe(text)
+  })
+
+  test('any text made of ordinary words, numbers, addresses and paths', () => {
+    const word = fc.oneof(
+      fc.constantFrom(
+        'piece',
+        'sda',
+        'token',
+        'key',
+        'the',
+        'secret',
+        'Basic',
+        'Digest',
+        'cookie',
+        'auth',
+      ),
+      fc.stringMatching(/^[a-z]{1,12}$/),
+      fc.nat().map(String),
+      fc.ipV4(),
+      fc.ipV6(),
+      fc.uuid(),
+      fc.constantFrom('/dev/disk/by-id/x', 'http://host:80/a/b?c=d&e=f', '5 MiB/s', 'a=b', 'x: y'),
+    )
+    fc.assert(
+      fc.property(fc.array(word), fc.constantFrom(' ', ', ', '\n'), (words, between) => {
+        const text = words.join(between)
+        // `bearer` and `--token` with what follows are forms themselves
+        expect(redactText(text)).toBe(text)
+      }),
+    )
+  })
+
+  test.each(['docs/how-it-works.md', 'docs/errors.md', 'docs/configuration.md', 'CHANGELOG.md'])(
+    'all of %s',
+    (path) => {
+      const text = readFileSync(path, 'utf8')
+      const changed = text.split('\n').filter((line) => redactText(line) !== line)
+      expect(changed).toEqual([])
+    },
+  )
+})
+
+describe('redactText takes time that grows with the length of the text', () => {
+  // 1 MiB in which each of the scans begins as often as it can; the square of that would not end
+  const UNITS = [
+    ...[
+      'a-',
+      'a-://',
+      'http://',
+      'http://a:b@',
+      'a:b@',
+      'a@h:1 ',
+      '@',
+      '%25',
+      '%3D%3D',
+      '%3A%2F%2F',
+    ],
+    ...[
+      '=',
+      ':',
+      '"',
+      '\\',
+      '\\"',
+      '"password":"\\',
+      'password=',
+      'password="',
+      'u0026',
+      '[{',
+      '"content":[{"',
+    ],
+    ...[
+      'eyJ',
+      'eyJ.',
+      'gAAAAA',
+      '--a',
+      '--a ',
+      '/announce',
+      '%2Fannounce',
+      'Basic ',
+      'Bearer ',
+      'Digest a="',
+    ],
+    ...[
+      'Cookie: a=b;',
+      'authorization: x ',
+      'authorization: x a=',
+      '-----BEGIN PRIVATE KEY-----',
+      'bytes 0-',
+      ' ',
+    ],
+  ]
+  test.each(UNITS)('1 MiB of %j', { timeout: 60_000 }, (unit) => {
+    const text = unit.repeat(Math.ceil((1024 * 1024) / unit.length))
+    expect(redactText(text).length).toBeLessThanOrEqual(text.length * 3)
+    const url = text.slice(0, 128 * 1024)
+    expect(redactUrl(url).length).toBeLessThanOrEqual(url.length * 3)
+  })
+})
+
+describe('redactUrl', () => {
+  test.each([
+    `http://user:pa ${SECRET}@h/x`,
+    `user:${SECRET}@h/x`,
+    `http://u"${SECRET}:@h/`,
+    `https://u:<${SECRET}>@h`,
+    `//user:${SECRET}@h/x`,
+  ])('knows that all of %s is one url', (url) => expect(secretsIn(redactUrl(url))).toEqual([]))
+
+  test('changes nothing else of a url', () => {
+    fc.assert(
+      fc.property(fc.webUrl({ withFragments: true }), (url) => {
+        expect(redactUrl(url)).toBe(url)
+      }),
+    )
+  })
+})
+
+describe('redactBounded', () => {
+  test('says how many bytes are missing', () => {
+    expect(redactBounded('ä'.repeat(20), 10)).toBe(`${'ä'.repeat(10)}… 20 bytes cut`)
+    expect(redactBounded('short', 10)).toBe('short')
+  })
+
+  test('leaves no half of a secret, wherever the cut falls', () => {
+    for (const [, form] of FORMS) {
+      const text = `${form} ${form} ${form}`
+      for (let max = 1; max < text.length; max += 3) {
+        const shown = redactBounded(text, max)
+        expect(shown).not.toContain(SECRET.slice(0, 6))
+      }
+    }
+  })
+
+  test('is short however long the text is', () => {
+    const long = `Content-Range: bytes 0-${'a-'.repeat(31_000)}`
+    expect(redactBounded(long).length).toBeLessThan(MAX_TEXT_CHARS + 40)
+  })
+})
+
+describe('redact', () => {
+  test.each([
+    ['a key', { rescue_password: SECRET }],
+    ['a key of camels', { agentToken: SECRET, apiKey: [SECRET] }],
+    ['a header', { 'X-Auth-Token': SECRET, 'Set-Cookie': [`a=${SECRET}`] }],
+    ['headers as a list', { rawHeaders: ['Host', 'h', 'authorization', `Own ${SECRET}`] }],
+    ['headers as pairs', { headers: [{ name: 'Cookie', value: SECRET }] }],
+    ['an object behind a key', { configdrive: { user_data: SECRET } }],
+  ])('strikes out %s', (_name, value) =>
+    expect(JSON.stringify(redact(value))).not.toContain(SECRET),
+  )
+
+  test('leaves what holds nothing', () => {
+    const value = { agent_token: null, headers: { host: 'h' }, list: [1, 'two', true] }
+    expect(redact(value)).toEqual(value)
+  })
+})
