@@ -153,9 +153,23 @@ export const OPTIONS = {
   image_download_connection_retry_interval: seconds(10, 'Longest wait between these retries', {
     karg: 'ipa-image-download-connection-retry-interval',
   }),
-  image_download_max_duration: seconds(0, 'Longest time for one image; 0 = no limit', {
-    karg: 'ipa-image-download-max-duration',
-  }),
+  image_download_max_duration: seconds(
+    0,
+    'Longest time from the first question to the last byte of an image; 0 = no limit',
+    {
+      karg: 'ipa-image-download-max-duration',
+    },
+  ),
+  image_download_low_speed_limit: bytes(
+    1024,
+    'Slowest that a server may send, bytes per second; 0 = no limit',
+    { karg: 'ipa-image-download-low-speed-limit', own: true },
+  ),
+  image_download_low_speed_time: seconds(
+    60,
+    'Average it over this long; a slower answer is broken off and asked for anew from where it stopped',
+    { karg: 'ipa-image-download-low-speed-time', own: true },
+  ),
   md5_enabled: bool(true, 'Accept MD5 checksums'),
   permitted_image_formats: list(['raw', 'gpt', 'qcow2'], 'Formats that may be written'),
   disable_deep_image_inspection: bool(false, 'Trust disk_format without looking', {

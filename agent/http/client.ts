@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the way HTTP requests leave this machine: redirects followed, deadlines kept, a body in memory or
-// as it comes. Does not retry and does not judge statuses: the rooms above do.
+// Owns the way HTTP requests leave this machine: deadlines kept, a body in memory or as it comes. Does not
+// retry and does not judge statuses: the rooms above do.
 import type { Config } from '../config/options.ts'
 import { redactUrl } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import { type ConnectionOptions, createConnections } from './connections.ts'
 import { exchange, type HttpHead, type HttpReceiver } from './exchange.ts'
 import { HttpFailure } from './failure.ts'
-import { targetOf, withCredentials, withoutAuthorization, withoutCredentials } from './target.ts'
+import { follow } from './follow.ts'
+import type { SlowestRate } from './speed-floor.ts'
 import type { TlsSettings } from './tls.ts'
 
 /** The part of Config a client needs; plain data, so that a worker thread can be given it. */
@@ -19,7 +20,10 @@ export interface HttpClientOptions extends ConnectionOptions {
 }
 
 export interface HttpRequestOptions {
-  /** GET unless given. Redirects are followed for GET and HEAD only. */
+  /**
+   * GET unless given. 307 and 308 are followed with method and body, to where the body may go (mayCarryBody);
+   * 301, 302 and 303 are followed for GET and HEAD, for others they are the answer.
+   */
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array | undefined
@@ -45,17 +49,17 @@ export interface HttpClient extends AsyncDisposable {
   ): Promise<HttpResponse>
   /**
    * One exchange whose body goes to `receiver` piece by piece, without a copy in between.
-   * @param options `readTimeoutMs` bounds the wait for the head and for each read (60 s unless given)
+   * @param options `readTimeoutMs` bounds the wait for each read (60 s unless given) and, twice of it, for the
+   *   head with its connection and all redirects; `slowest` is the least rate of the body
    * @throws HttpFailure, the reason of `signal`, or what the receiver threw
    */
   stream(
     url: string,
-    options: HttpRequestOptions & { readTimeoutMs?: number },
+    options: HttpRequestOptions & { readTimeoutMs?: number; slowest?: SlowestRate | undefined },
     receiver: HttpReceiver,
   ): Promise<void>
 }
 
-const MAX_REDIRECTS = 10
 const DEFAULT_TIMEOUT_S = 60
 
 /**
@@ -67,33 +71,21 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const defaultTimeoutMs = (config.image_download_connection_timeout ?? DEFAULT_TIMEOUT_S) * 1000
   const connections = createConnections(options, defaultTimeoutMs)
 
-  const stream: HttpClient['stream'] = async (url, request, receiver) => {
-    const readTimeoutMs = request.readTimeoutMs ?? defaultTimeoutMs
-    const method = request.method ?? 'GET'
-    let target = targetOf(url)
-    let headers = withCredentials(request.headers ?? {}, target)
-    for (let hop = 0; ; hop++) {
-      request.signal?.throwIfAborted()
-      const bare = withoutCredentials(target)
-      const location = await exchange(connections.to(target), {
-        url: bare,
-        method,
-        headers,
+  const stream: HttpClient['stream'] = (url, request, receiver) =>
+    follow(
+      {
+        url,
+        method: request.method ?? 'GET',
+        headers: request.headers ?? {},
         body: request.body,
         signal: request.signal,
         isLast: request.isLast,
-        readTimeoutMs,
+        readTimeoutMs: request.readTimeoutMs ?? defaultTimeoutMs,
+        slowest: request.slowest,
         receiver,
-      })
-      if (location === undefined) return
-      if (hop === MAX_REDIRECTS) {
-        throw new HttpFailure('redirect', `${redactUrl(url)}: more than ${MAX_REDIRECTS} redirects`)
-      }
-      const next = targetOf(location, bare)
-      if (next.origin !== bare.origin) headers = withoutAuthorization(headers)
-      target = withoutCredentials(next)
-    }
-  }
+      },
+      (hop) => exchange(connections.to(hop.url), hop),
+    )
 
   return {
     stream,

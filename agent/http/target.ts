@@ -34,12 +34,45 @@ export function withCredentials(
   url: URL,
 ): Record<string, string> {
   const isGiven = Object.keys(headers).some((name) => name.toLowerCase() === 'authorization')
-  if (isGiven || (url.username === '' && url.password === '')) return { ...headers }
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
-  return { ...headers, authorization: `Basic ${Buffer.from(pair).toString('base64')}` }
+  const authorization = isGiven ? undefined : basicAuthorizationOf(url)
+  return authorization === undefined ? { ...headers } : { ...headers, authorization }
 }
 
-/** Credentials are for the server they were given for: another origin must not see them. */
+/** The Authorization of the user and password in a url; undefined if there are none. */
+export function basicAuthorizationOf({ username, password }: URL): string | undefined {
+  if (username === '' && password === '') return undefined
+  const pair = [percentDecoded(username), Buffer.from(':'), percentDecoded(password)]
+  return `Basic ${Buffer.concat(pair).toString('base64')}`
+}
+
+/** The bytes that a text with escapes stands for. A `%` that begins no escape stands for itself, as with curl. */
+function percentDecoded(text: string): Uint8Array {
+  const parts = text.split(/(%[0-9a-f]{2})/i)
+  return Buffer.concat(
+    parts.map((part, i) => (i % 2 === 1 ? Buffer.from(part.slice(1), 'hex') : Buffer.from(part))),
+  )
+}
+
+/**
+ * True if what was given for one server may be shown to the other: the same origin, or the same host by TLS
+ * where it was in clear before, both on their scheme's own port (as python-requests has it).
+ */
+export function isSameServer(given: URL, asked: URL): boolean {
+  if (given.origin === asked.origin) return true
+  const isUpgrade = given.protocol === 'http:' && asked.protocol === 'https:'
+  return isUpgrade && given.hostname === asked.hostname && given.port === '' && asked.port === ''
+}
+
+/**
+ * True if the body of a request may be sent again where a redirect leads: by TLS, or to the host that has had
+ * it in clear. A heartbeat's body holds the agent token.
+ */
+export function mayCarryBody(from: URL, to: URL): boolean {
+  if (to.protocol === 'https:') return true
+  return from.protocol === 'http:' && from.hostname === to.hostname
+}
+
+/** Credentials are for the server they were given for: another must not see them. */
 export function withoutAuthorization(headers: Record<string, string>): Record<string, string> {
   const secret = new Set(['authorization', 'cookie', 'x-auth-token'])
   return Object.fromEntries(

@@ -119,7 +119,7 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
     createSource: (planned) => createImageSource(planned, servers, deps),
     permittedFormats: deps.config.permitted_image_formats,
     progress,
-    maxSeconds: deps.config.image_download_max_duration,
+    deadline: opened.deadline,
     signal,
     events,
   })

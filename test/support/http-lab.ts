@@ -112,6 +112,7 @@ export function imageOptions(
     retries?: number
     retryIntervalSeconds?: number
     timeoutSeconds?: number
+    lowSpeed?: { bytesPerSecond: number; seconds: number }
     authorization?: string
   } = {},
 ): TestImageOptions {
@@ -124,6 +125,8 @@ export function imageOptions(
       image_download_connection_timeout: settings.timeoutSeconds ?? 10,
       image_download_connection_retries: settings.retries ?? 3,
       image_download_connection_retry_interval: settings.retryIntervalSeconds ?? 0.01,
+      image_download_low_speed_limit: settings.lowSpeed?.bytesPerSecond ?? 1024,
+      image_download_low_speed_time: settings.lowSpeed?.seconds ?? 60,
     },
     random: () => 0.5,
     log: createLogger({ level: 'debug', destination: { write: (line) => void lines.push(line) } }),

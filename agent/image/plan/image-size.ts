@@ -6,7 +6,11 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { pathOf } from '../../sources/file.ts'
 import { judgeHead } from '../../sources/http/answer.ts'
-import { type HttpImageOptions, imageHeaders } from '../../sources/http/image-options.ts'
+import {
+  type HttpImageOptions,
+  imageHeaders,
+  patienceOf,
+} from '../../sources/http/image-options.ts'
 import { type ImageProbe, probeImage } from '../../sources/http/probe.ts'
 import type { ImageAnswers } from './plan.ts'
 
@@ -72,12 +76,11 @@ async function countOnce(
   limitBytes: number,
   signal: AbortSignal,
 ): Promise<number> {
-  const readTimeoutMs = http.config.image_download_connection_timeout * 1000
   let bytes = 0
   let stop = () => {}
   await http.client.stream(
     url,
-    { headers: imageHeaders(http), signal, readTimeoutMs },
+    { headers: imageHeaders(http), signal, ...patienceOf(http.config) },
     {
       onHead: (head, flow) => {
         judgeHead(head, undefined)

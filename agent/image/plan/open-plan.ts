@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns everything that can be known and refused before the disk is touched: servers, facts, plan, config
 // drive. `ironswarm plan` ends here.
+import { anySignal } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
@@ -8,6 +9,7 @@ import { decodeConfigDrive } from '../../disk/configdrive/configdrive.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { createHttpClient } from '../../http/client.ts'
 import type { ImageRequest, PlanDeps } from '../request/deploy-request.ts'
+import { type DownloadDeadline, downloadDeadline } from '../request/download-deadline.ts'
 import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { sizeOfImage } from './image-size.ts'
@@ -18,6 +20,8 @@ import { type Plan, planImage, requirePlannable, requireWholeDisk } from './plan
 export interface OpenPlan extends AsyncDisposable {
   readonly plan: Plan
   readonly servers: ImageServers
+  /** Runs already: asking the servers is a part of the download (contract 5.3.1). */
+  readonly deadline: DownloadDeadline
   /** The file system image of the config drive; null for none. At most 64 MiB. */
   readonly configdrive: Uint8Array | null
 }
@@ -27,16 +31,21 @@ const CONFIG_DRIVE_TIMEOUT_MS = 60_000
 /** base64 of a gzip of 64 MiB. */
 const MAX_CONFIG_DRIVE_TEXT_BYTES = 96 * MiB
 
-/** Asks and decides. Throws what planImage, gatherImageFacts and sizeOfImage throw. */
+/**
+ * Asks and decides. Throws what planImage, gatherImageFacts and sizeOfImage throw, or
+ * ImageDownloadTimeoutError.
+ */
 export async function openPlan(
   request: ImageRequest,
-  signal: AbortSignal,
+  cancelled: AbortSignal,
   deps: PlanDeps,
 ): Promise<OpenPlan> {
   const { imageInfo } = request
   requireWholeDisk(imageInfo)
   const disk = await readGeometry(deps.root, request.devicePath)
   const servers = openImageServers(imageInfo, deps)
+  const deadline = downloadDeadline(deps.config.image_download_max_duration)
+  const signal = anySignal(cancelled, deadline.signal)
   try {
     const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)
     requirePlannable(imageInfo, answers, deps.config)
@@ -49,13 +58,14 @@ export async function openPlan(
     const configdrive = request.configdrive
       ? await decodeConfigDrive(request.configdrive, (url) => fetchConfigDrive(url, deps, signal))
       : null
-    return { plan, servers, configdrive, [Symbol.asyncDispose]: close }
+    return { plan, servers, deadline, configdrive, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
     throw error
   }
 
   async function close(): Promise<void> {
+    deadline[Symbol.dispose]()
     await servers[Symbol.asyncDispose]()
   }
 }

@@ -2,7 +2,6 @@
 // Owns the hand-over between sources: each is asked for what is missing, a failed one gives way to the
 // next, which begins with what is on the disk. Does not make sources nor sinks.
 import { isFatal } from '../../core/backoff.ts'
-import type { Coverage } from '../../core/coverage.ts'
 import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { EventPublisher } from '../../core/events.ts'
@@ -65,26 +64,4 @@ async function deliver(source: ImageSource, options: FetchOptions): Promise<unkn
   } catch (error) {
     return error
   }
-}
-
-/**
- * The one watch on image_download_max_duration, whichever sources take part: aborts with
- * ImageDownloadTimeoutError after `seconds`; 0 means never. Disposal stops the clock.
- * @param coverage tells how far the image came by then
- */
-export function downloadDeadline(
-  seconds: number,
-  coverage: Pick<Coverage, 'coveredBytes' | 'totalBytes'>,
-): Disposable & { readonly signal: AbortSignal } {
-  const controller = new AbortController()
-  const expire = () =>
-    controller.abort(
-      new AgentError(
-        'ImageDownloadTimeoutError',
-        `${coverage.coveredBytes} bytes of an image of ${coverage.totalBytes} bytes came in ${seconds} s, ` +
-          'the limit of image_download_max_duration; raise it, or see what keeps the sources slow',
-      ),
-    )
-  const timer = seconds > 0 ? setTimeout(expire, seconds * 1000) : undefined
-  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
 }

@@ -10,7 +10,8 @@ import type { BlockDevice } from '../../disk/block-device.ts'
 import type { ImageSource } from '../../sources/source.ts'
 import type { ProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { Plan, PlannedSource } from '../plan/plan.ts'
-import { downloadDeadline, fetchImage } from './fetch-image.ts'
+import type { DownloadDeadline } from '../request/download-deadline.ts'
+import { fetchImage } from './fetch-image.ts'
 import type { ImageOnDisk } from './image-on-disk.ts'
 import { type MeteredSink, meter } from './meter.ts'
 import { checkFormat, holdBack, limit, place, writeTo } from './sinks.ts'
@@ -37,8 +38,8 @@ export interface TransferOptions {
   /** Config `permitted_image_formats`. */
   readonly permittedFormats: readonly string[]
   readonly progress: ProgressMeter
-  /** Longest time for the fetch; 0 for no limit (image_download_max_duration). */
-  readonly maxSeconds: number
+  /** Runs since the plan was begun; stopped when every byte is there. */
+  readonly deadline: DownloadDeadline
   readonly signal: AbortSignal
   readonly events: EventPublisher
 }
@@ -51,7 +52,8 @@ export interface TransferOptions {
 export async function transferImage(options: TransferOptions): Promise<ImageSource> {
   const { plan, image, progress, signal, events } = options
   const metered = createSinks(options)
-  using deadline = downloadDeadline(options.maxSeconds, image.coverage)
+  using deadline = options.deadline
+  deadline.watch(image.coverage)
   progress.begin('fetch', plan.sizeBytes)
   return await fetchImage({
     planned: plan.sources,

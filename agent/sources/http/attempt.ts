@@ -16,7 +16,7 @@ import {
   requireSize,
 } from './answer.ts'
 import { createExtentWriter, type ExtentWriter } from './extent-writer.ts'
-import { type HttpImageOptions, imageHeaders } from './image-options.ts'
+import { type HttpImageOptions, imageHeaders, patienceOf } from './image-options.ts'
 import type { Ledger } from './ledger.ts'
 import type { ImageUrl } from './url-rotation.ts'
 
@@ -78,7 +78,7 @@ export async function fetchOnce(attempt: Attempt): Promise<void> {
           ...(range ? { range: rangeHeader(range), ...ifRangeOf(url.entity) } : {}),
         },
         signal: anySignal(attempt.signal, stopped.signal),
-        readTimeoutMs: options.config.image_download_connection_timeout * 1000,
+        ...patienceOf(options.config),
       },
       {
         onHead: (head, given) => {

@@ -3,6 +3,7 @@
 import type { Config } from '../../config/options.ts'
 import type { Random } from '../../core/backoff.ts'
 import type { HttpClient } from '../../http/client.ts'
+import type { SlowestRate } from '../../http/speed-floor.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
 /** The settings of contract 1.2 that govern a download; durations in seconds. */
@@ -11,6 +12,8 @@ export type HttpImageSettings = Pick<
   | 'image_download_connection_timeout'
   | 'image_download_connection_retries'
   | 'image_download_connection_retry_interval'
+  | 'image_download_low_speed_limit'
+  | 'image_download_low_speed_time'
 >
 
 export interface HttpImageOptions {
@@ -22,6 +25,20 @@ export interface HttpImageOptions {
   readonly config: HttpImageSettings
   readonly log: Logger
   readonly random: Random
+}
+
+/** How long a request for image bytes waits, and for how little. */
+export function patienceOf(config: HttpImageSettings): {
+  readonly readTimeoutMs: number
+  readonly slowest: SlowestRate
+} {
+  return {
+    readTimeoutMs: config.image_download_connection_timeout * 1000,
+    slowest: {
+      bytesPerSecond: config.image_download_low_speed_limit,
+      seconds: config.image_download_low_speed_time,
+    },
+  }
 }
 
 /** The headers every request for the image carries. */

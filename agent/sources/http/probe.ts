@@ -5,7 +5,7 @@ import { AgentError } from '../../core/errors.ts'
 import type { HttpFlow } from '../../http/exchange.ts'
 import { judgeHead } from './answer.ts'
 import { createDownloadUrls } from './download-urls.ts'
-import { type HttpImageOptions, imageHeaders } from './image-options.ts'
+import { type HttpImageOptions, imageHeaders, patienceOf } from './image-options.ts'
 
 export interface ImageProbe {
   /** Size of the image, bytes; null if the server does not tell. */
@@ -55,7 +55,7 @@ async function probeOnce(
     {
       headers: { ...imageHeaders(options), range: 'bytes=0-0' },
       signal,
-      readTimeoutMs: options.config.image_download_connection_timeout * 1000,
+      ...patienceOf(options.config),
     },
     {
       onHead: (head, flow) => onHead(judgeHead(head, { offset: 0, length: 1 }), flow),

@@ -15,7 +15,7 @@ import {
   rangeHeader,
   requireSize,
 } from './answer.ts'
-import { type HttpImageOptions, imageHeaders } from './image-options.ts'
+import { type HttpImageOptions, imageHeaders, patienceOf } from './image-options.ts'
 import { createUrlRotation, type ImageUrl, reasonOf } from './url-rotation.ts'
 
 export type RangeReaderOptions = HttpImageOptions & {
@@ -140,7 +140,7 @@ async function fetchRange(
     {
       headers: { ...imageHeaders(options), range: rangeHeader(range), ...ifRangeOf(url.entity) },
       signal,
-      readTimeoutMs: options.config.image_download_connection_timeout * 1000,
+      ...patienceOf(options.config),
     },
     {
       onHead: (head) => {

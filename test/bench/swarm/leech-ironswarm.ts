@@ -10,6 +10,7 @@ import { openBlockDevice } from '../../../agent/disk/block-device.ts'
 import { createHttpClient, type HttpClientSettings } from '../../../agent/http/client.ts'
 import { createRawLayout } from '../../../agent/image/formats/raw.ts'
 import { createImageProof } from '../../../agent/image/proof/image-proof.ts'
+import { downloadDeadline } from '../../../agent/image/request/download-deadline.ts'
 import { createImageOnDisk } from '../../../agent/image/transfer/image-on-disk.ts'
 import { transferImage } from '../../../agent/image/transfer/transfer-image.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
@@ -45,6 +46,8 @@ const HTTP_SETTINGS: HttpClientSettings & HttpImageSettings = {
   image_download_connection_timeout: 10,
   image_download_connection_retries: 10,
   image_download_connection_retry_interval: 1,
+  image_download_low_speed_limit: 1024,
+  image_download_low_speed_time: 60,
 }
 
 const log = createLogger({ level: process.env['VERBOSE'] === '1' ? 'debug' : 'warn' })
@@ -129,7 +132,7 @@ const source = await transferImage({
   createSource,
   permittedFormats: ['raw'],
   progress,
-  maxSeconds: 0,
+  deadline: downloadDeadline(0),
   signal,
   events,
 })

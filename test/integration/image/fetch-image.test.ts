@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
 import { createHttpClient } from '../../../agent/http/client.ts'
-import { downloadDeadline, fetchImage } from '../../../agent/image/transfer/fetch-image.ts'
+import { downloadDeadline } from '../../../agent/image/request/download-deadline.ts'
+import { fetchImage } from '../../../agent/image/transfer/fetch-image.ts'
 import { meter } from '../../../agent/image/transfer/meter.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import {

@@ -159,6 +159,8 @@ const HTTP_SETTINGS = {
   image_download_connection_timeout: 10,
   image_download_connection_retries: 2,
   image_download_connection_retry_interval: 1,
+  image_download_low_speed_limit: 1024,
+  image_download_low_speed_time: 60,
   insecure: false,
   cafile: null,
   certfile: null,

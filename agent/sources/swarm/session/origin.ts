@@ -27,7 +27,11 @@ export function openOrigin(
     urls: [...urls.slice(first), ...urls.slice(0, first)],
     client: createHttpClient({ config, proxies, noProxy }),
     authorization: options.authorization,
-    config: { ...config, image_download_connection_timeout: timeoutS },
+    config: {
+      ...config,
+      image_download_connection_timeout: timeoutS,
+      image_download_low_speed_time: Math.min(config.image_download_low_speed_time, timeoutS),
+    },
     log: createLogger({ level: 'warn', destination: { write: onLogLine } }),
     random,
     totalBytes,

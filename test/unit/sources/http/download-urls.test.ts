@@ -16,6 +16,8 @@ function rotationOf(urls: string[], retries = 2) {
       image_download_connection_timeout: 1,
       image_download_connection_retries: retries,
       image_download_connection_retry_interval: 0.001,
+      image_download_low_speed_limit: 0,
+      image_download_low_speed_time: 0,
     },
     random: () => 0,
     log: createLogger({ level: 'silent' }),
