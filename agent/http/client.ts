@@ -5,9 +5,10 @@ import type { Config } from '../config/options.ts'
 import { redactUrl } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import { type ConnectionOptions, createConnections } from './connections.ts'
-import { exchange, type HttpHead, type HttpReceiver } from './exchange.ts'
+import type { HttpHead, HttpReceiver } from './exchange.ts'
 import { HttpFailure } from './failure.ts'
 import { follow } from './follow.ts'
+import { createForgivingExchange } from './forgiving-exchange.ts'
 import type { SlowestRate } from './speed-floor.ts'
 import type { TlsSettings } from './tls.ts'
 
@@ -71,6 +72,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const defaultTimeoutMs = (config.image_download_connection_timeout ?? DEFAULT_TIMEOUT_S) * 1000
   const connections = createConnections(options, defaultTimeoutMs)
 
+  const send = createForgivingExchange(connections)
+
   const stream: HttpClient['stream'] = (url, request, receiver) =>
     follow(
       {
@@ -84,7 +87,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         slowest: request.slowest,
         receiver,
       },
-      (hop) => exchange(connections.to(hop.url), hop),
+      send,
     )
 
   return {

@@ -2,6 +2,7 @@
 // Owns how bytes leave a socket: in large reads into reused buffers, because Node's fresh buffer for
 // every read (64 KiB of TCP, 16 KiB of TLS) costs more CPU than the transfer. Does not know HTTP.
 import type { OnReadOpts, Socket } from 'node:net'
+import type { AnswerMender } from './answer-mender.ts'
 
 const SLAB_BYTES = 256 * 1024
 /** Less room than this is not worth a read; a TLS record needs 16 KiB. */
@@ -21,8 +22,9 @@ export interface SocketReads {
  * hands out is valid until its reader returns to the event loop, which is all that undici's HTTP/1
  * parser needs: it takes everything out of the stream, parses it in the same turn, and puts what it
  * could not parse (a paused body) back. A reader that keeps what it was handed must copy it.
+ * @param mender what is read goes through it
  */
-export function createSocketReads(): SocketReads {
+export function createSocketReads(mender?: AnswerMender): SocketReads {
   let socket: Socket | undefined
   let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
   let used = 0
@@ -50,8 +52,12 @@ export function createSocketReads(): SocketReads {
           lent = []
         }
         used += length
+        const read = bytes.subarray(0, length)
         // a false answer stops the reading until the stream is asked for more
-        return socket.push(bytes.subarray(0, length))
+        if (!mender) return socket.push(read)
+        let wantsMore = true
+        for (const part of mender.mend(read)) wantsMore = socket.push(part)
+        return wantsMore
       },
     },
   }

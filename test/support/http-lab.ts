@@ -120,7 +120,9 @@ export function imageOptions(
   return {
     urls,
     client,
-    authorization: settings.authorization,
+    authorization: settings.authorization
+      ? { header: settings.authorization, server: urls[0] ?? '' }
+      : undefined,
     config: {
       image_download_connection_timeout: settings.timeoutSeconds ?? 10,
       image_download_connection_retries: settings.retries ?? 3,

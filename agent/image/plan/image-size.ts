@@ -80,7 +80,7 @@ async function countOnce(
   let stop = () => {}
   await http.client.stream(
     url,
-    { headers: imageHeaders(http), signal, ...patienceOf(http.config) },
+    { headers: imageHeaders(http, url), signal, ...patienceOf(http.config) },
     {
       onHead: (head, flow) => {
         judgeHead(head, undefined)

@@ -29,7 +29,10 @@ export function openImageServers(imageInfo: ImageInfo, deps: Omit<PlanDeps, 'roo
   const proxies = proxiesOf(imageInfo)
   const noProxy = imageInfo.noProxy ?? undefined
   const client = createHttpClient({ config, proxies, noProxy })
-  const authorization = authorizationOf(imageInfo.credentials, config)
+  const header = authorizationOf(imageInfo.credentials, config)
+  // mirrors and the checksum file may be elsewhere: they are for nobody but the first
+  const [server] = urls as [string]
+  const authorization = header === undefined ? undefined : { header, server }
   return {
     http: { urls, client, authorization, config, log, random },
     origin: { urls, authorization, config, proxies, noProxy },

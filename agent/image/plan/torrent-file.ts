@@ -36,11 +36,8 @@ async function fetchTorrent(
   const retries = Math.min(RETRIES, http.config.image_download_connection_retries)
   const config = { ...http.config, image_download_connection_retries: retries }
   for (const url of urls) {
-    // the image server's credentials are for that server only
-    const isImageServer = http.urls.some((image) => new URL(image).origin === new URL(url).origin)
-    const authorization = isImageServer ? http.authorization : undefined
     try {
-      const options = { ...http, config, authorization, url, maxBytes: MAX_METAINFO_BYTES }
+      const options = { ...http, config, url, maxBytes: MAX_METAINFO_BYTES }
       return await fetchSmall(options, signal)
     } catch (error) {
       if (signal.aborted) throw error

@@ -74,7 +74,7 @@ export async function fetchOnce(attempt: Attempt): Promise<void> {
       url.url,
       {
         headers: {
-          ...imageHeaders(options),
+          ...imageHeaders(options, url.url),
           ...(range ? { range: rangeHeader(range), ...ifRangeOf(url.entity) } : {}),
         },
         signal: anySignal(attempt.signal, stopped.signal),

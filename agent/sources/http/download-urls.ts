@@ -4,7 +4,8 @@
 import { AgentError, isAgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { HttpFailure } from '../../http/failure.ts'
-import type { HttpImageOptions } from './image-options.ts'
+import { BadAnswer } from './answer.ts'
+import { type HttpImageOptions, type ImageAuthorization, isWithheld } from './image-options.ts'
 import { createUrlRotation, type ImageUrl, type UrlRotation } from './url-rotation.ts'
 
 /** Where back-off begins; it grows up to image_download_connection_retry_interval. */
@@ -15,10 +16,10 @@ const FIRST_WAIT_MS = 500
  * ImageDownloadError with the reason of each. Hopeless: fatal errors, and errors that are not of HTTP.
  */
 export function createDownloadUrls(
-  options: Pick<HttpImageOptions, 'urls' | 'config' | 'random' | 'log'>,
+  options: Pick<HttpImageOptions, 'urls' | 'authorization' | 'config' | 'random' | 'log'>,
 ): UrlRotation {
-  const { config, log } = options
-  return createUrlRotation({
+  const { config, log, authorization } = options
+  const rotation = createUrlRotation({
     urls: options.urls,
     patience: {
       retries: config.image_download_connection_retries,
@@ -35,6 +36,25 @@ export function createDownloadUrls(
     },
     exhausted,
   })
+  return {
+    ...rotation,
+    failed: (url, error) => rotation.failed(url, withoutCredentials(url, error, authorization)),
+  }
+}
+
+/** A 401 is fatal, for credentials are one for all; but not from a server that was shown none. */
+function withoutCredentials(
+  { url }: ImageUrl,
+  error: unknown,
+  authorization: ImageAuthorization | undefined,
+): unknown {
+  const isShown = !authorization || !isWithheld(authorization, url)
+  if (isShown || !(error instanceof BadAnswer) || error.httpStatus !== 401) return error
+  return new BadAnswer(
+    `${redactUrl(url)}: status 401; the image's credentials are for ${URL.parse(authorization.server)?.host} and were not sent: put user and password into this url`,
+    'source',
+    401,
+  )
 }
 
 function isHopeless(error: unknown): boolean {

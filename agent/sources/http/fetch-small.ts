@@ -41,7 +41,7 @@ async function fetchOnce(options: FetchSmallOptions, signal: AbortSignal): Promi
   const { config } = options
   const readTimeoutMs = config.image_download_connection_timeout * 1000
   const response = await options.client.request(options.url, {
-    headers: imageHeaders(options),
+    headers: imageHeaders(options, options.url),
     signal,
     maxBytes: options.maxBytes,
     // connect, head and body may each take one read timeout

@@ -4,6 +4,7 @@ import type { Config } from '../../config/options.ts'
 import type { Random } from '../../core/backoff.ts'
 import type { HttpClient } from '../../http/client.ts'
 import type { SlowestRate } from '../../http/speed-floor.ts'
+import { isSameServer } from '../../http/target.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
 /** The settings of contract 1.2 that govern a download; durations in seconds. */
@@ -16,12 +17,19 @@ export type HttpImageSettings = Pick<
   | 'image_download_low_speed_time'
 >
 
+/** Credentials, and whom they are for. */
+export interface ImageAuthorization {
+  /** The Authorization header, whole; see authorizationOf. */
+  readonly header: string
+  /** A url of the server; no other is shown the header. */
+  readonly server: string
+}
+
 export interface HttpImageOptions {
   /** Where the image is; asked in this order (contract 5.3.1). */
   readonly urls: readonly string[]
   readonly client: HttpClient
-  /** The Authorization header, whole; see authorizationOf. */
-  readonly authorization?: string | undefined
+  readonly authorization?: ImageAuthorization | undefined
   readonly config: HttpImageSettings
   readonly log: Logger
   readonly random: Random
@@ -41,9 +49,17 @@ export function patienceOf(config: HttpImageSettings): {
   }
 }
 
-/** The headers every request for the image carries. */
+/** The headers that a request for `url` carries: credentials only to the server they were given for. */
 export function imageHeaders(
-  options: Pick<HttpImageOptions, 'authorization'>,
+  { authorization }: Pick<HttpImageOptions, 'authorization'>,
+  url: string,
 ): Record<string, string> {
-  return options.authorization === undefined ? {} : { authorization: options.authorization }
+  if (!authorization || isWithheld(authorization, url)) return {}
+  return { authorization: authorization.header }
+}
+
+/** True if `url` is of another server than the one the credentials are for. */
+export function isWithheld(authorization: ImageAuthorization, url: string): boolean {
+  const [given, asked] = [URL.parse(authorization.server), URL.parse(url)]
+  return !given || !asked || !isSameServer(given, asked)
 }

@@ -53,7 +53,7 @@ async function probeOnce(
   await options.client.stream(
     url,
     {
-      headers: { ...imageHeaders(options), range: 'bytes=0-0' },
+      headers: { ...imageHeaders(options, url), range: 'bytes=0-0' },
       signal,
       ...patienceOf(options.config),
     },

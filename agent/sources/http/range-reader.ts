@@ -138,7 +138,11 @@ async function fetchRange(
   await options.client.stream(
     url.url,
     {
-      headers: { ...imageHeaders(options), range: rangeHeader(range), ...ifRangeOf(url.entity) },
+      headers: {
+        ...imageHeaders(options, url.url),
+        range: rangeHeader(range),
+        ...ifRangeOf(url.entity),
+      },
       signal,
       ...patienceOf(options.config),
     },

@@ -3,7 +3,7 @@
 // edge, and handed down whole. Does not act on it.
 import type { Config } from '../../config/options.ts'
 import type { HttpClientSettings } from '../../http/client.ts'
-import type { HttpImageSettings } from '../http/image-options.ts'
+import type { HttpImageSettings, ImageAuthorization } from '../http/image-options.ts'
 import type { Metainfo } from './torrent/metainfo.ts'
 import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
 
@@ -40,8 +40,7 @@ export interface Nearby {
 export interface OriginOptions {
   /** The image's own urls; all hold the same bytes. */
   readonly urls: readonly string[]
-  /** Value of the Authorization header. */
-  readonly authorization?: string | undefined
+  readonly authorization?: ImageAuthorization | undefined
   /** TLS, timeouts and retries. */
   readonly config: HttpClientSettings & HttpImageSettings
   readonly proxies?: Readonly<Record<string, string>> | undefined

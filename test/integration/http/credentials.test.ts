@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createHttpClient, type HttpClientSettings } from '../../../agent/http/client.ts'
 import { authorizationOf } from '../../../agent/sources/http/authorization.ts'
+import { fetchSmall } from '../../../agent/sources/http/fetch-small.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import { probeImage } from '../../../agent/sources/http/probe.ts'
+import { createRangeReader } from '../../../agent/sources/http/range-reader.ts'
 import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'
 import {
   createMemoryDisk,
@@ -16,6 +18,7 @@ import {
   sha256,
 } from '../../support/http-lab.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
+import { createRawServer } from '../../support/raw-server.ts'
 
 const image = randomBytes(3_000_000)
 const NOTHING_SET = {
@@ -94,6 +97,76 @@ describe('credentials', () => {
   })
 })
 
+describe('credentials are shown to nobody but the server they are for', () => {
+  const authorization = `Basic ${Buffer.from('u:p').toString('base64')}`
+
+  test('not to a mirror elsewhere, for the whole image or for pieces of it', async () => {
+    await using origin = await createHttpOrigin({ bytes: image, faults: { status: 404 } })
+    await using mirror = await createHttpOrigin({ bytes: image })
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const options = imageOptions(client, [origin.url, mirror.url], { authorization })
+    const disk = createMemoryDisk(image.length)
+    await createHttpSource(options).deliver(disk.request())
+    await probeImage(options, never)
+    const reader = createRangeReader({
+      ...options,
+      urls: [mirror.url, origin.url],
+      totalBytes: image.length,
+    })
+    await reader.readRange({ offset: 0, length: 10 }, new Uint8Array(10), never)
+    expect(sha256(disk.bytes)).toBe(sha256(image))
+    expect(origin.requests.length).toBeGreaterThan(0)
+    for (const { headers } of origin.requests) expect(headers.authorization).toBe(authorization)
+    expect(mirror.requests.length).toBeGreaterThan(2)
+    for (const { headers } of mirror.requests) expect(headers.authorization).toBeUndefined()
+  })
+
+  test('not to the server of the checksum file, unless it is the same', async () => {
+    await using origin = await createHttpOrigin({ bytes: image, files: { '/sums': 'x' } })
+    await using other = await createHttpOrigin({ bytes: image, files: { '/sums': 'x' } })
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const options = imageOptions(client, [origin.url], { authorization })
+    for (const { baseUrl } of [origin, other]) {
+      await fetchSmall({ ...options, url: `${baseUrl}/sums`, maxBytes: 100 }, never)
+    }
+    expect(origin.requests[0]?.headers.authorization).toBe(authorization)
+    expect(other.requests[0]?.headers.authorization).toBeUndefined()
+  })
+
+  test('a mirror that wants some has its own in its url, or is passed by with a word why', async () => {
+    const auth = { user: 'm', password: 'irror' }
+    await using mirror = await createHttpOrigin({ bytes: image, auth })
+    await using origin = await createHttpOrigin({ bytes: image, faults: { status: 404 } })
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const probe = (url: string) =>
+      probeImage(imageOptions(client, [origin.url, url], { authorization }), never)
+    await expect(probe(mirror.url)).rejects.toMatchObject({ type: 'ImageDownloadError' })
+    await expect(probe(mirror.url)).rejects.toThrow(
+      new RegExp(
+        `status 401; the image's credentials are for 127.0.0.1:${origin.port} and were not`,
+      ),
+    )
+    const named = mirror.url.replace('://', '://m:irror@')
+    expect((await probe(named)).sizeBytes).toBe(image.length)
+  })
+})
+
+describe('a password in a url', () => {
+  test.each([
+    ['p%ss', 'p%ss'],
+    ['100%', '100%'],
+    ['%zz%40%', '%zz@%'],
+    ['p%25ss', 'p%ss'],
+    ['p%C3%A4', 'pä'],
+  ])('%s stands for %s', async (written, password) => {
+    const auth = { user: 'u', password }
+    await using origin = await createHttpOrigin({ bytes: image, auth })
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const url = origin.url.replace('://', `://u:${written}@`)
+    expect((await probeImage(imageOptions(client, [url]), never)).sizeBytes).toBe(image.length)
+  })
+})
+
 describe('redirects', () => {
   test('keep credentials and range on the same server', async () => {
     await using origin = await createHttpOrigin({
@@ -127,6 +200,68 @@ describe('redirects', () => {
     expect(sha256(disk.bytes)).toBe(sha256(image))
     expect(origin.requests[0]?.headers.authorization).toBe(authorization)
     expect(target.requests[0]?.headers.authorization).toBeUndefined()
+  })
+
+  test('bring cookies back to the server that set them, for one chain', async () => {
+    await using other = await createHttpOrigin({ bytes: image })
+    await using server = await createRawServer(({ line, headers }, socket) => {
+      const isShown = headers['cookie'] === 'a=1; b=2'
+      const to = line.startsWith('GET /away') ? other.url : isShown ? '/away' : line.split(' ')[1]
+      socket.write(
+        `HTTP/1.1 302 Found\r\nSet-Cookie: a=1; Path=/; HttpOnly\r\nSet-Cookie: b=2\r\nSet-Cookie: c=3; Secure\r\nSet-Cookie: d=4; Domain=example.org\r\nLocation: ${to}\r\nContent-Length: 0\r\n\r\n`,
+      )
+    })
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    for (const _ of [1, 2]) await client.request(server.url)
+    const shown = server.requests.map(({ headers }) => headers['cookie'])
+    expect(shown).toEqual([undefined, 'a=1; b=2', 'a=1; b=2', undefined, 'a=1; b=2', 'a=1; b=2'])
+    // the other has the same host and another port, which is nothing to cookies (RFC 6265 8.5)
+    expect(other.requests[0]?.headers.cookie).toBe('a=1; b=2')
+  })
+
+  test.each([307, 308])('of status %i take a POST along with its body', async (status) => {
+    await using target = await createRawServer((_, socket) =>
+      socket.write('HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n'),
+    )
+    await using server = await createRawServer((_, socket) =>
+      socket.write(`HTTP/1.1 ${status} x\r\nLocation: ${target.url}\r\nContent-Length: 0\r\n\r\n`),
+    )
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const body = '{"agent_token": "t"}'
+    const answer = await client.request(server.url, { method: 'POST', body })
+    expect(answer.status).toBe(202)
+    expect(target.requests.map(({ line }) => line)).toEqual(['POST /image.raw HTTP/1.1'])
+    expect(target.requests[0]?.body).toBe(body)
+  })
+
+  test('take no body in clear to another host', async () => {
+    await using target = await createRawServer(() => {}, '127.0.0.2')
+    await using server = await createRawServer((_, socket) =>
+      socket.write(`HTTP/1.1 308 x\r\nLocation: ${target.url}\r\nContent-Length: 0\r\n\r\n`),
+    )
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const posting = client.request(server.url, { method: 'POST', body: 'agent_token' })
+    await expect(posting).rejects.toThrow(/goes in clear to no other host/)
+    expect(target.requests).toHaveLength(0)
+  })
+
+  test('of a POST end after ten', async () => {
+    await using server = await createRawServer((_, socket) =>
+      socket.write('HTTP/1.1 307 x\r\nLocation: /on\r\nContent-Length: 0\r\n\r\n'),
+    )
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const posting = client.request(server.url, { method: 'POST', body: 'x' })
+    await expect(posting).rejects.toThrow(/more than 10 redirects/)
+    expect(server.requests).toHaveLength(11)
+  })
+
+  test.each([301, 302, 303])('of status %i are the answer of a POST', async (status) => {
+    await using server = await createRawServer((_, socket) =>
+      socket.write(`HTTP/1.1 ${status} x\r\nLocation: /on\r\nContent-Length: 0\r\n\r\n`),
+    )
+    await using client = createHttpClient({ config: PLAIN_CLIENT })
+    const answer = await client.request(server.url, { method: 'POST', body: 'x' })
+    expect(answer.status).toBe(status)
   })
 
   test('end after ten', async () => {

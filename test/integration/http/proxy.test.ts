@@ -77,6 +77,16 @@ describe('a proxy of image_info', () => {
     expect(JSON.stringify(origin.requests[0]?.headers)).not.toContain('authorization')
   })
 
+  test.each([['p%ss'], ['100%']])('may have the password %s, as it stands', async (password) => {
+    await using origin = await createHttpOrigin({ bytes: image })
+    await using secure = await createHttpOrigin({ bytes: image, tls: authority.server })
+    await using proxy = await createTestProxy({ auth: `me:${password}` })
+    const url = proxy.url.replace('://', `://me:${password}@`)
+    const proxies = { http: url, https: url }
+    expect(await deliver(origin.url, { proxies })).toBe(sha256(image))
+    expect(await deliver(secure.url, { proxies })).toBe(sha256(image))
+  })
+
   test('that refuses is named without its password', async () => {
     await using origin = await createHttpOrigin({ bytes: image })
     await using secure = await createHttpOrigin({ bytes: image, tls: authority.server })
