@@ -45,8 +45,8 @@ export function judgeHead(head: HttpHead, range: FileRange | undefined): Answer 
   refuseStatus(head, range)
   const refuse = (what: string) =>
     new BadAnswer(`${redactUrl(head.url)}: ${what}`, 'source', head.status)
-  const encoding = textOf(head.headers, 'content-encoding')
-  if (encoding !== null && encoding.toLowerCase() !== 'identity') {
+  const encoding = codingOf(head.headers)
+  if (encoding !== undefined) {
     throw refuse(
       `Content-Encoding ${encoding} although identity was asked for; serve the image as it is`,
     )
@@ -108,9 +108,11 @@ export interface ContentRange {
   readonly total: number | null
 }
 
-/** `bytes 0-99/1000` or `bytes 0-99/*`; null for anything else. */
+const CONTENT_RANGE = /^bytes *[ =:] *(\d{1,15}) *- *(\d{1,15}) *\/ *(\d{1,15}|\*)$/i
+
+/** `bytes 0-99/1000` or `bytes 0-99/*`, however spaced; null for anything else. */
 export function parseContentRange(text: string | null): ContentRange | null {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i.exec(text?.trim() ?? '')
+  const match = CONTENT_RANGE.exec(text?.trim() ?? '')
   if (!match) return null
   const start = Number(match[1])
   const end = Number(match[2]) + 1
@@ -142,7 +144,9 @@ function refuseStatus({ status, headers, url }: HttpHead, range: FileRange | und
     const size = has === undefined ? '' : `; the server has ${has} bytes`
     throw new BadAnswer(`${where}: status 416 for ${rangeText(range)}${size}`, 'source', status)
   }
-  const isTransient = status >= 500 || [408, 425, 429].includes(status)
+  // 501 and 505: it will never know how
+  const isTransient =
+    (status >= 500 && status !== 501 && status !== 505) || [408, 425, 429].includes(status)
   throw new BadAnswer(
     `${where}: status ${status}`,
     isTransient ? 'transient' : 'source',
@@ -156,6 +160,35 @@ function retryAfterOf(headers: HttpHeaders): number {
   const text = textOf(headers, 'retry-after') ?? ''
   return /^\d{1,6}$/.test(text) ? Number(text) * 1000 : 0
 }
+
+/**
+ * What the body is packed in although it was asked for as it is; undefined if in nothing. Object stores send
+ * the header empty, with an upload's `aws-chunked`, or with what is a charset or a transfer encoding
+ * (`utf-8`, `binary`): only what is registered as a coding, or was one, changes bytes (RFC 9110 8.4.1).
+ */
+function codingOf(headers: HttpHeaders): string | undefined {
+  const words = [headers['content-encoding'] ?? []].flat().flatMap((value) => value.split(','))
+  return words.map((word) => word.trim()).find((word) => CODINGS.has(word.toLowerCase()))
+}
+
+const CODINGS: ReadonlySet<string> = new Set([
+  'gzip',
+  'x-gzip',
+  'deflate',
+  'compress',
+  'x-compress',
+  'br',
+  'zstd',
+  'dcb',
+  'dcz',
+  'exi',
+  'aes128gcm',
+  'pack200-gzip',
+  'bzip2',
+  'x-bzip2',
+  'xz',
+  'lzma',
+])
 
 function entityOf(headers: HttpHeaders): Entity {
   return { etag: textOf(headers, 'etag'), lastModified: textOf(headers, 'last-modified') }

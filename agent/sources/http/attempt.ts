@@ -43,6 +43,9 @@ export class EntityChanged extends Error {
   }
 }
 
+/** More than any set of replicas has. */
+const MAX_VERSIONS = 64
+
 /** Carries the sink's error past the retries; `cause` is the error itself. */
 export class SinkFailure extends Error {
   constructor(cause: unknown) {
@@ -57,7 +60,7 @@ export class SinkFailure extends Error {
  */
 export async function fetchOnce(attempt: Attempt): Promise<void> {
   const { options, request, ledger, url, missing } = attempt
-  const range = wholeOrRange(missing, request.totalBytes)
+  const range = url.isWholeOnly ? undefined : wholeOrRange(missing, request.totalBytes)
   const stopped = new AbortController()
   let flow: HttpFlow | undefined
   const writer = createExtentWriter({
@@ -75,7 +78,7 @@ export async function fetchOnce(attempt: Attempt): Promise<void> {
       {
         headers: {
           ...imageHeaders(options, url.url),
-          ...(range ? { range: rangeHeader(range), ...ifRangeOf(url.entity) } : {}),
+          ...(range ? { range: rangeHeader(range), ...conditionOf(url) } : {}),
         },
         signal: anySignal(attempt.signal, stopped.signal),
         ...patienceOf(options.config),
@@ -98,8 +101,11 @@ export async function fetchOnce(attempt: Attempt): Promise<void> {
   }
 }
 
-/** undefined if the whole image is missing: then a plain GET is the simplest question. */
-function wholeOrRange(missing: readonly FileRange[], totalBytes: number): FileRange | undefined {
+/** What to ask for; undefined if the whole image is missing: then a plain GET is the simplest question. */
+export function wholeOrRange(
+  missing: readonly FileRange[],
+  totalBytes: number,
+): FileRange | undefined {
   const first = missing[0] as FileRange
   return first.offset === 0 && first.length === totalBytes ? undefined : first
 }
@@ -155,8 +161,17 @@ function createBody(attempt: Attempt, writer: ExtentWriter, range: FileRange | u
  * condition brings a part of it. Both show in the entity's tag or date.
  */
 function requireSameEntity(answer: Answer, url: ImageUrl, ledger: Ledger): void {
-  if (!isOtherEntity(url.entity, answer.entity) || ledger.takenBytes === 0) return
-  throw new EntityChanged(describe(url.entity), describe(answer.entity))
+  const version = describe(answer.entity)
+  const isOther = isOtherEntity(url.entity, answer.entity)
+  // an image that is replaced does not come back
+  if (isOther && url.versions.has(version)) url.isReplicated = true
+  if (url.versions.size < MAX_VERSIONS) url.versions.add(version)
+  if (!isOther || url.isReplicated || ledger.takenBytes === 0) return
+  throw new EntityChanged(describe(url.entity), version)
+}
+
+function conditionOf(url: ImageUrl): Record<string, string> {
+  return url.isReplicated ? {} : ifRangeOf(url.entity)
 }
 
 function describe(entity: Answer['entity'] | undefined): string {

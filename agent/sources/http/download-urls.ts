@@ -63,9 +63,10 @@ function isHopeless(error: unknown): boolean {
 }
 
 function exhausted(urls: readonly ImageUrl[]): AgentError {
-  const reasons = urls.map(({ url, failures, reason }) => {
+  const reasons = urls.map(({ url, failures, reason, rangeRefusal }) => {
     const attempts = failures === 1 ? '1 failure' : `${failures} failures`
-    return `${redactUrl(url)} (${attempts}, last: ${reason})`
+    const range = rangeRefusal && rangeRefusal !== reason ? `; to a Range: ${rangeRefusal}` : ''
+    return `${redactUrl(url)} (${attempts}, last: ${reason}${range})`
   })
   return new AgentError(
     'ImageDownloadError',

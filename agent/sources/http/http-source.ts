@@ -7,10 +7,11 @@ import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
 import type { DeliverRequest, ImageSource } from '../source.ts'
 import { BadAnswer } from './answer.ts'
-import { type Attempt, EntityChanged, fetchOnce, SinkFailure } from './attempt.ts'
+import { type Attempt, EntityChanged, fetchOnce, SinkFailure, wholeOrRange } from './attempt.ts'
 import { createDownloadUrls } from './download-urls.ts'
 import type { HttpImageOptions } from './image-options.ts'
 import { createLedger, type Ledger } from './ledger.ts'
+import { turnsToWhole } from './range-refusal.ts'
 import type { ImageUrl, UrlRotation } from './url-rotation.ts'
 
 /** How often a delivery begins anew because the image changed on the server. */
@@ -35,22 +36,42 @@ async function deliver(options: HttpImageOptions, request: DeliverRequest): Prom
   const urls = createDownloadUrls(options)
   const { signal } = request
   let restarts = 0
+  const noteFailure = (attempt: Attempt, error: unknown, takenBefore: number) => {
+    const { url } = attempt
+    if (error instanceof SinkFailure) throw error.cause
+    if (isRefusedRange(attempt, error, takenBefore)) return
+    const change = error instanceof EntityChanged ? error : undefined
+    if (change && restarts++ < MAX_RESTARTS) startOver(options, url, change, ledger)
+    else urls.failed(url, change ? changedTooOften(url, change) : error)
+  }
   for (let missing = ledger.missing(); missing.length > 0; missing = ledger.missing()) {
     throwIfAborted(signal)
     const url = await urls.next(signal).catch((error) => {
       throwIfAborted(signal)
       throw error
     })
+    const attempt: Attempt = { options, request, ledger, url, missing, signal }
+    const takenBefore = ledger.takenBytes
     try {
-      await fetchMissing({ options, request, ledger, url, missing, signal }, urls)
+      await fetchMissing(attempt, urls)
     } catch (error) {
       throwIfAborted(signal)
-      if (error instanceof SinkFailure) throw error.cause
-      if (!(error instanceof EntityChanged)) urls.failed(url, error)
-      else if (restarts++ < MAX_RESTARTS) startOver(options, url, error, ledger)
-      else urls.failed(url, changedTooOften(url, error))
+      noteFailure(attempt, error, takenBefore)
     }
   }
+}
+
+/** True if the url brought nothing by Range and is to be asked at once for the whole image. */
+function isRefusedRange(
+  { url, missing, request, ledger, options }: Attempt,
+  error: unknown,
+  takenBefore: number,
+): boolean {
+  const isByRange = url.isWholeOnly || wholeOrRange(missing, request.totalBytes) !== undefined
+  if (!isByRange || ledger.takenBytes > takenBefore || !turnsToWhole(url, error)) return false
+  const reason = url.rangeRefusal
+  options.log.warn({ url: redactUrl(url.url), reason }, 'range refused, asking for the whole image')
+  return true
 }
 
 /** One attempt, and what it says of the url. */

@@ -2,10 +2,13 @@
 // Owns the question how large an image is and whether its server knows ranges. Fetches no image bytes
 // to speak of.
 import { AgentError } from '../../core/errors.ts'
+import { redactUrl } from '../../core/redact.ts'
 import type { HttpFlow } from '../../http/exchange.ts'
-import { judgeHead } from './answer.ts'
+import { BadAnswer, judgeHead, rangeHeader } from './answer.ts'
 import { createDownloadUrls } from './download-urls.ts'
 import { type HttpImageOptions, imageHeaders, patienceOf } from './image-options.ts'
+import { turnsToWhole } from './range-refusal.ts'
+import type { ImageUrl } from './url-rotation.ts'
 
 export interface ImageProbe {
   /** Size of the image, bytes; null if the server does not tell. */
@@ -16,8 +19,8 @@ export interface ImageProbe {
 }
 
 /**
- * Asks for one byte: a HEAD would be refused where the url is signed for GET. Fails over and retries as
- * a delivery does.
+ * Asks for one byte: a HEAD would be refused where the url is signed for GET. Where Range is refused the
+ * whole image is asked for, and broken off after its head. Fails over and retries as a delivery does.
  * @throws AgentError ImageDownloadError, ImageDownloadFatalError (401), or the reason of `signal`
  */
 export async function probeImage(
@@ -28,21 +31,26 @@ export async function probeImage(
   for (;;) {
     const url = await urls.next(signal)
     try {
-      return await probeOnce(options, url.url, signal)
+      return await probeOnce(options, url, signal)
     } catch (error) {
       if (signal.aborted) throw error
-      urls.failed(url, error)
+      if (!turnsToWhole(url, error)) urls.failed(url, error)
     }
   }
 }
 
 async function probeOnce(
   options: HttpImageOptions,
-  url: string,
+  { url, isWholeOnly }: ImageUrl,
   signal: AbortSignal,
 ): Promise<ImageProbe> {
+  const range = isWholeOnly ? undefined : { offset: 0, length: 1 }
   let probe: ImageProbe | undefined
   const onHead = (answer: ReturnType<typeof judgeHead>, flow: HttpFlow) => {
+    // the part that was asked for, taken for the whole
+    if (range && answer.totalBytes === range.length) {
+      throw new BadAnswer(`${redactUrl(url)}: an image of 1 byte`, 'source', 206)
+    }
     probe = {
       sizeBytes: answer.totalBytes,
       acceptsRanges: answer.isPartial,
@@ -53,12 +61,12 @@ async function probeOnce(
   await options.client.stream(
     url,
     {
-      headers: { ...imageHeaders(options, url), range: 'bytes=0-0' },
+      headers: { ...imageHeaders(options, url), ...(range ? { range: rangeHeader(range) } : {}) },
       signal,
       ...patienceOf(options.config),
     },
     {
-      onHead: (head, flow) => onHead(judgeHead(head, { offset: 0, length: 1 }), flow),
+      onHead: (head, flow) => onHead(judgeHead(head, range), flow),
       onBytes: () => {},
     },
   )

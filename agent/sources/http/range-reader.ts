@@ -6,15 +6,7 @@ import { endOf, type FileRange } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { copyToShared } from '../../core/shared-copy.ts'
 import { type RangeReader, RangeUnsupportedError } from '../range-reader.ts'
-import {
-  BadAnswer,
-  type Entity,
-  ifRangeOf,
-  isOtherEntity,
-  judgeHead,
-  rangeHeader,
-  requireSize,
-} from './answer.ts'
+import { BadAnswer, judgeHead, rangeHeader, requireSize } from './answer.ts'
 import { type HttpImageOptions, imageHeaders, patienceOf } from './image-options.ts'
 import { createUrlRotation, type ImageUrl, reasonOf } from './url-rotation.ts'
 
@@ -125,7 +117,11 @@ function exhausted(urls: readonly ImageUrl[]): AgentError {
   )
 }
 
-/** One request. Bytes go from the parser's buffer into `target`, nowhere else. */
+/**
+ * One request. Whether it is the same version of the image as before is not asked: replicas of the same bytes
+ * have tags of their own, and each piece is held to its hash. Bytes go from the parser's buffer into `target`,
+ * nowhere else.
+ */
 async function fetchRange(
   options: RangeReaderOptions,
   url: ImageUrl,
@@ -141,7 +137,6 @@ async function fetchRange(
       headers: {
         ...imageHeaders(options, url.url),
         range: rangeHeader(range),
-        ...ifRangeOf(url.entity),
       },
       signal,
       ...patienceOf(options.config),
@@ -150,11 +145,9 @@ async function fetchRange(
       onHead: (head) => {
         const answer = judgeHead(head, range)
         requireSize(answer, options.totalBytes, url.url)
-        if (isOtherEntity(url.entity, answer.entity)) throw changed(where, url, answer.entity)
         if (!answer.isPartial) {
           throw new RangeUnsupportedError(`${where}: status 200 to a Range request`)
         }
-        url.entity = answer.entity
       },
       onBytes: (bytes) => {
         if (filled + bytes.length > range.length) throw wrongLength(where, range, '> ')
@@ -170,15 +163,6 @@ function wrongLength(where: string, range: FileRange, had: string): BadAnswer {
   return new BadAnswer(
     `${where}: ${had}${range.length} bytes came for bytes ${range.offset}-${endOf(range) - 1}`,
     'transient',
-    206,
-  )
-}
-
-function changed(where: string, url: ImageUrl, now: Entity): BadAnswer {
-  const [before, after] = [url.entity, now].map((entity) => entity?.etag ?? entity?.lastModified)
-  return new BadAnswer(
-    `${where}: the image changed on the server from ${before} to ${after}`,
-    'source',
     206,
   )
 }

@@ -12,6 +12,14 @@ export interface ImageUrl {
   readonly url: string
   /** The version of the image it served first. */
   entity: Entity | undefined
+  /** Tags, or dates, of all versions it served. */
+  readonly versions: Set<string>
+  /** A version came back that another had followed: replicas with tags of their own, which say nothing. */
+  isReplicated: boolean
+  /** It is to be asked for the whole image: Range was refused. */
+  isWholeOnly: boolean
+  /** How Range was refused last. */
+  rangeRefusal: string | undefined
   /** In a row, since it last made progress. */
   readonly failures: number
   /** It is not asked any more. */
@@ -80,6 +88,10 @@ export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
   const states: State[] = [...new Set(options.urls)].map((url) => ({
     url,
     entity: undefined,
+    versions: new Set<string>(),
+    isReplicated: false,
+    isWholeOnly: false,
+    rangeRefusal: undefined,
     failures: 0,
     strikes: 0,
     isOut: false,

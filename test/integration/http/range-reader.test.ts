@@ -170,14 +170,30 @@ describe('a web seed', () => {
     })
   })
 
-  test('notices that the image was replaced on the server', async () => {
+  test('leaves it to the hashes of the pieces whether the image was replaced on the server', async () => {
     await withReader([{}], async (reader, [origin]) => {
       const target = new Uint8Array(PIECE)
       await reader.readRange(pieceRange(1), target, never)
       origin?.replace(randomBytes(image.length))
-      await expect(reader.readRange(pieceRange(2), target, never)).rejects.toThrow(
-        /image changed on the server/,
+      for (const index of [2, 3, 4]) {
+        await reader.readRange(pieceRange(index), target, never)
+        reader.reportCorrupt(pieceRange(index))
+      }
+      await expect(reader.readRange(pieceRange(5), target, never)).rejects.toThrow(
+        /3 pieces from it failed their hash; it serves another image/,
       )
+    })
+  })
+
+  test('takes pieces from replicas that tag the same bytes differently', async () => {
+    await withReader([{}], async (reader, [origin]) => {
+      const target = new Uint8Array(PIECE)
+      for (let index = 0; index < 6; index++) {
+        if (origin) origin.faults = { etag: `"replica-${index % 2}"`, lastModified: null }
+        await reader.readRange(pieceRange(index), target, never)
+        expect(sha256(target)).toBe(sha256(pieceOf(index)))
+      }
+      expect(origin?.requests.map(({ status }) => status)).toEqual(Array(6).fill(206))
     })
   })
 

@@ -31,6 +31,13 @@ describe('Content-Range', () => {
     )
   })
 
+  test.each(['bytes=5-9/100', 'bytes: 5-9/100', 'Bytes  5 - 9 / 100'])(
+    'is understood as %s',
+    (text) => {
+      expect(parseContentRange(text)).toEqual({ start: 5, end: 10, total: 100 })
+    },
+  )
+
   test('that makes no sense is none', () => {
     for (const text of [
       null,
@@ -83,6 +90,36 @@ describe('the head of an answer', () => {
     expect(() => answer('nonsense')).toThrow(/Content-Range nonsense/)
   })
 
+  const whole = (encoding: string | string[]) =>
+    judgeHead({ status: 200, headers: { 'content-encoding': encoding }, url }, undefined)
+  test.each([
+    '',
+    ' ',
+    'identity',
+    ',identity',
+    'none',
+    'binary',
+    'utf-8',
+    'UTF-8',
+    'aws-chunked',
+    '8bit',
+  ])('may name the encoding "%s", which encodes nothing', (encoding) => {
+    expect(whole(encoding)).toMatchObject({ start: 0 })
+  })
+  test.each([
+    'gzip',
+    'GZIP',
+    'x-gzip',
+    'aws-chunked,gzip',
+    'identity, br',
+    'deflate',
+    'zstd',
+    'compress',
+  ])('may not name the encoding %s', (encoding) => {
+    expect(() => whole(encoding)).toThrow(/Content-Encoding .* although identity was asked for/)
+    expect(() => whole(['', encoding])).toThrow(/Content-Encoding/)
+  })
+
   test('that nobody asked a range for must not be 206', () => {
     const head = { status: 206, headers: { 'content-range': 'bytes 0-9/10' }, url }
     expect(() => judgeHead(head, undefined)).toThrow(/asked for the whole image/)
@@ -101,6 +138,8 @@ describe('the head of an answer', () => {
     [425, 'transient'],
     [429, 'transient'],
     [500, 'transient'],
+    [501, 'source'],
+    [505, 'source'],
     [503, 'transient'],
   ])('of status %i is %s, and never shows a secret of the url', (status, kind) => {
     const judge = () => judgeHead({ status, headers: {}, url }, undefined)
