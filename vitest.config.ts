@@ -28,6 +28,18 @@ export default defineConfig({
           setupFiles: './test/support/bundle-file-setup.ts',
         },
       },
+      {
+        extends: true,
+        test: {
+          // what it attacks is what is shipped; alone and last, so that only the attack takes its time
+          name: 'hostile',
+          include: ['test/hostile/**/*.test.ts'],
+          globalSetup: './test/support/bundle-setup.ts',
+          setupFiles: './test/support/bundle-file-setup.ts',
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
   },
 })
