@@ -75,7 +75,8 @@ test('torrent, wire, peer and tracker have the internals the seam touches', asyn
       '_addIncomingPeer',
       'addPeer',
       'removePeer',
-      '_markVerified',
+      '_hasAllPieces',
+      '_hasNoPieces',
       '_checkDone',
     ] as const) {
       expect(torrent[method], method).toBeTypeOf('function')

@@ -201,7 +201,7 @@ export class SwarmEngine {
 
   #announce(piece: number): void {
     for (const peer of this.#picker.peers) {
-      if (peer.has[piece] !== 1) peer.wire.have(piece)
+      if (!peer.pieces.has(piece)) peer.wire.have(piece)
       else peer.wire.setInterested(peer.wanted > 0)
     }
   }

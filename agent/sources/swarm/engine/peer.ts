@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the engine knows of one peer: its pieces, our requests to it, its speed. Does not decide.
 import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
+import { PieceSet } from '../torrent/piece-set.ts'
 import type { PeerWire } from './peer-wire.ts'
+import type { Candidates } from './pieces/candidates.ts'
 import type { PartialPiece } from './pieces/partial-piece.ts'
 
 export interface PendingBlock {
@@ -26,11 +28,11 @@ const SMOOTHING = 0.25
 
 export class Peer {
   readonly wire: PeerWire
-  readonly has: Uint8Array
+  readonly pieces: PieceSet
   /** Pieces it has that nobody has started. */
   startable = 0
-  /** All of these, and others, once they had to be searched for. */
-  candidates: number[] | undefined
+  /** The way through these, once they had to be searched for. */
+  candidates: Candidates | undefined
   /** Pieces it has that are not on our disk. */
   wanted = 0
   /** Our outstanding requests by block number within the image. */
@@ -55,7 +57,7 @@ export class Peer {
 
   constructor(wire: PeerWire, pieceCount: number, isFar: () => boolean) {
     this.wire = wire
-    this.has = new Uint8Array(pieceCount)
+    this.pieces = new PieceSet(pieceCount)
     this.#isFar = isFar
   }
 

@@ -11,9 +11,15 @@ import { createLocalDiscovery, type LocalDiscovery } from '../peers/local-discov
 import { createInterfaceLook, isNeighbour, ownAddresses } from '../peers/neighbours.ts'
 import { PeerList } from '../peers/peer-list.ts'
 import type { SwarmTask } from '../swarm-task.ts'
-import { encodeMetainfo } from '../torrent/metainfo.ts'
+import { PieceSet } from '../torrent/piece-set.ts'
 import type { BlockRequest } from '../wire/upload-queue.ts'
-import { connectionsOf, createSilentStore, takeDecisions } from './decisions.ts'
+import {
+  connectionsOf,
+  createSilentStore,
+  outlineOf,
+  takeDecisions,
+  usePieces,
+} from './decisions.ts'
 import { createConnectionMemory } from './message-channel.ts'
 import { Newcomers } from './newcomers.ts'
 import { adaptWire } from './peer-connection.ts'
@@ -28,7 +34,7 @@ export interface SwarmClientOptions {
   readonly peerId: string
   readonly maxConns: number
   /** Pieces on the disk at the start. */
-  readonly have: readonly number[]
+  readonly have: Iterable<number>
   figures(): AnnounceFigures
   isServable(request: BlockRequest): boolean
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
@@ -63,6 +69,8 @@ interface Parts {
   readonly torrent: LibraryTorrent
   readonly rack: RackHandshake
   readonly newcomers: Newcomers
+  /** One more piece is on the disk. */
+  addPiece(piece: number): void
 }
 
 /** Starts listening and announcing. Throws SwarmError if the library refuses the torrent or the port. */
@@ -98,11 +106,11 @@ function addTorrent(
   const { metainfo } = task.torrent
   const now = () => performance.now()
   // without trackers: trackers.ts starts them
-  const torrent = client.add(encodeMetainfo(metainfo.info), {
+  const torrent = client.add(outlineOf(metainfo), {
     store: createSilentStore,
     storeCacheSlots: 0,
-    // all zeros: nothing to verify at the start, the engine does it
-    bitfield: new Uint8Array(Math.ceil(metainfo.pieceCount / 8)),
+    // of no pieces: nothing to verify at the start, the engine does it
+    bitfield: new Uint8Array(0),
     skipVerify: false,
     deselect: true,
     alwaysChokeSeeders: false,
@@ -139,6 +147,7 @@ function addTorrent(
         address,
         memory,
         pieceCount: metainfo.pieceCount,
+        info: metainfo.info,
         uploadBudget,
         isServable: options.isServable,
         readBlock: options.readBlock,
@@ -148,18 +157,25 @@ function addTorrent(
     onWire: options.onWire,
   })
   torrent.on('wire', (wire) => newcomers.meet(wire))
-  return { torrent, rack, newcomers }
+  const pieces = new PieceSet(metainfo.pieceCount)
+  let haveCount = 0
+  const addPiece = (piece: number) => {
+    haveCount += Number(!pieces.has(piece))
+    pieces.add(piece)
+  }
+  for (const piece of options.have) addPiece(piece)
+  torrent.on('ready', () => usePieces(torrent, pieces, () => haveCount))
+  return { torrent, rack, newcomers, addPiece }
 }
 
 /** Resolves when peers may come and hear of what is on the disk. */
-function readyOf(torrent: LibraryTorrent, { task, have }: SwarmClientOptions): Promise<void> {
+function readyOf(torrent: LibraryTorrent, { task }: SwarmClientOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     torrent.on('ready', () => {
       if (torrent.infoHash !== task.torrent.metainfo.infoHash) {
         reject(new Error(`the library computes the info-hash ${torrent.infoHash}`))
         return
       }
-      for (const piece of have) torrent._markVerified(piece)
       resolve()
     })
   })
@@ -167,7 +183,7 @@ function readyOf(torrent: LibraryTorrent, { task, have }: SwarmClientOptions): P
 
 function createClient(
   client: LibraryClient,
-  { torrent, rack, newcomers }: Parts,
+  { torrent, rack, newcomers, addPiece }: Parts,
   options: SwarmClientOptions,
 ): SwarmClient {
   let isKnownToTracker = false
@@ -190,7 +206,7 @@ function createClient(
       return isKnownToTracker
     },
     markHave: (piece) => {
-      if (!torrent.destroyed) torrent._markVerified(piece)
+      addPiece(piece)
       newcomers.noteHave(piece)
     },
     markComplete: () => {

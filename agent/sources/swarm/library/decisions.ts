@@ -1,9 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what the library is not to decide: what to fetch and whom to serve, which is the engine's; whom to
-// connect to, which is peers/'s; where pieces are kept. Does not decide it either.
+// Owns what the library is not to decide, nor to know: what to fetch and whom to serve, which is the engine's; whom
+// to connect to, which is peers/'s; the pieces. Does not decide it either.
 import type { ConnectionRoom, ConnectionTable } from '../peers/connection-room.ts'
 import type { PeerList } from '../peers/peer-list.ts'
-import type { LibraryStore, LibraryTorrent } from './types.ts'
+import type { Metainfo } from '../torrent/metainfo.ts'
+import type { PieceSet } from '../torrent/piece-set.ts'
+import type { LibraryStore, LibraryTorrent, TorrentOutline } from './types.ts'
+
+/**
+ * The torrent without its pieces: for each of these the library would make a text of its hash, an object and a
+ * list, and look at all of them with each peer that comes. Nor its name, which may be no text at all.
+ */
+export function outlineOf(metainfo: Metainfo): TorrentOutline {
+  const { infoHash, isPrivate, lengthBytes, pieceLength } = metainfo
+  const name = 'image'
+  return {
+    infoHash,
+    name,
+    private: isPrivate,
+    announce: [],
+    urlList: [],
+    info: { name },
+    files: [{ path: name, name, length: lengthBytes, offset: 0 }],
+    length: lengthBytes,
+    pieceLength,
+    lastPieceLength: lengthBytes % pieceLength || pieceLength,
+    pieces: [],
+  }
+}
+
+/** What new peers are told we have: bits of ours. Call when the torrent is ready. */
+export function usePieces(
+  torrent: LibraryTorrent,
+  pieces: PieceSet,
+  countHave: () => number,
+): void {
+  torrent.bitfield = { buffer: pieces.bits, get: (piece) => pieces.has(piece) }
+  torrent._hasAllPieces = () => countHave() === pieces.pieceCount
+  torrent._hasNoPieces = () => countHave() === 0
+}
 
 /** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
 export function takeDecisions(

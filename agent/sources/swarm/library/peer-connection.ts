@@ -18,9 +18,12 @@ import {
   limitReading,
   type MessageChannel,
 } from './message-channel.ts'
+import { offerMetadata } from './metadata-extension.ts'
 import type { LibraryPeer, LibraryWire } from './types.ts'
 
 const DEFAULT_REQQ = 250
+/** What waits for a peer before it is sent the next 16 KiB of the info dictionary. */
+const METADATA_WINDOW_BYTES = 16 * 1024
 /** BEP 6 has one, right after the handshake: five bytes that cost a look at every piece. */
 const MAX_SUMMARIES = 4
 
@@ -30,6 +33,8 @@ export interface WireDeps {
   readonly address: string
   readonly memory: ConnectionMemory
   readonly pieceCount: number
+  /** The info dictionary, for peers that have only a magnet link. */
+  readonly info: Uint8Array
   readonly uploadBudget: TokenBucket
   isServable(request: BlockRequest): boolean
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
@@ -82,6 +87,12 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#uploads = this.#createUploads()
     limitReading(wire, (reason) => this.onAbuse(reason))
     this.#claims = this.isSharingOrigin ? this.#offerClaims() : undefined
+    offerMetadata({
+      wire,
+      info: deps.info,
+      hasRoom: () =>
+        this.#listener !== undefined && this.#writer.unsentBytes < METADATA_WINDOW_BYTES,
+    })
     wire.once('close', () => this.#end())
   }
 
@@ -103,6 +114,8 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.isPeerInterested = wire.peerInterested
     this.isChoking = wire.amChoking
     listener.onBitfield((piece) => wire.peerPieces.get(piece))
+    // it is the engine's now, and may be the rest of a much longer read
+    wire.peerPieces = { buffer: new Uint8Array(0), get: () => false }
     if (this.isPeerInterested) listener.onInterested()
     this.#channel.begin()
   }

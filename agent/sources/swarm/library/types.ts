@@ -17,7 +17,8 @@ export interface LibraryWire {
   readonly remotePort?: number
   readonly destroyed: boolean
   readonly hasFast: boolean
-  readonly peerPieces: LibraryBitField
+  /** What the peer has said while the library listened. */
+  peerPieces: LibraryBitField
   readonly peerChoking: boolean
   readonly peerInterested: boolean
   readonly amChoking: boolean
@@ -40,6 +41,8 @@ export interface LibraryWire {
   /** Takes each message towards the socket (streamx). */
   push(bytes: Uint8Array | null): boolean
   have(piece: number): void
+  /** Sends a message of an extension that the peer has named (BEP 10). */
+  extended(extension: string, payload: Uint8Array): void
   /** Offers an extension, before the extended handshake; named by its prototype. */
   use(extension: LibraryExtension): void
   /** BEP 10: may come again when something has changed. */
@@ -125,12 +128,32 @@ export interface LibraryDiscovery {
   readonly _onTrackerAnnounce: () => void
 }
 
+/** A torrent as parse-torrent describes one, which `add` takes as well as a file. */
+export interface TorrentOutline {
+  readonly infoHash: string
+  readonly name: string
+  readonly private: boolean
+  readonly announce: readonly string[]
+  readonly urlList: readonly string[]
+  readonly info: object
+  readonly files: readonly object[]
+  readonly length: number
+  readonly pieceLength: number
+  readonly lastPieceLength: number
+  /** Hashes as hex. */
+  readonly pieces: readonly string[]
+}
+
 export interface LibraryTorrent {
   readonly infoHash: string
   readonly ready: boolean
   readonly destroyed: boolean
   readonly wires: readonly LibraryWire[]
-  readonly bitfield: LibraryBitField
+  /** Read when a wire is there, and at the end of the download. */
+  bitfield: LibraryBitField
+  /** Asked before HAVE ALL, HAVE NONE or the bitfield is sent. */
+  _hasAllPieces: () => boolean
+  _hasNoPieces: () => boolean
   readonly _peers: ReadonlyMap<string, LibraryPeer> | null
   readonly discovery: LibraryDiscovery | null
   on(event: 'ready', listener: () => void): void
@@ -141,7 +164,6 @@ export interface LibraryTorrent {
   addPeer(address: string, source: string): boolean
   /** Closes it if it is connected. */
   removePeer(address: string): void
-  _markVerified(piece: number): void
   _checkDone(): boolean
   _update: () => void
   _updateWire: (wire: LibraryWire) => void
@@ -156,7 +178,7 @@ export interface LibraryTorrent {
 export interface LibraryClient {
   readonly peerId: string
   readonly torrentPort: number
-  add(torrentFile: Uint8Array, options: Record<string, unknown>): LibraryTorrent
+  add(torrent: TorrentOutline | Uint8Array, options: Record<string, unknown>): LibraryTorrent
   on(event: 'error', listener: (error: Error | string) => void): void
   destroy(callback: () => void): void
 }

@@ -9,6 +9,7 @@ import { MAX_CONNS, MAX_UPLOADS } from '../peers/connection-limits.ts'
 import { createArena } from '../thread/arena.ts'
 import { ON_DISK, type WorkerNews, type WorkerOrder, type WorkerTask } from '../thread/protocol.ts'
 import { pieceRange } from '../torrent/piece-layout.ts'
+import { PieceSet } from '../torrent/piece-set.ts'
 import type { BlockRequest } from '../wire/upload-queue.ts'
 import { createAnnouncer } from './announcer.ts'
 import { openOrigin } from './origin.ts'
@@ -79,11 +80,12 @@ export async function startSession(
     onNews: (news) => tellNews(news, tell),
     onComplete: () => client.markComplete(),
   })
-  const have: number[] = []
-  const claimed: number[] = []
-  for (const [piece, state] of task.onDisk.entries()) {
-    if (state === ON_DISK.verified) have.push(piece)
-    if (state === ON_DISK.claimed) claimed.push(piece)
+  const have = new PieceSet(metainfo.pieceCount)
+  const claimed = new PieceSet(metainfo.pieceCount)
+  for (let piece = 0; piece < metainfo.pieceCount; piece++) {
+    const state = task.onDisk[piece]
+    if (state === ON_DISK.verified) have.add(piece)
+    if (state === ON_DISK.claimed) claimed.add(piece)
     if (state !== ON_DISK.no) engine.markOnDisk(piece, state === ON_DISK.verified)
   }
   const client = await openSwarmClient({
@@ -132,7 +134,7 @@ export async function startSession(
   })
 
   /** Pieces another source brought: seed them if they are right, fetch them if not. */
-  async function checkClaims(pieces: readonly number[]): Promise<void> {
+  async function checkClaims(pieces: Iterable<number>): Promise<void> {
     for (const piece of pieces) {
       const isRight = await reader.read(piece, () => true).catch(() => false)
       tell({ kind: isRight ? 'verified' : 'refuted', piece })

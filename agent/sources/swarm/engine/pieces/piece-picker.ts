@@ -2,14 +2,13 @@
 // Owns the state of every piece and, per peer, how many pieces are worth asking for; kept up to date
 // piece by piece so that no decision needs a scan. Does not request or store.
 import type { Peer } from '../peer.ts'
+import { Candidates, drawOrder } from './candidates.ts'
 import { isWanted, mayFollow, PIECE_STATES, type PieceState } from './piece-states.ts'
 import { RarityIndex } from './rarity-index.ts'
 
 const { missing, have } = PIECE_STATES
 /** Rare pieces looked at for one that a peer has, before any that it has will do. */
 const MAX_LOOKS = 256
-/** The same in the list of all that a peer has. */
-const MAX_CANDIDATES = 32
 /**
  * Holders of a piece are asked for it by about this many peers each: a hundred that ask the first one share
  * its cable, and nobody has anything to pass on for a hundred pieces' time.
@@ -24,6 +23,8 @@ export class PiecePicker {
   /** By piece, when it is our turn to ask for it: a share of those who know it. */
   #turns: Float32Array | undefined
   #eagerness = 1
+  /** Of all pieces, any: made when the first peer has to be searched. */
+  #order: Uint32Array | undefined
   readonly #states: Uint8Array
 
   constructor(pieceCount: number) {
@@ -65,10 +66,10 @@ export class PiecePicker {
     const wanted = Number(isWanted(next)) - Number(isWanted(previous))
     if (startable === 0 && wanted === 0) return
     for (const peer of this.peers) {
-      if (peer.has[piece] !== 1) continue
+      if (!peer.pieces.has(piece)) continue
       peer.startable += startable
       peer.wanted += wanted
-      if (next === missing) peer.candidates?.push(piece)
+      if (next === missing) peer.candidates?.add(piece)
     }
   }
 
@@ -79,7 +80,7 @@ export class PiecePicker {
   pickFor(peer: Peer, random: () => number): number {
     if (peer.startable === 0) return -1
     this.#turns ??= Float32Array.from({ length: this.pieceCount }, random)
-    const fits = (each: number) => peer.has[each] === 1 && this.#isTurn(each)
+    const fits = (each: number) => peer.pieces.has(each) && this.#isTurn(each)
     const piece = this.rarity.pickRarest(fits, random, MAX_LOOKS)
     return piece >= 0 ? piece : this.#pickCandidate(peer, random)
   }
@@ -97,34 +98,22 @@ export class PiecePicker {
 
   /** Nearly all it has is here, or common: its pieces are gone through once, later ones as they come. */
   #pickCandidate(peer: Peer, random: () => number): number {
-    peer.candidates ??= this.#listCandidates(peer, random)
-    const { candidates } = peer
-    const isCandidate = (piece: number) => peer.has[piece] === 1 && this.state(piece) === missing
-    while (candidates.length > 0 && !isCandidate(candidates.at(-1) as number)) candidates.pop()
-    const recent = candidates.slice(-MAX_CANDIDATES)
-    return recent.findLast((piece) => isCandidate(piece) && this.#isTurn(piece)) ?? -1
-  }
-
-  #listCandidates(peer: Peer, random: () => number): number[] {
-    const candidates: number[] = []
-    for (let piece = 0; piece < this.pieceCount; piece++) {
-      if (peer.has[piece] !== 1 || this.state(piece) !== missing) continue
-      // in any order, or all nodes would ask for the same
-      const place = Math.floor(random() * (candidates.length + 1))
-      candidates.push(candidates[place] ?? piece)
-      candidates[place] = piece
-    }
-    return candidates
+    this.#order ??= drawOrder(this.pieceCount, random)
+    peer.candidates ??= new Candidates(this.#order)
+    return peer.candidates.find(
+      (piece) => peer.pieces.has(piece) && this.state(piece) === missing,
+      (piece) => this.#isTurn(piece),
+    )
   }
 
   addPiece(peer: Peer, piece: number): void {
-    if (piece >= this.pieceCount || peer.has[piece] === 1) return
-    peer.has[piece] = 1
+    if (piece >= this.pieceCount || peer.pieces.has(piece)) return
+    peer.pieces.add(piece)
     if (peer.isCounted) this.rarity.increment(piece)
     const state = this.state(piece)
     peer.startable += Number(state === missing)
     peer.wanted += Number(isWanted(state))
-    if (state === missing) peer.candidates?.push(piece)
+    if (state === missing) peer.candidates?.add(piece)
   }
 
   /** A bitfield says anew what the peer has. */
@@ -136,8 +125,8 @@ export class PiecePicker {
   }
 
   removePiece(peer: Peer, piece: number): void {
-    if (peer.has[piece] !== 1) return
-    peer.has[piece] = 0
+    if (!peer.pieces.has(piece)) return
+    peer.pieces.delete(piece)
     if (peer.isCounted) this.rarity.decrement(piece)
     const state = this.state(piece)
     peer.startable -= Number(state === missing)
@@ -149,7 +138,7 @@ export class PiecePicker {
     if (peer.isCounted === isCounted) return
     peer.isCounted = isCounted
     for (let piece = 0; piece < this.pieceCount; piece++) {
-      if (peer.has[piece] !== 1) continue
+      if (!peer.pieces.has(piece)) continue
       if (isCounted) this.rarity.increment(piece)
       else this.rarity.decrement(piece)
     }

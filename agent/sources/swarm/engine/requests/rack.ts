@@ -139,7 +139,7 @@ export class Rack {
 
   #pickFar(peer: Peer, shares: OriginShares): number {
     const { picker, random, now } = this.#deps
-    const waits = (piece: number) => peer.has[piece] === 1 && !this.#isInRack(piece)
+    const waits = (piece: number) => peer.pieces.has(piece) && !this.#isInRack(piece)
     if (!this.#exhausted.has(peer)) {
       const own = picker.rarity.pickRarest((piece) => shares.owns(piece) && waits(piece), random)
       if (own >= 0) return own
@@ -147,7 +147,7 @@ export class Rack {
     }
     // neighbours may have it, but they are slow
     if (this.#isStarving || this.#isProbeDue()) {
-      return picker.rarity.pickRarest((piece) => peer.has[piece] === 1, random)
+      return picker.rarity.pickRarest((piece) => peer.pieces.has(piece), random)
     }
     if (!this.#mayHelp()) return -1
     const help = picker.rarity.pickRarest(waits, random)
@@ -175,7 +175,7 @@ export class Rack {
   }
 
   #isInRack(piece: number): boolean {
-    for (const peer of this.#near) if (peer.has[piece] === 1) return true
+    for (const peer of this.#near) if (peer.pieces.has(piece)) return true
     return false
   }
 

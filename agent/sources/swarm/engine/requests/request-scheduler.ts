@@ -93,7 +93,7 @@ export class RequestScheduler {
       if (partial.touchedAt > before || willing.some((peer) => this.#mayAsk(peer, partial)))
         continue
       const isForOthers =
-        partial.exclusiveTo !== undefined && willing.some((peer) => peer.has[partial.piece] === 1)
+        partial.exclusiveTo !== undefined && willing.some((peer) => peer.pieces.has(partial.piece))
       if (isForOthers || (isRoomWanted && !inProgress.hasRoom)) inProgress.abandon(partial)
     }
   }
@@ -217,7 +217,7 @@ export class RequestScheduler {
   }
 
   #mayAsk(peer: Peer, partial: PartialPiece<Peer>): boolean {
-    if (peer.has[partial.piece] !== 1 || (partial.exclusiveTo ?? peer) !== peer) return false
+    if (!peer.pieces.has(partial.piece) || (partial.exclusiveTo ?? peer) !== peer) return false
     return this.#deps.rack.allows(peer, partial.piece)
   }
 
