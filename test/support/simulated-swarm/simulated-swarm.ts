@@ -217,6 +217,7 @@ export class SimulatedSwarm {
     const { settings } = from
     return new SimulatedWire(to.id, {
       connection: new Connection(from.sender, path, this.#latencyMs, this.#windowBytes),
+      pieceCount: this.#settings.pieceCount,
       has: (piece) => from.engine.has(piece),
       blockOf: (piece, length) => this.#blockOf(settings.isLiar ? piece + 1 : piece, length),
     })

@@ -7,6 +7,7 @@ import type {
   PeerWire,
   WireListener,
 } from '../../../agent/sources/swarm/engine/peer-wire.ts'
+import { bitsOf } from '../../../agent/sources/swarm/torrent/piece-set.ts'
 import type { Connection, Parcel } from './links.ts'
 
 const MAX_REQUESTS = 512
@@ -21,6 +22,7 @@ interface Request extends Parcel {
 export interface WireEnd {
   readonly connection: Connection
   /** Whether we have it; what the other end learns first. */
+  readonly pieceCount: number
   has(piece: number): boolean
   blockOf(piece: number, length: number): Uint8Array
 }
@@ -56,7 +58,7 @@ export class SimulatedWire implements PeerWire {
   listen(listener: WireListener): void {
     this.#listener = listener
     const other = this.#other as SimulatedWire
-    listener.onBitfield((piece) => other.#end.has(piece))
+    listener.onBitfield(bitsOf(this.#end.pieceCount, (piece) => other.#end.has(piece)))
   }
 
   request(piece: number, offset: number, length: number, callback: BlockCallback): void {

@@ -75,7 +75,8 @@ export class SwarmEngine {
       requests: this.#requests,
       claims: this.#origin.claims,
       onInterested: () => this.#choker.fill(this.#wires()),
-      onClose: (peer) => this.#removePeer(peer),
+      onAbuse: (peer, reason) => this.#drop(peer, reason, true),
+      onClose: (peer, reason) => this.#onClose(peer, reason),
     }
     this.#choker = createChoker(options.maxUploads, random)
     this.#tickedAt = now()
@@ -220,9 +221,19 @@ export class SwarmEngine {
 
   #drop(peer: Peer, reason: string, isBanned: boolean): void {
     if (!this.#picker.peers.has(peer)) return
-    this.#options.onNews({ kind: 'peer dropped', address: peer.wire.address, reason })
+    peer.isDropped = true
+    this.#tellDropped(peer, reason)
     peer.wire.close(reason, isBanned)
     this.#removePeer(peer)
+  }
+
+  #onClose(peer: Peer, reason: string | undefined): void {
+    if (reason !== undefined && !peer.isDropped) this.#tellDropped(peer, reason)
+    this.#removePeer(peer)
+  }
+
+  #tellDropped({ wire }: Peer, reason: string): void {
+    this.#options.onNews({ kind: 'peer dropped', address: wire.address, reason })
   }
 
   #removePeer(peer: Peer): void {

@@ -8,6 +8,10 @@ import type { PiecePicker } from './pieces/piece-picker.ts'
 import type { Rack } from './requests/rack.ts'
 import type { RequestScheduler } from './requests/request-scheduler.ts'
 
+/** Nobody loses pieces but who was misread, or begins anew: each costs as much as one that is announced. */
+const LOSSES_PER_PIECE = 2
+const FEW_LOSSES = 10_000
+
 export interface PeerListenerDeps {
   readonly picker: PiecePicker
   readonly rack: Rack
@@ -15,7 +19,10 @@ export interface PeerListenerDeps {
   readonly claims: Claims
   /** Somebody wants to be uploaded to. */
   onInterested(): void
-  onClose(peer: Peer): void
+  /** The peer breaks the protocol. */
+  onAbuse(peer: Peer, reason: string): void
+  /** @param reason why we closed it, if we did */
+  onClose(peer: Peer, reason: string | undefined): void
 }
 
 /** The ear of one wire. */
@@ -29,8 +36,12 @@ export function createPeerListener(peer: Peer, deps: PeerListenerDeps): WireList
       picker.addPiece(peer, piece)
       refresh()
     },
-    onBitfield: (has) => {
-      picker.replacePieces(peer, has)
+    onBitfield: (bits) => {
+      peer.lostPieces += picker.replacePieces(peer, bits)
+      if (peer.lostPieces > LOSSES_PER_PIECE * picker.pieceCount + FEW_LOSSES) {
+        deps.onAbuse(peer, 'it takes back again and again what it said it has')
+        return
+      }
       rack.rewind()
       refresh()
     },
@@ -50,7 +61,7 @@ export function createPeerListener(peer: Peer, deps: PeerListenerDeps): WireList
     onUnasked: (bytes) => {
       requests.duplicateBytes += bytes
     },
-    onClose: () => deps.onClose(peer),
+    onClose: (reason) => deps.onClose(peer, reason),
   }
 }
 

@@ -7,7 +7,7 @@ import type { ClaimKind } from './origin/claim.ts'
 export interface WireListener {
   onHave(piece: number): void
   /** Everything the peer has, replacing what was known: BITFIELD, HAVE ALL, HAVE NONE. */
-  onBitfield(has: (piece: number) => boolean): void
+  onBitfield(bits: Uint8Array): void
   onChoke(): void
   onUnchoke(): void
   onInterested(): void
@@ -15,7 +15,8 @@ export interface WireListener {
   onClaim(kind: ClaimKind, hops: number, pieces: readonly number[]): void
   /** A block came that is not, or no longer, asked for. */
   onUnasked(bytes: number): void
-  onClose(): void
+  /** @param reason why we closed it, if we did */
+  onClose(reason?: string): void
 }
 
 /** Called once per request: with the block, or with null if it will not come over this wire. */

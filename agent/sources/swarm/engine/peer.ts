@@ -40,6 +40,10 @@ export class Peer {
   /** Time of the last block, or of the first request since: how long it owes us. */
   owesSince = 0
   isSnubbed = false
+  /** We have closed it ourselves, and said why. */
+  isDropped = false
+  /** Pieces that it said it has and then has not. */
+  lostPieces = 0
   /** What it has counts in the availability; if not, the origin is asked for it as if nobody had it. */
   isCounted = true
   /** It refused a request: nothing is asked of it until the next tick, or both would spin. */

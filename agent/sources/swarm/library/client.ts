@@ -149,6 +149,7 @@ function addTorrent(
         pieceCount: metainfo.pieceCount,
         info: metainfo.info,
         uploadBudget,
+        now,
         isServable: options.isServable,
         readBlock: options.readBlock,
         onUploaded: options.onUploaded,

@@ -2,9 +2,10 @@
 // Owns the bytes of one connection: read and written by wire/ as soon as the library gives the socket up,
 // and within limits on what a hostile peer may make us read. Does not know what messages mean.
 import { type MessageHandler, MessageParser } from '../wire/message-parser.ts'
+import type { MessageRates } from '../wire/message-rates.ts'
 import { type ChunkPool, createChunkPool, MessageWriter } from '../wire/message-writer.ts'
-import { MAX_MESSAGE_BYTES } from '../wire/messages.ts'
-import { watchSilence } from '../wire/silence-watch.ts'
+import { MAX_MESSAGE_BYTES, MESSAGE_IDS } from '../wire/messages.ts'
+import { SILENT_MS, UNREAD_MS, watchSilence } from '../wire/silence-watch.ts'
 import { createReadBuffer, prepareTakeover } from './socket-takeover.ts'
 import type { LibraryPeer, LibraryWire } from './types.ts'
 
@@ -28,6 +29,8 @@ export interface MessageChannelDeps {
   readonly peer: LibraryPeer
   readonly memory: ConnectionMemory
   readonly handler: MessageHandler
+  readonly rates: MessageRates
+  readonly pieceCount: number
   /** A write has reached the kernel: there may be room for more. */
   onDrain(): void
   /** Nothing more will come of the connection. */
@@ -44,15 +47,24 @@ export interface MessageChannel {
 /** Call as soon as the wire is there. */
 export function createMessageChannel(deps: MessageChannelDeps): MessageChannel {
   const { wire, peer, memory, handler, onFailure } = deps
-  const parser = new MessageParser(handler)
-  const silence = watchSilence(() => onFailure('nothing has come from it for minutes'))
+  const parser = new MessageParser(handler, deps.rates)
+  const silence = watchSilence(SILENT_MS, () => onFailure('nothing has come from it for minutes'))
   let write: (bytes: Uint8Array, onWritten: () => void) => void = () => undefined
   const writer = new MessageWriter({
     chunks: memory.chunks,
+    pieceCount: deps.pieceCount,
     write: (bytes, onWritten) => write(bytes, onWritten),
-    onDrain: deps.onDrain,
+    onDrain: () => {
+      unread.heard()
+      deps.onDrain()
+    },
     onAbuse: (reason) => handler.onAbuse(reason),
   })
+  const unread = watchSilence(
+    UNREAD_MS,
+    () => onFailure(`it has read nothing for ${UNREAD_MS / 1000} s`),
+    () => writer.unsentBytes === 0,
+  )
   const takeover = prepareTakeover({
     wire,
     peer,
@@ -73,6 +85,7 @@ export function createMessageChannel(deps: MessageChannelDeps): MessageChannel {
     begin: () => takeover.begin(),
     close: () => {
       silence.stop()
+      unread.stop()
       parser.stop()
       writer.close()
     },
@@ -83,18 +96,28 @@ export function createMessageChannel(deps: MessageChannelDeps): MessageChannel {
  * Keeps the library from reading more than there can be sense in.
  * @param onAbuse who is closed for it; perhaps at once
  */
-export function limitReading(wire: LibraryWire, onAbuse: (reason: string) => void): void {
-  limitMessages(wire, onAbuse)
+export function limitReading(
+  wire: LibraryWire,
+  rates: MessageRates,
+  onAbuse: (reason: string) => void,
+): void {
+  limitMessages(wire, rates, onAbuse)
   limitExtensions(wire, onAbuse)
 }
 
 /** Until the connection changes hands: a message of 4 GiB would be collected before it is looked at. */
-function limitMessages(wire: LibraryWire, onAbuse: (reason: string) => void): void {
+function limitMessages(
+  wire: LibraryWire,
+  rates: MessageRates,
+  onAbuse: (reason: string) => void,
+): void {
   const refuse = (length: number) => onAbuse(`it announced a message of ${length} bytes`)
   const onMessageLength = wire._onMessageLength.bind(wire)
   wire._onMessageLength = (header) => {
     const length = new DataView(header.buffer, header.byteOffset, 4).getUint32(0)
     if (length > MAX_MESSAGE_BYTES) refuse(length)
+    // of which kind the library will see: as many as of that of which there may be most
+    else if (!rates.admits(MESSAGE_IDS.have)) onAbuse('it sends too many messages at once')
     else onMessageLength(header)
   }
   // the first message of an incoming peer may have been announced already

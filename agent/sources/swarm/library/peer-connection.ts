@@ -6,8 +6,10 @@ import type { ClaimKind } from '../engine/origin/claim.ts'
 import type { BlockCallback, PeerWire, WireListener } from '../engine/peer-wire.ts'
 import type { TokenBucket } from '../engine/token-bucket.ts'
 import { isIronswarm } from '../peers/peer-list.ts'
+import { bitsOf } from '../torrent/piece-set.ts'
 import { BlockRequests } from '../wire/block-requests.ts'
 import type { MessageHandler } from '../wire/message-parser.ts'
+import { MessageRates } from '../wire/message-rates.ts'
 import type { MessageWriter } from '../wire/message-writer.ts'
 import { MESSAGE_IDS } from '../wire/messages.ts'
 import { type BlockRequest, createUploadQueue, type UploadQueue } from '../wire/upload-queue.ts'
@@ -36,6 +38,7 @@ export interface WireDeps {
   /** The info dictionary, for peers that have only a magnet link. */
   readonly info: Uint8Array
   readonly uploadBudget: TokenBucket
+  readonly now: () => number
   isServable(request: BlockRequest): boolean
   /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
   readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
@@ -62,6 +65,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   readonly #writer: MessageWriter
   readonly #uploads: UploadQueue
   readonly #requests = new BlockRequests()
+  readonly #rates: MessageRates
   readonly #claims: ClaimExtension | undefined
   #listener: WireListener | undefined
   #summaries = 0
@@ -75,17 +79,20 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.peerId = wire.peerId
     this.address = deps.address
     this.isSharingOrigin = isIronswarm(wire.peerId)
+    this.#rates = new MessageRates(deps.pieceCount, deps.now)
     this.#channel = createMessageChannel({
       wire,
       peer,
       memory,
       handler: this,
+      rates: this.#rates,
+      pieceCount: deps.pieceCount,
       onDrain: () => this.#uploads.pump(),
       onFailure: (reason) => this.close(reason, false),
     })
     this.#writer = this.#channel.writer
     this.#uploads = this.#createUploads()
-    limitReading(wire, (reason) => this.onAbuse(reason))
+    limitReading(wire, this.#rates, (reason) => this.onAbuse(reason))
     this.#claims = this.isSharingOrigin ? this.#offerClaims() : undefined
     offerMetadata({
       wire,
@@ -113,7 +120,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.isPeerChoking = wire.peerChoking
     this.isPeerInterested = wire.peerInterested
     this.isChoking = wire.amChoking
-    listener.onBitfield((piece) => wire.peerPieces.get(piece))
+    listener.onBitfield(bitsOf(this.#deps.pieceCount, (piece) => wire.peerPieces.get(piece)))
     // it is the engine's now, and may be the rest of a much longer read
     wire.peerPieces = { buffer: new Uint8Array(0), get: () => false }
     if (this.isPeerInterested) listener.onInterested()
@@ -135,7 +142,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   have(piece: number): void {
-    if (!this.#isClosed) this.#writer.message(MESSAGE_IDS.have, piece)
+    if (!this.#isClosed) this.#writer.have(piece)
   }
 
   claim(kind: ClaimKind, hops: number, pieces: readonly number[]): void {
@@ -161,14 +168,15 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#writer.message(isInterested ? MESSAGE_IDS.interested : MESSAGE_IDS.notInterested)
   }
 
-  close(_reason: string, isBanned: boolean): void {
+  close(reason: string, isBanned: boolean): void {
     if (this.#isClosed) return
     if (isBanned) this.#deps.onBanned()
     this.#wire.destroy()
-    this.#end()
+    this.#end(reason)
   }
 
   onChoke(): void {
+    if (this.isPeerChoking) return
     this.isPeerChoking = true
     // BEP 6: with the fast extension each request is rejected by itself
     if (!this.#wire.hasFast) this.#requests.refuseAll()
@@ -181,6 +189,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   onInterested(): void {
+    if (this.isPeerInterested) return
     this.isPeerInterested = true
     this.#listener?.onInterested()
   }
@@ -198,7 +207,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     if (bits.length !== Math.ceil(this.#deps.pieceCount / 8)) {
       this.onAbuse(`its bitfield has ${bits.length} bytes`)
     } else {
-      this.#listener?.onBitfield((piece) => ((bits[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0)
+      this.#listener?.onBitfield(bits)
     }
   }
 
@@ -212,7 +221,7 @@ class PeerConnection implements PeerWire, MessageHandler {
 
   onRequest(piece: number, offset: number, length: number): void {
     const request = { piece, offset, length }
-    if (this.isChoking) this.#reject(request)
+    if (this.isChoking) this.#refuse(request)
     else this.#uploads.push(request)
   }
 
@@ -221,7 +230,9 @@ class PeerConnection implements PeerWire, MessageHandler {
   }
 
   onBlock(piece: number, offset: number, block: Uint8Array): void {
-    if (!this.#requests.settle(piece, offset, block)) this.#listener?.onUnasked(block.length)
+    if (this.#requests.settle(piece, offset, block)) return
+    this.#listener?.onUnasked(block.length)
+    if (!this.#rates.admitsInVain()) this.onAbuse('it sends blocks that nobody has asked for')
   }
 
   onReject(piece: number, offset: number): void {
@@ -240,7 +251,7 @@ class PeerConnection implements PeerWire, MessageHandler {
   #summarise(hasAll: boolean): void {
     this.#summaries += 1
     if (this.#summaries > MAX_SUMMARIES) this.onAbuse('it has everything and nothing in turns')
-    else this.#listener?.onBitfield(() => hasAll)
+    else this.#listener?.onBitfield(bitsOf(this.#deps.pieceCount, () => hasAll))
   }
 
   #offerClaims(): ClaimExtension {
@@ -258,6 +269,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     const { uploadBudget, isServable, readBlock, onUploaded } = this.#deps
     return createUploadQueue({
       budget: uploadBudget,
+      now: this.#deps.now,
       bufferedBytes: () => this.#writer.unsentBytes,
       isServable,
       send: (request, onDone) =>
@@ -270,9 +282,15 @@ class PeerConnection implements PeerWire, MessageHandler {
           }
           onDone()
         }),
-      reject: (request) => this.#reject(request),
+      reject: (request) => this.#refuse(request),
       onAbuse: (reason) => this.onAbuse(reason),
     })
+  }
+
+  /** The peer asks for what it cannot have now. */
+  #refuse(request: BlockRequest): void {
+    if (this.#rates.admitsInVain()) this.#reject(request)
+    else this.onAbuse('it asks again and again for what it does not get')
   }
 
   #reject({ piece, offset, length }: BlockRequest): void {
@@ -280,12 +298,13 @@ class PeerConnection implements PeerWire, MessageHandler {
     this.#writer.message(MESSAGE_IDS.reject, piece, offset, length)
   }
 
-  #end(): void {
+  /** @param reason why we closed it, if we did */
+  #end(reason?: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#channel.close()
     this.#uploads.clear()
     this.#requests.refuseAll()
-    this.#listener?.onClose()
+    this.#listener?.onClose(reason)
   }
 }

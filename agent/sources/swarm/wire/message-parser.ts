@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the way from the bytes of a connection to the messages in them. Messages that lie in one read are
 // not copied; of a hostile peer no more is kept than it has sent. Does not act on messages.
+import { KEEP_ALIVE, type MessageRates } from './message-rates.ts'
 import { LENGTH_BYTES, MAX_MESSAGE_BYTES, MESSAGE_IDS, readUint32 } from './messages.ts'
 
 /** What a peer said. Bytes are valid during the call only. */
@@ -29,13 +30,16 @@ const KEPT_BYTES = 32 * 1024
 
 export class MessageParser {
   readonly #handler: MessageHandler
+  readonly #rates: MessageRates
   /** The beginning of a message of which the rest has not come yet. */
   #held = NOTHING
   #heldBytes = 0
   #isStopped = false
 
-  constructor(handler: MessageHandler) {
+  /** @param rates beyond them the peer breaks the protocol */
+  constructor(handler: MessageHandler, rates: MessageRates) {
     this.#handler = handler
+    this.#rates = rates
   }
 
   /** Nothing is handled any more, also not the rest of the bytes at hand. */
@@ -107,9 +111,10 @@ export class MessageParser {
 
   /** The message between the two places: its id and what follows; nothing is a keep-alive. */
   #handle(bytes: Uint8Array, at: number, end: number): void {
-    if (end === at) return
+    const id = end === at ? KEEP_ALIVE : (bytes[at] as number)
+    if (!this.#rates.admits(id)) this.#refuse(`it sends too many messages ${id}`)
+    if (end === at || this.#isStopped) return
     const handler = this.#handler
-    const id = bytes[at] as number
     const first = at + 1
     // by frequency
     if (id === MESSAGE_IDS.piece && end - first >= 8) {

@@ -2,14 +2,18 @@
 // Owns the way from messages to the bytes of a connection: all of a turn in one write, what steers the
 // transfer in front of blocks that wait, memory that is used again. Does not know sockets.
 import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
+import { PieceSet } from '../torrent/piece-set.ts'
 import { BLOCK_HEADER_BYTES, MESSAGE_IDS, writeUint32 } from './messages.ts'
 
 /** Four blocks; a write of this size costs little more than one of 16 KiB. */
 const CHUNK_BYTES = 4 * (BLOCK_BYTES + BLOCK_HEADER_BYTES)
 const KEPT_CHUNKS = 8
 const FIRST_URGENT_BYTES = 1024
-/** HAVEs of 64 Ki pieces; a peer that lets more pile up does not read. */
-const MAX_URGENT_BYTES = 1024 * 1024
+/** All that is ever asked or refused at a time; a peer that lets more pile up does not read. */
+const MAX_URGENT_BYTES = 64 * 1024
+/** HAVEs beyond this much wait as bits. */
+const HAVE_WINDOW_BYTES = 16 * 1024
+const HAVE_BYTES = 9
 
 /** Chunks that wait for their next use; shared by all connections of a worker. */
 export interface ChunkPool {
@@ -29,6 +33,7 @@ export function createChunkPool(): ChunkPool {
 
 export interface MessageWriterDeps {
   readonly chunks: ChunkPool
+  readonly pieceCount: number
   /** Passes the bytes on; they stay as they are until `onWritten`. One write at a time. */
   write(bytes: Uint8Array, onWritten: () => void): void
   /** A write has reached the kernel: there may be room for more. */
@@ -49,6 +54,8 @@ export class MessageWriter {
   readonly #blocks: Chunk[] = []
   #blockBytes = 0
   #writingBytes = 0
+  /** Pieces to be announced when the peer has read what is in front. */
+  #owed: PieceSet | undefined
   #isOpen = false
   #isDue = false
 
@@ -71,7 +78,8 @@ export class MessageWriter {
   close(): void {
     this.#isOpen = false
     this.#urgentBytes = 0
-    for (const { bytes } of this.#blocks.splice(0)) this.#deps.chunks.give(bytes)
+    this.#owed = undefined
+    for (const { bytes } of this.#blocks.splice(0)) this.#giveBack(bytes)
     this.#blockBytes = 0
   }
 
@@ -86,6 +94,16 @@ export class MessageWriter {
     for (let i = 0; i < numbers.length; i++)
       writeUint32(bytes, at + 5 + 4 * i, numbers[i] as number)
     this.#flushSoon()
+  }
+
+  /** Announces a piece. A peer that does not read is owed a bit for it: 32 KiB for the most pieces there are. */
+  have(piece: number): void {
+    if (this.#urgentBytes + HAVE_BYTES <= HAVE_WINDOW_BYTES) {
+      this.message(MESSAGE_IDS.have, piece)
+      return
+    }
+    this.#owed ??= new PieceSet(this.#deps.pieceCount)
+    this.#owed.add(piece)
   }
 
   /** Bytes that are whole messages already. */
@@ -148,6 +166,7 @@ export class MessageWriter {
 
   #flush(): void {
     if (!this.#isOpen || this.#writingBytes > 0) return
+    this.#payOwed()
     if (this.#urgentBytes > 0) {
       const bytes = this.#urgent.subarray(0, this.#urgentBytes)
       this.#urgent = new Uint8Array(FIRST_URGENT_BYTES)
@@ -159,8 +178,25 @@ export class MessageWriter {
     if (chunk === undefined) return
     this.#blockBytes -= chunk.usedBytes
     this.#write(chunk.bytes.subarray(0, chunk.usedBytes), () => {
-      if (chunk.bytes.length === CHUNK_BYTES) this.#deps.chunks.give(chunk.bytes)
+      this.#giveBack(chunk.bytes)
     })
+  }
+
+  /** Not those of a longer block: each of the pool's serves any connection. */
+  #giveBack(bytes: Uint8Array): void {
+    if (bytes.length === CHUNK_BYTES) this.#deps.chunks.give(bytes)
+  }
+
+  /** As many of the announcements as there is room for. */
+  #payOwed(): void {
+    const owed = this.#owed
+    if (owed === undefined || this.#urgentBytes + HAVE_BYTES > HAVE_WINDOW_BYTES) return
+    for (const piece of owed) {
+      if (this.#urgentBytes + HAVE_BYTES > HAVE_WINDOW_BYTES) return
+      owed.delete(piece)
+      this.message(MESSAGE_IDS.have, piece)
+    }
+    this.#owed = undefined
   }
 
   #write(bytes: Uint8Array, release: () => void): void {

@@ -3,6 +3,7 @@
 // that our own requests and HAVEs never wait behind bulk upload. Does not choose whom to serve.
 import type { TokenBucket } from '../engine/token-bucket.ts'
 import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
+import { Allowance, type Rate } from './message-rates.ts'
 
 /** libtorrent, transmission and aria2 queue no more than 2000; beyond it a peer means harm. */
 const MAX_QUEUED = 2048
@@ -10,6 +11,8 @@ const MAX_REQUEST_BYTES = 128 * 1024
 /** Bytes waiting in user space; the kernel's own buffer comes on top. */
 const SEND_WINDOW_BYTES = 32 * 1024
 const RETRY_MS = 20
+/** Requests for less than a block: a whole piece may be read for each, and one torrent has one such block. */
+const SHORT_REQUESTS: Rate = { perSecond: 4, burst: 32 }
 
 export interface BlockRequest {
   readonly piece: number
@@ -19,6 +22,8 @@ export interface BlockRequest {
 
 export interface UploadQueueDeps {
   readonly budget: TokenBucket
+  /** Milliseconds; may start anywhere. */
+  readonly now: () => number
   /** Bytes that have not reached the kernel yet. */
   bufferedBytes(): number
   isServable(request: BlockRequest): boolean
@@ -40,6 +45,7 @@ export interface UploadQueue {
 
 export function createUploadQueue(deps: UploadQueueDeps): UploadQueue {
   const queue: BlockRequest[] = []
+  const shortOnes = new Allowance(SHORT_REQUESTS, deps.now)
   let readingBytes = 0
   let isPumping = false
   let retry: NodeJS.Timeout | undefined
@@ -50,8 +56,9 @@ export function createUploadQueue(deps: UploadQueueDeps): UploadQueue {
     clearTimeout(retry)
     retry = undefined
     // a block in memory is sent before `serve` returns: no recursion
-    for (let next = queue[0]; next !== undefined && hasRoom(); next = queue[0]) {
-      if (!deps.budget.take(next.length)) {
+    for (let next = queue[0]; next !== undefined && hasRoom(next); next = queue[0]) {
+      const isPaced = next.length < BLOCK_BYTES && !shortOnes.take()
+      if (isPaced || !deps.budget.take(next.length)) {
         retry = setTimeout(pump, RETRY_MS)
         break
       }
@@ -61,8 +68,10 @@ export function createUploadQueue(deps: UploadQueueDeps): UploadQueue {
     isPumping = false
   }
 
-  function hasRoom(): boolean {
-    return readingBytes + deps.bufferedBytes() < SEND_WINDOW_BYTES
+  function hasRoom({ length }: BlockRequest): boolean {
+    const waitingBytes = readingBytes + deps.bufferedBytes()
+    // the longest only by itself
+    return waitingBytes < (length > SEND_WINDOW_BYTES ? 1 : SEND_WINDOW_BYTES)
   }
 
   function serve(request: BlockRequest): void {

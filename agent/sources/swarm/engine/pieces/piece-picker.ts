@@ -116,12 +116,16 @@ export class PiecePicker {
     if (state === missing) peer.candidates?.add(piece)
   }
 
-  /** A bitfield says anew what the peer has. */
-  replacePieces(peer: Peer, has: (piece: number) => boolean): void {
-    for (let piece = 0; piece < this.pieceCount; piece++) {
-      if (has(piece)) this.addPiece(peer, piece)
-      else this.removePiece(peer, piece)
+  /** A bitfield says anew what the peer has. @returns how many pieces it has no more */
+  replacePieces(peer: Peer, bits: Uint8Array): number {
+    let lost = 0
+    for (const piece of peer.pieces.differing(bits)) {
+      if (peer.pieces.has(piece)) {
+        this.removePiece(peer, piece)
+        lost += 1
+      } else this.addPiece(peer, piece)
     }
+    return lost
   }
 
   removePiece(peer: Peer, piece: number): void {

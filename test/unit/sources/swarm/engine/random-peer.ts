@@ -9,6 +9,7 @@ import type {
   WireListener,
 } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
 import type { PieceLayout } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
+import { bitsOf } from '../../../../../agent/sources/swarm/torrent/piece-set.ts'
 
 /** The right bytes of a piece. */
 export const byteOf = (piece: number) => piece + 1
@@ -58,7 +59,7 @@ export class RandomPeer implements PeerWire {
 
   listen(listener: WireListener): void {
     this.#listener = listener
-    listener.onBitfield((piece) => this.pieces.has(piece))
+    listener.onBitfield(this.#bits())
   }
 
   request(piece: number, offset: number, length: number, callback: BlockCallback): void {
@@ -128,7 +129,11 @@ export class RandomPeer implements PeerWire {
     for (let piece = 0; piece < this.#world.layout.pieceCount; piece++) {
       if (has(piece)) this.pieces.add(piece)
     }
-    this.#listener?.onBitfield(has)
+    this.#listener?.onBitfield(this.#bits())
+  }
+
+  #bits(): Uint8Array {
+    return bitsOf(this.#world.layout.pieceCount, (piece) => this.pieces.has(piece))
   }
 
   setChoking(isChoking: boolean): void {

@@ -8,6 +8,7 @@ import type {
   PeerWire,
   WireListener,
 } from '../../../../../agent/sources/swarm/engine/peer-wire.ts'
+import { bitsOf } from '../../../../../agent/sources/swarm/torrent/piece-set.ts'
 
 const PIECE = 32 * 1024
 const TICK_MS = 250
@@ -48,7 +49,7 @@ class ScriptedPeer implements PeerWire {
 
   listen(listener: WireListener): void {
     this.#listener = listener
-    listener.onBitfield((piece) => this.#has.includes(piece))
+    listener.onBitfield(bitsOf(1 + Math.max(0, ...this.#has), (piece) => this.#has.includes(piece)))
   }
 
   request(piece: number, _offset: number, length: number, callback: BlockCallback): void {

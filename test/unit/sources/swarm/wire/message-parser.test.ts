@@ -4,12 +4,15 @@ import {
   type MessageHandler,
   MessageParser,
 } from '../../../../../agent/sources/swarm/wire/message-parser.ts'
+import { MessageRates } from '../../../../../agent/sources/swarm/wire/message-rates.ts'
 import {
   createChunkPool,
   MessageWriter,
 } from '../../../../../agent/sources/swarm/wire/message-writer.ts'
 import { MAX_MESSAGE_BYTES } from '../../../../../agent/sources/swarm/wire/messages.ts'
 
+const PIECES = 100_000
+const createRates = () => new MessageRates(PIECES, () => 0)
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 
 /** Notes what it is told, in words. */
@@ -34,7 +37,10 @@ function createScribe(onNote: (note: string) => void): MessageHandler {
 
 function parse(reads: Iterable<Uint8Array>): string[] {
   const notes: string[] = []
-  const parser = new MessageParser(createScribe((note) => notes.push(note)))
+  const parser = new MessageParser(
+    createScribe((note) => notes.push(note)),
+    createRates(),
+  )
   for (const read of reads) {
     // the bytes are gone after the call, as they are with a socket's one buffer
     const buffer = Uint8Array.from(read)
@@ -150,7 +156,7 @@ for (const [what, bytes] of Object.entries(WRONG_LENGTHS)) {
 test('a handler that stops the parser hears nothing more of the same read', () => {
   const notes: string[] = []
   const scribe = createScribe((note) => notes.push(note))
-  const parser = new MessageParser({ ...scribe, onUnchoke: () => parser.stop() })
+  const parser = new MessageParser({ ...scribe, onUnchoke: () => parser.stop() }, createRates())
   parser.push(Buffer.concat([message(1), message(2)]))
   parser.push(message(3))
   expect(notes).toEqual([])
@@ -161,6 +167,7 @@ test('what the writer writes, the parser reads: steering before blocks that wait
   let release: () => void = () => undefined
   const writer = new MessageWriter({
     chunks: createChunkPool(),
+    pieceCount: PIECES,
     write: (bytes, onWritten) => {
       written.push(bytes)
       release = onWritten
@@ -195,6 +202,7 @@ test('a peer that does not read is given up before its messages fill the memory'
   const complaints: string[] = []
   const writer = new MessageWriter({
     chunks: createChunkPool(),
+    pieceCount: PIECES,
     write: () => undefined,
     onDrain: () => undefined,
     onAbuse: (reason) => complaints.push(reason),
@@ -203,5 +211,45 @@ test('a peer that does not read is given up before its messages fill the memory'
   for (let count = 0; count < 200_000 && complaints.length === 0; count++)
     writer.message(16, 1, 2, 3)
   expect(complaints[0]).toMatch(/does not read/)
-  expect(writer.unsentBytes).toBeLessThan(2 * 1024 * 1024)
+  expect(writer.unsentBytes).toBeLessThan(128 * 1024)
+})
+
+test('a peer that does not read is told of every piece when it does, and held no more than a bit for each', async () => {
+  const written: Uint8Array[] = []
+  let release: () => void = () => undefined
+  const writer = new MessageWriter({
+    chunks: createChunkPool(),
+    pieceCount: PIECES,
+    write: (bytes, onWritten) => {
+      written.push(bytes)
+      release = onWritten
+    },
+    onDrain: () => undefined,
+    onAbuse: (reason) => expect.unreachable(reason),
+  })
+  writer.open()
+  for (let piece = 0; piece < PIECES; piece++) writer.have(piece)
+  expect(writer.unsentBytes).toBeLessThan(32 * 1024)
+  await undefined
+  for (let count = 0; count < 100; count++) {
+    release()
+    await undefined
+  }
+  expect(writer.unsentBytes).toBe(0)
+  const told = parse(written).map((note) => Number(note.replace('have ', '')))
+  expect(told.sort((a, b) => a - b)).toEqual(Array.from({ length: PIECES }, (_, piece) => piece))
+})
+
+test('chunks of longer blocks are not kept for others when the connection ends', () => {
+  const chunks = createChunkPool()
+  const writer = new MessageWriter({
+    chunks,
+    pieceCount: PIECES,
+    write: () => undefined,
+    onDrain: () => undefined,
+    onAbuse: (reason) => expect.unreachable(reason),
+  })
+  for (let piece = 0; piece < 10; piece++) writer.block(piece, 0, new Uint8Array(128 * 1024))
+  writer.close()
+  expect(chunks.take().length).toBeLessThan(128 * 1024)
 })

@@ -18,6 +18,7 @@ function queueOf(overrides: Partial<UploadQueueDeps> = {}) {
   const queue = createUploadQueue({
     budget: createTokenBucket(0, () => 0),
     bufferedBytes: () => 0,
+    now: () => performance.now(),
     isServable: () => true,
     send: ({ piece }, onDone) => {
       sent.push(piece)
@@ -100,4 +101,29 @@ test('blocks of absurd size and floods of requests are abuse', () => {
   for (let i = 0; i < 3000; i++) queue.push(block(i))
   expect(abuse.length).toBeGreaterThan(2)
   queue.clear()
+})
+
+test('requests for less than a block are paced, whatever they ask for, and others come through', async () => {
+  let now = 0
+  const { queue, sent } = queueOf({ now: () => now })
+  for (let piece = 0; piece < 1000; piece++) queue.push({ piece, offset: 0, length: 1 })
+  const atOnce = sent.length
+  expect(atOnce).toBeGreaterThan(0)
+  expect(atOnce).toBeLessThan(64)
+  now += 1000
+  queue.pump()
+  expect(sent.length - atOnce).toBeLessThan(8)
+  queue.clear()
+  queue.push(block(5000))
+  expect(sent.at(-1)).toBe(5000)
+})
+
+test('the longest requests wait until nothing else does', () => {
+  let buffered = 1
+  const { queue, sent } = queueOf({ bufferedBytes: () => buffered })
+  queue.push({ piece: 1, offset: 0, length: 128 * 1024 })
+  expect(sent).toEqual([])
+  buffered = 0
+  queue.pump()
+  expect(sent).toEqual([1])
 })

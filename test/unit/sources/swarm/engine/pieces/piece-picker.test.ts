@@ -4,6 +4,7 @@ import { Peer } from '../../../../../../agent/sources/swarm/engine/peer.ts'
 import type { PeerWire } from '../../../../../../agent/sources/swarm/engine/peer-wire.ts'
 import { PiecePicker } from '../../../../../../agent/sources/swarm/engine/pieces/piece-picker.ts'
 import { PIECE_STATES } from '../../../../../../agent/sources/swarm/engine/pieces/piece-states.ts'
+import { bitsOf } from '../../../../../../agent/sources/swarm/torrent/piece-set.ts'
 
 const { missing, downloading, hashing, storing, have, unverified } = PIECE_STATES
 
@@ -36,7 +37,10 @@ function looksPerPick(pieceCount: number): number {
   const picker = new PiecePicker(pieceCount)
   const random = createRandom(1)
   const { peer: seed } = addPeer(picker)
-  picker.replacePieces(seed, () => true)
+  picker.replacePieces(
+    seed,
+    bitsOf(picker.pieceCount, () => true),
+  )
   const { peer, looks } = addPeer(picker)
   const order = Array.from({ length: pieceCount }, (_, piece) => piece)
   for (let i = pieceCount - 1; i > 0; i--) {
@@ -67,7 +71,10 @@ test('a piece the peer has is found however rare others are, and again after it 
   const picker = new PiecePicker(10_000)
   const random = createRandom(2)
   const { peer: seed } = addPeer(picker)
-  picker.replacePieces(seed, () => true)
+  picker.replacePieces(
+    seed,
+    bitsOf(picker.pieceCount, () => true),
+  )
   const { peer } = addPeer(picker)
   for (const piece of [17, 4711, 9999]) picker.addPiece(peer, piece)
   const taken = new Set<number>()
@@ -124,7 +131,10 @@ class WatchedPicker {
   join(bits: number): void {
     const { peer } = addPeer(this.#picker)
     this.#peers.push(peer)
-    this.#picker.replacePieces(peer, (piece) => (bits >> piece) % 2 === 1)
+    this.#picker.replacePieces(
+      peer,
+      bitsOf(PIECES, (piece) => (bits >> piece) % 2 === 1),
+    )
   }
 
   change(kind: number, piece: number, how: number): void {
@@ -132,7 +142,11 @@ class WatchedPicker {
     const peer = this.#peers[how % Math.max(1, this.#peers.length)]
     if (peer === undefined) return
     if (kind === 5) picker.addPiece(peer, piece)
-    else if (kind === 6) picker.replacePieces(peer, (each) => (how >> each) % 2 === 1)
+    else if (kind === 6)
+      picker.replacePieces(
+        peer,
+        bitsOf(PIECES, (each) => (how >> each) % 2 === 1),
+      )
     else if (kind < 9) picker.setCounted(peer, kind === 7)
     else {
       picker.removePeer(peer)
