@@ -46,6 +46,37 @@ export class Coverage {
     this.#coveredBytes += end - offset - absorbed
   }
 
+  /** Takes a range out; bytes that are not in change nothing. Throws RangeError outside of the image. */
+  remove(range: FileRange): void {
+    this.#check(range)
+    if (range.length === 0) return
+    const { offset } = range
+    const end = endOf(range)
+    // every run that shares a byte with [offset, end) gives way to what is left of it
+    const first = this.#firstEndingAtOrAfter(offset + 1)
+    const starts: number[] = []
+    const ends: number[] = []
+    let last = first
+    let removed = 0
+    while (last < this.#starts.length && (this.#starts[last] as number) < end) {
+      const start = this.#starts[last] as number
+      const stop = this.#ends[last] as number
+      removed += Math.min(stop, end) - Math.max(start, offset)
+      for (const [from, to] of [
+        [start, offset],
+        [end, stop],
+      ] as const) {
+        if (from >= to) continue
+        starts.push(from)
+        ends.push(to)
+      }
+      last++
+    }
+    this.#starts.splice(first, last - first, ...starts)
+    this.#ends.splice(first, last - first, ...ends)
+    this.#coveredBytes -= removed
+  }
+
   /** True if every byte of the range is in. */
   has(range: FileRange): boolean {
     if (range.length === 0) return true

@@ -56,6 +56,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     address: await findAdvertisedAddress({ config, client: ironic.client, exec, log, signal }),
   }
   const tls = await chooseTls({ config, reader: caller, signal, now })
+  using opened = new DisposableStack()
   const consoles = openConsoles({
     paths: config.consoles,
     stderr: process.stderr,
@@ -63,6 +64,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     events,
     log,
   })
+  opened.use(consoles)
   const heartbeats =
     caller && createHeartbeats({ ...caller, tokens, config, verifyCa: tls?.verifyCa, log, process })
   const deploy = createDeployService({
@@ -111,6 +113,8 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     tls: tls?.api,
     log,
   })
+  // from here on whoever serves closes them
+  opened.move()
   return {
     config,
     log,

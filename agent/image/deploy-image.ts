@@ -25,6 +25,12 @@ import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { transferImage } from './transfer/transfer-image.ts'
 
+/** The image served from the disk, which it holds open. */
+export interface Seeding extends AsyncDisposable {
+  /** Resolves when it ends by itself: the time or the ratio it was given is up. It is still to be disposed of. */
+  readonly ended?: Promise<void>
+}
+
 export interface DeployedImage {
   readonly device: string
   readonly imageId: string
@@ -34,7 +40,7 @@ export interface DeployedImage {
   readonly seconds: number
   readonly bytes: BytesBySource
   /** Goes on serving the image from the disk until disposed of; only after a swarm delivery. */
-  readonly seeding?: AsyncDisposable
+  readonly seeding?: Seeding
 }
 
 /** A plan to follow. */
@@ -86,7 +92,7 @@ export async function deployImage(
     hash: plan.hash,
     seconds: (deps.now() - startedAtMs) / 1000,
     bytes: progress.snapshot().bytes,
-    ...(source.name === 'swarm' ? { seeding: serving.move() } : {}),
+    ...(source.ended !== undefined ? { seeding: seedingOf(serving.move(), source.ended) } : {}),
   }
 }
 
@@ -164,6 +170,10 @@ function createReaderSlot() {
     },
     [Symbol.asyncDispose]: async () => await device?.[Symbol.asyncDispose](),
   }
+}
+
+function seedingOf(serving: AsyncDisposable, ended: Promise<void>): Seeding {
+  return { ended, [Symbol.asyncDispose]: () => Promise.resolve(serving[Symbol.asyncDispose]()) }
 }
 
 function nameOf(source: ImageSource): string {

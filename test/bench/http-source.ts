@@ -28,6 +28,7 @@ await createHttpSource(options).deliver({
   coverage: new Coverage(sizeBytes),
   sink: { write: async ({ offset, data }) => device?.write(offset, data) },
   pool: createAlignedPool({ bufferBytes: 4 * 1024 * 1024, count: 4 }),
+  withdraw: () => undefined,
   readImage: async () => new Uint8Array(0),
   signal,
 })

@@ -82,6 +82,7 @@ export function createMemoryDisk(totalBytes: number, options: MemoryDiskOptions 
           }
         },
       },
+      withdraw: (range) => coverage.remove(range),
       readImage: async () => new Uint8Array(0),
       signal: new AbortController().signal,
       ...overrides,

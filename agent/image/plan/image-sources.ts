@@ -35,10 +35,22 @@ export function openImageServers(imageInfo: ImageInfo, deps: Omit<PlanDeps, 'roo
   const authorization = header === undefined ? undefined : { header, server }
   return {
     http: { urls, client, authorization, config, log, random },
-    origin: { urls, authorization, config, proxies, noProxy },
+    origin: { urls, authorization, config: settingsOf(config), proxies, noProxy },
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   }
 }
+
+/** Every setting by its name: a new one that is left out here is an error of the compiler. */
+const SETTINGS = Object.keys({
+  insecure: true,
+  cafile: true,
+  certfile: true,
+  keyfile: true,
+  tls_min_version: true,
+  image_download_connection_timeout: true,
+  image_download_connection_retries: true,
+  image_download_connection_retry_interval: true,
+} satisfies Record<keyof OriginOptions['config'], true>) as (keyof OriginOptions['config'])[]
 
 /** What a source takes besides its part of the plan. */
 export type SourceDeps = Pick<DeployImageDeps, 'log' | 'laterRack' | 'swarmMemory'> & {
@@ -70,6 +82,12 @@ export function createImageSource(
         },
       )
   }
+}
+
+/** The settings that the origin needs: the worker that gets them must not know the rest, secrets included. */
+function settingsOf(config: OriginOptions['config']): OriginOptions['config'] {
+  const settings = SETTINGS.flatMap((name) => (name in config ? [[name, config[name]]] : []))
+  return Object.fromEntries(settings) as OriginOptions['config']
 }
 
 function proxiesOf({ proxies }: ImageInfo): Record<string, string> {

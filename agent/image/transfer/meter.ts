@@ -18,12 +18,16 @@ export interface MeterOptions {
   readonly onCovered: (bytes: number, from: ByteOrigin) => void
   /** Bytes that were there already are about to be written again: the image changed at its source. */
   readonly onRewrite: (range: FileRange) => void
+  /** Bytes that were there are found to be wrong. */
+  readonly onWithdrawn: (bytes: number) => void
 }
 
 /** A sink that knows what is on the disk and what is on the way to it. */
 export interface MeteredSink extends FileSink {
   /** Resolves when no write is under way; a failed source may have left some behind. */
   drain(): Promise<void>
+  /** What is on the disk of this range is wrong, says its source: it is not covered any more. */
+  withdraw(range: FileRange): void
   /** The first failure of the disk, whatever the source made of it. */
   readonly failure: unknown
 }
@@ -33,7 +37,7 @@ export interface MeteredSink extends FileSink {
  * they came, so that the last one stays; others go side by side. After a failure nothing more is written.
  */
 export function meter(next: FileSink, options: MeterOptions): MeteredSink {
-  const { coverage, onCovered, onRewrite } = options
+  const { coverage, onCovered, onRewrite, onWithdrawn } = options
   const underWay = new Map<FileRange, Promise<void>>()
   // on the disk or on the way to it; only its size is asked for, to see overlaps in O(log n)
   const seen = new Coverage(coverage.totalBytes)
@@ -68,6 +72,12 @@ export function meter(next: FileSink, options: MeterOptions): MeteredSink {
         .finally(() => underWay.delete(range))
       underWay.set(range, work)
       await work
+    },
+    withdraw: (range) => {
+      const before = coverage.coveredBytes
+      coverage.remove(range)
+      // what was seen stays seen: when it is written anew, whoever has read it is told
+      onWithdrawn(before - coverage.coveredBytes)
     },
     drain: async () => {
       while (underWay.size > 0) await Promise.allSettled(underWay.values())

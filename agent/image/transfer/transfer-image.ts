@@ -63,6 +63,7 @@ export async function transferImage(options: TransferOptions): Promise<ImageSour
       totalBytes: plan.sizeBytes,
       coverage: image.coverage,
       sink: limit(metered, plan.sizeBytes, `image ${plan.imageId}`),
+      withdraw: (range) => metered.withdraw(range),
       pool: createAlignedPool(POOL),
       readImage: image.read,
       signal: anySignal(signal, deadline.signal),
@@ -86,5 +87,7 @@ function createSinks(options: TransferOptions): MeteredSink {
       watch.covered()
     },
     onRewrite: (range) => watch.rewritten(range),
+    // another source has brought them: an image server, as only one of the two is a swarm
+    onWithdrawn: (bytes) => progress.add(-bytes, 'origin'),
   })
 }

@@ -30,6 +30,7 @@ export function createSeeder(task: SwarmTask, deps: SeederDeps): Seeder {
     onDisk: new Uint8Array(pieceCount).fill(ON_DISK.verified),
     writePiece: () => Promise.reject(new AgentError('SwarmError', 'a seeder does not download')),
     onPiece: () => undefined,
+    onRefuted: () => undefined,
     onOriginLost: () => undefined,
     onFailure: reject,
   })

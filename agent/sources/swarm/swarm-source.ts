@@ -5,7 +5,7 @@ import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
-
+import { createStallWatch, type Stall } from './stall-watch.ts'
 import type { SwarmTask } from './swarm-task.ts'
 import { NO_FIGURES, ON_DISK, type SwarmFigures } from './thread/protocol.ts'
 import { type SwarmDeps, type SwarmRun, startSwarmRun } from './thread/swarm-run.ts'
@@ -22,15 +22,19 @@ export interface SwarmSource extends ImageSource {
   stats(): SourceStats & SwarmFigures
   /** TCP port peers connect to, once the worker listens. */
   readonly port: number | undefined
+  /** Resolves when it serves nobody any more: disposed of, or by the time or the ratio of its task. */
+  readonly ended: Promise<void>
 }
 
 const LOOK_MS = 250
 /** In `auto` a lost origin is not waited out longer than this if no peer is there either. */
 const LONELY_MS = 5000
+/** In `require` it is, for so many times the stall limit: there is nobody else, and a peer may still come. */
+const LOST_ORIGIN_STALLS = 10
 
 /**
  * The swarm as an ImageSource. `deliver` resolves when every piece is verified and written; it throws
- * SwarmStalledError after `stallTimeoutMs` without a new piece, SwarmError when the swarm cannot go on,
+ * SwarmStalledError after `stallTimeoutMs` without a new piece, or with next to nothing, SwarmError when the swarm cannot go on,
  * and what the sink threw. Every one but the last lets the next source go on from the coverage.
  */
 export function createSwarmSource(task: SwarmTask, deps: SwarmSourceDeps): SwarmSource {
@@ -38,11 +42,13 @@ export function createSwarmSource(task: SwarmTask, deps: SwarmSourceDeps): Swarm
   let run: SwarmRun | undefined
   let seedTimer: NodeJS.Timeout | undefined
   let ratioTimer: NodeJS.Timeout | undefined
+  const ended = Promise.withResolvers<void>()
 
   async function close(): Promise<void> {
     clearTimeout(seedTimer)
     clearInterval(ratioTimer)
     await run?.close()
+    ended.resolve()
   }
 
   async function deliver(request: DeliverRequest): Promise<void> {
@@ -73,6 +79,7 @@ export function createSwarmSource(task: SwarmTask, deps: SwarmSourceDeps): Swarm
     name: 'swarm',
     deliver,
     stats: () => run?.figures ?? NO_FIGURES,
+    ended: ended.promise,
     get port() {
       return run?.port
     },
@@ -87,7 +94,7 @@ function startDelivery(
 ): { run: SwarmRun; done: Promise<void> } {
   const { limits } = task
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
-  let progressAt = performance.now()
+  const stall = createStallWatch(limits, performance.now())
   let originLost: { readonly reason: string; readonly at: number } | undefined
   const run = startSwarmRun(task, {
     ...deps,
@@ -95,9 +102,10 @@ function startDelivery(
     readImage: request.readImage,
     writePiece: (extent) => request.sink.write(extent),
     onPiece: () => {
-      progressAt = performance.now()
+      stall.notePiece(performance.now())
       if (run.isComplete) resolve()
     },
+    onRefuted: (piece) => request.withdraw(pieceRange(task.torrent.metainfo, piece)),
     onOriginLost: (reason) => {
       originLost = { reason, at: performance.now() }
     },
@@ -106,10 +114,13 @@ function startDelivery(
 
   function look(): void {
     const at = performance.now()
-    if (run.isWriting || run.isStarting) progressAt = Math.max(progressAt, at - LOOK_MS)
-    const silentMs = at - progressAt
-    if (limits.stallTimeoutMs > 0 && silentMs > limits.stallTimeoutMs) {
-      reject(stalled(run, silentMs, originLost?.reason))
+    const { originBytes, peerBytes } = run.figures
+    if (run.isWriting || run.isStarting) stall.excuse(at - LOOK_MS)
+    const silentMs = stall.silentMs(at)
+    const isWaiting = limits.canWaitForPeers && originLost !== undefined
+    const found = stall.look(at, originBytes + peerBytes, isWaiting ? LOST_ORIGIN_STALLS : 1)
+    if (found !== undefined) {
+      reject(stalled(run, found, originLost?.reason))
     } else if (originLost && !limits.canWaitForPeers && run.figures.peers === 0) {
       const lonelyMs = Math.min(at - originLost.at, silentMs)
       if (lonelyMs > LONELY_MS) reject(lost(originLost.reason))
@@ -149,15 +160,20 @@ function checkLength(metainfo: Metainfo, totalBytes: number): void {
   )
 }
 
-function stalled(run: SwarmRun, silentMs: number, originLost: string | undefined): AgentError {
+function stalled(run: SwarmRun, stall: Stall, originLost: string | undefined): AgentError {
   const { peers, peerBytes, originBytes } = run.figures
   return new AgentError(
     'SwarmStalledError',
-    `no new piece for ${Math.round(silentMs / 1000)} s with ${peers} peers ` +
+    `${wordsOf(stall)} with ${peers} peers ` +
       `(${formatBytes(peerBytes)} from peers, ${formatBytes(originBytes)} from the origin)` +
       `${originLost === undefined ? '' : `; the origin was given up: ${originLost}`}; ` +
       'check trackers and the network between nodes',
   )
+}
+
+function wordsOf({ ms, bytes }: Stall): string {
+  const time = `${Math.round(ms / 1000)} s`
+  return bytes === 0 ? `no new piece for ${time}` : `no more than ${formatBytes(bytes)} in ${time}`
 }
 
 function lost(reason: string): AgentError {

@@ -23,7 +23,12 @@ async function fetchWithin(seconds: number, faults: HttpOriginFaults) {
   const disk = createMemoryDisk(image.length)
   const { coverage } = disk
   const request = disk.request()
-  const metered = meter(request.sink, { coverage, onCovered: () => {}, onRewrite: () => {} })
+  const metered = meter(request.sink, {
+    coverage,
+    onCovered: () => {},
+    onWithdrawn: () => undefined,
+    onRewrite: () => {},
+  })
   const options = imageOptions(client, [origin.url])
   using deadline = downloadDeadline(seconds, coverage)
   const error = await fetchImage({

@@ -222,6 +222,7 @@ export function startNode(options: NodeOptions): TestNode {
       if (!coverage.has({ offset, length })) return Promise.reject(new Error('not on the disk'))
       return Promise.resolve(cut(disk, offset, length))
     },
+    withdraw: (range) => coverage.remove(range),
     sink: {
       write: async ({ offset, data }) => {
         const range = { offset, length: data.length }

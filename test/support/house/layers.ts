@@ -48,6 +48,7 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
     ['agent/sources/swarm/thread/protocol.ts'],
     ['agent/sources/swarm/session'],
     ['agent/sources/swarm/thread'],
+    ['agent/sources/swarm/stall-watch.ts'],
     ['agent/sources/swarm/swarm-source.ts', 'agent/sources/swarm/seeder.ts'],
   ],
 }

@@ -21,6 +21,18 @@ function both(ranges: readonly { offset: number; length: number }[]) {
   return { coverage, offsets }
 }
 
+/** The same after ranges were added (true) and taken out. */
+function afterSteps(list: readonly (readonly [boolean, { offset: number; length: number }])[]) {
+  const coverage = new Coverage(TOTAL)
+  const offsets = new Set<number>()
+  for (const [isAdded, each] of list) {
+    coverage[isAdded ? 'add' : 'remove'](each)
+    const bytes = Array.from({ length: each.length }, (_, i) => each.offset + i)
+    for (const at of bytes) offsets[isAdded ? 'add' : 'delete'](at)
+  }
+  return { coverage, offsets }
+}
+
 describe('a coverage', () => {
   test('counts every byte once, however ranges overlap and touch', () => {
     fc.assert(
@@ -28,6 +40,21 @@ describe('a coverage', () => {
         const { coverage, offsets } = both(ranges)
         expect(coverage.coveredBytes).toBe(offsets.size)
         expect(coverage.isComplete).toBe(offsets.size === TOTAL)
+      }),
+    )
+  })
+
+  test('has nothing of what was taken out, and all of the rest', () => {
+    const steps = fc.array(fc.tuple(fc.boolean(), range), { maxLength: 16 })
+    fc.assert(
+      fc.property(steps, (list) => {
+        const { coverage, offsets } = afterSteps(list)
+        expect(coverage.coveredBytes).toBe(offsets.size)
+        for (let at = 0; at < TOTAL; at++) {
+          expect(coverage.has({ offset: at, length: 1 })).toBe(offsets.has(at))
+        }
+        const missing = coverage.missing().reduce((sum, { length }) => sum + length, 0)
+        expect(missing).toBe(TOTAL - offsets.size)
       }),
     )
   })

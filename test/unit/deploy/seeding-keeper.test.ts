@@ -64,3 +64,26 @@ test('one that fails to end is left behind with a warning', async () => {
   await owner.release('power off')
   expect(lines.join('')).toMatch(/worker is gone.*seeding left behind/)
 })
+
+test('one that ends by itself is released: nothing says that it serves, and its disk is let go', async () => {
+  const disposed: string[] = []
+  const { keeper: owner, lines } = keeper()
+  const first = Promise.withResolvers<void>()
+  await owner.hold({ ...seeding(disposed, 'first'), ended: first.promise })
+  first.resolve()
+  await expect.poll(() => disposed).toEqual(['first'])
+  expect(owner.isSeeding()).toBe(false)
+  expect(lines.join('')).toMatch(/time or ratio.*seeding ended/)
+})
+
+test('the late end of one seeding is nothing to the next', async () => {
+  const disposed: string[] = []
+  const { keeper: owner } = keeper()
+  const first = Promise.withResolvers<void>()
+  await owner.hold({ ...seeding(disposed, 'first'), ended: first.promise })
+  await owner.hold(seeding(disposed, 'second'))
+  first.resolve()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(disposed).toEqual(['first'])
+  expect(owner.isSeeding()).toBe(true)
+})

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns giving the info dictionary to peers that begin with a magnet link (BEP 9), from one copy for all
 // connections. In the place of the library's own, which keeps one for each. Does not ask for one.
-import bencode from 'bencode'
-import { isObject } from '../../../core/json.ts'
 import { BLOCK_BYTES } from '../torrent/piece-layout.ts'
 import type { LibraryWire } from './types.ts'
 
 const METADATA_EXTENSION = 'ut_metadata'
-/** A request is a small dictionary. */
-const MAX_REQUEST_BYTES = 256
-const KINDS = { request: 0, data: 1, reject: 2 } as const
+/** Bencoded (BEP 3): the keys have one order, and numbers one form. */
+const REQUEST = /^d8:msg_typei0e5:piecei(0|[1-9]\d{0,5})ee$/
+const MAX_REQUEST_BYTES = 40
 
 export interface MetadataExtensionDeps {
   readonly wire: LibraryWire
@@ -26,11 +24,11 @@ export function offerMetadata({ wire, info, hasRoom }: MetadataExtensionDeps): v
   function answer(piece: number): void {
     const part = info.subarray(piece * BLOCK_BYTES, (piece + 1) * BLOCK_BYTES)
     if (part.length === 0 || !hasRoom(part.length)) {
-      wire.extended(METADATA_EXTENSION, bencode.encode({ msg_type: KINDS.reject, piece }))
+      wire.extended(METADATA_EXTENSION, Buffer.from(`d8:msg_typei2e5:piecei${piece}ee`))
       return
     }
-    const header = { msg_type: KINDS.data, piece, total_size: info.length }
-    wire.extended(METADATA_EXTENSION, Buffer.concat([bencode.encode(header), part]))
+    const header = `d8:msg_typei1e5:piecei${piece}e10:total_sizei${info.length}ee`
+    wire.extended(METADATA_EXTENSION, Buffer.concat([Buffer.from(header), part]))
   }
 
   class Metadata {
@@ -51,8 +49,6 @@ export function offerMetadata({ wire, info, hasRoom }: MetadataExtensionDeps): v
 /** @returns undefined for what is no request */
 function requestedPiece(payload: Uint8Array): number | undefined {
   if (payload.length > MAX_REQUEST_BYTES) return undefined
-  const message: unknown = bencode.decode(payload)
-  if (!isObject(message) || message['msg_type'] !== KINDS.request) return undefined
-  const { piece } = message
-  return typeof piece === 'number' && Number.isSafeInteger(piece) && piece >= 0 ? piece : undefined
+  const piece = REQUEST.exec(Buffer.from(payload).toString('latin1'))?.[1]
+  return piece === undefined ? undefined : Number(piece)
 }

@@ -8,6 +8,9 @@ import type { Arena } from '../thread/arena.ts'
 /** Takes what it needs of the verified bytes at once; an error if they are not to be had. */
 type Taker = (bytes: Uint8Array | Error) => void
 
+/** Where downloads hold all memory. */
+const RETRY_MS = 10
+
 export interface PieceReader {
   /** Calls `take` once: now if the piece is in memory, else when it is. */
   use(piece: number, take: Taker): void
@@ -15,6 +18,8 @@ export interface PieceReader {
   read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T>
   /** The agent's thread has filled the slot, or could not. */
   onRead(piece: number, error: string | null): void
+  /** Nothing more is asked for. */
+  close(): void
 }
 
 export function createPieceReader(deps: {
@@ -29,13 +34,17 @@ export function createPieceReader(deps: {
   const waiting = new Map<number, Taker[]>()
   const reading = new Map<number, Slot>()
   const queue: number[] = []
+  let retry: NodeJS.Timeout | undefined
 
   function pump(): void {
     while (queue.length > 0 && reading.size < deps.maxReads) {
       const slot = deps.arena.acquire()
       if (slot === undefined) {
         // downloads hold everything for a moment
-        setTimeout(pump, 10)
+        retry ??= setTimeout(() => {
+          retry = undefined
+          pump()
+        }, RETRY_MS)
         return
       }
       const piece = queue.shift() as number
@@ -92,5 +101,10 @@ export function createPieceReader(deps: {
     pump()
   }
 
-  return { use, read, onRead }
+  function close(): void {
+    queue.length = 0
+    clearTimeout(retry)
+  }
+
+  return { use, read, onRead, close }
 }

@@ -153,6 +153,7 @@ export async function startSession(
     clearInterval(pulse)
     announcer.stop()
     engine.stop()
+    reader.close()
     hasher.close()
     await client.close(CLOSE_MS)
     tell({ kind: 'closed' })

@@ -26,6 +26,8 @@ export interface SwarmRunDeps extends SwarmDeps, PieceAccess {
   readonly onDisk: Uint8Array
   /** One more piece is verified on the disk. */
   onPiece(): void
+  /** What another source has put on the disk for this piece is wrong: it will be fetched. */
+  onRefuted(piece: number): void
   onOriginLost(reason: string): void
   /** The worker crashed for the last time, or a write failed. */
   onFailure(error: unknown): void
@@ -124,6 +126,7 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
       case 'refuted':
         onDisk[news.piece] = ON_DISK.no
         log.warn({ piece: news.piece }, 'piece on disk is wrong, fetching it')
+        deps.onRefuted(news.piece)
         break
       case 'origin lost':
         log.warn({ reason: news.reason }, 'origin given up')

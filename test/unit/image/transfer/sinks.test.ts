@@ -44,7 +44,7 @@ describe('limit', () => {
 })
 
 describe('meter', () => {
-  const noNews = { onCovered: () => {}, onRewrite: () => {} }
+  const noNews = { onCovered: () => {}, onWithdrawn: () => undefined, onRewrite: () => {} }
 
   test('marks bytes as covered when they are down, not before', async () => {
     const coverage = new Coverage(10)

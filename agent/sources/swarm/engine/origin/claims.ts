@@ -9,15 +9,19 @@ const { begun, landed, dropped } = CLAIM_KINDS
 
 /** Peers that a message is passed on to, about. */
 const FANOUT = 5
-/** A claim holds for this long, or this many times what a fetch takes elsewhere. */
+/** A claim holds for this long, or this many times what a fetch takes. */
 const MIN_PATIENCE_MS = 2000
 const PATIENCE_FETCHES = 4
-/** The same before anybody has told of a success. */
+/** The same before anybody has told of a success, and the most that is believed before one of our own. */
 const FIRST_PATIENCE_MS = 8000
 /** A piece is left to claimers so many times, then claims for it count no longer. */
 const MAX_HONOURED = 3
 /** Who brought us this many claims that came to nothing, and more than half of all, is not believed. */
 const MAX_BROKEN = 8
+
+/** Fetches that count in an average, about. */
+const OWN_SAMPLES = 4
+const TOLD_SAMPLES = 16
 
 interface Claim {
   since: number
@@ -47,7 +51,10 @@ export class Claims {
   readonly #claims = new Map<number, Claim>()
   readonly #honoured: Uint8Array
   readonly #credits = new WeakMap<Peer, Credit>()
-  #averageMs = 0
+  /** What a fetch takes elsewhere, as we are told. */
+  #toldMs = 0
+  /** What one of ours takes. */
+  #ownMs = 0
 
   constructor(deps: ClaimsDeps) {
     this.#deps = deps
@@ -74,9 +81,13 @@ export class Claims {
     this.#tellAll(begun, piece)
   }
 
-  /** We have the piece, or have given it up. */
+  /** We have the piece, verified, or have given it up. */
   end(piece: number, isDone: boolean): void {
-    if (this.#claims.get(piece)?.teller === undefined) this.#claims.delete(piece)
+    const own = this.#claims.get(piece)
+    if (own?.teller === undefined) this.#claims.delete(piece)
+    if (own && own.teller === undefined && isDone) {
+      this.#ownMs = smooth(this.#ownMs, this.#deps.now() - own.since, OWN_SAMPLES)
+    }
     this.#tellAll(isDone ? landed : dropped, piece)
   }
 
@@ -114,7 +125,7 @@ export class Claims {
 
   /** Call a few times a second: forgets what came to nothing. */
   sweep(): void {
-    const oldest = this.#deps.now() - this.#patienceMs
+    const oldest = this.#deps.now() - this.patienceMs
     for (const [piece, { since, teller }] of this.#claims) {
       if (teller === undefined) continue
       if (!this.#deps.isOnlyAtOrigin(piece)) this.#claims.delete(piece)
@@ -125,9 +136,13 @@ export class Claims {
     }
   }
 
-  get #patienceMs(): number {
-    if (this.#averageMs === 0) return FIRST_PATIENCE_MS
-    return Math.max(MIN_PATIENCE_MS, PATIENCE_FETCHES * this.#averageMs)
+  /**
+   * How long a claim holds, ms. Others are believed that it is less than it is for us, never that it is more:
+   * who claims and tells of a success much later would else have everybody wait longer each time.
+   */
+  get patienceMs(): number {
+    const own = patienceFor(this.#ownMs)
+    return this.#toldMs === 0 ? own : Math.min(own, patienceFor(this.#toldMs))
   }
 
   /** @returns true if it was news */
@@ -144,8 +159,7 @@ export class Claims {
 
   #noteLanded(claim: Claim): void {
     const now = this.#deps.now()
-    const tookMs = Math.max(1, now - claim.since)
-    this.#averageMs += (tookMs - this.#averageMs) / (this.#averageMs === 0 ? 1 : 16)
+    this.#toldMs = smooth(this.#toldMs, now - claim.since, TOLD_SAMPLES)
     claim.since = now
     claim.isLanded = true
   }
@@ -179,4 +193,15 @@ export class Claims {
     const share = FANOUT / peers.size
     for (const { wire } of peers) if (random() < share) wire.claim(kind, hops, pieces)
   }
+}
+
+function patienceFor(fetchMs: number): number {
+  if (fetchMs === 0) return FIRST_PATIENCE_MS
+  return Math.max(MIN_PATIENCE_MS, PATIENCE_FETCHES * fetchMs)
+}
+
+/** @param averageMs 0: nothing is known yet */
+function smooth(averageMs: number, latestMs: number, samples: number): number {
+  const ms = Math.max(1, latestMs)
+  return averageMs === 0 ? ms : averageMs + (ms - averageMs) / samples
 }

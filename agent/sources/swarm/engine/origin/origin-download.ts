@@ -108,7 +108,7 @@ export class OriginDownload {
       pickRescue: (mayTakeOver) => this.#pickRescue(mayTakeOver),
       isStarving: (originRate) => downloadRate.isStarving(originRate),
       open: (piece) => inProgress.open(piece),
-      finish: (partial, onWrong) => inProgress.finishFromOrigin(partial, onWrong),
+      finish: (partial, onVerdict) => inProgress.finishFromOrigin(partial, onVerdict),
       abandon: (partial) => inProgress.abandon(partial),
       mayDownload: (bytes) => budget.take(bytes),
       onTrouble: (reason, isFinal) => options.onNews({ kind: 'origin trouble', reason, isFinal }),

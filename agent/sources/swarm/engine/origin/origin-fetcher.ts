@@ -24,6 +24,8 @@ const MAX_BACKOFF_MS = 2000
 /** A piece that peers have too is not waited for longer than this, or some average fetches. */
 const SLOW_FETCH_MS = 3000
 const SLOW_FETCH_AVERAGES = 4
+/** What the origin brings at the least while nothing is known of it, bytes per second: less than a twentieth is little. */
+const LEAST_ORIGIN_RATE = 1024 * 1024
 
 export interface OriginFetcherDeps {
   readonly origin: Origin
@@ -47,8 +49,8 @@ export interface OriginFetcherDeps {
   isStarving(originRate: number): boolean
   /** Reserves memory for the piece; undefined if there is none now. */
   open(piece: number): PartialPiece<Peer> | undefined
-  /** Takes the filled piece; `onWrong` is called, now or later, if its hash is wrong. */
-  finish(partial: PartialPiece<Peer>, onWrong: () => void): void
+  /** Takes the filled piece; `onVerdict` is called, now or later, with whether its hash is right. */
+  finish(partial: PartialPiece<Peer>, onVerdict: (isRight: boolean) => void): void
   abandon(partial: PartialPiece<Peer>): void
   mayDownload(bytes: number): boolean
   onTrouble(reason: string, isFinal: boolean): void
@@ -70,6 +72,8 @@ export class OriginFetcher {
   #strikes = 0
   #isDisabled = false
   #isSizeKnown = false
+  /** Since then peers bring little, and others' claims and turns keep us from the origin. */
+  #heldUpSince: number | undefined
 
   constructor(deps: OriginFetcherDeps) {
     this.#deps = deps
@@ -98,8 +102,9 @@ export class OriginFetcher {
   /** Call about four times a second. */
   tick(): void {
     const { turns } = this.#deps
+    this.#reviewHeldUp()
     const isFirst = this.#averageMs === 0 && this.#inFlight.size > 0
-    if (isFirst && turns.isTooMany()) this.#abortAll()
+    if (isFirst && !this.#isHeldUp && turns.isTooMany()) this.#abortAll()
     turns.draw(() => !this.#isDisabled && (this.#nextFree() >= 0 || this.#isStarving))
     this.#abortSlow()
     this.pump()
@@ -133,7 +138,7 @@ export class OriginFetcher {
   #mayFetch(): boolean {
     const now = this.#deps.now()
     if (this.#isDisabled || now < this.#notBefore || now < this.#lookAgainAt) return false
-    if (!this.#deps.turns.isOurs) return false
+    if (!this.#deps.turns.isOurs && !this.#isHeldUp) return false
     return this.#inFlight.size < this.#maxRanges
   }
 
@@ -155,6 +160,8 @@ export class OriginFetcher {
     if (own >= 0) return own
     const free = turns.isLimited || this.#mayHelp ? this.#nextFree() : -1
     if (free >= 0) return free
+    const claimed = this.#isHeldUp ? this.#nextClaimed() : -1
+    if (claimed >= 0) return claimed
     // peers have what is left: the origin only if they are slower than it is
     return this.#isStarving ? this.#deps.pickRescue(this.#inFlight.size === 0) : -1
   }
@@ -175,10 +182,31 @@ export class OriginFetcher {
     return shares.nextFree(isOnlyAtOrigin, (piece) => !claims.isTaken(piece))
   }
 
+  /** Whoever claims it. */
+  #nextClaimed(): number {
+    const { shares, isOnlyAtOrigin } = this.#deps
+    return shares.nextFree(isOnlyAtOrigin, () => true)
+  }
+
+  /**
+   * Others' words are a reason to wait for as long as one claim holds, or while something comes in: it is the
+   * rate that decides, not a piece now and then.
+   */
+  get #isHeldUp(): boolean {
+    const { now, claims } = this.#deps
+    return this.#heldUpSince !== undefined && now() - this.#heldUpSince > claims.patienceMs
+  }
+
+  #reviewHeldUp(): void {
+    const isBusy = this.#inFlight.size > 0 && !this.#isHeldUp
+    if (isBusy || !this.#isStarving) this.#heldUpSince = undefined
+    else this.#heldUpSince ??= this.#deps.now()
+  }
+
   get #isStarving(): boolean {
     // what the origin could bring if nobody else asked says nothing
     const isUnknown = this.#deps.turns.isLimited && this.#averageMs === 0
-    return this.#deps.isStarving(isUnknown ? 0 : this.#bytesPerSecond)
+    return this.#deps.isStarving(isUnknown ? LEAST_ORIGIN_RATE : this.#bytesPerSecond)
   }
 
   /** What the ranges of a swarm node would bring. Unknown is worth a try: the peers may be slow. */
@@ -192,22 +220,24 @@ export class OriginFetcher {
     const fetch: Fetch = { startedAt: this.#deps.now(), controller: new AbortController() }
     this.#inFlight.set(piece, fetch)
     this.#deps.claims.begin(piece)
-    let isDone = false
     try {
       const { signal } = fetch.controller
       await this.#deps.origin.readRange(this.#rangeOf(piece), partial.bytes, signal)
       this.#backoffMs = 0
       const tookMs = Math.max(1, this.#deps.now() - fetch.startedAt)
       this.#averageMs += (tookMs - this.#averageMs) / (this.#averageMs === 0 ? 1 : 4)
-      this.#deps.finish(partial, () => this.#strike(piece))
-      isDone = true
+      // others are told when the hash is right: who waits for the piece would wait in vain
+      this.#deps.finish(partial, (isRight) => {
+        this.#deps.claims.end(piece, isRight)
+        if (!isRight) this.#strike(piece)
+      })
     } catch (error) {
       this.#deps.abandon(partial)
+      this.#deps.claims.end(piece, false)
       if (!this.#isDisabled) this.#noteFailure(fetch.controller.signal.aborted ? 'slow' : error)
     } finally {
       this.#inFlight.delete(piece)
       this.#lookAgainAt = Number.NEGATIVE_INFINITY
-      this.#deps.claims.end(piece, isDone)
     }
     this.#deps.turns.noteEnd()
     this.pump()

@@ -104,19 +104,30 @@ export class PiecesInProgress {
   }
 
   /** The origin filled it. */
-  finishFromOrigin(partial: PartialPiece<Peer>, onWrong: () => void): void {
-    this.#verify(partial, 'origin', () => {
-      this.abandon(partial)
-      onWrong()
-    })
+  finishFromOrigin(partial: PartialPiece<Peer>, onVerdict: (isRight: boolean) => void): void {
+    this.#verify(
+      partial,
+      'origin',
+      () => {
+        this.abandon(partial)
+        onVerdict(false)
+      },
+      () => onVerdict(true),
+    )
   }
 
-  #verify(partial: PartialPiece<Peer>, from: PieceOrigin, onWrong: () => void): void {
+  #verify(
+    partial: PartialPiece<Peer>,
+    from: PieceOrigin,
+    onWrong: () => void,
+    onRight: () => void = () => undefined,
+  ): void {
     const deps = this.#deps
     deps.picker.setState(partial.piece, hashing)
     deps.verify(partial.piece, partial.bytes, (isRight) => {
       if (isRight) {
         this.#store(partial, from)
+        onRight()
       } else {
         deps.onBadPiece(partial.piece, from)
         onWrong()

@@ -2,6 +2,10 @@ import { expect, test } from 'vitest'
 import { AgentError } from '../../../../../agent/core/errors.ts'
 import { SwarmEngine } from '../../../../../agent/sources/swarm/engine/engine.ts'
 import type { EngineNews } from '../../../../../agent/sources/swarm/engine/engine-options.ts'
+import {
+  CLAIM_KINDS,
+  type ClaimKind,
+} from '../../../../../agent/sources/swarm/engine/origin/claim.ts'
 import type { Origin } from '../../../../../agent/sources/swarm/engine/origin/origin.ts'
 import type {
   BlockCallback,
@@ -19,7 +23,7 @@ type Answer = 'right' | 'refused' | 'none' | 'wrong, then none'
 class ScriptedPeer implements PeerWire {
   readonly peerId: string
   readonly address: string
-  readonly isSharingOrigin = false
+  isSharingOrigin = false
   readonly maxRequests = 1
   isPeerChoking = false
   isPeerInterested = false
@@ -70,6 +74,14 @@ class ScriptedPeer implements PeerWire {
     else this.#listener?.onUnchoke()
   }
 
+  announce(piece: number): void {
+    this.#listener?.onHave(piece)
+  }
+
+  tell(kind: ClaimKind, pieces: readonly number[]): void {
+    this.#listener?.onClaim(kind, 1, pieces)
+  }
+
   setInterested(isInterested: boolean): void {
     this.isInterested = isInterested
   }
@@ -88,7 +100,7 @@ class ScriptedPeer implements PeerWire {
 
   cancel(): void {}
   have(): void {}
-  claim(): void {}
+  claim(_kind: ClaimKind, _hops: number, _pieces: readonly number[]): void {}
 }
 
 /** An engine whose clock only `run` moves. */
@@ -233,4 +245,59 @@ test('a piece that one peer was to bring alone is open to all when that peer cho
   chosen[0]?.setChoking(true)
   await run(20_000)
   expect(engine.isComplete).toBe(true)
+})
+
+/** Fills each piece with its right bytes, and counts. */
+function goodOrigin() {
+  let reads = 0
+  const origin: Origin = {
+    maxStrikes: 3,
+    reportCorrupt: () => undefined,
+    readRange: async ({ offset }, target) => {
+      reads += 1
+      target.fill(offset / PIECE)
+    },
+  }
+  return { origin, reads: () => reads }
+}
+
+test.each([
+  ['claims', [CLAIM_KINDS.dropped, CLAIM_KINDS.begun], false],
+  ['claims and a piece now and then', [CLAIM_KINDS.dropped, CLAIM_KINDS.begun], true],
+  ['claims and successes', [CLAIM_KINDS.dropped, CLAIM_KINDS.begun, CLAIM_KINDS.landed], true],
+])(
+  'forged %s, renewed in time, do not keep a node from the origin',
+  async (_name, kinds, hasGifts) => {
+    const PIECES = 60
+    const all = Array.from({ length: PIECES }, (_, piece) => piece)
+    const { origin, reads } = goodOrigin()
+    const { engine, join, run } = engineOf(PIECES, { origin })
+    const liar = join('liar', [])
+    for (let turn = 0; turn < 3; turn++) {
+      for (const kind of kinds) liar.tell(kind, all)
+      await run(6000)
+      if (hasGifts) liar.announce(all.find((piece) => !engine.has(piece)) ?? 0)
+      await run(1000)
+    }
+    expect(engine.isComplete).toBe(true)
+    expect(reads()).toBeGreaterThan(PIECES / 2)
+  },
+)
+
+test('others are told of a piece from the origin when its hash is right, not before', async () => {
+  const told: [ClaimKind, number][] = []
+  const origin: Origin = {
+    maxStrikes: 3,
+    reportCorrupt: () => undefined,
+    readRange: async ({ offset }, target) => void target.fill(offset / PIECE + 1),
+  }
+  const { join, run } = engineOf(4, { origin })
+  const peer = join('neighbour', [])
+  peer.claim = (kind, _hops, pieces) => {
+    for (const piece of pieces) told.push([kind, piece])
+  }
+  await run(20_000)
+  expect(told.filter(([kind]) => kind === CLAIM_KINDS.begun).length).toBeGreaterThan(0)
+  expect(told.filter(([kind]) => kind === CLAIM_KINDS.dropped).length).toBeGreaterThan(0)
+  expect(told.filter(([kind]) => kind === CLAIM_KINDS.landed)).toEqual([])
 })

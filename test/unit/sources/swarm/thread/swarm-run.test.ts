@@ -33,6 +33,7 @@ function runWith(news: object, access: PieceAccess) {
     log: createLogger({ level: 'silent' }),
     onDisk: new Uint8Array(1),
     onPiece: () => undefined,
+    onRefuted: () => undefined,
     onOriginLost: () => undefined,
     onFailure: () => undefined,
     ...access,

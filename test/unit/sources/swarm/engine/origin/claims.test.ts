@@ -135,3 +135,36 @@ test('what a peer has told goes with it', () => {
   expect(claims.isTaken(4)).toBe(false)
   expect(claims.isTaken(5)).toBe(true)
 })
+
+test('who tells late of a success does not make everybody wait longer', () => {
+  const { claims, teller, pass } = createNode(2)
+  const first = claims.patienceMs
+  for (let piece = 0; piece < 30; piece++) {
+    claims.hear(teller, begun, 1, [piece])
+    pass(first - 1)
+    claims.hear(teller, landed, 1, [piece])
+    claims.noteAnnouncement(piece)
+    expect(claims.patienceMs).toBeLessThanOrEqual(first)
+  }
+})
+
+test('where our own fetches take long, claims hold longer; others may only shorten that', () => {
+  const { claims, teller, pass } = createNode(2)
+  claims.begin(1)
+  pass(5000)
+  claims.end(1, true)
+  expect(claims.patienceMs).toBe(20_000)
+  claims.hear(teller, begun, 1, [2])
+  pass(1000)
+  claims.hear(teller, landed, 1, [2])
+  expect(claims.patienceMs).toBe(4000)
+})
+
+test('a fetch that came to nothing says nothing of how long one takes', () => {
+  const { claims, pass } = createNode(2)
+  const first = claims.patienceMs
+  claims.begin(1)
+  pass(100_000)
+  claims.end(1, false)
+  expect(claims.patienceMs).toBe(first)
+})

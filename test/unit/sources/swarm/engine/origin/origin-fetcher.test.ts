@@ -66,7 +66,10 @@ function createWorld(peerCount: number) {
       const slot = { index: 0, bytes: new Uint8Array(PIECE_BYTES) }
       return new PartialPiece<Peer>(piece, PIECE_BYTES, slot, at)
     },
-    finish: ({ piece }) => done.add(piece),
+    finish: ({ piece }, onVerdict) => {
+      done.add(piece)
+      onVerdict(true)
+    },
     abandon: () => undefined,
     mayDownload: () => true,
     onTrouble: (reason) => expect.unreachable(reason),

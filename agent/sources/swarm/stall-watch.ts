@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns when a delivery of the swarm has stalled: no piece for a while, or so little in that time that somebody
+// only seems to bring something. Does not end it.
+import type { SwarmLimits } from './swarm-task.ts'
+
+/** Over the time of a stall. Less is enough only where we limit ourselves. */
+const LEAST_BYTES_PER_SECOND = 16 * 1024
+
+/** What has come in, in which time. */
+export interface Stall {
+  readonly ms: number
+  /** 0: not even a piece. */
+  readonly bytes: number
+}
+
+export interface StallWatch {
+  /** A piece is verified and written. */
+  notePiece(at: number): void
+  /** Until then nobody could expect a piece: this node was busy with something else. */
+  excuse(until: number): void
+  silentMs(at: number): number
+  /**
+   * Call several times a second.
+   * @param bytes verified so far, from whomever
+   * @param stalls how many times the limit is waited for a piece; above 1 slowness is no reason either
+   */
+  look(at: number, bytes: number, stalls: number): Stall | undefined
+}
+
+/** @param limits durations in ms; with a stall limit of 0 nothing is ever a stall */
+export function createStallWatch(
+  { stallTimeoutMs, downloadLimit }: Pick<SwarmLimits, 'stallTimeoutMs' | 'downloadLimit'>,
+  startedAt: number,
+): StallWatch {
+  const leastRate =
+    downloadLimit > 0 ? Math.min(LEAST_BYTES_PER_SECOND, downloadLimit / 2) : LEAST_BYTES_PER_SECOND
+  let pieceAt = startedAt
+  let windowAt = startedAt
+  let windowBytes = 0
+
+  function look(at: number, bytes: number, stalls: number): Stall | undefined {
+    if (stallTimeoutMs <= 0) return undefined
+    const silentMs = at - pieceAt
+    if (silentMs > stalls * stallTimeoutMs) return { ms: silentMs, bytes: 0 }
+    const ms = at - windowAt
+    if (ms <= stallTimeoutMs) return undefined
+    const came = bytes - windowBytes
+    windowAt = at
+    windowBytes = bytes
+    const isSlow = stalls === 1 && came > 0 && (came * 1000) / ms < leastRate
+    return isSlow ? { ms, bytes: came } : undefined
+  }
+
+  return {
+    notePiece: (at) => {
+      pieceAt = at
+    },
+    excuse: (until) => {
+      pieceAt = Math.max(pieceAt, until)
+    },
+    silentMs: (at) => at - pieceAt,
+    look,
+  }
+}
