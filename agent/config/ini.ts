@@ -19,8 +19,9 @@ export interface IniProblem {
 }
 
 /**
- * The entries of an oslo.config file in file order: `#` and `;` comment whole lines only, `=` or `:`
- * whichever comes first separates, indented lines continue the value, one pair of quotes is removed.
+ * The entries of an oslo.config file in file order: `#` and `;` comment whole lines only, `=` or `:` whichever
+ * comes first separates, indented lines continue the value, one pair of quotes around its first line is removed.
+ * Besides what oslo.config takes: keys before any section are DEFAULT's, and a comment may be indented.
  */
 export function parseIni(text: string): { entries: IniEntry[]; problems: IniProblem[] } {
   const entries: IniEntry[] = []
@@ -28,35 +29,37 @@ export function parseIni(text: string): { entries: IniEntry[]; problems: IniProb
   let section = 'DEFAULT'
   // whether an indented line here continues a value
   let isInEntry = false
-  for (const [index, raw] of text.split(/\r?\n/).entries()) {
+  for (const [index, raw] of text.split(/\r\n|\n|\r/).entries()) {
     const line = index + 1
     const last = entries.at(-1)
-    const header = /^\[([^\]]+)\]\s*$/.exec(raw)
-    if (raw.trim() === '') isInEntry = false
-    else if (/^[#;]/.test(raw)) continue
-    else if (/^\s/.test(raw) && isInEntry && last) {
+    const header = /^\[(.+)\]\s*$/.exec(raw)
+    if (/^[ \t]/.test(raw) && raw.trim() !== '' && isInEntry && last) {
       entries[entries.length - 1] = { ...last, value: `${last.value}\n${raw.trim()}` }
-    } else if (header) {
-      section = (header[1] as string).trim()
-      isInEntry = false
-    } else {
-      const entry = parseEntry(raw, section, line)
-      if (entry) entries.push(entry)
-      else problems.push({ line, text: raw.trim() })
-      isInEntry = entry !== undefined
+      continue
     }
+    isInEntry = false
+    if (raw.trim() === '' || /^[ \t]*[#;]/.test(raw)) continue
+    if (header) {
+      section = header[1] as string
+      continue
+    }
+    const entry = /^[ \t]/.test(raw) ? undefined : parseEntry(raw, section, line)
+    if (entry) entries.push(entry)
+    else problems.push({ line, text: raw.trim() })
+    isInEntry = entry !== undefined
   }
-  return { entries: entries.map((entry) => ({ ...entry, value: unquote(entry.value) })), problems }
+  return { entries, problems }
 }
 
 function parseEntry(raw: string, section: string, line: number): IniEntry | undefined {
   const at = raw.search(/[=:]/)
   const key = raw.slice(0, Math.max(at, 0)).trim()
-  return key === '' ? undefined : { section, key, value: raw.slice(at + 1).trim(), line }
+  if (key === '' || raw.startsWith('[')) return undefined
+  return { section, key, value: unquote(raw.slice(at + 1).trim()), line }
 }
 
 function unquote(value: string): string {
   const quote = value[0]
-  const isQuoted = value.length > 1 && (quote === '"' || quote === "'") && value.endsWith(quote)
+  const isQuoted = (quote === '"' || quote === "'") && value.endsWith(quote)
   return isQuoted ? value.slice(1, -1) : value
 }

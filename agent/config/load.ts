@@ -4,8 +4,9 @@
 import { AgentError } from '../core/errors.ts'
 import { type IniEntry, parseIni } from './ini.ts'
 import { parseBootif, parseKernelCmdline } from './kernel-cmdline.ts'
-import { type OptionValue, parseOption, rowOf, type Setting } from './option-value.ts'
+import { type OptionValue, rowOf, type Setting } from './option-value.ts'
 import { type Config, OPTIONS, type OptionName } from './options.ts'
+import { resolveSettings } from './resolve.ts'
 import { readVirtualMediaParameters, type VirtualMediaReader } from './virtual-media.ts'
 
 /** A file tree: system/root.ts has one. */
@@ -35,10 +36,10 @@ export interface LoadedConfig {
   readonly warnings: readonly string[]
 }
 
-const DEFAULT_FILES = [
-  '/etc/ironic-python-agent.conf',
-  '/etc/ironic-python-agent/ironic-python-agent.conf',
-]
+/** What oslo.config finds by the program's name; the folder is what IPA's unit names (contract 1.1). */
+const DEFAULT_FILES = ['/etc/ironic-python-agent.conf']
+/** Looks like one of them, and IPA does not read it. */
+const UNREAD_FILE = '/etc/ironic-python-agent/ironic-python-agent.conf'
 const DEFAULT_DIR = '/etc/ironic-python-agent.d'
 const ENV_PREFIX = 'IRONSWARM_'
 
@@ -70,11 +71,10 @@ export async function loadConfig(request: LoadRequest): Promise<LoadedConfig> {
     new Map([...kernelLayer(kernel, [])].filter(([name]) => name === 'debug')),
   ]
   const settings = merge(layers)
-  const values: Record<string, OptionValue> = {}
+  const values: Record<string, OptionValue> = resolveSettings(settings)
   const origins: Record<string, string> = {}
   for (const name of OPTION_NAMES) {
     const setting = settings.get(name)
-    values[name] = setting ? parseOption(name, setting) : rowOf(name).default
     origins[name] = setting?.origin ?? 'default'
     if (setting && rowOf(name).noEffect) {
       warnings.push(`option ${name} (${setting.origin}) has no effect in this version`)
@@ -119,7 +119,11 @@ function kernelLayer(kernel: Map<string, KernelParameter>, warnings: string[]): 
     const name = known.get(karg)
     // an empty value is what a template leaves of an unset variable: the same as not there
     if (name !== undefined && value !== '') {
-      layer.set(name, { text: value, origin: `${from} (${karg})`, isLenient: true })
+      layer.set(name, {
+        text: value,
+        origin: `${from} (${karg})`,
+        isLenient: name === 'debug',
+      })
     } else if (name === undefined && karg.startsWith('ipa-')) unknown.push(karg)
   }
   if (unknown.length > 0) {
@@ -162,6 +166,14 @@ async function defaultFileLayers(
     const text = await tree.readText(path)
     if (text !== undefined) layers.push(fileLayer(path, text, warnings))
   }
+  if (
+    !request.configFiles?.includes(UNREAD_FILE) &&
+    (await tree.readText(UNREAD_FILE)) !== undefined
+  ) {
+    warnings.push(
+      `${UNREAD_FILE} is not read, as ironic-python-agent does not read it: move it to ${DEFAULT_DIR} or name it with --config-file`,
+    )
+  }
   return layers
 }
 
@@ -190,8 +202,9 @@ function fileLayer(path: string, text: string, warnings: string[]): Layer {
   const unknown: string[] = []
   for (const entry of entries) {
     const name = optionOfEntry(entry)
-    if (name === undefined) unknown.push(`[${entry.section}] ${entry.key}`)
-    else layer.set(name, { text: entry.value, origin: `${path} [${entry.section}]` })
+    if (name === undefined) unknown.push(`[${entry.section}] ${entry.key}${hintOf(entry)}`)
+    else
+      layer.set(name, { text: entry.value, origin: `${path} [${entry.section}]`, isTemplate: true })
   }
   if (unknown.length > 0) warnings.push(`options without effect in ${path}: ${unknown.join(', ')}`)
   return layer
@@ -203,13 +216,20 @@ function wordOnly(text: string): string {
 }
 
 function optionOfEntry({ section, key }: IniEntry): OptionName | undefined {
-  // oslo accepts the name of an option, with dashes, and its `dest`, with underscores
-  const name = key.replaceAll('-', '_')
-  const old = `${section}.${name}`
+  // oslo.config takes no dashes here, and the case of a section, but for DEFAULT's
+  const home = section === 'DEFAULT' ? section : section.toLowerCase()
   return OPTION_NAMES.find((option) => {
     const row = rowOf(option)
-    return row.formerly === old || (option === name && (row.section ?? 'DEFAULT') === section)
+    return (
+      row.formerly === `${home}.${key}` || (option === key && (row.section ?? 'DEFAULT') === home)
+    )
   })
+}
+
+/** oslo.config's own flags have dashes; who copies one into a file gets no error of it. */
+function hintOf(entry: IniEntry): string {
+  const isOption = optionOfEntry({ ...entry, key: entry.key.replaceAll('-', '_') }) !== undefined
+  return isOption ? ' (names have underscores)' : ''
 }
 
 function environmentLayer(

@@ -14,8 +14,10 @@ export interface Setting {
   readonly text: string
   /** `kernel command line (ipa-debug)`, `/etc/…/x.conf [DEFAULT]`, `environment IRONSWARM_DEBUG`, `--debug`. */
   readonly origin: string
-  /** The kernel line knows no wrong boolean: what is not true is false (contract 1.1). */
+  /** A boolean that is none is false, as IPA has it for `ipa-debug` on the kernel line; elsewhere it is refused. */
   readonly isLenient?: boolean
+  /** References to other options are replaced, as in INI files. */
+  readonly isTemplate?: boolean
 }
 
 /** The row of an option, widened. */
@@ -29,7 +31,8 @@ export function rowOf(name: OptionName): OptionRow {
  */
 export function parseOption(name: OptionName, setting: Setting): OptionValue {
   const row = rowOf(name)
-  const text = setting.text.trim()
+  // blanks around a text may be meant: of a password in quotes
+  const text = row.type === 'string' ? setting.text : setting.text.trim()
   const value = PARSERS[row.type](text, row, setting)
   if (value === undefined) throw invalid(name, row, setting)
   return value
@@ -91,7 +94,7 @@ export function allowedWords(row: OptionRow): string {
       : ` ${row.min ?? ''}–${row.max}`
   switch (row.type) {
     case 'bool':
-      return 'true or false'
+      return 'true, yes, on, 1 or false, no, off, 0'
     case 'int':
       return `a whole number${bounds}`
     case 'number':

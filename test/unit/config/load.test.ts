@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { type ConfigTree, type LoadRequest, loadConfig } from '../../../agent/config/load.ts'
+import {
+  type ConfigTree,
+  type LoadRequest,
+  loadConfig,
+  OPTION_NAMES,
+} from '../../../agent/config/load.ts'
+import { rowOf } from '../../../agent/config/option-value.ts'
 
 type Files = Readonly<Record<string, string>>
 
@@ -20,7 +26,7 @@ function treeOf(files: Files) {
 const load = (files: Files, request: Partial<LoadRequest> = {}) =>
   loadConfig({ env: {}, openTree: treeOf(files), ...request })
 
-const MAIN_FILE = '/etc/ironic-python-agent/ironic-python-agent.conf'
+const MAIN_FILE = '/etc/ironic-python-agent.conf'
 
 describe('loadConfig', () => {
   test('without anything every option has its default, and the result is frozen', async () => {
@@ -157,14 +163,92 @@ describe('loadConfig', () => {
     expect(config.bootif).toBe('52:54:00:00:00:01')
   })
 
-  test('names with dashes and names of old sections are taken', async () => {
+  test('names of old sections are taken, and sections in capitals', async () => {
     const { config } = await load({
-      [MAIN_FILE]:
-        'guard-special-filesystems = no\n[ssl]\ncert_file = /a.pem\n[mdns]\nuse_mdns = 1',
+      [MAIN_FILE]: '[ssl]\ncert_file = /a.pem\n[MDNS]\nuse_mdns = 1',
     })
-    expect(config.guard_special_filesystems).toBe(false)
     expect(config.tls_cert_file).toBe('/a.pem')
     expect(config.use_mdns).toBe(true)
+  })
+
+  test('a name with dashes is no option in a file, and the warning names it', async () => {
+    const { config, warnings } = await load({ [MAIN_FILE]: 'guard-special-filesystems = no' })
+    expect(config.guard_special_filesystems).toBe(true)
+    expect(warnings).toEqual([
+      `options without effect in ${MAIN_FILE}: [DEFAULT] guard-special-filesystems (names have underscores)`,
+    ])
+  })
+
+  test('a file that ironic-python-agent does not read is not read, and that is said', async () => {
+    const path = '/etc/ironic-python-agent/ironic-python-agent.conf'
+    const files = { [path]: 'listen_port = 1' }
+    const { config, warnings } = await load(files)
+    expect(config.listen_port).toBe(9999)
+    expect(warnings).toEqual([expect.stringContaining(`${path} is not read`)])
+    const named = await load(files, { configFiles: [path] })
+    expect(named.config.listen_port).toBe(1)
+    expect(named.warnings).toEqual([])
+  })
+
+  describe('a boolean of the kernel line that is none', () => {
+    const BOOLEANS = OPTION_NAMES.filter((name) => rowOf(name).type === 'bool' && rowOf(name).karg)
+    test.each(BOOLEANS.filter((name) => name !== 'debug'))('is refused: %s', async (name) => {
+      const { karg } = rowOf(name)
+      for (const word of ['maybe', '2', 'fals', 'no!', 'none', '"no"']) {
+        await expect(load({ '/proc/cmdline': `${karg}=${word}` })).rejects.toThrow(
+          `option ${name} is ${JSON.stringify(word)} in kernel command line (${karg}); allowed: true, yes, on, 1 or false, no, off, 0`,
+        )
+      }
+      for (const word of ['1', 'Yes', 'TRUE', 'on']) {
+        expect((await load({ '/proc/cmdline': `${karg}=${word}` })).config[name]).toBe(true)
+      }
+      for (const word of ['0', 'No', 'FALSE', 'off']) {
+        expect((await load({ '/proc/cmdline': `${karg}=${word}` })).config[name]).toBe(false)
+      }
+    })
+
+    test('is false for ipa-debug alone, as IPA has it', async () => {
+      expect((await load({ '/proc/cmdline': 'ipa-debug=maybe' })).config.debug).toBe(false)
+      await expect(load({ [MAIN_FILE]: 'debug = maybe' })).rejects.toThrow('option debug')
+    })
+
+    test('is refused on virtual media too', async () => {
+      const attempt = load(
+        { '/proc/cmdline': 'boot_method=vmedia' },
+        { virtualMedia: () => floppyWith('ipa-guard-special-filesystems=flase') },
+      )
+      await expect(attempt).rejects.toThrow('virtual media (ipa-guard-special-filesystems)')
+    })
+  })
+
+  describe('a reference in a file', () => {
+    test('takes the value that wins, wherever it stands', async () => {
+      const { config } = await load(
+        { [MAIN_FILE]: 'cafile = /etc/${advertise_host}.pem\nadvertise_host = a' },
+        { argvFlags: { advertise_host: 'b' } },
+      )
+      expect(config.cafile).toBe('/etc/b.pem')
+    })
+
+    test('to no option is refused without the secret around it', async () => {
+      const attempt = load({ [MAIN_FILE]: 'image_server_password = s3c$ret' })
+      await expect(attempt).rejects.toThrow('option image_server_password')
+      await expect(attempt).rejects.toThrow('$$ for a dollar sign')
+      await expect(attempt).rejects.not.toThrow(/s3c|ret;/)
+    })
+
+    test('that leads back to itself is refused, over however many options', async () => {
+      const round = 'cafile = $certfile\ncertfile = $keyfile\nkeyfile = $cafile'
+      await expect(load({ [MAIN_FILE]: round })).rejects.toThrow('leads back')
+    })
+
+    test('is none in flags, environment and kernel line', async () => {
+      const { config } = await load(
+        { '/proc/cmdline': 'ipa-advertise-host=$x' },
+        { argvFlags: { cafile: '$y' }, env: { IRONSWARM_KEYFILE: '$$' } },
+      )
+      expect([config.advertise_host, config.cafile, config.keyfile]).toEqual(['$x', '$y', '$$'])
+    })
   })
 })
 
