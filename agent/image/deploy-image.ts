@@ -8,7 +8,8 @@ import type { BytesBySource, EventPublisher } from '../core/events.ts'
 import { type BlockDevice, type DiskBytes, openBlockDevice } from '../disk/block-device.ts'
 import { writeConfigDrive } from '../disk/configdrive/configdrive.ts'
 import { diskIdentifier } from '../disk/partition-table/mbr.ts'
-import { assertPartitioned, fixBackupGpt } from '../disk/partition-table/partitioner.ts'
+import { fixBackupGpt } from '../disk/partition-table/partitioner.ts'
+import { assertPartitioned } from '../disk/partition-table/written-table.ts'
 import type { ImageSource } from '../sources/source.ts'
 import type { Root } from '../system/root.ts'
 import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
@@ -145,7 +146,7 @@ async function makeBootable(stage: Stage): Promise<string> {
   const { opened, target, image, progress, signal, deps } = stage
   const { configdrive } = opened
   const staged = createStagedDevice(target.device, image.held, image.overwritten)
-  await assertPartitioned(staged)
+  await assertPartitioned(staged, { exec: deps.exec, imageBytes: opened.plan.sizeBytes })
   await fixBackupGpt(staged)
   if (configdrive) {
     progress.begin('configdrive', configdrive.length)

@@ -27,9 +27,12 @@ export interface MbrPartition {
 }
 
 export interface Mbr {
+  /** What has a size. Linux and sfdisk show type 0 too (isohybrid images have it); parted and firmware do not. */
   readonly partitions: readonly MbrPartition[]
   /** The only entry covers a GPT: hybrid tables are not protective. */
   readonly isProtective: boolean
+  /** An entry of type 0xEE, wherever it points: who understands GPT reads none of the others. */
+  readonly hasProtectiveEntry: boolean
 }
 
 /** Parses the first sector; undefined if it has no boot signature or boot flags that no MBR has. */
@@ -43,14 +46,41 @@ export function parseMbr(sector: Uint8Array): Mbr | undefined {
     const flag = view.readUInt8(at)
     // the boot sector of a bare FAT file system carries the same signature, and code at this place
     if (flag !== 0x00 && flag !== 0x80) return undefined
-    const type = view.readUInt8(at + 4)
-    const sectorCount = view.readUInt32LE(at + 12)
-    if (type === 0 || sectorCount === 0) continue
-    const firstLba = view.readUInt32LE(at + 8)
+    const { type, firstLba, sectorCount } = entryAt(view, i)
+    if (sectorCount === 0) continue
     partitions.push({ number: i + 1, isActive: flag === 0x80, type, firstLba, sectorCount })
   }
-  const isProtective = partitions.length === 1 && partitions[0]?.type === PROTECTIVE_TYPE
-  return { partitions, isProtective }
+  const hasProtectiveEntry = partitions.some(({ type }) => type === PROTECTIVE_TYPE)
+  return {
+    partitions,
+    hasProtectiveEntry,
+    isProtective: partitions.length === 1 && hasProtectiveEntry,
+  }
+}
+
+/**
+ * True if this first sector hands over to a GPT: boot signature, and an entry of type 0xEE that begins at LBA 1,
+ * alone or among others. Without it Linux (block/partitions/efi.c), UEFI (2.10 §5.3.1) and parted take no
+ * notice of a GPT, however good it is.
+ */
+export function pointsToGpt(sector: Uint8Array): boolean {
+  if (sector.length < 512) return false
+  const view = viewOf(sector)
+  if (view.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== 0xaa55) return false
+  const entries = Array.from({ length: ENTRY_COUNT }, (_, i) => entryAt(view, i))
+  return entries.some(({ type, firstLba }) => type === PROTECTIVE_TYPE && firstLba === 1)
+}
+
+function entryAt(
+  view: Buffer,
+  index: number,
+): Pick<MbrPartition, 'type' | 'firstLba' | 'sectorCount'> {
+  const at = ENTRIES_OFFSET + index * ENTRY_BYTES
+  return {
+    type: view.readUInt8(at + 4),
+    firstLba: view.readUInt32LE(at + 8),
+    sectorCount: view.readUInt32LE(at + 12),
+  }
 }
 
 /** `0x1a2b3c4d`: the disk identifier Ironic records as "root uuid" of whole-disk images (contract 5.2). */
@@ -67,8 +97,10 @@ export function addMbrPartition(
   sector: Uint8Array,
   added: Omit<MbrPartition, 'number'>,
 ): { sector: Uint8Array; number: number } {
-  const used = new Set(parseMbr(sector)?.partitions.map(({ number }) => number))
-  const number = [1, 2, 3, 4].find((candidate) => !used.has(candidate))
+  const number = [1, 2, 3, 4].find((candidate) => {
+    const { type, sectorCount } = entryAt(viewOf(sector), candidate - 1)
+    return type === 0 && sectorCount === 0
+  })
   if (number === undefined) {
     throw new AgentError(
       'DeploymentError',

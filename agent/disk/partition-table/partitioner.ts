@@ -2,7 +2,7 @@
 // Owns partition tables on a disk: erase, list, move the backup GPT to the end, add a partition. All by
 // byte offsets of the open device: no partition nodes, no waits for udev, no mounts.
 import { randomUUID } from 'node:crypto'
-import { AgentError, messageOf } from '../../core/errors.ts'
+import { AgentError, isAgentError } from '../../core/errors.ts'
 import { type DiskRange, endOf } from '../../core/extent.ts'
 import { formatBytes, MiB, roundDown, roundUp } from '../../core/units.ts'
 import type { DiskBytes } from '../block-device.ts'
@@ -20,7 +20,14 @@ import {
   parseGptEntries,
   parseGptHeader,
 } from './gpt.ts'
-import { addMbrPartition, FAT32_LBA_TYPE, fitProtectiveMbr, MBR_ESP_TYPE, parseMbr } from './mbr.ts'
+import {
+  addMbrPartition,
+  FAT32_LBA_TYPE,
+  fitProtectiveMbr,
+  MBR_ESP_TYPE,
+  parseMbr,
+  pointsToGpt,
+} from './mbr.ts'
 
 /** A partition by its place on the whole disk. */
 export interface Partition {
@@ -72,12 +79,16 @@ export async function eraseMetadata(device: DiskBytes): Promise<void> {
   await device.sync()
 }
 
-/** The partitions on the disk. Throws BlockDeviceError for a GPT that does not hold together. */
+/**
+ * The partitions on the disk, by the table that kernel and firmware go by: the first sector decides. With an
+ * entry of type 0xEE it is the GPT, or nothing; without one it is the MBR, whatever an older GPT beside it
+ * says. Throws BlockDeviceError for a GPT that does not hold together.
+ */
 export async function listPartitions(device: DiskBytes): Promise<PartitionTable> {
   const gpt = await readGpt(device)
   if (gpt !== undefined) return { label: 'gpt', partitions: gpt.partitions.map(gptPartition(gpt)) }
   const mbr = parseMbr(await readSector(device, 0))
-  if (mbr === undefined) return { label: null, partitions: [] }
+  if (mbr === undefined || mbr.hasProtectiveEntry) return { label: null, partitions: [] }
   const { logicalSectorBytes } = device.geometry
   const partitions = mbr.partitions.map((partition) => ({
     number: partition.number,
@@ -94,37 +105,8 @@ export async function listPartitions(device: DiskBytes): Promise<PartitionTable>
 }
 
 /**
- * Checks that the written image has left at least one partition (contract 5.2 step 5).
- * Throws DeploymentError that says what is there instead.
- */
-export async function assertPartitioned(device: DiskBytes): Promise<PartitionTable> {
-  const { path, logicalSectorBytes } = device.geometry
-  const otherBytes = logicalSectorBytes === 512 ? 4096 : 512
-  let table: PartitionTable
-  try {
-    table = await listPartitions(device)
-  } catch (error) {
-    throw new AgentError(
-      'DeploymentError',
-      `unable to find a valid partition table on ${path} after writing the image: ${messageOf(error)}`,
-      { cause: error },
-    )
-  }
-  const isProtected = table.label === 'msdos' && parseMbr(await readSector(device, 0))?.isProtective
-  if (table.partitions.length > 0 && !isProtected) return table
-  const header = new Uint8Array(8)
-  await device.read(otherBytes, header)
-  const hint = hasGptSignature(header)
-    ? `the image has a GPT for ${otherBytes}-byte sectors, the disk has ${logicalSectorBytes}-byte sectors`
-    : 'the image holds no partition table with a partition in it; is it a whole-disk image?'
-  throw new AgentError(
-    'DeploymentError',
-    `no partitions found on ${path} after writing the image: ${hint}`,
-  )
-}
-
-/**
- * Moves the backup GPT to the end of the disk when the image is smaller than it (contract 5.3.7).
+ * Moves the backup GPT to the end of the disk when the image is smaller than it (contract 5.3.7), or makes it
+ * anew where none is.
  * Backup first, then primary: a power cut in between leaves one good table.
  * @returns whether the disk has a GPT and whether it was changed
  * Throws BlockDeviceError if the table is broken or a partition does not fit the disk.
@@ -133,9 +115,30 @@ export async function fixBackupGpt(device: DiskBytes): Promise<'no-gpt' | 'in-pl
   const gpt = await readGpt(device)
   if (gpt === undefined) return 'no-gpt'
   const totalSectors = sectorCount(device)
-  if (gpt.header.alternateLba === totalSectors - 1) return 'in-place'
-  await writeGpt(device, fitGpt(gpt, totalSectors))
+  const fitted = fitGpt(gpt, totalSectors)
+  const isInPlace =
+    gpt.header.alternateLba === totalSectors - 1 &&
+    gpt.header.lastUsableLba <= fitted.header.lastUsableLba &&
+    (await hasGoodBackup(device, gpt))
+  if (isInPlace) return 'in-place'
+  await writeGpt(device, fitted)
   return 'moved'
+}
+
+/** False where the image's end was cut off: the header names a backup that is not there. */
+async function hasGoodBackup(device: DiskBytes, { header, sectorBytes }: Gpt): Promise<boolean> {
+  try {
+    const sector = await readSector(device, header.alternateLba)
+    const backup = parseGptHeader(sector, header.alternateLba)
+    const { offset, length } = entriesRange(backup, sectorBytes)
+    const entries = new Uint8Array(length)
+    await device.read(offset, entries)
+    parseGptEntries(backup, entries, sectorBytes)
+    return backup.entriesCrc32 === header.entriesCrc32
+  } catch (error) {
+    if (isAgentError(error, 'BlockDeviceError')) return false
+    throw error
+  }
 }
 
 /**
@@ -224,10 +227,11 @@ function alignedTail(from: number, end: number, sizeBytes: number): DiskRange | 
   return offset >= roundUp(from, ALIGNMENT_BYTES) ? { offset, length: end - offset } : undefined
 }
 
-/** The primary GPT; undefined if there is none. Throws BlockDeviceError if it is broken. */
+/** The primary GPT; undefined if the first sector leads to none. Throws BlockDeviceError if it is broken. */
 async function readGpt(device: DiskBytes): Promise<Gpt | undefined> {
   const { logicalSectorBytes, sizeBytes } = device.geometry
   if (sizeBytes < 3 * logicalSectorBytes) return undefined
+  if (!pointsToGpt(await readSector(device, 0))) return undefined
   const sector = await readSector(device, 1)
   if (!hasGptSignature(sector)) return undefined
   const header = parseGptHeader(sector, 1)
@@ -250,7 +254,8 @@ async function writeGpt(device: DiskBytes, gpt: Gpt): Promise<void> {
   if (Buffer.compare(mbr, fitted) !== 0) await write([{ offset: 0, bytes: fitted }])
 }
 
-async function readSector(device: DiskBytes, lba: number): Promise<Uint8Array> {
+/** One logical sector of the disk. */
+export async function readSector(device: DiskBytes, lba: number): Promise<Uint8Array> {
   const { logicalSectorBytes } = device.geometry
   const sector = new Uint8Array(logicalSectorBytes)
   await device.read(lba * logicalSectorBytes, sector)

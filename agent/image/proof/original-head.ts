@@ -9,7 +9,7 @@ import {
   parseGptEntries,
   parseGptHeader,
 } from '../../disk/partition-table/gpt.ts'
-import { fitProtectiveMbr, parseMbr } from '../../disk/partition-table/mbr.ts'
+import { fitProtectiveMbr, parseMbr, pointsToGpt } from '../../disk/partition-table/mbr.ts'
 
 /** Bytes that stood at `offset` in the image, perhaps. */
 export interface GuessedRange {
@@ -34,8 +34,10 @@ export async function guessOriginalHead(
   if (imageSectors < 3) return []
   const first = await readAt(device, 0, sectorBytes)
   const last = await readAt(device, (imageSectors - 1) * sectorBytes, sectorBytes)
-  // the image's own backup stays where it was when a new one is made at the end of the disk
-  if (hasGptSignature(last)) return guessGpt(device, first, last, imageSectors)
+  // the image's own backup stays where it was when a new one is made at the end of the disk; with a first
+  // sector that leads to no GPT it is the remains of an older table
+  if (pointsToGpt(first) && hasGptSignature(last))
+    return guessGpt(device, first, last, imageSectors)
   return guessMbr(first, imageSectors)
 }
 

@@ -103,6 +103,45 @@ const argvFor = (path: string, label: string, loader: string) => [
 ]
 
 describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
+  test.each([
+    ['the loader is hidden', ['+h'], 'EFI/BOOT/BOOTX64.EFI'],
+    ['the loader is of the system', ['+s'], 'EFI/BOOT/BOOTX64.EFI'],
+    [
+      'the loader is hidden, of the system and read-only',
+      ['+h', '+s', '+r'],
+      'EFI/BOOT/BOOTX64.EFI',
+    ],
+    ['its folder is hidden and of the system', ['+h', '+s'], 'EFI/BOOT'],
+    ['the topmost folder is', ['+h', '+s'], 'EFI'],
+  ])(
+    'takes no more notice of FAT attributes than firmware does: %s',
+    async (_, attributes, path) => {
+      await using disk = await createUefiDisk()
+      await disk.put('EFI/BOOT/BOOTX64.EFI', 'loader')
+      await run('mattrib', [...attributes, '-i', `${disk.path}@@${ESP_OFFSET}`, `::/${path}`])
+      const { exec, calls } = firmware()
+      expect(
+        await installUefiBootloader({
+          ...REAL,
+          exec,
+          log: capturedLog().log,
+          devicePath: disk.path,
+        }),
+      ).toBe(true)
+      expect(creates(calls)).toEqual([argvFor(disk.path, 'ironic1', '\\EFI\\BOOT\\BOOTX64.EFI')])
+    },
+  )
+
+  test('reads a hidden CSV', async () => {
+    await using disk = await createUefiDisk()
+    await disk.put('EFI/debian/BOOTX64.CSV', Buffer.from('shimx64.efi,debian,,\r\n', 'utf16le'))
+    const csv = '::/EFI/debian/BOOTX64.CSV'
+    await run('mattrib', ['+h', '+s', '-i', `${disk.path}@@${ESP_OFFSET}`, csv])
+    const { exec, calls } = firmware()
+    await installUefiBootloader({ ...REAL, exec, log: capturedLog().log, devicePath: disk.path })
+    expect(creates(calls)).toEqual([argvFor(disk.path, 'debian', '\\EFI\\debian\\shimx64.efi')])
+  })
+
   test.each([512, 4096] as const)(
     'registers the loader of an ESP with %i-byte sectors by its path with backslashes',
     async (sectorBytes) => {

@@ -6,12 +6,12 @@ import { readGeometry } from '../../../agent/disk/geometry.ts'
 import { parseMbr } from '../../../agent/disk/partition-table/mbr.ts'
 import {
   addPartition,
-  assertPartitioned,
   bootRanges,
   eraseMetadata,
   fixBackupGpt,
   listPartitions,
 } from '../../../agent/disk/partition-table/partitioner.ts'
+import { assertPartitioned } from '../../../agent/disk/partition-table/written-table.ts'
 import { exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
@@ -172,7 +172,7 @@ describe.skipIf(!canRun)('the partitioner', () => {
     await using loop = await createLoopDevice({ sizeBytes: 64 * MiB, sectorBytes: 4096 })
     await writeSmallImage(loop.path, 512, 'label: gpt\nstart=2048\n')
     await using device = await openBlockDevice(loop.path, { mode: 'write', root })
-    await expect(assertPartitioned(device)).rejects.toMatchObject({
+    await expect(assertPartitioned(device, { exec, imageBytes: 32 * MiB })).rejects.toMatchObject({
       type: 'DeploymentError',
       details: expect.stringContaining('a GPT for 512-byte sectors'),
     })
@@ -181,7 +181,9 @@ describe.skipIf(!canRun)('the partitioner', () => {
   test('bytes that are no disk image are a DeploymentError', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 8 * MiB })
     await using device = await openBlockDevice(loop.path, { mode: 'write', root })
-    await expect(assertPartitioned(device)).rejects.toMatchObject({ type: 'DeploymentError' })
+    await expect(assertPartitioned(device, { exec, imageBytes: 32 * MiB })).rejects.toMatchObject({
+      type: 'DeploymentError',
+    })
   })
 
   test('the kernel learns of an added partition while the disk is open', async () => {

@@ -6,6 +6,7 @@ import {
   fitProtectiveMbr,
   PROTECTIVE_TYPE,
   parseMbr,
+  pointsToGpt,
 } from '../../../../agent/disk/partition-table/mbr.ts'
 
 function emptySector(): Buffer {
@@ -83,5 +84,31 @@ describe('an MBR', () => {
     expect(fitProtectiveMbr(ordinary, 5000)).toBe(ordinary)
     const hybrid = addMbrPartition(ordinary, row(1, PROTECTIVE_TYPE)).sector
     expect(fitProtectiveMbr(hybrid, 5000)).toBe(hybrid)
+  })
+
+  test.each<[string, Parameters<typeof row>[], boolean]>([
+    ['an entry of type 0xEE at LBA 1', [[1, PROTECTIVE_TYPE]], true],
+    ['one behind others: a hybrid record', [[2048], [1, PROTECTIVE_TYPE]], true],
+    ['one that begins elsewhere', [[2048, PROTECTIVE_TYPE]], false],
+    [
+      'other entries only, as isohybrid images have',
+      [
+        [0, 0x17],
+        [500, 0xef],
+      ],
+      false,
+    ],
+    ['no entry at all', [], false],
+  ])('with %s says whether a GPT counts', (_, rows, points) => {
+    let sector: Uint8Array = emptySector()
+    for (const args of rows) sector = addMbrPartition(sector, row(...args)).sector
+    expect(pointsToGpt(sector)).toBe(points)
+    expect(pointsToGpt(sector.fill(0, 510))).toBe(false)
+  })
+
+  test('an entry of type 0 that has a size is not free, as in the records of isohybrid images', () => {
+    const { sector } = addMbrPartition(emptySector(), row(64, 0))
+    expect(parseMbr(sector)?.partitions).toMatchObject([{ number: 1, type: 0, firstLba: 64 }])
+    expect(addMbrPartition(sector, row(9000)).number).toBe(2)
   })
 })
