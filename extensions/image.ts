@@ -9,6 +9,8 @@ import { isUefi } from '../agent/hardware/collectors/boot.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'
 
 const NAME = 'image.install_bootloader'
+/** The identifier of a disk that has none: most with a GPT. */
+const NO_ROOT = '0x00000000'
 
 interface BootloaderParams {
   readonly rootUuid: string | null
@@ -57,22 +59,45 @@ async function installBootloader(
   params: BootloaderParams,
   context: CommandContext,
 ): Promise<void> {
+  const { name: devicePath } = await deps.hardware.dispatch(
+    'getOsInstallDevice',
+    deps.nodeCache.current(),
+  )
   if (await canSetUpUefi(deps, params.targetBootMode)) {
-    const disk = await deps.hardware.dispatch('getOsInstallDevice', deps.nodeCache.current())
     const done = await deps.deploy.installUefiBootloader({
-      devicePath: disk.name,
+      devicePath,
       efiSystemPartUuid: params.efiSystemPartUuid,
       signal: context.signal,
     })
     if (done) return
   }
-  if (isWholeDisk(params.rootUuid) || deps.deploy.images.lastWritten()) {
-    deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
-    return
+  await requireOwnLoader(deps, devicePath, params.rootUuid)
+  deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
+}
+
+/**
+ * Resolves where there is nothing to do, as in contract 5.5 step 3: no root file system is named, or what is
+ * named is this very disk, or a partition of the image that this agent wrote. Every other name is of an image
+ * that this agent does not make boot, or of none that is here.
+ */
+async function requireOwnLoader(
+  deps: ExtensionDeps,
+  devicePath: string,
+  rootUuid: string | null,
+): Promise<void> {
+  if (rootUuid === null || rootUuid === '' || rootUuid === NO_ROOT) return
+  const named = await deps.deploy.findRootUuid(devicePath, rootUuid)
+  const isWritten = deps.deploy.images.lastWritten()?.device === devicePath
+  if (named === 'disk' || (named === 'partition' && isWritten)) return
+  if (isWritten) {
+    throw new AgentError(
+      'DeviceNotFound',
+      `no partition of ${devicePath} has the UUID ${rootUuid}, nor has the disk; was the image written to another?`,
+    )
   }
   throw new AgentError(
     'InvalidImage',
-    `the image with root file system ${params.rootUuid} would need grub-install run from inside of it, ` +
+    `the image with root file system ${rootUuid} would need grub-install run from inside of it, ` +
       'which lets an image run programs as root (CVE-2026-43003) and which this agent does not do; ' +
       'deploy a whole-disk image',
   )
@@ -93,9 +118,4 @@ async function canSetUpUefi(deps: ExtensionDeps, targetBootMode: string): Promis
     deps.log.warn({ err }, 'no efibootmgr; boot entries are left as they are')
     return false
   }
-}
-
-/** No root file system, or an MBR disk identifier in its place: an image with a boot loader of its own. */
-function isWholeDisk(rootUuid: string | null): boolean {
-  return rootUuid === null || rootUuid === '' || /^0x[0-9a-f]{8}$/i.test(rootUuid)
 }

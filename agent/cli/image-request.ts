@@ -24,7 +24,7 @@ export async function readImageRequest(command: Command, config: Config): Promis
   const value = parseJson(await readInput(path), path)
   const configdrive =
     configdrivePath === undefined ? undefined : (await readInput(configdrivePath)).trim()
-  const request = parseWriteRequest(value, configdrive, config)
+  const request = parseWriteRequest(value, configdrive, config, 'http or file')
   return {
     ...withTorrent(request, undefined, config),
     devicePath: resolve(String(command.getOptionValue('device'))),

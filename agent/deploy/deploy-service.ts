@@ -4,6 +4,7 @@
 import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../disk/bootloader.ts'
+import { findRootUuid } from '../disk/root-uuid.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import type { Exec } from '../system/exec.ts'
@@ -14,6 +15,7 @@ import { createPowerControl, type PowerControl } from './power-control.ts'
 import type { RackName } from './rack.ts'
 import { createSeedingKeeper, type SeedingKeeper } from './seeding-keeper.ts'
 import { writeImage } from './write-image.ts'
+import { openWrittenImage } from './written-image.ts'
 
 /** A UEFI set-up of the root disk (contract 5.5). */
 export type BootloaderRequest = Pick<
@@ -27,6 +29,8 @@ export interface DeployService {
   readonly power: PowerControl
   /** True when boot entries were made, false when the ESP holds no loader. Throws DeviceNotFound. */
   installUefiBootloader(request: BootloaderRequest): Promise<boolean>
+  /** What of this disk the UUID names. Throws DeviceNotFound, BlockDeviceError. */
+  findRootUuid(devicePath: string, rootUuid: string): Promise<'disk' | 'partition' | undefined>
 }
 
 export interface DeployServiceDeps {
@@ -41,7 +45,7 @@ export interface DeployServiceDeps {
   readonly onMachineEnd: (reason: string) => void
 }
 
-/** Nothing is written, seeded or ended yet. */
+/** Nothing is seeded or ended yet; what this boot has written is known. */
 export function createDeployService(deps: DeployServiceDeps): DeployService {
   const { config, exec, root, log, random, hardware, rack } = deps
   const seeding = createSeedingKeeper({ log })
@@ -50,6 +54,7 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
     config,
     hardware,
     seeding,
+    record: openWrittenImage(config.run_dir, log),
     writeImage: (request) =>
       writeImage(request, {
         config: { ...config, swarm_rack: rack.current },
@@ -75,5 +80,6 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
     }),
     installUefiBootloader: (request) =>
       installUefiBootloader({ ...request, exec, root, log, machineControl }),
+    findRootUuid: (devicePath, rootUuid) => findRootUuid({ exec, root, devicePath, rootUuid }),
   }
 }

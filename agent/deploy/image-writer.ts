@@ -10,6 +10,7 @@ import type { DeployedImage } from '../image/deploy-image.ts'
 import type { SeedingKeeper } from './seeding-keeper.ts'
 import type { WriteImageRequest } from './write-image.ts'
 import { parseWriteRequest, type WriteRequest, withTorrent } from './write-request.ts'
+import type { WrittenImage, WrittenImageRecord } from './written-image.ts'
 
 /** What of a running command a write needs. */
 export interface WriteContext {
@@ -28,8 +29,11 @@ export interface ImageWriter {
    * while another write runs. An image of the same id is written again: an id says nothing of content.
    */
   write(request: WriteRequest, node: JsonObject | undefined, context: WriteContext): Promise<string>
-  /** The image on the disk; undefined from the start of a write until it has succeeded. */
-  lastWritten(): DeployedImage | undefined
+  /**
+   * The image on the disk, also one that an earlier process of this boot wrote; undefined from the start of a
+   * write until it has succeeded.
+   */
+  lastWritten(): WrittenImage | undefined
   /** Ends the seeding of that image and forgets it: its disk is about to be erased. */
   release(reason: string): Promise<void>
 }
@@ -38,21 +42,21 @@ export interface ImageWriterDeps {
   readonly config: Config
   readonly hardware: Pick<Hardware, 'dispatch'>
   readonly seeding: SeedingKeeper
+  readonly record: WrittenImageRecord
   /** write-image.ts with its own dependencies filled in. */
   readonly writeImage: (request: WriteImageRequest) => Promise<DeployedImage>
 }
 
-/** A writer that has written nothing yet. One for the whole agent: two would not see each other's writes. */
+/** One for the whole agent: two would not see each other's writes. */
 export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
   let isWriting = false
-  let written: DeployedImage | undefined
 
   const writeNow: ImageWriter['write'] = async (request, node, context) => {
     const { imageInfo, configdrive } = withTorrent(request, node, deps.config)
     const disk = await deps.hardware.dispatch('getOsInstallDevice', node)
     // The disk is about to lose what is being served from it, and is held open by the seeding.
     await deps.seeding.release('next deploy')
-    written = undefined
+    deps.record.forget()
     const image = await deps.writeImage({
       imageInfo,
       configdrive,
@@ -60,8 +64,9 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
       signal: context.signal,
       events: context.events,
     })
-    written = image
-    if (image.seeding) await deps.seeding.hold(image.seeding)
+    const { seeding, ...written } = image
+    deps.record.set(written)
+    if (seeding) await deps.seeding.hold(seeding)
     return `image (${image.imageId}) written to device ${image.device} root_uuid=${image.rootUuid ?? 'None'}`
   }
 
@@ -82,8 +87,8 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
     },
     release: async (reason) => {
       await deps.seeding.release(reason)
-      written = undefined
+      deps.record.forget()
     },
-    lastWritten: () => written,
+    lastWritten: () => deps.record.current(),
   }
 }

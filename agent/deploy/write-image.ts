@@ -19,8 +19,9 @@ export interface WriteImageRequest extends ImageRequest {
 }
 
 /**
- * Plans the image and writes it. Throws an AgentError: what planImage, the sources and the disk throw; unless
- * it was refused before, the disk then has no partition table.
+ * Plans the image and writes it. Throws an AgentError: what planImage, the sources and the disk throw. What was
+ * refused while planning has touched nothing, so that an old system on the disk still boots; after any later
+ * failure the disk has no partition table.
  */
 export async function writeImage(
   { imageInfo, configdrive, devicePath, signal, events }: WriteImageRequest,

@@ -5,6 +5,7 @@ import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import {
+  type AllowedUrls,
   type ImageInfo,
   type ImageInfoConfig,
   parseImageInfo,
@@ -28,8 +29,9 @@ export function parseWriteRequest(
   imageInfo: unknown,
   configdrive: unknown,
   config: ImageInfoConfig,
+  allowed: AllowedUrls = 'http',
 ): WriteRequest {
-  const parsed = parseImageInfo(imageInfo, config)
+  const parsed = parseImageInfo(imageInfo, config, allowed)
   return { imageInfo: parsed, configdrive: chooseConfigdrive(configdrive, parsed.configdrive) }
 }
 

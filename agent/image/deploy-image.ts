@@ -3,13 +3,8 @@
 // After any failure nothing on the disk boots, and nothing is left open.
 /// <reference lib="esnext.disposable" />
 
-import { throwIfAborted } from '../core/deadline.ts'
 import type { BytesBySource, EventPublisher } from '../core/events.ts'
-import { type BlockDevice, type DiskBytes, openBlockDevice } from '../disk/block-device.ts'
-import { writeConfigDrive } from '../disk/configdrive/configdrive.ts'
-import { diskIdentifier } from '../disk/partition-table/mbr.ts'
-import { fixBackupGpt } from '../disk/partition-table/partitioner.ts'
-import { assertPartitioned } from '../disk/partition-table/written-table.ts'
+import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
 import type { ImageSource } from '../sources/source.ts'
 import type { Root } from '../system/root.ts'
 import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
@@ -21,7 +16,7 @@ import type { OpenPlan } from './plan/open-plan.ts'
 import { createImageProof } from './proof/image-proof.ts'
 import type { ExpectedHash } from './request/checksum.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
-import { createStagedDevice } from './target/staged-device.ts'
+import { makeBootable } from './target/make-bootable.ts'
 import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { transferImage } from './transfer/transfer-image.ts'
@@ -80,7 +75,7 @@ export async function deployImage(
   const stage: Stage = { ...request, target, image, deps }
   const reader = serving.use(createReaderSlot())
   const source = serving.use(await writeAndProve(stage))
-  const rootUuid = await makeBootable(stage)
+  const rootUuid = await finishDisk(stage)
   await reader.open(path, image, deps)
   await target.release()
   await tellPartitions(path, deps)
@@ -141,23 +136,28 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
   }
 }
 
-/** Partition table, config drive, boot sectors; the first sector last. Resolves to the root UUID. */
-async function makeBootable(stage: Stage): Promise<string> {
-  const { opened, target, image, progress, signal, deps } = stage
-  const { configdrive } = opened
-  const staged = createStagedDevice(target.device, image.held, image.overwritten)
-  await assertPartitioned(staged, { exec: deps.exec, imageBytes: opened.plan.sizeBytes })
-  await fixBackupGpt(staged)
-  if (configdrive) {
-    progress.begin('configdrive', configdrive.length)
-    const { exec, log, config } = deps
-    const rebuild = config.config_drive_rebuild
-    await writeConfigDrive({ device: staged, image: configdrive, exec, rebuild, log })
-  }
-  throwIfAborted(signal)
-  progress.begin('commit', 0)
-  await staged.commit()
-  return await readRootUuid(staged)
+/** What was held back, made fit for this disk; resolves to the root UUID. */
+async function finishDisk({
+  opened,
+  target,
+  image,
+  progress,
+  signal,
+  deps,
+}: Stage): Promise<string> {
+  const { exec, log, config } = deps
+  return await makeBootable({
+    device: target.device,
+    held: image.held,
+    onOverwrite: image.overwritten,
+    imageBytes: opened.plan.sizeBytes,
+    configdrive: opened.configdrive,
+    rebuild: config.config_drive_rebuild,
+    onStage: (stage, bytes) => progress.begin(stage, bytes),
+    exec,
+    log,
+    signal,
+  })
 }
 
 /** The disk as peers are served from it, once its writer lets go. */
@@ -185,12 +185,6 @@ function nameOf(source: ImageSource): string {
 async function isRotational(root: Root, path: string): Promise<boolean> {
   const device = await blockDeviceAt(root, path)
   return device !== undefined && (await readQueueNumber(root, device, 'rotational')) === 1
-}
-
-async function readRootUuid(disk: DiskBytes): Promise<string> {
-  const sector = new Uint8Array(disk.geometry.logicalSectorBytes)
-  await disk.read(0, sector)
-  return diskIdentifier(sector)
 }
 
 /**

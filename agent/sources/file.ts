@@ -38,6 +38,18 @@ export function pathOf(pathOrUrl: string): string {
   }
 }
 
+/** At most `maxBytes` from the beginning. Throws ImageDownloadError. */
+export async function readFirstOfFile(pathOrUrl: string, maxBytes: number): Promise<Uint8Array> {
+  const path = pathOf(pathOrUrl)
+  await using file = await openImage(path)
+  try {
+    const { buffer, bytesRead } = await file.read(new Uint8Array(maxBytes), 0, maxBytes, 0)
+    return buffer.subarray(0, bytesRead)
+  } catch (error) {
+    throw new AgentError('ImageDownloadError', `${path}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
 async function deliver(pathOrUrl: string, request: DeliverRequest): Promise<void> {
   const path = pathOf(pathOrUrl)
   await using file = await openImage(path)

@@ -124,6 +124,20 @@ export function listHolders(root: Root, device: SysfsBlockDevice): Promise<strin
   return root.list(`${device.directory}/holders`)
 }
 
+/** The devices this one is made of: the members of an array, the paths of a multipath device. */
+export async function listSlaves(
+  root: Root,
+  device: SysfsBlockDevice,
+): Promise<SysfsBlockDevice[]> {
+  const slaves: SysfsBlockDevice[] = []
+  for (const name of await root.list(`${device.directory}/slaves`)) {
+    const number = await root.readText(`/sys/class/block/${name}/dev`)
+    const slave = number && (await findBlockDevice(root, number))
+    if (slave) slaves.push(slave)
+  }
+  return slaves
+}
+
 /** Names and backing files of the loop devices that are set up. */
 export async function listLoopBackings(root: Root): Promise<{ name: string; file: string }[]> {
   const backings: { name: string; file: string }[] = []

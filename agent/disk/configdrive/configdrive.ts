@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the config drive (contract 5.3.8): decode what Ironic sent, find or make its partition, write it.
-// By byte offsets of the whole disk: no partition nodes, no mounts. Does not fetch; it is given a function.
-import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
-import { AgentError, isAgentError, messageOf, systemErrorCode } from '../../core/errors.ts'
+// Owns the config drive on the disk (contract 5.3.8): find or make its partition, write it, compare. By byte
+// offsets of the whole disk: no partition nodes, no mounts. Does not decode what Ironic sent; decode.ts does.
+import { AgentError } from '../../core/errors.ts'
 import { endOf } from '../../core/extent.ts'
-import { formatBytes, MiB } from '../../core/units.ts'
+import { MiB } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { allocateAligned } from '../aligned-pool.ts'
 import type { DiskBytes } from '../block-device.ts'
 import { probeFileSystem } from '../file-system-probe.ts'
 import {
@@ -16,102 +15,22 @@ import {
   listPartitions,
   type Partition,
 } from '../partition-table/partitioner.ts'
-import { needsRebuild, type ReadableBytes, rebuildAsVfat } from './vfat.ts'
+import {
+  type ByteParts,
+  type ConfigDriveImage,
+  loadWhole,
+  MAX_CONFIG_DRIVE_BYTES,
+} from './decode.ts'
+import { needsRebuild, rebuildAsVfat } from './vfat.ts'
 
-/** Largest config drive of a whole-disk image, and the size of a new partition for it. */
-const MAX_CONFIG_DRIVE_BYTES = 64 * MiB
-/** base64 of the largest gzip of it, with line ends. */
-const MAX_TEXT_LENGTH = 96 * MiB
 const LABEL = 'config-2'
 /** Written and compared at once, bytes. */
 const STEP_BYTES = MiB
 
-/** Fetches a config drive url; rejects for a status >= 400 and for more than `MAX_TEXT_LENGTH` bytes. */
-export type FetchConfigDrive = (url: string) => Promise<Uint8Array>
-
-const gunzipAsync = promisify(gunzip)
-
-/**
- * The file system image in what Ironic sent: base64 of a gzip, or the http(s) url of one, or of the raw
- * image. Throws DeploymentError if it is neither, or larger than 64 MiB.
- */
-export async function decodeConfigDrive(
-  text: string,
-  fetchUrl: FetchConfigDrive,
-): Promise<Uint8Array> {
-  if (!/^https?:\/\//i.test(text)) return await decompress(fromBase64(text))
-  const body = await fetchOrThrow(text, fetchUrl)
-  if (isGzip(body)) return await decompress(body)
-  return isBase64Text(body)
-    ? await decompress(fromBase64(Buffer.from(body).toString('latin1')))
-    : checkSize(body)
-}
-
-async function fetchOrThrow(url: string, fetchUrl: FetchConfigDrive): Promise<Uint8Array> {
-  try {
-    return await fetchUrl(url)
-  } catch (error) {
-    if (isAgentError(error, 'CancelledError')) throw error
-    throw new AgentError('DeploymentError', `cannot fetch the config drive: ${messageOf(error)}`, {
-      cause: error,
-    })
-  }
-}
-
-/** Python's lenient way: what is not of the alphabet is skipped. */
-function fromBase64(text: string): Buffer {
-  if (text.length > MAX_TEXT_LENGTH) throw tooLarge(`${formatBytes(text.length)} of base64`)
-  return Buffer.from(text, 'base64')
-}
-
-/** Decided by the beginning: no file system begins with a page of letters. */
-function isBase64Text(body: Uint8Array): boolean {
-  const start = Buffer.from(body.subarray(0, 4096)).toString('latin1')
-  return /^[A-Za-z0-9+/=\s]+$/.test(start)
-}
-
-function isGzip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x1f && bytes[1] === 0x8b
-}
-
-async function decompress(bytes: Uint8Array): Promise<Uint8Array> {
-  if (!isGzip(bytes)) {
-    throw new AgentError(
-      'DeploymentError',
-      'the config drive is not a base64-encoded gzip; pass the output of `gzip -c image | base64`',
-    )
-  }
-  try {
-    return checkSize(await gunzipAsync(bytes, { maxOutputLength: MAX_CONFIG_DRIVE_BYTES }))
-  } catch (error) {
-    if (systemErrorCode(error) === 'ERR_BUFFER_TOO_LARGE') throw tooLarge('more than 64 MiB')
-    if (isAgentError(error)) throw error
-    throw new AgentError(
-      'DeploymentError',
-      `the gzip of the config drive is broken: ${messageOf(error)}`,
-      { cause: error },
-    )
-  }
-}
-
-function checkSize(image: Uint8Array): Uint8Array {
-  if (image.length === 0) throw new AgentError('DeploymentError', 'the config drive is empty')
-  if (image.length > MAX_CONFIG_DRIVE_BYTES) throw tooLarge(formatBytes(image.length))
-  return image
-}
-
-function tooLarge(size: string): AgentError {
-  return new AgentError(
-    'DeploymentError',
-    `the config drive has ${size}; at most ${formatBytes(MAX_CONFIG_DRIVE_BYTES)} are possible`,
-  )
-}
-
 export interface WriteConfigDriveRequest {
   /** Open for writing, with the image on it. */
   readonly device: DiskBytes
-  /** What {@link decodeConfigDrive} returned. */
-  readonly image: Uint8Array
+  readonly image: ConfigDriveImage
   readonly exec: Exec
   /** Option config_drive_rebuild: always as vfat. */
   readonly rebuild?: boolean
@@ -134,14 +53,13 @@ export interface WrittenConfigDrive {
 export async function writeConfigDrive(
   request: WriteConfigDriveRequest,
 ): Promise<WrittenConfigDrive> {
-  const { device, exec } = request
-  const image = checkSize(request.image)
+  const { device, exec, image } = request
   await fixBackupGpt(device)
   const existing = await findConfigPartition(device, exec)
   const partition =
     existing ?? (await addPartition(device, { sizeBytes: MAX_CONFIG_DRIVE_BYTES, name: LABEL }))
   const { logicalSectorBytes } = device.geometry
-  const isRebuilt = request.rebuild === true || needsRebuild(image, logicalSectorBytes)
+  const isRebuilt = request.rebuild === true || needsRebuild(image.head, logicalSectorBytes)
   const bytesWritten = await writeContent(request, partition, isRebuilt)
   const written = { partition, isNewPartition: existing === undefined, isRebuilt }
   request.log?.info(
@@ -165,15 +83,11 @@ async function writeContent(
   isRebuilt: boolean,
 ): Promise<number> {
   if (!isRebuilt) {
-    const content: ReadableBytes = {
-      sizeBytes: image.length,
-      read: async (offset, target) => target.set(image.subarray(offset, offset + target.length)),
-    }
-    await writeAndCompare(device, partition, content)
-    return image.length
+    await writeAndCompare(device, partition, image)
+    return image.sizeBytes
   }
   await using vfat = await rebuildAsVfat({
-    image,
+    image: await loadWhole(image),
     exec,
     sizeBytes: Math.min(partition.range.length, MAX_CONFIG_DRIVE_BYTES),
     sectorBytes: device.geometry.logicalSectorBytes,
@@ -200,7 +114,7 @@ async function findConfigPartition(device: DiskBytes, exec: Exec): Promise<Parti
 async function writeAndCompare(
   device: DiskBytes,
   partition: Partition,
-  content: ReadableBytes,
+  content: ByteParts,
 ): Promise<void> {
   const { offset, length } = partition.range
   const { path } = device.geometry
@@ -211,23 +125,38 @@ async function writeAndCompare(
       `the config drive has ${sizeBytes} bytes, partition ${partition.number} of ${path} only ${length}`,
     )
   }
-  const expected = new Uint8Array(STEP_BYTES)
-  const actual = new Uint8Array(STEP_BYTES)
-  for (let at = 0; at < sizeBytes; at += STEP_BYTES) {
-    const part = expected.subarray(0, Math.min(STEP_BYTES, sizeBytes - at))
-    await content.read(at, part)
-    await device.write(offset + at, part)
-  }
+  for await (const step of inSteps(content)) await device.write(offset + step.offset, step.bytes)
   await device.sync()
-  for (let at = 0; at < sizeBytes; at += STEP_BYTES) {
-    const part = expected.subarray(0, Math.min(STEP_BYTES, sizeBytes - at))
-    const seen = actual.subarray(0, part.length)
-    await content.read(at, part)
-    await device.read(offset + at, seen)
-    if (Buffer.compare(seen, part) === 0) continue
+  const actual = allocateAligned(STEP_BYTES)
+  for await (const step of inSteps(content)) {
+    const seen = actual.subarray(0, step.bytes.length)
+    await device.read(offset + step.offset, seen)
+    if (Buffer.compare(seen, step.bytes) === 0) continue
     throw new AgentError(
       'ReadBackMismatchError',
-      `the config drive differs from what was written near offset ${offset + at} of ${path}`,
+      `the config drive differs from what was written near offset ${offset + step.offset} of ${path}`,
     )
   }
+}
+
+/** The content in whole steps, each in the same aligned buffer. */
+async function* inSteps(
+  content: ByteParts,
+): AsyncGenerator<{ readonly offset: number; readonly bytes: Uint8Array }> {
+  const buffer = allocateAligned(STEP_BYTES)
+  let offset = 0
+  let filled = 0
+  for await (const part of content.parts()) {
+    for (let at = 0; at < part.length; ) {
+      const taken = part.subarray(at, at + STEP_BYTES - filled)
+      buffer.set(taken, filled)
+      at += taken.length
+      filled += taken.length
+      if (filled < STEP_BYTES) continue
+      yield { offset, bytes: buffer }
+      offset += filled
+      filled = 0
+    }
+  }
+  if (filled > 0) yield { offset, bytes: buffer.subarray(0, filled) }
 }

@@ -8,16 +8,20 @@ import { AgentError, isAgentError, messageOf } from '../../core/errors.ts'
 import { KiB, MiB, roundDown } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
 import { assertScratchSpace } from '../../system/scratch.ts'
+import type { ByteParts } from './decode.ts'
 import { isIso9660, readIsoTree, type TreeEntry } from './iso9660.ts'
 
 /** An ISO 9660 block; a disk with larger sectors cannot be mounted as one. */
 const ISO_BLOCK_BYTES = 2048
 const VOLUME_NAME = 'CONFIG-2'
 
-/** True if this image cannot be mounted from a disk with sectors of this size. */
-export function needsRebuild(image: Uint8Array, sectorBytes: number): boolean {
-  if (isIso9660(image)) return sectorBytes > ISO_BLOCK_BYTES
-  const fatSector = fatSectorBytes(image)
+/**
+ * True if the image that begins so cannot be mounted from a disk with sectors of this size.
+ * @param head its first 64 KiB
+ */
+export function needsRebuild(head: Uint8Array, sectorBytes: number): boolean {
+  if (isIso9660(head)) return sectorBytes > ISO_BLOCK_BYTES
+  const fatSector = fatSectorBytes(head)
   return fatSector !== undefined && sectorBytes > fatSector
 }
 
@@ -39,19 +43,11 @@ export interface RebuildRequest {
   readonly sectorBytes: number
 }
 
-/** Bytes that need not be in memory all at once. */
-export interface ReadableBytes {
-  readonly sizeBytes: number
-  read(offset: number, target: Uint8Array): Promise<void>
-}
-
 /**
  * A vfat file system with the same files, in a scratch file until disposal.
  * Throws DeploymentError if the image is neither ISO 9660 nor FAT, or does not fit.
  */
-export async function rebuildAsVfat(
-  request: RebuildRequest,
-): Promise<ReadableBytes & AsyncDisposable> {
+export async function rebuildAsVfat(request: RebuildRequest): Promise<ByteParts & AsyncDisposable> {
   const { image, sizeBytes } = request
   // in RAM, in the ramdisk: the new file system, the old one and its files
   await assertScratchSpace(tmpdir(), sizeBytes + 2 * image.length)
@@ -75,14 +71,19 @@ export async function rebuildAsVfat(
 async function openScratchFile(
   path: string,
   remove: () => Promise<void>,
-): Promise<ReadableBytes & AsyncDisposable> {
+): Promise<ByteParts & AsyncDisposable> {
   const handle = await open(path)
   const { size } = await handle.stat()
   return {
     sizeBytes: size,
-    read: async (offset, target) => {
-      const { bytesRead } = await handle.read(target, 0, target.length, offset)
-      if (bytesRead < target.length) throw new Error(`${path} ends at ${offset + bytesRead}`)
+    parts: async function* () {
+      const buffer = new Uint8Array(MiB)
+      for (let at = 0; at < size; ) {
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+        if (bytesRead === 0) throw new Error(`${path} ends at ${at}`)
+        at += bytesRead
+        yield buffer.subarray(0, bytesRead)
+      }
     },
     [Symbol.asyncDispose]: async () => {
       await handle.close()

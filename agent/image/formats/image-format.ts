@@ -9,14 +9,49 @@ import { ENCODINGS, type WritableFormat } from './encodings.ts'
 export const SNIFFED_BYTES = 64 * KiB
 
 /** `raw` also stands for "nothing known": bytes that go to the disk as they are. */
-export type ImageFormat = WritableFormat | 'compressed' | ContainerFormat
-export type ContainerFormat = 'qcow2' | 'qed' | 'vmdk' | 'vhd' | 'vhdx' | 'vdi' | 'luks'
+export type ImageFormat = WritableFormat | ContainerFormat | PackedFormat
+export type ContainerFormat =
+  | 'qcow2'
+  | 'qed'
+  | 'vmdk'
+  | 'vhd'
+  | 'vhdx'
+  | 'vdi'
+  | 'luks'
+  | 'parallels'
+/** What has to be unpacked before it is an image of any kind. */
+export type PackedFormat = (typeof PACKED)[number]['format']
 
 interface Signature {
   readonly format: ImageFormat
   readonly offset: number
   readonly bytes: string
 }
+
+const PACKED = [
+  { format: 'gzip', offset: 0, bytes: '\x1f\x8b' },
+  { format: 'xz', offset: 0, bytes: '\xfd7zXZ\0' },
+  { format: 'zstd', offset: 0, bytes: '\x28\xb5\x2f\xfd' },
+  // skippable frames, first in seekable and parallel zstd: the lowest four bits are free
+  ...Array.from({ length: 16 }, (_, i) => ({
+    format: 'zstd' as const,
+    offset: 0,
+    bytes: `${String.fromCharCode(0x50 + i)}\x2a\x4d\x18`,
+  })),
+  { format: 'bzip2', offset: 0, bytes: 'BZh' },
+  { format: 'lz4', offset: 0, bytes: '\x04\x22\x4d\x18' },
+  { format: 'lzip', offset: 0, bytes: 'LZIP' },
+  { format: 'lzma', offset: 0, bytes: '\x5d\0\0' },
+  { format: 'lzop', offset: 0, bytes: '\x89LZO' },
+  { format: 'compress', offset: 0, bytes: '\x1f\x9d' },
+  { format: 'zip', offset: 0, bytes: 'PK\x03\x04' },
+  { format: '7z', offset: 0, bytes: '7z\xbc\xaf\x27\x1c' },
+  { format: 'rar', offset: 0, bytes: 'Rar!\x1a\x07' },
+  { format: 'tar', offset: 257, bytes: 'ustar' },
+  { format: 'Android sparse', offset: 0, bytes: '\x3a\xff\x26\xed' },
+] as const
+
+const PACKED_NAMES: ReadonlySet<ImageFormat> = new Set(PACKED.map(({ format }) => format))
 
 /** Latin-1 text at an offset. qcow2 and the like first: their header is at the very start. */
 const SIGNATURES: readonly Signature[] = [
@@ -29,34 +64,77 @@ const SIGNATURES: readonly Signature[] = [
   { format: 'vhd', offset: 0, bytes: 'conectix' },
   { format: 'vdi', offset: 0x40, bytes: '\x7f\x10\xda\xbe' },
   { format: 'luks', offset: 0, bytes: 'LUKS\xba\xbe' },
+  { format: 'parallels', offset: 0, bytes: 'WithoutFreeSpace' },
+  { format: 'parallels', offset: 0, bytes: 'WithouFreSpacExt' },
   // a 4Kn image has its GPT header one large sector in
   { format: 'gpt', offset: 512, bytes: 'EFI PART' },
   { format: 'gpt', offset: 4096, bytes: 'EFI PART' },
   { format: 'iso', offset: 0x8001, bytes: 'CD001' },
-  { format: 'compressed', offset: 0, bytes: '\x1f\x8b\x08' },
-  { format: 'compressed', offset: 0, bytes: '\xfd7zXZ\0' },
-  { format: 'compressed', offset: 0, bytes: '\x28\xb5\x2f\xfd' },
-  { format: 'compressed', offset: 0, bytes: 'BZh' },
+  ...PACKED,
 ]
+
+/** File systems that begin where the image does: what a partition image shows. */
+const FILE_SYSTEMS: readonly {
+  readonly name: string
+  readonly offset: number
+  readonly bytes: string
+}[] = [
+  { name: 'an ext2, ext3 or ext4 file system', offset: 0x438, bytes: '\x53\xef' },
+  { name: 'an XFS file system', offset: 0, bytes: 'XFSB' },
+  { name: 'a squashfs', offset: 0, bytes: 'hsqs' },
+  { name: 'an LVM physical volume', offset: 512, bytes: 'LABELONE' },
+  { name: 'an ISO 9660 image that is not isohybrid', offset: 0x8001, bytes: 'CD001' },
+]
+
+const BOOT_SIGNATURE = { offset: 510, bytes: '\x55\xaa' } as const
 
 /** The format the first bytes show; `raw` when no signature is found. */
 export function detectFormat(firstBytes: Uint8Array): ImageFormat {
-  const found = SIGNATURES.find(({ offset, bytes }) => holds(firstBytes, offset, bytes))
-  // boot code may begin with any three bytes: an MBR signature outweighs a compressor's magic
-  if (found?.format === 'compressed' && holds(firstBytes, 510, '\x55\xaa')) return 'raw'
+  const found = SIGNATURES.find((signature) => holds(firstBytes, signature))
+  // boot code may begin with any three bytes: an MBR signature outweighs a packer's magic
+  if (found && PACKED_NAMES.has(found.format) && holds(firstBytes, BOOT_SIGNATURE)) return 'raw'
   return found?.format ?? 'raw'
 }
 
 /**
- * The format, if there is an encoding for it and the operator permits it. `gpt` counts as raw: with 21.4 a
- * bootable raw disk arrives with disk_format null (contract 5.3.6 [!]).
+ * The format in which the image is written, by its first bytes, before or as soon as they are there: whatever
+ * was named, what they show must be a whole disk in an encoding that is written. `raw` and `gpt` need no
+ * permission when they are named (contract 5.3.6), `iso` does either way; `gpt` counts as raw: with 21.4 a
+ * bootable raw disk arrives with disk_format null (ibid. [!]).
+ * @param named by disk_format; null where it says nothing
  * @param permitted config `permitted_image_formats`
- * Throws InvalidImage.
+ * Throws InvalidImage that names what was found.
  */
-export function requireWritable(format: ImageFormat, permitted: readonly string[]): WritableFormat {
-  if (!isWritable(format)) throw laterFormat(format)
+export function judgeFirstBytes(
+  firstBytes: Uint8Array,
+  named: WritableFormat | null,
+  permitted: readonly string[],
+): WritableFormat {
+  const found = detectFormat(firstBytes)
+  if (!isWritable(found)) throw laterFormat(found, named)
+  // an isohybrid image with a GPT is both
+  const isIso = SIGNATURES.some(({ format, ...at }) => format === 'iso' && holds(firstBytes, at))
+  if (named === 'iso' && !isIso) {
+    throw new AgentError(
+      'InvalidImage',
+      `disk_format is iso, but the image's first bytes show ${found}`,
+    )
+  }
+  const format = named ?? found
+  if (named === null || named === 'iso') requirePermitted(format, permitted)
+  if (holds(firstBytes, BOOT_SIGNATURE)) return format
+  const whole = FILE_SYSTEMS.find((signature) => holds(firstBytes, signature))?.name
+  throw new AgentError(
+    'InvalidImage',
+    `the image's first sector holds no partition table (no 55 AA at byte 510)${whole ? `: it is ${whole}` : ''}. ` +
+      'Use a whole-disk image; a partition image needs kernel_id and ramdisk_id (instance_info.kernel, .ramdisk)',
+  )
+}
+
+/** Throws InvalidImage for a format that permitted_image_formats leaves out. */
+export function requirePermitted(format: WritableFormat, permitted: readonly string[]): void {
   const names = format === 'iso' ? ['iso'] : ['raw', 'gpt']
-  if (names.some((name) => permitted.includes(name))) return format
+  if (names.some((name) => permitted.includes(name))) return
   throw new AgentError(
     'InvalidImage',
     `the image is ${format}, permitted_image_formats has only ${permitted.join(', ')}`,
@@ -64,19 +142,24 @@ export function requireWritable(format: ImageFormat, permitted: readonly string[
 }
 
 /** The error for a format this agent does not write. */
-export function laterFormat(format: string): AgentError {
+export function laterFormat(format: string, named: string | null = null): AgentError {
+  const although = named === null ? '' : `, although disk_format is ${named}`
   return new AgentError(
     'InvalidImage',
-    `the image is ${format}; so far only raw whole-disk images are written. Convert it ` +
-      '(qemu-img convert -O raw, or decompress it), or let Ironic do so (force_raw_images)',
+    `the image is ${format}${although}; so far only raw whole-disk images are written (${Object.keys(ENCODINGS).join(', ')}). ` +
+      'Convert it (qemu-img convert -O raw, or decompress it), or let Ironic do so (force_raw_images)',
   )
 }
 
-function isWritable(format: string): format is WritableFormat {
+/** True for the names of formats that are written. */
+export function isWritable(format: string): format is WritableFormat {
   return Object.hasOwn(ENCODINGS, format)
 }
 
-function holds(bytes: Uint8Array, offset: number, text: string): boolean {
+function holds(
+  bytes: Uint8Array,
+  { offset, bytes: text }: Pick<Signature, 'offset' | 'bytes'>,
+): boolean {
   if (bytes.length < offset + text.length) return false
   return Buffer.from(bytes.subarray(offset, offset + text.length)).toString('latin1') === text
 }

@@ -47,8 +47,9 @@ function stepsOf({ target, holdBack, sources, hash, hasConfigdrive }: Plan): str
     `open ${path} exclusively, erase old partition tables`,
     `fetch from ${sources.map(({ name }) => name).join(', then ')}, holding back ${formatBytes(heldBytes)}`,
     `read the image back from the disk and compare its ${hash.algo}`,
-    'write what was held back, the first sector last; move the backup GPT to the end of the disk',
-    ...(hasConfigdrive ? ['write the config drive'] : []),
+    'move the backup GPT to the end of the disk, in memory',
+    ...(hasConfigdrive ? ['write the config drive and compare it, its partition in memory'] : []),
+    'commit: write what was held back, the first sector last',
   ]
 }
 

@@ -4,8 +4,10 @@
 import type { Config } from '../../config/options.ts'
 import { isAgentError, messageOf } from '../../core/errors.ts'
 import { MiB } from '../../core/units.ts'
+import { readFirstOfFile } from '../../sources/file.ts'
+import { judgeHead } from '../../sources/http/answer.ts'
 import { fetchSmall } from '../../sources/http/fetch-small.ts'
-import type { HttpImageOptions } from '../../sources/http/image-options.ts'
+import { type HttpImageOptions, imageHeaders } from '../../sources/http/image-options.ts'
 import type { ImageProbe } from '../../sources/http/probe.ts'
 import { createRangeReader } from '../../sources/http/range-reader.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
@@ -13,11 +15,14 @@ import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import { askForSize } from './image-size.ts'
-import { type ImageAnswers, isUnnamed } from './plan.ts'
+import type { ImageAnswers } from './plan.ts'
 import { fetchMetainfo } from './torrent-file.ts'
 
 /** Checksum files list a release's images: kilobytes. */
 const MAX_CHECKSUM_FILE_BYTES = MiB
+
+/** The beginning of an image of which a server has just told the size, ms. */
+const FIRST_BYTES_MS = 60_000
 
 type FactsConfig = Pick<Config, 'md5_enabled' | 'swarm_mode'>
 
@@ -73,21 +78,56 @@ async function probeOf(inquiry: Inquiry, hasTorrent: boolean): Promise<ImageProb
   return hasTorrent ? await orWarning(inquiry, 'the origin does not answer', ask) : await ask()
 }
 
-/** Only where disk_format says nothing, and the server can be asked for a part (contract 5.3.6). */
+/**
+ * The beginning of the image, whatever disk_format says (contract 5.3.6): packed bytes and partition images
+ * are refused while the disk still holds what it held. Null where nobody could be asked: then they are looked
+ * at as soon as they arrive.
+ */
 async function firstBytesOf(
   inquiry: Inquiry,
   probe: ImageProbe | undefined,
 ): Promise<Uint8Array | null> {
-  if (!isUnnamed(inquiry.imageInfo.diskFormat)) return null
-  if (!probe?.acceptsRanges || !probe.sizeBytes) return null
-  const totalBytes = probe.sizeBytes
-  const read = async () => {
-    const target = new Uint8Array(Math.min(SNIFFED_BYTES, totalBytes))
-    const reader = createRangeReader({ ...inquiry.http, totalBytes })
-    await reader.readRange({ offset: 0, length: target.length }, target, inquiry.signal)
+  if (!probe) return null
+  const read = () => readFirstBytes(inquiry, probe)
+  return (await orWarning(inquiry, 'the first bytes were not to be had', read)) ?? null
+}
+
+async function readFirstBytes(
+  { http, signal }: Inquiry,
+  { url, sizeBytes, acceptsRanges }: ImageProbe,
+): Promise<Uint8Array> {
+  if (url.startsWith('file:')) return await readFirstOfFile(url, SNIFFED_BYTES)
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(FIRST_BYTES_MS)])
+  if (acceptsRanges && sizeBytes) {
+    const target = new Uint8Array(Math.min(SNIFFED_BYTES, sizeBytes))
+    const reader = createRangeReader({ ...http, totalBytes: sizeBytes })
+    await reader.readRange({ offset: 0, length: target.length }, target, patience)
     return target
   }
-  return (await orWarning(inquiry, 'the first bytes were not to be had', read)) ?? null
+  const parts: Uint8Array[] = []
+  let missing = SNIFFED_BYTES
+  let stop = () => {}
+  await http.client.stream(
+    url,
+    {
+      headers: imageHeaders(http),
+      signal: patience,
+      readTimeoutMs: http.config.image_download_connection_timeout * 1000,
+    },
+    {
+      onHead: (head, flow) => {
+        judgeHead(head, undefined)
+        stop = () => flow.stop()
+      },
+      onBytes: (bytes) => {
+        if (missing === 0) return
+        parts.push(bytes.slice(0, missing))
+        missing -= Math.min(missing, bytes.length)
+        if (missing === 0) stop()
+      },
+    },
+  )
+  return Buffer.concat(parts)
 }
 
 /** The value, or undefined and a warning. An abort, and what only the operator can mend, is thrown. */

@@ -5,9 +5,11 @@ import { anySignal } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
-import { decodeConfigDrive } from '../../disk/configdrive/configdrive.ts'
+import { type ConfigDriveImage, decodeConfigDrive } from '../../disk/configdrive/decode.ts'
 import { readGeometry } from '../../disk/geometry.ts'
+import { assertApart } from '../../disk/same-storage.ts'
 import { createHttpClient } from '../../http/client.ts'
+import { pathOf } from '../../sources/file.ts'
 import type { ImageRequest, PlanDeps } from '../request/deploy-request.ts'
 import { type DownloadDeadline, downloadDeadline } from '../request/download-deadline.ts'
 import { describePlan } from './describe.ts'
@@ -22,8 +24,8 @@ export interface OpenPlan extends AsyncDisposable {
   readonly servers: ImageServers
   /** Runs already: asking the servers is a part of the download (contract 5.3.1). */
   readonly deadline: DownloadDeadline
-  /** The file system image of the config drive; null for none. At most 64 MiB. */
-  readonly configdrive: Uint8Array | null
+  /** The file system image of the config drive; null for none. */
+  readonly configdrive: ConfigDriveImage | null
 }
 
 /** Contract 5.3.8: one attempt, without the image's proxies and credentials. */
@@ -32,7 +34,7 @@ const CONFIG_DRIVE_TIMEOUT_MS = 60_000
 const MAX_CONFIG_DRIVE_TEXT_BYTES = 96 * MiB
 
 /**
- * Asks and decides. Throws what planImage, gatherImageFacts and sizeOfImage throw, or
+ * Asks and decides. Throws what planImage, gatherImageFacts, sizeOfImage and assertApart throw, or
  * ImageDownloadTimeoutError.
  */
 export async function openPlan(
@@ -42,6 +44,9 @@ export async function openPlan(
 ): Promise<OpenPlan> {
   const { imageInfo } = request
   requireWholeDisk(imageInfo)
+  for (const url of imageInfo.urls) {
+    if (url.startsWith('file:')) await assertApart(deps.root, pathOf(url), request.devicePath)
+  }
   const disk = await readGeometry(deps.root, request.devicePath)
   const servers = openImageServers(imageInfo, deps)
   const deadline = downloadDeadline(deps.config.image_download_max_duration)

@@ -9,7 +9,12 @@ import { bootRanges } from '../../disk/partition-table/partitioner.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import type { TrackerList } from '../../sources/swarm/torrent/trackers.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
-import { detectFormat, laterFormat, requireWritable } from '../formats/image-format.ts'
+import {
+  isWritable,
+  judgeFirstBytes,
+  laterFormat,
+  requirePermitted,
+} from '../formats/image-format.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 
@@ -20,7 +25,7 @@ export interface ImageAnswers {
   readonly serverBytes: number | null
   /** Null without a torrent, or with one that was refused. */
   readonly metainfo: Metainfo | null
-  /** Of the file; null where they were not needed or not to be had. */
+  /** Of the file; null where they were not to be had. */
   readonly firstBytes: Uint8Array | null
   /** What went wrong on the way and is going on without. */
   readonly warnings: readonly string[]
@@ -58,7 +63,9 @@ export interface Plan {
   /** Length of the file; no byte at or behind it is accepted. */
   readonly sizeBytes: number
   readonly format: WritableFormat
-  /** The first bytes are to be looked at as soon as they are there: nobody has said what they are. */
+  /** What disk_format says; null where it says nothing. */
+  readonly namedFormat: WritableFormat | null
+  /** The first bytes were not to be had: they are looked at as soon as they are there. */
   readonly isFormatOpen: boolean
   readonly hash: ExpectedHash
   /** In the order they are tried. */
@@ -94,7 +101,8 @@ export function planImage(
     target: { disk, window },
     sizeBytes,
     format,
-    isFormatOpen: isUnnamed(imageInfo.diskFormat) && !facts.firstBytes,
+    namedFormat: namedFormat(imageInfo.diskFormat),
+    isFormatOpen: !facts.firstBytes,
     hash: facts.hash,
     sources: sourcesOf(imageInfo, swarm.metainfo, config),
     holdBack: holdBackRanges(ENCODINGS[format](sizeBytes, window).area, disk),
@@ -130,8 +138,7 @@ export function requireWholeDisk({ imageType, diskFormat }: ImageInfo): void {
         'ramdisk_id (instance_info.kernel, .ramdisk) or use a whole-disk image',
     )
   }
-  if (diskFormat === 'raw' || diskFormat === 'gpt' || isUnnamed(diskFormat)) return
-  throw laterFormat(diskFormat)
+  namedFormat(diskFormat)
 }
 
 function formatOf(
@@ -140,15 +147,20 @@ function formatOf(
   permitted: readonly string[],
 ): WritableFormat {
   requireWholeDisk(info)
-  const { diskFormat } = info
-  // contract 5.3.6: raw and gpt are taken at their word
-  if (diskFormat === 'raw' || diskFormat === 'gpt') return diskFormat
-  return firstBytes ? requireWritable(detectFormat(firstBytes), permitted) : 'raw'
+  const named = namedFormat(info.diskFormat)
+  if (firstBytes) return judgeFirstBytes(firstBytes, named, permitted)
+  if (named === 'iso') requirePermitted(named, permitted)
+  return named ?? 'raw'
 }
 
-/** Ironic sends null when the user gave no format; master also knows the word (contract 5.3.6). */
-export function isUnnamed(diskFormat: string | null): diskFormat is null | 'unknown' {
-  return diskFormat === null || diskFormat === 'unknown'
+/**
+ * The format that disk_format names. Null for null, which Ironic sends when the user gave none, and for the
+ * word `unknown` of newer ones (contract 5.3.6). Throws InvalidImage for one that is not written.
+ */
+function namedFormat(diskFormat: string | null): WritableFormat | null {
+  if (diskFormat === null || diskFormat === 'unknown') return null
+  if (isWritable(diskFormat)) return diskFormat
+  throw laterFormat(diskFormat)
 }
 
 /** The torrent, if it may be used and speaks of the same image as the server. */

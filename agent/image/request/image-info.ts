@@ -34,6 +34,9 @@ export interface ImageInfo {
   readonly torrent: TorrentReference | null
 }
 
+/** Where an image may lie: Ironic always sends http(s) (contract 5.3.1), a person at the machine may name a file. */
+export type AllowedUrls = 'http' | 'http or file'
+
 /** With swarm_mode `off` no torrent is looked for; glance_url is for torrents named by a Glance id. */
 export type ImageInfoConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'glance_url'>
 
@@ -42,12 +45,16 @@ export type ImageInfoConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'glanc
  * or an image that could not be verified: verification can never be skipped (contract 5.2). Its torrent is the
  * one that it names itself; a node or an option may name another.
  */
-export function parseImageInfo(value: unknown, config: ImageInfoConfig): ImageInfo {
+export function parseImageInfo(
+  value: unknown,
+  config: ImageInfoConfig,
+  allowed: AllowedUrls = 'http',
+): ImageInfo {
   if (!isObject(value)) throw invalid(`image_info must be an object, got ${typeOf(value)}`)
   const id = requiredText(value, 'id')
   const info: ImageInfo = {
     id,
-    urls: urlList(value['urls']),
+    urls: urlList(value['urls'], allowed),
     diskFormat: optionalText(value, 'disk_format'),
     imageType: optionalText(value, 'image_type'),
     checksum: checksumText(value),
@@ -90,21 +97,23 @@ function requireUsableChecksum({ checksum, osHash }: ImageInfo, md5Enabled: bool
   throw invalid(`image_info: ${why}; give os_hash_algo and os_hash_value (sha256 or sha512)`)
 }
 
-function urlList(value: unknown): string[] {
+function urlList(value: unknown, allowed: AllowedUrls): string[] {
   if (!Array.isArray(value) || value.length === 0) {
     throw invalid(`image_info.urls must be a non-empty list, got ${typeOf(value)}`)
   }
-  return value.map((url, i) => {
-    if (typeof url !== 'string' || !isUrl(url)) {
-      throw invalid(`image_info.urls[${i}] must be an http(s) url`)
-    }
-    return url
+  const schemes = value.map((url, i) => {
+    const scheme = typeof url === 'string' && URL.canParse(url) ? new URL(url).protocol : undefined
+    if (scheme === 'http:' || scheme === 'https:') return scheme
+    if (scheme === 'file:' && allowed === 'http or file') return scheme
+    throw invalid(
+      `image_info.urls[${i}] must be an http(s) url` +
+        (scheme === 'file:' ? '; files are for ironswarm write on the machine itself' : ''),
+    )
   })
-}
-
-/** file: is for stand-alone use (`ironswarm write`); Ironic always sends http(s) (contract 5.3.1). */
-function isUrl(text: string): boolean {
-  return URL.canParse(text) && ['http:', 'https:', 'file:'].includes(new URL(text).protocol)
+  if (schemes.includes('file:') && schemes.length > 1) {
+    throw invalid('image_info.urls must be one file: url alone, or http(s) urls')
+  }
+  return value
 }
 
 function checksumText(value: JsonObject): string | null {

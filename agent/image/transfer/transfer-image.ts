@@ -30,7 +30,7 @@ export interface TransferWatch {
 }
 
 export interface TransferOptions {
-  readonly plan: Pick<Plan, 'imageId' | 'sizeBytes' | 'sources' | 'isFormatOpen'>
+  readonly plan: Pick<Plan, 'imageId' | 'sizeBytes' | 'sources' | 'namedFormat' | 'isFormatOpen'>
   readonly image: ImageOnDisk
   readonly device: Pick<BlockDevice, 'geometry' | 'write'>
   readonly watch: TransferWatch
@@ -78,7 +78,7 @@ function createSinks(options: TransferOptions): MeteredSink {
   const toDisk = holdBack(watch.journaled(writeTo(options.device)), image.held)
   const placed = place(toDisk, image.layout)
   const checked = plan.isFormatOpen
-    ? checkFormat(placed, plan.sizeBytes, options.permittedFormats)
+    ? checkFormat(placed, plan.sizeBytes, plan.namedFormat, options.permittedFormats)
     : placed
   return meter(checked, {
     coverage: image.coverage,

@@ -121,6 +121,7 @@ const source = await transferImage({
   plan: {
     imageId: 'bench',
     sizeBytes,
+    namedFormat: 'raw',
     isFormatOpen: false,
     sources: [
       mode === 'swarm' ? { name: 'swarm', metainfo, trackers: [], urls } : { name: 'http', urls },

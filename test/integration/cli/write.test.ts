@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
@@ -49,6 +50,19 @@ describe.runIf(canRun)('ironswarm write', () => {
     expect((await run('write', ...(await flags(url)))).code).toBe(0)
     expect(await bootableTraces(disk.path)).not.toEqual([])
   }
+
+  test.each(['plan', 'write'])(
+    '%s refuses an image that is the target, and leaves it as it is',
+    async (verb) => {
+      const before = await readFile(disk.backingFile)
+      for (const source of [disk.backingFile, disk.path]) {
+        const ended = await run(verb, ...(await flags(pathToFileURL(source).href)))
+        expect(ended.code).not.toBe(0)
+        expect(ended.stderr).toContain('would destroy what is to be written')
+      }
+      expect(before.equals(await readFile(disk.backingFile))).toBe(true)
+    },
+  )
 
   test('writes a device from an HTTP server; --json ends stdout with one object', async () => {
     await using origin = await createHttpOrigin({ path: image.path })

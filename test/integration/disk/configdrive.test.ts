@@ -9,6 +9,7 @@ import {
   type WrittenConfigDrive,
   writeConfigDrive,
 } from '../../../agent/disk/configdrive/configdrive.ts'
+import { inMemory } from '../../../agent/disk/configdrive/decode.ts'
 import { readIsoTree } from '../../../agent/disk/configdrive/iso9660.ts'
 import { exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
@@ -69,7 +70,7 @@ async function writeTable(path: string, script: string): Promise<void> {
 
 async function put(path: string, image: Uint8Array, rebuild = false): Promise<WrittenConfigDrive> {
   await using device = await openBlockDevice(path, { mode: 'write', root })
-  return await writeConfigDrive({ device, image, exec, rebuild })
+  return await writeConfigDrive({ device, image: inMemory(image), exec, rebuild })
 }
 
 async function bytesAt(path: string, offset: number, length: number): Promise<Buffer> {
@@ -135,7 +136,11 @@ describe.skipIf(!canRun)('a config drive', () => {
         if (offset === 128_000 * 512) target.set(image)
       },
     }
-    const { partition, isNewPartition } = await writeConfigDrive({ device: staged, image, exec })
+    const { partition, isNewPartition } = await writeConfigDrive({
+      device: staged,
+      image: inMemory(image),
+      exec,
+    })
     expect(isNewPartition).toBe(false)
     expect(partition.number).toBe(2)
   })

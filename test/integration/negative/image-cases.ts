@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the failures that lie in the image, its description or the config drive.
 import { randomBytes } from 'node:crypto'
-import { open } from 'node:fs/promises'
-import { gzipSync } from 'node:zlib'
+import { open, readFile, writeFile } from 'node:fs/promises'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { describeImage } from '../../support/disk-image.ts'
 import { MiB } from '../image/deploy-lab.ts'
 import type { FailureCase } from './failure-case.ts'
@@ -47,7 +47,7 @@ export const IMAGE_CASES: readonly FailureCase[] = [
       return { fields: { disk_format: null } }
     },
     error: 'InvalidImage',
-    details: /qcow2; so far only raw/,
+    details: /the image is qcow2; so far only raw/,
     isUntouched: true,
   },
   {
@@ -58,8 +58,21 @@ export const IMAGE_CASES: readonly FailureCase[] = [
       return { fields: { disk_format: null } }
     },
     error: 'InvalidImage',
-    details: /qcow2; so far only raw/,
+    details: /the image is qcow2; so far only raw/,
+    isUntouched: true,
   },
+  ...Object.entries({ gzip: gzipSync, zstd: zstdCompressSync }).map(
+    ([name, pack]): FailureCase => ({
+      name: `a disk packed by ${name} that is named raw`,
+      arrange: async ({ image }) => {
+        await writeFile(image.path, pack(await readFile(image.path)))
+        return {}
+      },
+      error: 'InvalidImage',
+      details: new RegExp(`the image is ${name}, although disk_format is raw`),
+      isUntouched: true,
+    }),
+  ),
   {
     name: 'a partition image',
     arrange: () => ({ fields: { image_type: 'partition' } }),
@@ -73,8 +86,9 @@ export const IMAGE_CASES: readonly FailureCase[] = [
       await overwrite(image.path, 0, new Uint8Array(MiB))
       return { fields: { os_hash_value: (await describeImage(image.path)).sha256 } }
     },
-    error: 'DeploymentError',
-    details: /no partitions found/,
+    error: 'InvalidImage',
+    details: /first sector holds no partition table/,
+    isUntouched: true,
   },
   {
     name: 'a GPT for other sectors than the disk has',

@@ -16,11 +16,15 @@ import { createImageWriter, type ImageWriterDeps } from '../../../agent/deploy/i
 import type { PowerControl } from '../../../agent/deploy/power-control.ts'
 import { createSeedingKeeper } from '../../../agent/deploy/seeding-keeper.ts'
 import type { WriteImageRequest } from '../../../agent/deploy/write-image.ts'
+import { openWrittenImage } from '../../../agent/deploy/written-image.ts'
+import { findRootUuid } from '../../../agent/disk/root-uuid.ts'
 import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { HardwareManager } from '../../../agent/hardware/manager.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
+import { requireWholeDisk } from '../../../agent/image/plan/plan.ts'
 import { createNodeCache } from '../../../agent/ironic/node-cache.ts'
+import { exec as realExec } from '../../../agent/system/exec.ts'
 import { createEventStream, type EventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createExtensions } from '../../../extensions/index.ts'
@@ -37,6 +41,8 @@ export interface ExtensionLabOptions {
   /** Size of the sparse file; 64 MiB unless given. */
   readonly diskBytes?: number
   readonly deps?: Partial<ExtensionDeps>
+  /** Where an earlier lab has left what a restarted agent finds. */
+  readonly runDir?: string
 }
 
 export interface ExtensionLab extends AsyncDisposable {
@@ -73,6 +79,7 @@ export const PROGRESS: Progress = {
 export async function createExtensionLab(options: ExtensionLabOptions = {}): Promise<ExtensionLab> {
   const folder = await mkdtemp(join(tmpdir(), 'ironswarm-extensions-'))
   const diskPath = join(folder, 'disk.img')
+  const runDir = options.runDir ?? join(folder, 'run')
   await using file = await open(diskPath, 'w')
   await file.truncate(options.diskBytes ?? 64 * MiB)
   const machine = await machineWith(options.files, { sync: '', ...options.answers })
@@ -83,6 +90,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     ...defaults,
     block_devices: [diskPath],
     disk_wait_attempts: 0,
+    run_dir: runDir,
     ...options.config,
   }
   const logLines: string[] = []
@@ -102,7 +110,10 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     config,
     hardware,
     seeding,
+    record: openWrittenImage(runDir, log),
     writeImage: async (request) => {
+      // the plan's own refusals: what it would not write is not written here either
+      requireWholeDisk(request.imageInfo)
       deploys.push(request)
       events.push('deploy')
       request.events.publish({ type: 'progress', progress: PROGRESS })
@@ -117,6 +128,8 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
       bootloaders.push(request)
       return (await options.installUefiBootloader?.(request)) ?? true
     },
+    findRootUuid: (devicePath, rootUuid) =>
+      findRootUuid({ exec: realExec, root: machine.root, devicePath, rootUuid }),
   }
   const deps: ExtensionDeps = {
     config,

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
-import type { ExtensionLabOptions } from './extension-lab.ts'
+import type { ExtensionLab, ExtensionLabOptions } from './extension-lab.ts'
 import { createExtensionLab } from './extension-lab.ts'
 
 const UEFI = { '/sys/firmware/efi/fw_platform_size': '64' }
@@ -66,7 +68,7 @@ describe('image.install_bootloader on a machine booted by UEFI', () => {
     const none = { files: UEFI, answers: EFIBOOTMGR, installUefiBootloader: async () => false }
     expect((await install(none)).result).toBeNull()
     expect((await install(none, { root_uuid: null })).result).toBeNull()
-    expect((await install(none, { root_uuid: '0x1234ABCD' })).result).toBeNull()
+    expect((await install(none, { root_uuid: '' })).result).toBeNull()
   })
 
   test('refuses to go on to GRUB where the ESP holds no loader and the image is a partition', async () => {
@@ -107,18 +109,90 @@ describe('image.install_bootloader on a machine booted by BIOS', () => {
       details: expect.stringContaining('CVE-2026-43003'),
     })
   })
+})
 
-  test('knows a whole-disk image it wrote itself, whatever root_uuid says', async () => {
-    await using lab = await createExtensionLab()
-    await lab.run('standby.prepare_image', {
-      image_info: {
-        id: 'i',
-        urls: ['http://192.0.2.1/i'],
-        os_hash_algo: 'sha256',
-        os_hash_value: 'ab'.repeat(32),
-      },
+describe('image.install_bootloader, where there is no loader to register, by the root uuid', () => {
+  const PREPARE = {
+    image_info: {
+      id: 'i',
+      urls: ['http://192.0.2.1/i'],
+      os_hash_algo: 'sha256',
+      os_hash_value: 'ab'.repeat(32),
+    },
+  }
+  const GUID = '6e1b2a4c-0000-4000-8000-00000000000a'
+  const run = promisify(execFile)
+
+  /** A lab whose disk has a table by sfdisk, and an ext4 in its second partition. */
+  async function createDisk(label: 'gpt' | 'dos') {
+    const lab = await createExtensionLab()
+    const sfdisk = run('sfdisk', ['--quiet', lab.diskPath])
+    const id = label === 'dos' ? 'label-id: 0x1234abcd\n' : ''
+    const uuid = label === 'gpt' ? `,uuid=${GUID}` : ''
+    sfdisk.child.stdin?.end(
+      `label: ${label}\n${id}start=2048,size=8192${uuid}\nstart=10240,size=16384\n`,
+    )
+    await sfdisk
+    const ext4 = ['-q', '-U', FS_UUID, '-E', `offset=${10240 * 512}`, lab.diskPath, '8M']
+    await run('mkfs.ext4', ext4)
+    return lab
+  }
+  const installed = (lab: ExtensionLab, root_uuid: string | null) =>
+    lab.run('image.install_bootloader', params({ root_uuid, target_boot_mode: 'bios' }))
+
+  test.each<['gpt' | 'dos', string]>([
+    ['dos', '0x1234abcd'],
+    ['dos', '0x1234ABCD'],
+    ['dos', '1234abcd-01'],
+    ['dos', FS_UUID],
+    ['gpt', FS_UUID.toUpperCase()],
+    ['gpt', GUID],
+    ['gpt', GUID.toUpperCase()],
+    ['gpt', '0x00000000'],
+  ])('on a %s disk that was written, %s is of it', async (label, uuid) => {
+    await using lab = await createDisk(label)
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(await installed(lab, uuid)).toBeNull()
+  })
+
+  test.each<['gpt' | 'dos', string]>([
+    ['dos', '0x12345678'],
+    ['dos', '1234abcd-03'],
+    ['gpt', '6e1b2a4c-0000-4000-8000-00000000000b'],
+    ['gpt', '0x1234abcd'],
+    ['gpt', 'rootfs'],
+  ])('on a %s disk that was written, %s is of nothing there', async (label, uuid) => {
+    await using lab = await createDisk(label)
+    await lab.run('standby.prepare_image', PREPARE)
+    await expect(installed(lab, uuid)).rejects.toMatchObject({
+      type: 'DeviceNotFound',
+      details: expect.stringContaining(uuid),
     })
-    expect(await lab.run('image.install_bootloader', params({ root_uuid: FS_UUID }))).toBeNull()
+  })
+
+  test('a partition of a disk that somebody else wrote would need GRUB', async () => {
+    await using lab = await createDisk('gpt')
+    await expect(installed(lab, FS_UUID)).rejects.toMatchObject({ type: 'InvalidImage' })
+  })
+
+  test('the identifier of the disk itself needs nothing, whoever wrote it', async () => {
+    await using lab = await createDisk('dos')
+    expect(await installed(lab, '0x1234abcd')).toBeNull()
+  })
+
+  test('a restarted agent still knows what was written', async () => {
+    await using lab = await createDisk('gpt')
+    await using after = await createExtensionLab({
+      runDir: lab.deps.config.run_dir,
+      config: { block_devices: [lab.diskPath] },
+    })
+    await expect(installed(after, FS_UUID)).rejects.toMatchObject({ type: 'InvalidImage' })
+    await lab.run('standby.prepare_image', PREPARE)
+    await using restarted = await createExtensionLab({
+      runDir: lab.deps.config.run_dir,
+      config: { block_devices: [lab.diskPath] },
+    })
+    expect(await installed(restarted, FS_UUID)).toBeNull()
   })
 })
 

@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { ImageWriterDeps } from '../../../agent/deploy/image-writer.ts'
@@ -131,6 +133,40 @@ describe('standby.get_partition_uuids', () => {
     await using lab = await createExtensionLab()
     await lab.run('standby.prepare_image', PREPARE)
     expect(await lab.run('standby.get_partition_uuids')).toEqual({ 'root uuid': '0x1234abcd' })
+  })
+
+  test('is told by an agent that was started again, until the disk is written or released', async () => {
+    await using lab = await createExtensionLab()
+    const restarted = () => createExtensionLab({ runDir: lab.deps.config.run_dir })
+    await lab.run('standby.prepare_image', PREPARE)
+    await using second = await restarted()
+    expect(await second.run('standby.get_partition_uuids')).toEqual({ 'root uuid': '0x1234abcd' })
+    await second.deps.deploy.images.release('erased')
+    expect(await second.run('standby.get_partition_uuids')).toEqual({})
+    await using third = await restarted()
+    expect(await third.run('standby.get_partition_uuids')).toEqual({})
+  })
+
+  test('is forgotten before a write begins, so that an agent that dies in it does not answer for the disk', async () => {
+    await using lab = await createExtensionLab()
+    await lab.run('standby.prepare_image', PREPARE)
+    let seen: unknown = 'not asked'
+    const writeImage: ImageWriterDeps['writeImage'] = async (request) => {
+      await using meanwhile = await createExtensionLab({ runDir: lab.deps.config.run_dir })
+      seen = await meanwhile.run('standby.get_partition_uuids')
+      return writtenImage(request, [])
+    }
+    await using second = await createExtensionLab({ writeImage, runDir: lab.deps.config.run_dir })
+    await second.run('standby.prepare_image', PREPARE)
+    expect(seen).toEqual({})
+  })
+
+  test.each(['', '[]', '{"device":1}', 'no JSON'])('takes the note %j for none', async (text) => {
+    await using lab = await createExtensionLab()
+    await mkdir(lab.deps.config.run_dir, { recursive: true })
+    await writeFile(join(lab.deps.config.run_dir, 'written-image.json'), text)
+    await using restarted = await createExtensionLab({ runDir: lab.deps.config.run_dir })
+    expect(await restarted.run('standby.get_partition_uuids')).toEqual({})
   })
 
   test('is empty again after a write that failed: the disk holds nothing', async () => {

@@ -31,6 +31,7 @@ function image(fields: Record<string, unknown> = {}) {
       ...fields,
     },
     { md5_enabled: false, swarm_mode: 'auto', glance_url: null },
+    'http or file',
   )
 }
 
@@ -90,7 +91,7 @@ describe('a plan', () => {
       },
       { name: 'http', urls },
     ])
-    const file = plan({}, { urls: ['http://origin/img', 'file:///img.raw'] }).sources
+    const file = plan({}, { urls: ['file:///img.raw'] }).sources
     expect(file).toEqual([{ name: 'file', url: 'file:///img.raw' }])
   })
 
@@ -115,12 +116,21 @@ describe('a plan', () => {
     expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
   })
 
-  test('looks at the first bytes only where disk_format says nothing', () => {
+  test('looks at the first bytes whatever disk_format says', () => {
     const firstBytes = Buffer.from('QFI\xfb', 'latin1')
-    expect(() => plan({ firstBytes }, { disk_format: null })).toThrow(/the image is qcow2/)
-    expect(plan({ firstBytes }, { disk_format: 'raw' }).format).toBe('raw')
-    expect(plan({ firstBytes: new Uint8Array(1024) }, { disk_format: null }).format).toBe('raw')
+    const disk = Buffer.alloc(1024)
+    disk.set([0x55, 0xaa], 510)
+    for (const disk_format of [null, 'unknown', 'raw', 'gpt']) {
+      expect(() => plan({ firstBytes }, { disk_format })).toThrow(/the image is qcow2/)
+      expect(plan({ firstBytes: disk }, { disk_format }).isFormatOpen).toBe(false)
+      expect(plan({}, { disk_format }).isFormatOpen).toBe(true)
+    }
+    expect(plan({ firstBytes: disk }, { disk_format: null }).format).toBe('raw')
     expect(plan({}, { disk_format: 'gpt' }).format).toBe('gpt')
+  })
+
+  test('of an ISO image needs permission, named or not', () => {
+    expect(() => plan({}, { disk_format: 'iso' })).toThrow(/permitted_image_formats/)
   })
 
   test('as text names image, target, hash, sources and steps, and no secret', () => {
@@ -139,7 +149,7 @@ describe('a plan', () => {
       sizeBytes: MiB,
       limitBytes: MiB,
       format: 'raw',
-      isFormatOpen: false,
+      isFormatOpen: true,
       hash: HASH,
       sources: [
         { name: 'swarm', detail: expect.stringContaining('1 pieces of 1.0 MiB, web seeds http') },

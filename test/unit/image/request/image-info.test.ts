@@ -45,6 +45,19 @@ describe('image_info', () => {
     })
   })
 
+  test('names no file, but where a person at the machine may: then one alone', () => {
+    const file = { ...REAL, urls: ['file:///dev/sda'] }
+    expect(refusal(file)).toMatch(/must be an http\(s\) url; files are for ironswarm write/)
+    expect(parseImageInfo(file, CONFIG, 'http or file').urls).toEqual(file.urls)
+    for (const urls of [
+      ['file:///a', 'http://h/a'],
+      ['http://h/a', 'FILE:///a'],
+      ['file:///a', 'file:///b'],
+    ]) {
+      expect(() => parseImageInfo({ ...REAL, urls }, CONFIG, 'http or file')).toThrow(/alone/)
+    }
+  })
+
   test('ignores unknown keys', () => {
     const info = parseImageInfo({ ...REAL, brand_new: { x: 1 } }, CONFIG)
     expect(info).toEqual(parseImageInfo(REAL, CONFIG))

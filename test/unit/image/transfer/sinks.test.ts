@@ -121,7 +121,7 @@ describe('the format check', () => {
     await fc.assert(
       fc.asyncProperty(cuts, fc.boolean(), async (at, isBackwards) => {
         const { writes, sink } = memory(QCOW2.length)
-        const checked = checkFormat(sink, QCOW2.length, ['raw'])
+        const checked = checkFormat(sink, QCOW2.length, 'raw', ['raw'])
         const edges = [0, ...new Set(at), QCOW2.length].sort((a, b) => a - b)
         const parts = edges.slice(0, -1).map((offset, i): FileExtent => {
           return { offset, data: QCOW2.subarray(offset, edges[i + 1]), from: 'peers' }
@@ -138,13 +138,20 @@ describe('the format check', () => {
 
   test('lets a raw image pass, and one shorter than what is looked at', async () => {
     const { content, sink } = memory(3000)
-    const checked = checkFormat(sink, 3000, ['raw'])
-    await checked.write(extent(1000, 2000))
-    await checked.write(extent(0, 1000))
-    expect(content).toEqual(Buffer.alloc(3000, 1))
-    await expect(checkFormat(sink, 3000, ['iso']).write(extent(0, 3000))).rejects.toMatchObject({
-      type: 'InvalidImage',
+    const image = Buffer.alloc(3000, 1)
+    image.set([0x55, 0xaa], 510)
+    const part = (offset: number, length: number): FileExtent => ({
+      offset,
+      data: image.subarray(offset, offset + length),
+      from: 'peers',
     })
+    const checked = checkFormat(sink, 3000, null, ['raw'])
+    await checked.write(part(1000, 2000))
+    await checked.write(part(0, 1000))
+    expect(content).toEqual(image)
+    await expect(checkFormat(sink, 3000, null, ['iso']).write(part(0, 3000))).rejects.toMatchObject(
+      { type: 'InvalidImage' },
+    )
   })
 })
 

@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { DiskBytes } from '../../../agent/disk/block-device.ts'
+import { inMemory } from '../../../agent/disk/configdrive/decode.ts'
+import { createHeldBack } from '../../../agent/disk/hold-back.ts'
+import { bootRanges, listPartitions } from '../../../agent/disk/partition-table/partitioner.ts'
+import { makeBootable } from '../../../agent/image/target/make-bootable.ts'
+import { exec } from '../../../agent/system/exec.ts'
+import { makeDiskImage } from '../../support/disk-image.ts'
+import { hasPackages } from '../../support/packages.ts'
+import { MiB, testLogger } from './deploy-lab.ts'
+
+const DISK_BYTES = 96 * MiB
+const SECTOR = 512
+const canRun = hasPackages('agent')
+
+interface Write {
+  readonly offset: number
+  readonly data: Buffer
+}
+
+/** What a disk was told to do: writes between two flushes may reach the medium in any order, or not at all. */
+type Flush = readonly Write[]
+
+function memoryDisk(bytes: Buffer): { disk: DiskBytes; flushes: Flush[]; unflushed: Write[] } {
+  const flushes: Flush[] = []
+  const unflushed: Write[] = []
+  const geometry = {
+    path: 'memory',
+    sizeBytes: bytes.length,
+    logicalSectorBytes: SECTOR,
+    physicalSectorBytes: SECTOR,
+    isBlockDevice: false,
+  }
+  return {
+    flushes,
+    unflushed,
+    disk: {
+      geometry,
+      read: async (offset, target) => void bytes.copy(target, 0, offset),
+      write: async (offset, data) => {
+        unflushed.push({ offset, data: Buffer.from(data) })
+        bytes.set(data, offset)
+      },
+      sync: async () => void flushes.push(unflushed.splice(0)),
+    },
+  }
+}
+
+/** The medium when the power fails in a flush: whole flushes before it, and of it the sectors that `lands` takes. */
+function mediumAfter(
+  before: Buffer,
+  whole: readonly Flush[],
+  torn: Flush,
+  lands: (sector: number) => boolean,
+): Buffer {
+  const medium = Buffer.from(before)
+  for (const { offset, data } of whole.flat()) medium.set(data, offset)
+  for (const { offset, data } of torn) {
+    for (let at = 0; at < data.length; at += SECTOR) {
+      if (lands((offset + at) / SECTOR)) medium.set(data.subarray(at, at + SECTOR), offset + at)
+    }
+  }
+  return medium
+}
+
+describe.runIf(canRun).each(['gpt', 'mbr'] as const)(
+  'a power cut while a %s disk is made bootable',
+  (table) => {
+    const drive = randomBytes(3 * MiB + SECTOR)
+    let folder: string
+    let before: Buffer
+    let flushes: readonly Flush[]
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'ironswarm-power-'))
+      const image = await makeDiskImage(join(folder, 'image'), { sizeBytes: 8 * MiB, table })
+      const bytes = Buffer.alloc(DISK_BYTES)
+      bytes.set(await readFile(image.path))
+      const { disk, flushes: seen, unflushed } = memoryDisk(bytes)
+      const held = createHeldBack(bootRanges(disk.geometry))
+      for (const { offset, bytes: kept } of held.ranges) {
+        kept.set(bytes.subarray(offset, offset + kept.length))
+        bytes.fill(0, offset, offset + kept.length)
+      }
+      before = Buffer.from(bytes)
+      await makeBootable({
+        device: disk,
+        held,
+        onOverwrite: () => undefined,
+        imageBytes: image.sizeBytes,
+        configdrive: inMemory(drive),
+        rebuild: false,
+        onStage: () => undefined,
+        exec,
+        log: testLogger(),
+        signal: new AbortController().signal,
+      })
+      expect(unflushed).toEqual([])
+      flushes = seen
+    })
+    afterAll(() => rm(folder, { recursive: true, force: true }))
+
+    const boots = (medium: Buffer) => medium.readUInt16LE(510) === 0xaa55
+
+    async function expectWhole(medium: Buffer): Promise<void> {
+      const { label, partitions } = await listPartitions(memoryDisk(medium).disk)
+      expect(label).toBe(table === 'gpt' ? 'gpt' : 'msdos')
+      const added = partitions.at(-1)?.range.offset ?? 0
+      expect(drive.equals(medium.subarray(added, added + drive.length))).toBe(true)
+      const end = medium.subarray(-SECTOR, -SECTOR + 8).toString('latin1')
+      expect(end === 'EFI PART').toBe(table === 'gpt')
+    }
+
+    test('leaves a disk that does not boot, or one that has its table, its backup and its config drive', async () => {
+      expect(flushes.length).toBeGreaterThan(3)
+      const ends: boolean[] = []
+      for (const [i, torn] of flushes.entries()) {
+        for (const lands of [
+          () => false,
+          () => true,
+          (sector: number) => sector % 2 === 0,
+          (sector: number) => sector % 2 === 1,
+          () => Math.random() < 0.5,
+        ]) {
+          const medium = mediumAfter(before, flushes.slice(0, i), torn, lands)
+          ends.push(boots(medium))
+          if (boots(medium)) await expectWhole(medium)
+        }
+      }
+      expect(new Set(ends)).toEqual(new Set([false, true]))
+    })
+
+    test('has the first sector alone in the last flush: a sector is written whole or not at all', () => {
+      expect(flushes.at(-1)).toMatchObject([{ offset: 0, data: { length: SECTOR } }])
+      for (const { offset } of flushes.slice(0, -1).flat())
+        expect(offset).toBeGreaterThanOrEqual(SECTOR)
+    })
+  },
+)
