@@ -7,8 +7,11 @@ import type { CommandRunner } from '../commands/runner.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
+import { createCommandAnswers } from './command-answers.ts'
+import type { Connections } from './connections.ts'
 import { rootDocument, versionDocument } from './documents.ts'
 import { faultOf, HttpFault, sendFault } from './faults.ts'
+import type { UnreadAnswers } from './unread-answers.ts'
 
 export interface RouteOptions {
   readonly runner: CommandRunner
@@ -17,6 +20,8 @@ export interface RouteOptions {
   readonly version: string
   /** Unix seconds. */
   readonly startedAt: number
+  readonly connections: Pick<Connections, 'trust' | 'gone'>
+  readonly unread: Pick<UnreadAnswers, 'body'>
 }
 
 type Query = Readonly<Record<string, unknown>>
@@ -34,52 +39,89 @@ const NEED_SLASH = ['/v1', '/v1/commands', '/commands']
 
 export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
   const { runner } = options
-  const guardGet = createGetGuard(options.tokens)
-  const guardPost = async (request: FastifyRequest) => checkToken(options.tokens, request)
+  const guard = createTokenGuard(options)
+  const answers = createCommandAnswers()
+  const send = (reply: FastifyReply, document: Buffer, isTrusted: boolean) =>
+    reply
+      .header('content-type', 'application/json; charset=utf-8')
+      .header('content-length', document.length)
+      .send(options.unread.body(reply.raw, document, isTrusted))
 
-  app.get('/', async (request) => rootDocument(request.protocol, request.host))
-  app.get('/v1/', async (request) => versionDocument(request.protocol, request.host))
+  app.get('/', async (request) => rootDocument(request.protocol, hostOf(request)))
+  app.get('/v1/', async (request) => versionDocument(request.protocol, hostOf(request)))
   for (const prefix of ['/v1', '']) {
     app.get(`${prefix}/status`, async () => ({
       ...options.status(),
       started_at: options.startedAt,
       version: options.version,
     }))
-    const guarded = { onRequest: guardGet }
-    app.get(`${prefix}/commands/`, guarded, async () => ({ commands: runner.list() }))
-    app.get<{ Params: { id: string } }>(`${prefix}/commands/:id`, guarded, async (request) => {
-      const { id } = request.params
-      return isWait(request) ? runner.whenDone(id) : runner.get(id)
+    app.get(`${prefix}/commands/`, { onRequest: guard.get }, async (request, reply) => {
+      const isTrusted = guard.isTrusted(request)
+      return send(reply, answers.list(runner.list(), isTrusted), isTrusted)
     })
-    // The token is checked before a byte of the body is read.
-    app.post(`${prefix}/commands/`, { onRequest: guardPost }, async (request) =>
-      runCommand(runner, request),
+    app.get<{ Params: { id: string } }>(
+      `${prefix}/commands/:id`,
+      { onRequest: guard.get },
+      async (request, reply) => {
+        const { id } = request.params
+        const isTrusted = guard.isTrusted(request)
+        if (!isWait(request)) {
+          return send(reply, answers.one(runner.get(id), isTrusted), isTrusted)
+        }
+        const gone = options.connections.gone(request.raw)
+        const result = await runner.whenDone(id, gone).catch((error: unknown) => {
+          if (!gone.aborted) throw error
+        })
+        // nobody is there to be answered
+        if (result === undefined) return reply.hijack()
+        return send(reply, answers.one(result, isTrusted), isTrusted)
+      },
     )
+    // The token is checked before a byte of the body is read.
+    app.post(`${prefix}/commands/`, { onRequest: guard.post }, async (request, reply) => {
+      const result = await runCommand(runner, request)
+      return send(reply, answers.one(result, true), true)
+    })
   }
 }
 
 /**
- * GET is open until a request shows a valid token and closed from then on: conductors up to 21.4 send
- * none, later ones always do (contract 4.5).
+ * A POST needs the token. GET is open until a request shows a valid one and closed from then on: conductors
+ * up to 21.4 send none, later ones always do (contract 4.5).
  */
-function createGetGuard(tokens: TokenKeeper) {
+function createTokenGuard({ tokens, connections }: RouteOptions) {
   let isClosed = false
-  return async (request: FastifyRequest): Promise<void> => {
-    if (!isClosed && queryOf(request)['agent_token'] === undefined) return
-    checkToken(tokens, request)
-    isClosed = true
+  const isTokenGiven = (request: FastifyRequest) => queryOf(request)['agent_token'] !== undefined
+  const post = async (request: FastifyRequest): Promise<void> => {
+    if (!tokens.verify(queryOf(request)['agent_token'])) {
+      throw new AgentError('Unauthorized', 'Token invalid.')
+    }
+    connections.trust(request.raw)
+  }
+  return {
+    post,
+    get: async (request: FastifyRequest): Promise<void> => {
+      if (!isClosed && !isTokenGiven(request)) return
+      await post(request)
+      isClosed = true
+    },
+    /** For requests that were let in: one with a token had the right one. */
+    isTrusted: isTokenGiven,
   }
 }
 
-function checkToken(tokens: TokenKeeper, request: FastifyRequest): void {
-  if (tokens.verify(queryOf(request)['agent_token'])) return
-  throw new AgentError('Unauthorized', 'Token invalid.')
+/** A request of HTTP/1.0 may name no host: then it is the address that was asked. */
+function hostOf({ host, raw }: FastifyRequest): string {
+  if (host !== '') return host
+  const { localAddress = '', localPort } = raw.socket
+  return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
 }
 
 async function runCommand(runner: CommandRunner, request: FastifyRequest): Promise<CommandResult> {
   const { name, params } = parseCommand(request.body)
   const started = await runner.execute(name, params)
-  return isWait(request) ? runner.whenDone(started.id) : started
+  const isRunning = started.command_status === 'RUNNING'
+  return isRunning && isWait(request) ? runner.whenDone(started.id) : started
 }
 
 function parseCommand(body: unknown): { name: string; params: JsonObject } {

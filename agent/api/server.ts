@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the agent's REST API as a listening server: sockets, TLS, limits, request log. The routes are in
-// routes.ts. Does not run commands.
-import { EventEmitter, once } from 'node:events'
-import type { ServerResponse } from 'node:http'
+// Owns the agent's REST API as a listening server: its parts, its request log, its end. The routes are in
+// routes.ts, sockets and TLS in http-server.ts. Does not run commands.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { CommandRunner } from '../commands/runner.ts'
@@ -12,15 +11,11 @@ import { redactBounded } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { type Connections, createConnections } from './connections.ts'
 import { faultOf, sendFault } from './faults.ts'
+import { type ApiTls, createHttpServer, refuseRawly, refusesWithoutHost } from './http-server.ts'
 import { addRoutes, sendNoRoute } from './routes.ts'
-
-export interface ApiTls {
-  /** PEM texts. */
-  readonly cert: string
-  readonly key: string
-  readonly minVersion?: '1.2' | '1.3'
-}
+import { createUnreadAnswers, type UnreadAnswers } from './unread-answers.ts'
 
 export interface ApiServerOptions {
   readonly runner: CommandRunner
@@ -53,38 +48,19 @@ export interface ApiServer {
  */
 const MAX_BODY_BYTES = 128 * MiB
 
-/** Slow or idle clients must not hold sockets: each phase of a request has its limit, ms. */
-const LIMITS = {
-  headersTimeout: 20_000,
-  requestTimeout: 120_000,
-  keepAliveTimeout: 65_000,
-  connectionsCheckingInterval: 5000,
-  handshakeTimeout: 20_000,
-  maxConnections: 256,
-} as const
-
-/** TLS 1.2 as ironic-python-agent allows it (contract 3.5), and all of TLS 1.3. */
-const CIPHERS = [
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_AES_128_GCM_SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-].join(':')
+interface Guards {
+  readonly connections: Connections
+  readonly unread: UnreadAnswers
+}
 
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const { log } = options
-  const app = createApp(options.tls)
-  app.server.maxConnections = LIMITS.maxConnections
-  // The server itself does not count connections that are still in their TLS handshake.
-  const sockets = new Set<Socket>()
-  app.server.on('connection', (socket: Socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
-  const drained = trackAnswers(app.server)
+  const guards = {
+    connections: createConnections(),
+    unread: createUnreadAnswers(() => performance.now()),
+  }
+  const app = createApp(options.tls, guards)
+  app.server.on('connection', (socket: Socket) => guards.connections.admit(socket))
   app.addHook('onResponse', async (request, reply) => {
     const fields = {
       peer: request.ip,
@@ -111,7 +87,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   )
-  addRoutes(app, options)
+  addRoutes(app, { ...options, ...guards })
 
   const bind = async (host: string, port: number) => {
     await app.listen({ host, port })
@@ -131,10 +107,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         return bind('0.0.0.0', port)
       }
     },
-    drained,
+    drained: guards.connections.drained,
     close: async () => {
       const closed = app.close()
-      for (const socket of sockets) socket.destroy()
+      guards.connections.closeAll()
+      guards.unread[Symbol.dispose]()
       await closed
     },
   }
@@ -148,80 +125,27 @@ function shownPath(url: string): string {
   return redactBounded(url.split('?', 1)[0] as string, MAX_PATH_CHARS)
 }
 
-/** Counts the requests whose answer has not left yet; see {@link ApiServer.drained}. */
-function trackAnswers(server: FastifyInstance['server']): ApiServer['drained'] {
-  const underWay = new Set<ServerResponse>()
-  const events = new EventEmitter()
-  server.on('request', (_request, response: ServerResponse) => {
-    underWay.add(response)
-    // comes after the last byte went to the kernel, and for answers that nobody waits for any more
-    response.once('close', () => {
-      underWay.delete(response)
-      if (underWay.size === 0) events.emit('drained')
-    })
-  })
-  return async (deadlineMs) => {
-    if (underWay.size === 0) return
-    await once(events, 'drained', { signal: AbortSignal.timeout(deadlineMs) }).catch(
-      () => undefined,
-    )
+/** fastify on a server of ours: what is too much or no request does not reach it. */
+function createApp(tls: ApiTls | undefined, guards: Guards): FastifyInstance {
+  const isFit = (request: IncomingMessage, response: ServerResponse) => {
+    const { connections, unread } = guards
+    if (!connections.begin(request, response, () => unread.forget(response))) return false
+    unread.watch(request, response)
+    return !refusesWithoutHost(request, response)
   }
-}
-
-function createApp(tls: ApiTls | undefined): FastifyInstance {
-  const common = {
-    logger: false as const,
+  return fastify({
+    logger: false,
     bodyLimit: MAX_BODY_BYTES,
-    forceCloseConnections: true as const,
-    keepAliveTimeout: LIMITS.keepAliveTimeout,
-    requestTimeout: LIMITS.requestTimeout,
+    forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: false },
     return503OnClosing: false,
+    serverFactory: (handler) =>
+      createHttpServer(tls, (request, response) => {
+        if (isFit(request, response)) handler(request, response)
+      }),
     frameworkErrors: (error: Error, _request: unknown, reply: unknown) => {
       void sendFault(reply as FastifyReply, faultOf(error))
     },
     clientErrorHandler: (error: Error, socket: Socket) => refuseRawly(error, socket),
-  }
-  const { headersTimeout, connectionsCheckingInterval, handshakeTimeout } = LIMITS
-  if (tls === undefined) {
-    return fastify({ ...common, http: { headersTimeout, connectionsCheckingInterval } })
-  }
-  return fastify({
-    ...common,
-    https: {
-      cert: tls.cert,
-      key: tls.key,
-      minVersion: tls.minVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-      ciphers: CIPHERS,
-      headersTimeout,
-      connectionsCheckingInterval,
-      handshakeTimeout,
-    },
-  }) as unknown as FastifyInstance
-}
-
-/** What is no HTTP at all, too slow or too long is refused below the routes, in the same words. */
-function refuseRawly(error: Error, socket: Socket): void {
-  const code = systemErrorCode(error)
-  // Without a finished handshake nothing can be said, and ending politely would wait for it.
-  const isTlsError = /^(ERR_TLS|ERR_SSL|EPROTO)/.test(code ?? '')
-  if (code === 'ECONNRESET' || isTlsError || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const status =
-    code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? '408 Request Timeout'
-      : code === 'HPE_HEADER_OVERFLOW'
-        ? '431 Request Header Fields Too Large'
-        : '400 Bad Request'
-  const body = JSON.stringify({
-    faultcode: 'Client',
-    faultstring: `${status}: ${code ?? 'no HTTP'}`,
   })
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    () => socket.destroy(),
-  )
 }

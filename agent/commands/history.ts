@@ -4,9 +4,10 @@
 import type { CommandStatus } from '../core/events.ts'
 import { isObject } from '../core/json.ts'
 import { redact } from '../core/redact.ts'
-import { MiB } from '../core/units.ts'
+import { KiB, MiB } from '../core/units.ts'
 import { openRunState } from '../ironic/run-state.ts'
 import type { CommandResult } from './command.ts'
+import { keptResult } from './kept-result.ts'
 
 export interface CommandHistory {
   /** Commands that an earlier process left unfinished; they are FAILED in the list. */
@@ -15,8 +16,8 @@ export interface CommandHistory {
   get(id: string): CommandResult | undefined
   last(): CommandResult | undefined
   /**
-   * Adds a result or replaces the one with its id, in the run directory first. Throws
-   * InvalidConfigError if that cannot be written; the list is then as before.
+   * Adds a result or replaces the one with its id, in the run directory first. What is kept has no long
+   * texts (kept-result.ts). Throws InvalidConfigError if that cannot be written; the list is then as before.
    */
   put(result: CommandResult): void
   /** The same without the run directory: where there is nothing left to refuse. */
@@ -33,9 +34,9 @@ const STATUSES: readonly string[] = [
 
 /** Bounds on what is kept, whatever comes in: a deployment has about ten commands. */
 const MAX_RESULTS = 1000
-/** Config drive echoes and log bundles; beyond it the oldest large results are let go. */
-const MAX_RESULT_BYTES = 64 * MiB
-const LARGE_BYTES = 64 * 1024
+/** Of all results as JSON; beyond it the oldest of more than a few KiB are let go. */
+const MAX_RESULT_BYTES = 4 * MiB
+const LARGE_BYTES = 4 * KiB
 
 /** Why a RUNNING command of an earlier process is FAILED now. */
 const INTERRUPTED =
@@ -57,7 +58,7 @@ export function openHistory(runDir: string): CommandHistory {
     return next.slice(-MAX_RESULTS)
   }
 
-  /** The newest result is never cut: the conductor compares its echo with what it sent. */
+  /** The newest result is never let go: the conductor compares its echo with what it sent. */
   const bound = (list: CommandResult[]): CommandResult[] => {
     let bytes = list.reduce((sum, { id }) => sum + (sizes.get(id) ?? 0), 0)
     return list.map((result, i) => {
@@ -82,12 +83,20 @@ export function openHistory(runDir: string): CommandHistory {
     get: (id) => results.find((result) => result.id === id),
     last: () => results.at(-1),
     put: (result) => {
-      const next = withResult(result)
+      const kept = keepable(result)
+      const next = withResult(kept)
       state.write(COMMANDS_FILE, JSON.stringify(redact(next)))
-      keep(result, next)
+      keep(kept, next)
     },
-    putInMemory: (result) => keep(result, withResult(result)),
+    putInMemory: (result) => {
+      const kept = keepable(result)
+      keep(kept, withResult(kept))
+    },
   }
+}
+
+function keepable(result: CommandResult): CommandResult {
+  return { ...result, command_result: keptResult(result.command_result) }
 }
 
 function asEnded(result: CommandResult): CommandResult {

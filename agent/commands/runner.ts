@@ -17,6 +17,7 @@ import type {
   Extension,
 } from './command.ts'
 import { openHistory } from './history.ts'
+import { keptResult } from './kept-result.ts'
 
 export interface RunnerOptions {
   readonly extensions: readonly Extension[]
@@ -30,17 +31,24 @@ export interface RunnerOptions {
 
 export interface CommandRunner {
   /**
-   * Starts `<extension>.<command>`. A sync command is over when this resolves; an async one is RUNNING.
+   * Starts `<extension>.<command>`. A sync command is over when this resolves, its result is whole, and
+   * only here: what is kept has no long texts. An async one is RUNNING.
    * Throws InvalidCommandError, RequestedObjectNotFoundError, AgentIsBusy and
    * InvalidCommandParamsError; any other failure is a result.
    */
   execute(name: string, params: JsonObject): Promise<CommandResult>
-  /** Oldest first; the running command shows its progress. */
+  /**
+   * Oldest first; the running command shows its progress. Results do not change: one with other content is
+   * another object.
+   */
   list(): readonly CommandResult[]
   /** Throws RequestedObjectNotFoundError. */
   get(id: string): CommandResult
-  /** Resolves when the command has ended, or the runner was closed. */
-  whenDone(id: string): Promise<CommandResult>
+  /**
+   * Resolves when the command has ended, or the runner was closed; rejects with the signal's reason.
+   * Throws RequestedObjectNotFoundError.
+   */
+  whenDone(id: string, signal?: AbortSignal): Promise<CommandResult>
   /** Takes no more commands, aborts the running one and waits for its end; at most {@link CLOSE_DEADLINE_MS}. */
   close(): Promise<void>
 }
@@ -55,8 +63,8 @@ export const CLOSE_DEADLINE_MS = 10_000
 
 interface Running {
   readonly result: CommandResult
-  /** Settled at the command's end, or when the runner gives up waiting for it. */
-  readonly done: PromiseWithResolvers<CommandResult>
+  /** Called at the command's end, or when the runner gives up waiting for it. */
+  readonly waiting: Set<(result: CommandResult) => void>
 }
 
 /**
@@ -74,6 +82,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   let running: Running | undefined
   let lock: Promise<void> = Promise.resolve()
   let lockedBy = ''
+  let withProgress: { readonly progress: object; readonly result: CommandResult } | undefined
 
   /** Runs `work` after all that asked before. Throws AgentIsBusy when they take too long. */
   const exclusively = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -91,9 +100,12 @@ export function createRunner(options: RunnerOptions): CommandRunner {
 
   const shown = (result: CommandResult): CommandResult => {
     const { command } = events.snapshot()
-    return command?.commandId === result.id && command.progress !== null
-      ? { ...result, command_result: { progress: command.progress } }
-      : result
+    const { commandId, progress = null } = command ?? {}
+    if (commandId !== result.id || progress === null) return result
+    if (withProgress?.progress !== progress || withProgress.result.id !== result.id) {
+      withProgress = { progress, result: { ...result, command_result: { progress } } }
+    }
+    return withProgress.result
   }
 
   const tell = ({ id, command_name, command_status, command_error }: CommandResult) =>
@@ -138,19 +150,20 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   const startAsync = (call: CommandCall, name: string): CommandResult => {
     const result = newResult(name)
     history.put(result)
-    const started: Running = { result, done: Promise.withResolvers() }
+    const started: Running = { result, waiting: new Set() }
     running = started
     tell(result)
     void Promise.resolve()
       .then(() => call(contextFor(result)))
-      .then((value) => succeeded(result, value, `${name}: `))
+      .then((value) => succeeded(result, keptResult(value), `${name}: `))
       .catch((error: unknown) => failed(result, error))
       .then((ended) => finish(ended, started))
     return result
   }
 
-  const finish = (result: CommandResult, { done }: Running): void => {
-    record(result)
+  const finish = (ended: CommandResult, { waiting }: Running): void => {
+    record(ended)
+    const result = history.get(ended.id) ?? ended
     running = undefined
     tell(result)
     const { command_name, command_status, command_error } = result
@@ -158,7 +171,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
       { command_id: result.id, command_name, command_status, command_error },
       'command ended',
     )
-    done.resolve(result)
+    for (const tellEnd of waiting) tellEnd(result)
     try {
       options.onFinished?.(result)
     } catch (err) {
@@ -189,18 +202,34 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   return {
     get,
     list: () => history.list().map(shown),
-    whenDone: async (id) => (running?.result.id === id ? running.done.promise : get(id)),
+    whenDone: async (id, signal) =>
+      running?.result.id === id ? await endOf(running, signal) : get(id),
     execute: (fullName, params) => exclusively(fullName, () => begin(fullName, params)),
     close: async () => {
       closing.abort(new AgentError('CancelledError', 'the agent was stopped'))
       const last = running
       const patience = new AbortController()
       const deadline = sleep(CLOSE_DEADLINE_MS, patience.signal)
-      await Promise.race([last?.done.promise ?? lock, deadline])
+      await Promise.race([last ? endOf(last) : lock, deadline])
       patience.abort()
       await deadline.catch(() => undefined)
-      last?.done.resolve(get(last.result.id))
+      for (const tellEnd of last?.waiting ?? []) tellEnd(get(last?.result.id ?? ''))
     },
+  }
+}
+
+/** Who stops waiting leaves nothing behind, however long the command runs. */
+async function endOf({ waiting }: Running, signal?: AbortSignal): Promise<CommandResult> {
+  signal?.throwIfAborted()
+  const { promise, resolve, reject } = Promise.withResolvers<CommandResult>()
+  const leave = () => reject(signal?.reason)
+  waiting.add(resolve)
+  signal?.addEventListener('abort', leave)
+  try {
+    return await promise
+  } finally {
+    waiting.delete(resolve)
+    signal?.removeEventListener('abort', leave)
   }
 }
 

@@ -3,7 +3,7 @@
 // ironic/certificate.ts does.
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import type { ApiTls } from '../api/server.ts'
+import type { ApiTls } from '../api/http-server.ts'
 import type { Config } from '../config/options.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { keepCertificate } from '../ironic/certificate.ts'

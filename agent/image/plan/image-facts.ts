@@ -110,7 +110,7 @@ async function readFirstBytes(
   await http.client.stream(
     url,
     {
-      headers: imageHeaders(http),
+      headers: imageHeaders(http, url),
       signal: patience,
       readTimeoutMs: http.config.image_download_connection_timeout * 1000,
     },

@@ -50,6 +50,8 @@ const SETTINGS = Object.keys({
   image_download_connection_timeout: true,
   image_download_connection_retries: true,
   image_download_connection_retry_interval: true,
+  image_download_low_speed_limit: true,
+  image_download_low_speed_time: true,
 } satisfies Record<keyof OriginOptions['config'], true>) as (keyof OriginOptions['config'])[]
 
 /** What a source takes besides its part of the plan. */

@@ -331,17 +331,55 @@ describe('the next process of the same boot', () => {
 })
 
 describe('memory', () => {
-  test('of large results is bounded: old ones are let go, the newest is exact', async () => {
+  test('of long texts is bounded: the answer of the command is exact, the list notes their length', async () => {
+    const logs = 'x'.repeat(20_000_000)
+    await using x = await startRunner({ logs: sync(() => ({ system_logs: logs })) })
+    for (let i = 0; i < 5; i++) {
+      const answer = await x.runner.execute('x.logs', {})
+      expect(answer.command_result).toEqual({ system_logs: logs })
+    }
+    expect(x.runner.list()).toHaveLength(5)
+    for (const { command_result } of x.runner.list()) {
+      expect(command_result).toEqual({
+        system_logs: '<20000000 characters, not kept to bound memory>',
+      })
+    }
+  })
+
+  test('of many results is bounded: the oldest are let go, the newest is exact', async () => {
     let made = 0
-    await using x = await startRunner({
-      logs: sync(() => ({ system_logs: `${made++}`.padEnd(20_000_000, 'x') })),
-    })
-    for (let i = 0; i < 5; i++) await x.runner.execute('x.logs', {})
-    const lengths = x.runner.list().map((result) => JSON.stringify(result).length)
-    expect(lengths).toHaveLength(5)
+    const result = () => ({ parts: Array.from({ length: 20 }, () => `${made++}`.padEnd(50_000)) })
+    await using x = await startRunner({ large: sync(result) })
+    for (let i = 0; i < 10; i++) await x.runner.execute('x.large', {})
+    const lengths = x.runner.list().map((one) => JSON.stringify(one).length)
+    expect(lengths).toHaveLength(10)
     expect(lengths[0]).toBeLessThan(1000)
-    expect(lengths.at(-1)).toBeGreaterThan(20_000_000)
-    expect(lengths.reduce((sum, n) => sum + n)).toBeLessThan(70_000_000)
+    expect(lengths.at(-1)).toBeGreaterThan(1_000_000)
+    expect(lengths.reduce((sum, n) => sum + n)).toBeLessThan(6_000_000)
+  })
+
+  test('of who waits no longer is given back, while the command runs on', async () => {
+    await using x = await startRunner({ go: async_(() => new Promise(() => undefined)) })
+    const { id } = await x.runner.execute('x.go', {})
+    const controllers = Array.from({ length: 3 }, () => new AbortController())
+    const waits = controllers.map(({ signal }) => x.runner.whenDone(id, signal))
+    for (const controller of controllers) controller.abort(new Error('gone'))
+    for (const wait of waits) await expect(wait).rejects.toThrow('gone')
+    await expect(x.runner.whenDone(id, controllers[0]?.signal)).rejects.toThrow('gone')
+    expect(x.runner.get(id).command_status).toBe('RUNNING')
+  })
+
+  test('of the list is the same objects, as long as nothing has changed', async () => {
+    await using x = await startRunner({
+      quick: sync(() => 'x'),
+      go: async_(() => new Promise(() => undefined)),
+    })
+    await x.runner.execute('x.quick', {})
+    await x.runner.execute('x.go', {})
+    const before = x.runner.list()
+    x.runner.list().forEach((result, i) => {
+      expect(result).toBe(before[i])
+    })
   })
 })
 
