@@ -4,7 +4,7 @@
 import { type AnyCommand, command, type Extension } from '../agent/commands/command.ts'
 import { withDeadline } from '../agent/core/deadline.ts'
 import { AgentError } from '../agent/core/errors.ts'
-import { isObject } from '../agent/core/json.ts'
+import { objectAt } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import { answerInTime, assertOnly, noParams } from './params.ts'
 
@@ -46,8 +46,8 @@ function createPrepareImage(deps: ExtensionDeps): AnyCommand {
 /** The cached node, looked up again if it names no root device (contract 5.4, permit_refresh). */
 async function nodeWithHints(deps: ExtensionDeps, signal: AbortSignal) {
   const node = deps.nodeCache.current()
-  const hasHints = [node?.['instance_info'], node?.['properties']].some(
-    (holder) => isObject(holder) && holder['root_device'],
+  const hasHints = ['instance_info', 'properties'].some(
+    (holder) => Object.keys(objectAt(objectAt(node, holder), 'root_device')).length > 0,
   )
   if (hasHints) return node
   try {

@@ -4,8 +4,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { openRunState } from './run-state.ts'
 
-/** `kept`: Ironic masked it and we have it · `missing`: masked and unknown, nothing may be served. */
-export type TokenOutcome = 'issued' | 'kept' | 'missing'
+/**
+ * `kept`: we have one, and Ironic gave no other · `missing`: masked and unknown, nothing may be served before
+ * the next boot · `absent`: Ironic gave none, and we have none; it may give one when it is asked again.
+ */
+export type TokenOutcome = 'issued' | 'kept' | 'missing' | 'absent'
 
 export interface TokenKeeper {
   /**
@@ -51,8 +54,8 @@ export function createTokenKeeper(options: TokenKeeperOptions): TokenKeeper {
       if (typeof candidate === 'string' && candidate.length >= MIN_TOKEN_LENGTH) {
         return adopt(candidate)
       }
-      // Everything but `******` is ignored, which leaves us where `******` does.
-      if (token === undefined) return 'missing'
+      // everything but `******` is ignored: only that says that a token was handed out before
+      if (token === undefined) return candidate === MASKED ? 'missing' : 'absent'
       if (candidate === MASKED) state.write(TOKEN_FILE, token)
       return 'kept'
     },

@@ -29,7 +29,7 @@ export interface LookedUpNode {
   readonly heartbeatTimeoutSeconds: number
   readonly overrides: LookupOverrides
   /** `missing` is fatal: commands could not be authenticated, so nothing may be served (contract 2.6). */
-  readonly token: TokenOutcome
+  readonly token: Exclude<TokenOutcome, 'absent'>
 }
 
 export interface LookupOptions {
@@ -81,6 +81,9 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
   }
 }
 
+const NO_TOKEN =
+  'the answer has no agent_token of 32 characters or more; Ironic gives one from API version 1.62 on'
+
 interface FailedAttempt {
   readonly reason: string
   readonly isConflict: boolean
@@ -108,6 +111,7 @@ async function attemptLookup(
   const facts = parseLookup(reply.json)
   if (typeof facts === 'string') return failed(facts)
   const token = tokens.accept(facts.agentToken)
+  if (token === 'absent') return failed(NO_TOKEN)
   if (token === 'missing') {
     log.fatal(
       { node_uuid: facts.nodeUuid },

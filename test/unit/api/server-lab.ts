@@ -28,6 +28,7 @@ export interface Answer {
 export async function startServer(
   options: Partial<ApiServerOptions> = {},
   host: string | null = '127.0.0.1',
+  commands: Parameters<typeof standInExtensions>[0] = {},
 ) {
   const directory = await temporaryDirectory()
   const tokens = createTokenKeeper({ runDir: directory.path })
@@ -44,6 +45,7 @@ export async function startServer(
       }),
       'standby.text': async_(() => 'written'),
       'standby.gated': async_(() => gate.promise),
+      ...commands,
     }),
     runDir: directory.path,
     log: silentLog,

@@ -93,6 +93,35 @@ describe('standby.prepare_image', () => {
     expect(lab.deps.nodeCache.current()).toBe(node)
   })
 
+  test.each([
+    ['properties', {}],
+    ['instance_info', {}],
+    ['properties', null],
+    ['properties', ''],
+  ])('looks it up again as well where %s.root_device is %j', async (holder, root_device) => {
+    const node = { uuid: 'n', properties: { root_device: { name: '/dev/sdq' } } }
+    await using lab = await createExtensionLab({ deps: { refreshNode: async () => node } })
+    lab.deps.nodeCache.set({ uuid: 'n', [holder]: { root_device } })
+    await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toMatchObject({
+      type: 'DeviceNotFound',
+    })
+    expect(lab.deps.nodeCache.current()).toBe(node)
+  })
+
+  test('does not look it up again where either has a hint', async () => {
+    for (const holder of ['properties', 'instance_info']) {
+      let lookUps = 0
+      const refreshNode = async () => {
+        lookUps += 1
+        return undefined
+      }
+      await using lab = await createExtensionLab({ deps: { refreshNode } })
+      lab.deps.nodeCache.set({ uuid: 'n', [holder]: { root_device: { name: '/dev/sdq' } } })
+      await lab.run('standby.prepare_image', PREPARE).catch(() => undefined)
+      expect(lookUps).toBe(0)
+    }
+  })
+
   test('takes the torrent that the node names once it has been looked up', async () => {
     const torrentUrl = 'http://192.0.2.1/img.torrent'
     const node = { uuid: 'n', instance_info: { image_torrent_file: torrentUrl } }

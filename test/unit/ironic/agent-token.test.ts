@@ -21,12 +21,17 @@ describe('a token from the lookup', () => {
     expect(readdirSync(runDir)).toEqual(['agent-token'])
   })
 
-  test.each(['******', null, undefined, 'short', 7, ''])(
-    'that is %j leaves an agent without one with nothing to serve',
-    async (answer) => {
+  test.each<[unknown, string]>([
+    ['******', 'missing'],
+    ...[null, undefined, 'short', 7, '', '*****', TOKEN.slice(0, 31), [TOKEN]].map(
+      (answer): [unknown, string] => [answer, 'absent'],
+    ),
+  ])(
+    'that is %j leaves an agent without one with nothing to serve: %s',
+    async (answer, outcome) => {
       await using directory = await temporaryDirectory()
       const tokens = createTokenKeeper({ runDir: directory.path })
-      expect(tokens.accept(answer)).toBe('missing')
+      expect(tokens.accept(answer)).toBe(outcome)
       expect(tokens.current()).toBeUndefined()
       expect(tokens.verify(answer)).toBe(false)
     },
@@ -37,6 +42,13 @@ describe('a token from the lookup', () => {
     const tokens = createTokenKeeper({ runDir: directory.path, embedded: TOKEN })
     expect(tokens.accept('******')).toBe('kept')
     expect(tokens.verify(TOKEN)).toBe(true)
+  })
+
+  test.each([null, 'short'])('that is %j leaves the one we have alone', async (answer) => {
+    await using directory = await temporaryDirectory()
+    const tokens = createTokenKeeper({ runDir: directory.path, embedded: TOKEN })
+    expect(tokens.accept(answer)).toBe('kept')
+    expect(tokens.current()).toBe(TOKEN)
   })
 
   test('handed out anew means a new boot: the results of the one before are dropped', async () => {

@@ -112,6 +112,24 @@ describe('a lookup', () => {
     await lookUp([ironic.url])
     expect((await lookUp([ironic.url])).outcome).toMatchObject({ token: 'missing' })
   })
+
+  test.each([null, 'short'])(
+    'that is answered with the token %j is asked again: none was handed out',
+    async (agent_token) => {
+      const nodes = [{ uuid: UUID, mac: MAC }]
+      await using ironic = await createFakeIronic({
+        nodes,
+        fastTrack: true,
+        lookupConfig: { agent_token },
+      })
+      const { outcome, waits } = await lookUp([ironic.url])
+      expect(outcome).toMatchObject({
+        type: 'LookupNodeError',
+        message: expect.stringContaining('the answer has no agent_token of 32 characters'),
+      })
+      expect(waits.length).toBeGreaterThan(1)
+    },
+  )
 })
 
 describe('several API URLs', () => {
