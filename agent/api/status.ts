@@ -11,6 +11,15 @@ export type StatusFields = {
   readonly command: string | null
   readonly progress: Progress | null
   readonly is_seeding: boolean
+  readonly failing_trackers: readonly FailingTracker[]
+}
+
+/** A tracker that does not answer or refuses. */
+export interface FailingTracker {
+  /** Protocol and what is known of its address without secrets, `udp tracker:6969/announce`; no url. */
+  readonly tracker: string
+  /** Its words, or what went wrong. */
+  readonly reason: string
 }
 
 /**
@@ -18,7 +27,7 @@ export type StatusFields = {
  * between, that of an image which is on the disk, so that who looks late sees that it is.
  */
 export function statusFields(
-  { command, progress }: AgentState,
+  { command, progress, failingTrackers }: AgentState,
   more: {
     readonly nodeUuid: string | null
     readonly isSeeding: boolean
@@ -31,5 +40,9 @@ export function statusFields(
     command: command?.name ?? null,
     progress: command?.progress ?? finished,
     is_seeding: more.isSeeding,
+    failing_trackers: failingTrackers.map(({ tracker, reason }) => ({
+      tracker: tracker.replace('://', ' '),
+      reason: reason ?? '',
+    })),
   }
 }

@@ -12,8 +12,8 @@ export function createPlainLog(stream: OutputStream): LogStream {
       const record = parse(line)
       // an operation's failure is thrown on and becomes the command's error line
       if (!record || record['result'] === 'FAIL') return
-      const { level, msg, warning, reason, err } = record
-      const facts = [warning, reason, isObject(err) ? err['message'] : undefined]
+      const { level, msg, warning, tracker, reason, err } = record
+      const facts = [warning, tracker, reason, isObject(err) ? err['message'] : undefined]
         .filter((fact) => typeof fact === 'string')
         .map((fact) => `: ${fact}`)
       stream.write(`ironswarm: ${level === 'warn' ? 'warning' : level}: ${msg}${facts.join('')}\n`)

@@ -51,6 +51,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
     memory: createArenaBudget(config.swarm_memory),
     startWorker: startSwarmWorker,
     log,
+    events: line.events,
   })
   const words = `seeding ${metainfo.name} (${metainfo.infoHash}, ${formatBytes(metainfo.lengthBytes)})`
   line.stdout.write(`${words}; Ctrl-C ends it\n`)

@@ -18,6 +18,8 @@ export interface AgentState {
   /** The last figures, whoever told them and whether or not that is over. */
   readonly progress: Progress | null
   readonly swarm: Extract<AgentEvent, { type: 'swarm' }> | null
+  /** In the order in which they began to fail. */
+  readonly failingTrackers: readonly Extract<AgentEvent, { type: 'tracker' }>[]
   readonly lastWarning: Extract<AgentEvent, { type: 'warning' }> | null
 }
 
@@ -28,11 +30,15 @@ export const INITIAL_STATE: AgentState = {
   stage: null,
   progress: null,
   swarm: null,
+  failingTrackers: [],
   lastWarning: null,
 }
 
 /** A bound, should something begin again and again without an end. */
 const MAX_OPERATIONS = 64
+
+/** More than a torrent may have. */
+const MAX_TRACKERS = 64
 
 /** The state after `event`. */
 export function nextState(state: AgentState, event: AgentEvent): AgentState {
@@ -53,6 +59,8 @@ function changeOf(state: AgentState, event: AgentEvent): Partial<AgentState> {
     }
     case 'swarm':
       return { swarm: event }
+    case 'tracker':
+      return { failingTrackers: nextTrackers(state.failingTrackers, event) }
     case 'warning':
       return { lastWarning: event }
   }
@@ -73,4 +81,12 @@ function nextCommand(
 ): AgentState['command'] {
   if (status === 'RUNNING') return { commandId, name, progress: null }
   return running?.commandId === commandId ? null : running
+}
+
+function nextTrackers(
+  failing: AgentState['failingTrackers'],
+  event: Extract<AgentEvent, { type: 'tracker' }>,
+): AgentState['failingTrackers'] {
+  const others = failing.filter(({ tracker }) => tracker !== event.tracker)
+  return event.state === 'failing' ? [...others, event].slice(-MAX_TRACKERS) : others
 }

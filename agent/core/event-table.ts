@@ -77,6 +77,18 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     publishedBy: ['agent/telemetry/progress-meter.ts'],
     readBy: [],
   },
+  tracker: {
+    says: 'a tracker does not answer or refuses, once; it answers again; nobody asks it any longer',
+    fields: {
+      tracker: 'its url without what may be a secret',
+      state: '`failing`, `answering` or `left`',
+      reason: 'while failing: its words, or what went wrong',
+      fields: FACTS,
+    },
+    keeps: 'history',
+    publishedBy: ['agent/sources/swarm/thread/swarm-run.ts'],
+    readBy: ['agent/telemetry/event-log.ts'],
+  },
   warning: {
     says: 'something is degraded, and the work goes on',
     fields: { message: 'constant phrase', fields: FACTS, error: ERROR, err: ERR },

@@ -43,6 +43,9 @@ export type OperationResult = 'SUCCESS' | 'WARN' | 'FAIL'
 /** Facts in the names of the log: node_uuid, device, image_id, … */
 export type Fields = Readonly<Record<string, unknown>>
 
+/** `left`: nobody asks it any longer, so what was said of it is over. */
+export type TrackerState = 'failing' | 'answering' | 'left'
+
 /** What a publisher says; the stream adds the stamp. */
 export type News =
   | { readonly type: 'operation'; readonly state: 'began'; readonly fields: Fields }
@@ -69,6 +72,13 @@ export type News =
       readonly peers: number
       readonly downloadedBytes: number
       readonly uploadedBytes: number
+    }
+  | {
+      readonly type: 'tracker'
+      readonly tracker: string
+      readonly state: TrackerState
+      readonly reason: string | null
+      readonly fields: Fields
     }
   | {
       readonly type: 'warning'

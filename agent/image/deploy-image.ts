@@ -44,7 +44,7 @@ export interface DeployImageRequest {
   /** Stays its owner's. */
   readonly opened: OpenPlan
   readonly progress: ProgressMeter
-  /** Hears of sources that give up. */
+  /** Hears of sources that give up, and of trackers. */
   readonly events: EventPublisher
   readonly signal: AbortSignal
 }
@@ -118,7 +118,7 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
     image,
     device,
     watch: proof,
-    createSource: (planned) => createImageSource(planned, servers, deps),
+    createSource: (planned) => createImageSource(planned, servers, { ...deps, events }),
     permittedFormats: deps.config.permitted_image_formats,
     progress,
     deadline: opened.deadline,

@@ -80,6 +80,12 @@ const news: fc.Arbitrary<NewEvent> = fc.oneof(
     .map((stage): NewEvent => ({ type: 'stage', ...stage })),
   bytes.map((doneBytes): NewEvent => ({ type: 'progress', progress: progressOf({ doneBytes }) })),
   bytes.map((peers): NewEvent => ({ type: 'swarm', peers, downloadedBytes: 0, uploadedBytes: 0 })),
+  fc
+    .record({
+      tracker: words,
+      state: fc.constantFrom('failing' as const, 'answering' as const, 'left' as const),
+    })
+    .map((change): NewEvent => ({ type: 'tracker', reason: null, fields: {}, ...change })),
   fields.map(
     (facts): NewEvent => ({ type: 'warning', message: 'no', fields: facts, error, err: error }),
   ),

@@ -2,6 +2,7 @@
 // Owns turning what image_info says of servers into open HTTP rooms, and planned sources into ImageSources.
 // Does not ask them.
 import type { Config } from '../../config/options.ts'
+import type { EventPublisher } from '../../core/events.ts'
 import { createHttpClient } from '../../http/client.ts'
 import { createFileSource } from '../../sources/file.ts'
 import { authorizationOf } from '../../sources/http/authorization.ts'
@@ -57,6 +58,7 @@ const SETTINGS = Object.keys({
 /** What a source takes besides its part of the plan. */
 export type SourceDeps = Pick<DeployImageDeps, 'log' | 'laterRack' | 'swarmMemory'> & {
   readonly config: Config
+  readonly events: EventPublisher
 }
 
 /** The source that the plan names. */
@@ -81,6 +83,7 @@ export function createImageSource(
           startWorker: startSwarmWorker,
           laterRack: deps.laterRack,
           log: deps.log,
+          events: deps.events,
         },
       )
   }

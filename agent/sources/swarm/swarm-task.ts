@@ -3,6 +3,7 @@
 // edge, and handed down whole. Does not act on it.
 import type { Config } from '../../config/options.ts'
 import type { HttpClientSettings } from '../../http/client.ts'
+import type { TlsSettings } from '../../http/tls.ts'
 import type { HttpImageSettings, ImageAuthorization } from '../http/image-options.ts'
 import type { Metainfo } from './torrent/metainfo.ts'
 import { mergeTrackers, type TrackerList } from './torrent/trackers.ts'
@@ -13,6 +14,8 @@ export interface SwarmTask {
   readonly node: SwarmNode
   /** Without it there are only peers. */
   readonly origin: OriginOptions | undefined
+  /** TLS of trackers: whom to trust, and who we are. */
+  readonly http: TlsSettings
   readonly limits: SwarmLimits
 }
 
@@ -62,19 +65,20 @@ export interface SwarmLimits {
 }
 
 /** The option table's part. */
-export type SwarmConfig = Pick<
-  Config,
-  | 'swarm_mode'
-  | 'swarm_trackers'
-  | 'swarm_listen_port'
-  | 'swarm_lsd'
-  | 'swarm_rack'
-  | 'swarm_upload_limit'
-  | 'swarm_download_limit'
-  | 'swarm_stall_timeout'
-  | 'swarm_seed_time'
-  | 'swarm_seed_ratio'
->
+export type SwarmConfig = TlsSettings &
+  Pick<
+    Config,
+    | 'swarm_mode'
+    | 'swarm_trackers'
+    | 'swarm_listen_port'
+    | 'swarm_lsd'
+    | 'swarm_rack'
+    | 'swarm_upload_limit'
+    | 'swarm_download_limit'
+    | 'swarm_stall_timeout'
+    | 'swarm_seed_time'
+    | 'swarm_seed_ratio'
+  >
 
 /**
  * The task of this node as the option table has it.
@@ -98,6 +102,7 @@ export function createSwarmTask(
       nearby: { lsd: config.swarm_lsd, rack: config.swarm_rack },
     },
     origin: named.origin,
+    http: tlsOf(config),
     limits: {
       uploadLimit: config.swarm_upload_limit,
       downloadLimit: config.swarm_download_limit,
@@ -107,4 +112,9 @@ export function createSwarmTask(
       seedRatio: config.swarm_seed_ratio,
     },
   }
+}
+
+/** These alone: a worker is given nothing that it has no use for. */
+function tlsOf({ insecure, cafile, certfile, keyfile, tls_min_version }: TlsSettings): TlsSettings {
+  return { insecure, cafile, certfile, keyfile, tls_min_version }
 }

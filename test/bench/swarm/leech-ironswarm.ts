@@ -56,6 +56,8 @@ const isLeaving = process.env['LEAVE'] === '1'
 const device = await openBlockDevice(target, { mode: 'write', root: createRoot('/') })
 const client = createHttpClient({ config: HTTP_SETTINGS })
 let swarm: SwarmSource | undefined
+const events = createEventStream({ now: () => Date.now() })
+logEvents(events, log)
 
 function createSource(): ImageSource {
   if (mode === 'http') {
@@ -66,6 +68,7 @@ function createSource(): ImageSource {
     torrent: { metainfo, trackers: mergeTrackers([tracker], metainfo.trackers) },
     node: { listenPort: 6881, nearby: { lsd: 'off', rack: null } },
     origin: url === '' ? undefined : { urls: [url], config: HTTP_SETTINGS },
+    http: PLAIN_CLIENT,
     limits: {
       uploadLimit: 0,
       downloadLimit: 0,
@@ -82,6 +85,7 @@ function createSource(): ImageSource {
       script: new URL('./gated-worker.ts', import.meta.url),
     }),
     log,
+    events,
   })
   return swarm
 }
@@ -92,8 +96,6 @@ if (mode === 'http') {
 }
 let fetchedAt = 0
 let cpuSeconds = 0
-const events = createEventStream({ now: () => Date.now() })
-logEvents(events, log)
 events.subscribe((event) => {
   if (event.type !== 'progress' || event.progress.step !== 'read-back' || fetchedAt > 0) return
   fetchedAt = Date.now()

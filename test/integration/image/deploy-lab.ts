@@ -21,7 +21,7 @@ import { createRoot } from '../../../agent/system/root.ts'
 import { logEvents } from '../../../agent/telemetry/event-log.ts'
 import { createLogger, type Logger } from '../../../agent/telemetry/logger.ts'
 import { type DiskImage, describeImage, makeDiskImage } from '../../support/disk-image.ts'
-import { progressTo } from '../../support/event-lab.ts'
+import { progressTo, recordedStream } from '../../support/event-lab.ts'
 import {
   createHttpOrigin,
   type HttpOrigin,
@@ -215,6 +215,7 @@ export async function seedImage(image: DiskImage, trackerUrl: string): Promise<T
       return bytes
     },
     log: testLogger(),
+    events: recordedStream(),
   })
   return {
     torrentFile,

@@ -43,6 +43,7 @@ async function startClient(url: string, peerId: string) {
     },
     onSwarmSize: (nodes) => sizes.push(nodes),
     onUploaded: ignore,
+    onTracker: ignore,
     onWarning: ignore,
     onFailure: ignore,
   })

@@ -9,6 +9,7 @@ import { OPTIONS } from '../../../agent/config/options.ts'
 import { Coverage } from '../../../agent/core/coverage.ts'
 import type { ByteRange } from '../../../agent/core/extent.ts'
 import { createAlignedPool } from '../../../agent/disk/aligned-pool.ts'
+import type { TlsSettings } from '../../../agent/http/tls.ts'
 import type { DeliverRequest } from '../../../agent/sources/source.ts'
 import { createSwarmSource, type SwarmSource } from '../../../agent/sources/swarm/swarm-source.ts'
 import type {
@@ -32,7 +33,9 @@ import {
 } from '../../../agent/sources/swarm/torrent/create-torrent.ts'
 import type { Metainfo } from '../../../agent/sources/swarm/torrent/metainfo.ts'
 import { mergeTrackers } from '../../../agent/sources/swarm/torrent/trackers.ts'
+import { logEvents } from '../../../agent/telemetry/event-log.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { type RecordedStream, recordedStream } from '../../support/event-lab.ts'
 import { BUNDLED_SWARM_WORKER } from '../../support/under-test.ts'
 
 export const MiB = 1024 * 1024
@@ -129,6 +132,8 @@ export interface TaskOptions {
   readonly mode?: 'auto' | 'require'
   readonly limits?: Partial<SwarmLimits>
   readonly nearby?: Nearby
+  /** TLS of trackers. */
+  readonly http?: Partial<TlsSettings>
 }
 
 export interface NodeOptions extends TaskOptions {
@@ -147,6 +152,7 @@ export interface NodeOptions extends TaskOptions {
 
 export interface TestNode extends AsyncDisposable {
   readonly source: SwarmSource
+  readonly events: RecordedStream
   readonly disk: Uint8Array
   readonly coverage: Coverage
   /** Bytes written, so that nothing is written twice. */
@@ -155,17 +161,20 @@ export interface TestNode extends AsyncDisposable {
   readonly delivered: Promise<void>
 }
 
+export const TLS: TlsSettings = {
+  insecure: false,
+  cafile: null,
+  certfile: null,
+  keyfile: null,
+  tls_min_version: '1.2',
+}
 const HTTP_SETTINGS = {
   image_download_connection_timeout: 10,
   image_download_connection_retries: 2,
   image_download_connection_retry_interval: 1,
   image_download_low_speed_limit: 1024,
   image_download_low_speed_time: 60,
-  insecure: false,
-  cafile: null,
-  certfile: null,
-  keyfile: null,
-  tls_min_version: '1.2',
+  ...TLS,
 } satisfies OriginOptions['config']
 
 const NO_LIMITS: SwarmLimits = {
@@ -184,6 +193,7 @@ export function taskOf(options: TaskOptions): SwarmTask {
     torrent: { metainfo, trackers: mergeTrackers(options.trackers, metainfo.trackers) },
     node: { listenPort: 0, nearby: options.nearby ?? { lsd: 'off', rack: null } },
     origin: originUrls && { urls: originUrls, config: HTTP_SETTINGS },
+    http: { ...TLS, ...options.http },
     limits: { ...NO_LIMITS, canWaitForPeers: options.mode === 'require', ...options.limits },
   }
 }
@@ -204,14 +214,18 @@ export function startNode(options: NodeOptions): TestNode {
     coverage.add(options.onDisk.range)
   }
   let writtenBytes = 0
+  const log = createLogger({
+    level: 'debug',
+    destination: { write: options.onLog ?? (() => undefined) },
+  })
+  const events = recordedStream()
+  logEvents(events, log)
   const source = createSwarmSource(taskOf(options), {
     laterRack: options.laterRack,
     memory: options.memory ?? createArenaBudget(OPTIONS.swarm_memory.default),
     startWorker: options.startWorker ?? startWorkerUnderTest,
-    log: createLogger({
-      level: 'debug',
-      destination: { write: options.onLog ?? (() => undefined) },
-    }),
+    log,
+    events,
   })
   const request: DeliverRequest = {
     totalBytes: metainfo.lengthBytes,
@@ -237,6 +251,7 @@ export function startNode(options: NodeOptions): TestNode {
   delivered.catch(() => undefined)
   return {
     source,
+    events,
     disk,
     coverage,
     writtenBytes: () => writtenBytes,

@@ -43,6 +43,7 @@ async function startClient(url: string, rack: string | null, maxConns: number) {
     },
     onUploaded: () => undefined,
     onSwarmSize: () => undefined,
+    onTracker: () => undefined,
     onWarning: () => undefined,
     onFailure: () => undefined,
   })

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { createSeeder } from '../../../agent/sources/swarm/seeder.ts'
 import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { recordedStream } from '../../support/event-lab.ts'
 import { havingAll, keptSwarm } from './kept-swarm.ts'
 import { imageBytes, MiB, sha256, startWorkerUnderTest, taskOf, torrentOf, until } from './lab.ts'
 
@@ -116,6 +117,7 @@ test('who seeds an image that was whole from the start is announced, and not as 
       memory: createArenaBudget(16 * MiB),
       startWorker: startWorkerUnderTest,
       log: createLogger({ level: 'silent' }),
+      events: recordedStream(),
     })
     await until(() => tracker.events.has('update'), 'a later announce')
   }

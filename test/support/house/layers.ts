@@ -42,6 +42,7 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
     ['agent/sources/swarm/swarm-task.ts'],
     ['agent/sources/swarm/engine'],
     ['agent/sources/swarm/wire'],
+    ['agent/sources/swarm/announce'],
     ['agent/sources/swarm/library'],
     // what both threads know
     ['agent/sources/swarm/thread/arena.ts'],
@@ -55,7 +56,10 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
 
 /** The one home of each package; a trailing slash means a whole room. */
 export const HOMES: Readonly<Record<string, readonly string[]>> = {
-  bencode: ['agent/sources/swarm/torrent/metainfo.ts'],
+  bencode: [
+    'agent/sources/swarm/torrent/metainfo.ts',
+    'agent/sources/swarm/library/parsed-torrent.ts',
+  ],
   commander: ['agent/cli/', 'agent/main.ts'],
   esbuild: ['image-build/ramdisk/agent-bundle.ts', 'image-build/ramdisk/node-builtins.ts'],
   execa: ['agent/system/exec.ts'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { statusFields } from '../../../agent/api/status.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
-import type { CommandStatus, Progress } from '../../../agent/core/events.ts'
+import type { CommandStatus, Progress, TrackerState } from '../../../agent/core/events.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { progressOf } from '../../support/event-lab.ts'
 import { createExtensionLab, PROGRESS, writtenImage } from '../extensions/extension-lab.ts'
@@ -25,7 +25,13 @@ test('an idle agent has no command and no progress', () => {
     isSeeding: true,
     isImageOnDisk: true,
   })
-  expect(fields).toEqual({ node_uuid: null, command: null, progress: null, is_seeding: true })
+  expect(fields).toEqual({
+    node_uuid: null,
+    command: null,
+    progress: null,
+    is_seeding: true,
+    failing_trackers: [],
+  })
 })
 
 test('a running command is named, with its figures once it has some', () => {
@@ -36,6 +42,7 @@ test('a running command is named, with its figures once it has some', () => {
     command: 'write_image',
     progress: null,
     is_seeding: false,
+    failing_trackers: [],
   })
   progress({ percent: 30 })
   expect(status()).toMatchObject({ command: 'write_image', progress: { percent: 30 } })
@@ -89,6 +96,7 @@ test('a write that has ended well goes on being shown, with the seeding it left'
     command: null,
     progress: DONE,
     is_seeding: true,
+    failing_trackers: [],
   })
 })
 
@@ -112,4 +120,23 @@ test('an image whose disk is released for its erasure is not shown any more', as
   await lab.run('standby.prepare_image', PREPARE)
   await lab.deps.deploy.images.release('clean step')
   expect(statusOf(lab)).toMatchObject({ progress: null, is_seeding: false })
+})
+
+test('trackers that fail are named with their reasons, without urls, until they answer or nobody asks them', () => {
+  const stream = createEventStream({ now: () => 0 })
+  const tell = (tracker: string, state: TrackerState, reason: string | null = null) =>
+    stream.publish({ type: 'tracker', tracker, state, reason, fields: {} })
+  const failing = () =>
+    statusFields(stream.snapshot(), { nodeUuid: null, isSeeding: false, isImageOnDisk: false })
+      .failing_trackers
+  tell('udp://t1:6969/announce', 'failing', 'no answer within 15 s')
+  tell('http://t2/***/announce', 'failing', 'refused: unknown')
+  expect(failing()).toEqual([
+    { tracker: 'udp t1:6969/announce', reason: 'no answer within 15 s' },
+    { tracker: 'http t2/***/announce', reason: 'refused: unknown' },
+  ])
+  tell('udp://t1:6969/announce', 'answering')
+  expect(failing()).toHaveLength(1)
+  tell('http://t2/***/announce', 'left')
+  expect(failing()).toEqual([])
 })

@@ -35,3 +35,19 @@ test('the failure of an operation is left to the error line of the command', asy
   await expect(failing).rejects.toThrow('no')
   expect(text()).toBe('')
 })
+
+test('a tracker that fails and works again is a line each, with its words', () => {
+  const { log, text } = plain()
+  const events = createEventStream({ now: () => 0 })
+  logEvents(events, log)
+  const tracker = 'http://t/announce'
+  const fields = { info_hash: 'ab' }
+  const reason = 'refused: not on the list'
+  events.publish({ type: 'tracker', tracker, state: 'failing', reason, fields })
+  events.publish({ type: 'tracker', tracker, state: 'answering', reason: null, fields })
+  events.publish({ type: 'tracker', tracker, state: 'left', reason: null, fields })
+  expect(text()).toBe(
+    'ironswarm: warning: tracker fails: http://t/announce: refused: not on the list\n' +
+      'ironswarm: warning: tracker answers again: http://t/announce\n',
+  )
+})

@@ -3,6 +3,13 @@
 // farewell. What to fetch and whom to serve is the engine's.
 import { networkInterfaces } from 'node:os'
 import { AgentError, messageOf } from '../../../core/errors.ts'
+import type { AnnounceFigures } from '../announce/announcement.ts'
+import {
+  type AnnounceTarget,
+  startTrackers,
+  type TrackerNews,
+  type Trackers,
+} from '../announce/trackers.ts'
 import type { PeerWire } from '../engine/peer-wire.ts'
 import { createTokenBucket } from '../engine/token-bucket.ts'
 import { OPENED_CONNS } from '../peers/connection-limits.ts'
@@ -16,20 +23,19 @@ import type { BlockRequest } from '../wire/upload-queue.ts'
 import {
   connectionsOf,
   createSilentStore,
-  outlineOf,
   takeDecisions,
   usePieces,
 } from './decisions.ts'
 import { createConnectionMemory } from './message-channel.ts'
 import { Newcomers } from './newcomers.ts'
+import { parsedTorrentOf } from './parsed-torrent.ts'
 import { adaptWire } from './peer-connection.ts'
 import { RackHandshake } from './rack-handshake.ts'
-import { type AnnounceTarget, startTrackers } from './trackers.ts'
 import type { LibraryClient, LibraryTorrent } from './types.ts'
-import { type AnnounceFigures, asError, createLibraryClient, destroyWithin } from './web-torrent.ts'
+import { asError, createLibraryClient, destroyWithin } from './web-torrent.ts'
 
 export interface SwarmClientOptions {
-  readonly task: Pick<SwarmTask, 'torrent' | 'node' | 'limits'>
+  readonly task: Pick<SwarmTask, 'torrent' | 'node' | 'limits' | 'http'>
   /** Ours, lower-case hex. */
   readonly peerId: string
   readonly maxConns: number
@@ -44,6 +50,7 @@ export interface SwarmClientOptions {
   onUploaded(bytes: number): void
   /** A tracker counts this many nodes. */
   onSwarmSize(nodes: number): void
+  onTracker(news: TrackerNews): void
   onWarning(message: string): void
   /** The library gave the torrent up. */
   onFailure(error: Error): void
@@ -75,8 +82,8 @@ interface Parts {
 
 /** Starts listening and announcing. Throws SwarmError if the library refuses the torrent or the port. */
 export async function openSwarmClient(options: SwarmClientOptions): Promise<SwarmClient> {
-  const { task, peerId, maxConns, figures } = options
-  const client = createLibraryClient({ peerId, maxConns, figures, port: task.node.listenPort })
+  const { task, peerId, maxConns } = options
+  const client = createLibraryClient({ peerId, maxConns, port: task.node.listenPort })
   let fail: (error: Error) => void = options.onFailure
   const failure = new Promise<never>((_, reject) => {
     fail = (error) => {
@@ -105,8 +112,8 @@ function addTorrent(
   const { task, peerId, maxConns } = options
   const { metainfo } = task.torrent
   const now = () => performance.now()
-  // without trackers: trackers.ts starts them
-  const torrent = client.add(outlineOf(metainfo), {
+  // without trackers: those are announce/'s
+  const torrent = client.add(parsedTorrentOf(metainfo), {
     store: createSilentStore,
     storeCacheSlots: 0,
     // of no pieces: nothing to verify at the start, the engine does it
@@ -187,24 +194,13 @@ function createClient(
   { torrent, rack, newcomers, addPiece }: Parts,
   options: SwarmClientOptions,
 ): SwarmClient {
-  let isKnownToTracker = false
-  torrent.on('trackerAnnounce', () => {
-    isKnownToTracker = true
-  })
-  const urls = options.task.torrent.trackers.flat()
-  const trackers =
-    torrent.discovery === null
-      ? []
-      : startTrackers(torrent.discovery, urls, {
-          onSwarmSize: options.onSwarmSize,
-          onTrouble: options.onWarning,
-        })
-  const local = discoverLocally(client, torrent, trackers.length > 0, options)
+  const trackers = openTrackers(client, torrent, options, () => local?.noteTrackerAnswer())
+  const local = discoverLocally(client, torrent, trackers.targets.length > 0, options)
   return {
     port: client.torrentPort,
-    trackers,
+    trackers: trackers.targets,
     get isKnownToTracker() {
-      return isKnownToTracker
+      return trackers.isKnown
     },
     markHave: (piece) => {
       addPiece(piece)
@@ -212,13 +208,52 @@ function createClient(
     },
     markComplete: () => {
       if (!torrent.destroyed) torrent._checkDone()
+      trackers.complete()
     },
     nameRack: (name) => {
       if (!torrent.destroyed) rack.name(name)
     },
-    close: (deadlineMs) => {
+    close: async (deadlineMs) => {
       local?.close()
-      return destroyWithin(client, deadlineMs)
+      await Promise.all([trackers.close(deadlineMs), destroyWithin(client, deadlineMs)])
+    },
+  }
+}
+
+function openTrackers(
+  client: LibraryClient,
+  torrent: LibraryTorrent,
+  options: SwarmClientOptions,
+  onAnswer: () => void,
+): Trackers & { readonly isKnown: boolean } {
+  const { task, peerId, figures } = options
+  let isKnown = false
+  // BEP 3: who has begun with everything has not completed it
+  const wasComplete = figures().left === 0
+  const trackers = startTrackers({
+    urls: task.torrent.trackers.flat(),
+    http: task.http,
+    infoHash: task.torrent.metainfo.infoHash,
+    peerId,
+    port: client.torrentPort,
+    figures,
+    onAnswer: ({ peers, nodes }) => {
+      isKnown = true
+      onAnswer()
+      if (nodes !== undefined) options.onSwarmSize(nodes)
+      for (const address of peers) if (!torrent.destroyed) torrent.addPeer(address, 'tracker')
+    },
+    onNews: options.onTracker,
+    onRemark: (tracker, words) => options.onWarning(`${tracker} says: ${words}`),
+    now: () => performance.now(),
+  })
+  return {
+    ...trackers,
+    complete: () => {
+      if (!wasComplete) trackers.complete()
+    },
+    get isKnown() {
+      return isKnown
     },
   }
 }
@@ -247,7 +282,6 @@ function discoverLocally(
     random: Math.random,
     now: () => performance.now(),
   })
-  torrent.on('trackerAnnounce', () => discovery.noteTrackerAnswer())
   return discovery
 }
 

@@ -3,31 +3,8 @@
 // to connect to, which is peers/'s; the pieces. Does not decide it either.
 import type { ConnectionRoom, ConnectionTable } from '../peers/connection-room.ts'
 import type { PeerList } from '../peers/peer-list.ts'
-import type { Metainfo } from '../torrent/metainfo.ts'
 import type { PieceSet } from '../torrent/piece-set.ts'
-import type { LibraryStore, LibraryTorrent, TorrentOutline } from './types.ts'
-
-/**
- * The torrent without its pieces: for each of these the library would make a text of its hash, an object and a
- * list, and look at all of them with each peer that comes. Nor its name, which may be no text at all.
- */
-export function outlineOf(metainfo: Metainfo): TorrentOutline {
-  const { infoHash, isPrivate, lengthBytes, pieceLength } = metainfo
-  const name = 'image'
-  return {
-    infoHash,
-    name,
-    private: isPrivate,
-    announce: [],
-    urlList: [],
-    info: { name },
-    files: [{ path: name, name, length: lengthBytes, offset: 0 }],
-    length: lengthBytes,
-    pieceLength,
-    lastPieceLength: lengthBytes % pieceLength || pieceLength,
-    pieces: [],
-  }
-}
+import type { LibraryStore, LibraryTorrent } from './types.ts'
 
 /** What new peers are told we have: bits of ours. Call when the torrent is ready. */
 export function usePieces(

@@ -85,49 +85,6 @@ export interface LibraryPeer {
   on(event: 'upload', listener: (bytes: number) => void): void
 }
 
-/** A tracker of bittorrent-tracker over HTTP or UDP: one announce url. */
-export interface LibraryTracker {
-  readonly announceUrl: string
-  /** Requests under way. */
-  readonly cleanupFns: readonly (() => void)[]
-  announce(figures: object): void
-  /** One request; a promise of its end where it goes over HTTP. */
-  _request: (...args: unknown[]) => unknown
-}
-
-/** All trackers of one torrent. */
-export interface LibraryTrackerClient {
-  /** An answer: seeds and leechers that the tracker knows, where it says so. */
-  on(
-    event: 'update',
-    listener: (answer: { readonly complete?: unknown; readonly incomplete?: unknown }) => void,
-  ): void
-  on(event: 'peer', listener: (address: string) => void): void
-  on(event: 'warning' | 'error', listener: (error: Error) => void): void
-  readonly _trackers: readonly LibraryTracker[]
-  readonly constructor: new (options: object) => LibraryTrackerClient
-  _defaultAnnounceOpts(): object
-  /** How often the library itself announces. */
-  setInterval(intervalMs: number): void
-  /** The first announce, `started`. */
-  start(): void
-}
-
-/** torrent-discovery: how a torrent finds peers. */
-export interface LibraryDiscovery {
-  tracker: LibraryTrackerClient
-  readonly infoHash: string
-  readonly peerId: string
-  readonly _port: number
-  readonly _userAgent: string
-  readonly _intervalMs: number
-  readonly _trackerOpts: object
-  readonly _onWarning: (error: Error) => void
-  readonly _onError: (error: Error) => void
-  readonly _onTrackerPeer: (address: string) => void
-  readonly _onTrackerAnnounce: () => void
-}
-
 /** A torrent as parse-torrent describes one, which `add` takes as well as a file. */
 export interface TorrentOutline {
   readonly infoHash: string
@@ -135,7 +92,7 @@ export interface TorrentOutline {
   readonly private: boolean
   readonly announce: readonly string[]
   readonly urlList: readonly string[]
-  readonly info: object
+  readonly info: unknown
   readonly files: readonly object[]
   readonly length: number
   readonly pieceLength: number
@@ -155,10 +112,7 @@ export interface LibraryTorrent {
   _hasAllPieces: () => boolean
   _hasNoPieces: () => boolean
   readonly _peers: ReadonlyMap<string, LibraryPeer> | null
-  readonly discovery: LibraryDiscovery | null
   on(event: 'ready', listener: () => void): void
-  /** A tracker has answered. */
-  on(event: 'trackerAnnounce', listener: () => void): void
   on(event: 'wire', listener: (wire: LibraryWire) => void): void
   on(event: 'warning' | 'error', listener: (error: Error | string) => void): void
   addPeer(address: string, source: string): boolean

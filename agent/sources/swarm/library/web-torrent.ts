@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the only import of webtorrent: how it is set up, and how it ends. Of it we use listening,
-// connecting, handshakes, trackers and PEX; its picker, choker and web seeds are switched off.
+// connecting, handshakes and PEX; its trackers, picker, choker and web seeds are switched off.
 import WebTorrent from 'webtorrent'
 import type { LibraryClient } from './types.ts'
-
-/** More than connections, so that neighbours are among them; opentracker gives no more. */
-const WANTED_ADDRESSES = 200
-
-/** What trackers are told, bytes. */
-export interface AnnounceFigures {
-  readonly uploaded: number
-  readonly downloaded: number
-  readonly left: number
-}
 
 /** Listens as soon as it is given a torrent. @param options.port 0 for any */
 export function createLibraryClient(options: {
   readonly peerId: string
   readonly port: number
   readonly maxConns: number
-  figures(): AnnounceFigures
 }): LibraryClient {
   return new WebTorrent({
     peerId: options.peerId,
@@ -36,14 +25,11 @@ export function createLibraryClient(options: {
     webSeeds: false,
     secure: 0,
     utPex: true, // switched off by the library for private torrents (BEP 27)
-    tracker: {
-      getAnnounceOpts: () => ({ ...options.figures(), numwant: WANTED_ADDRESSES }),
-      wrtc: false,
-    },
+    tracker: false,
   }) as LibraryClient
 }
 
-/** Says goodbye to trackers and peers; resolves after `deadlineMs` at the latest. */
+/** Says goodbye to peers; resolves after `deadlineMs` at the latest. */
 export function destroyWithin(client: LibraryClient, deadlineMs: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, deadlineMs)

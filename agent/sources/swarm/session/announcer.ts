@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns when trackers are asked: every few seconds while downloading or until one has answered, also right
-// after an error, where the library would wait 15 minutes. Does not speak the tracker protocols.
-import type { AnnounceTarget } from '../library/trackers.ts'
+// after an error, and never sooner because a tracker says so. Does not speak the tracker protocols.
+import type { AnnounceTarget } from '../announce/trackers.ts'
 
 /** Nodes that start together must find each other within seconds; jitter keeps them from a stampede. */
 const DOWNLOADING_MS = { min: 2000, max: 3000 }

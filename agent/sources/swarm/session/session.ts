@@ -108,7 +108,9 @@ export async function startSession(
     onUploaded: (bytes) => {
       uploadedBytes += bytes
     },
-    onWarning: (message) => tell({ kind: 'warning', message: 'tracker', fields: { message } }),
+    onTracker: (news) => tell({ kind: 'tracker', ...news }),
+    onWarning: (warning) =>
+      tell({ kind: 'warning', message: 'swarm client warns', fields: { warning } }),
     onFailure: (error) => {
       throw error
     },

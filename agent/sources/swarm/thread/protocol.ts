@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the messages between the agent's thread and the swarm worker. Image bytes do not travel in them:
 // they lie in the shared arena. Does not send or receive.
+import type { TrackerNews } from '../announce/trackers.ts'
 import type { SwarmTask } from '../swarm-task.ts'
 import type { ArenaShape } from './arena.ts'
 
@@ -45,6 +46,7 @@ export type WorkerNews =
   /** Twice a second; their absence means that the worker hangs. */
   | { readonly kind: 'pulse'; readonly figures: SwarmFigures }
   | { readonly kind: 'warning'; readonly message: string; readonly fields: object }
+  | ({ readonly kind: 'tracker' } & TrackerNews)
   | { readonly kind: 'origin lost'; readonly reason: string }
   | { readonly kind: 'closed' }
 

@@ -2,6 +2,7 @@
 // Owns one torrent on the agent's side: workers in turn, and which pieces are verified on the disk. Does
 // not know when a delivery has stalled; its callers do.
 import type { AgentError } from '../../../core/errors.ts'
+import type { EventPublisher, TrackerState } from '../../../core/events.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import { createPeerId } from '../peers/peer-list.ts'
 import type { SwarmTask } from '../swarm-task.ts'
@@ -19,6 +20,8 @@ export interface SwarmDeps {
   readonly memory: ArenaBudget
   readonly startWorker: StartWorker
   readonly log: Logger
+  /** Hears of trackers that fail, and of those that work again. */
+  readonly events: EventPublisher
 }
 
 export interface SwarmRunDeps extends SwarmDeps, PieceAccess {
@@ -59,6 +62,7 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
   let earlier: SwarmFigures | undefined
   let port: number | undefined
   let isClosed = false
+  const failing = new Set<string>()
   /** What the next worker is to be: it listens where the one before it did. */
   let { node } = task
   const transfer = createPieceTransfer(metainfo, shape, deps, {
@@ -128,6 +132,9 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
         log.warn({ piece: news.piece }, 'piece on disk is wrong, fetching it')
         deps.onRefuted(news.piece)
         break
+      case 'tracker':
+        noteTracker(news.tracker, news.state, news.words)
+        break
       case 'origin lost':
         log.warn({ reason: news.reason }, 'origin given up')
         deps.onOriginLost(news.reason)
@@ -137,6 +144,20 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
         break
       default:
     }
+  }
+
+  /** Said once: what a worker finds anew may be known from the one before it. */
+  function noteTracker(tracker: string, state: TrackerState, reason = ''): void {
+    if (failing.has(tracker) === (state === 'failing')) return
+    if (state === 'failing') failing.add(tracker)
+    else failing.delete(tracker)
+    deps.events.publish({
+      type: 'tracker',
+      tracker,
+      state,
+      reason: state === 'failing' ? reason : null,
+      fields: { info_hash: metainfo.infoHash },
+    })
   }
 
   function noteVerified(piece: number): void {
@@ -181,6 +202,7 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
     },
     close: async () => {
       isClosed = true
+      for (const tracker of failing) noteTracker(tracker, 'left')
       await host.close()
       await transfer.settle()
       share[Symbol.dispose]()

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the .torrent: validation of hostile input, encoding of our own. The only import of bencode.
+// Owns the .torrent: validation of hostile input, encoding of our own.
 // Does not fetch, and uses no name found in a torrent as a path.
 import { createHash } from 'node:crypto'
 import bencode from 'bencode'
 import { AgentError, messageOf } from '../../../core/errors.ts'
-import { isObject, type JsonObject } from '../../../core/json.ts'
 import { formatBytes, KiB, MiB } from '../../../core/units.ts'
-import { type Span, scanDictionary } from './bencode-scan.ts'
+import {
+  type BencodeDictionary,
+  type BencodeValue,
+  readDictionary,
+  type Span,
+} from './bencode-reader.ts'
 import { BLOCK_BYTES } from './piece-layout.ts'
 import { isTrackerUrl } from './trackers.ts'
 
@@ -29,11 +33,11 @@ export interface Metainfo {
   /** `pieceCount` SHA-1 hashes, end to end. */
   readonly pieces: Uint8Array
   readonly isPrivate: boolean
-  /** BEP 12 tiers; only http, https, udp, ws and wss urls. */
+  /** BEP 12 tiers; only urls of trackers. */
   readonly trackers: readonly (readonly string[])[]
   /** BEP 19 urls of the file; kept for display, deploys use the image's own urls. */
   readonly webSeeds: readonly string[]
-  /** For display only. */
+  /** For display only; bytes that are no UTF-8 are replaced. */
   readonly name: string
   /** The info dictionary as it stands in the file. */
   readonly info: Uint8Array
@@ -51,18 +55,9 @@ export function parseMetainfo(
   if (bytes.length > MAX_METAINFO_BYTES) {
     throw invalid(`${formatBytes(bytes.length)} long, at most ${formatBytes(MAX_METAINFO_BYTES)}`)
   }
-  const { infoSpan, torrent } = decode(bytes)
-  const info = torrent['info']
-  if (!isObject(info)) throw invalid('no info dictionary')
+  const { infoSpan, info, torrent } = decode(bytes)
   // a copy, of a Buffer too: the rest of the file is not kept alive by it
   const infoBytes = Uint8Array.from(bytes.subarray(infoSpan.start, infoSpan.end))
-  const infoHash = sha1(infoBytes)
-  // the client re-encodes the dictionary to compute the hash it announces
-  if (sha1(bencode.encode(info)) !== infoHash) {
-    throw invalid(
-      'the info dictionary does not survive re-encoding: it has keys that are not UTF-8',
-    )
-  }
   const shape = parseShape(info)
   if (expected.expectedBytes !== undefined && shape.lengthBytes !== expected.expectedBytes) {
     throw invalid(
@@ -71,12 +66,12 @@ export function parseMetainfo(
     )
   }
   return {
-    infoHash,
+    infoHash: createHash('sha1').update(infoBytes).digest('hex'),
     ...shape,
-    isPrivate: info['private'] === 1,
+    isPrivate: info.get('private') === 1,
     trackers: parseTrackers(torrent),
-    webSeeds: texts(torrent['url-list']).filter((url) => /^https?:\/\//i.test(url)),
-    name: textOf(info['name.utf-8'] ?? info['name']) ?? '',
+    webSeeds: texts(torrent.get('url-list')).filter((url) => /^https?:\/\//i.test(url)),
+    name: textOf(info.get('name.utf-8') ?? info.get('name')) ?? '',
     info: infoBytes,
   }
 }
@@ -125,25 +120,32 @@ export function encodeMetainfo(info: Uint8Array, envelope: MetainfoEnvelope = {}
   ])
 }
 
-function decode(bytes: Uint8Array): { infoSpan: Span; torrent: JsonObject } {
+function decode(bytes: Uint8Array): {
+  infoSpan: Span
+  info: BencodeDictionary
+  torrent: BencodeDictionary
+} {
   try {
-    const infoSpan = scanDictionary(bytes, LIMITS).get('info')
-    const torrent: unknown = bencode.decode(bytes)
-    if (infoSpan && isObject(torrent)) return { infoSpan, torrent }
+    const { entries, spans } = readDictionary(bytes, LIMITS)
+    const info = entries.get('info')
+    const infoSpan = spans.get('info')
+    if (infoSpan && info instanceof Map) return { infoSpan, info, torrent: entries }
   } catch (error) {
     throw invalid(`not bencoded as BEP 3 says: ${messageOf(error)}`, error)
   }
   throw invalid('no info dictionary')
 }
 
-function parseShape(info: JsonObject) {
-  if (info['files'] !== undefined) {
+function parseShape(info: BencodeDictionary) {
+  if (info.has('files')) {
     throw invalid('it has a list of files; make it from the image file itself, not from a folder')
   }
-  if (!(info['pieces'] instanceof Uint8Array)) {
+  const pieces = info.get('pieces')
+  if (!(pieces instanceof Uint8Array)) {
     throw invalid('no v1 piece hashes (BEP 3); make a v1 or hybrid torrent')
   }
-  const { length: lengthBytes, 'piece length': pieceLength, pieces } = info
+  const lengthBytes = info.get('length')
+  const pieceLength = info.get('piece length')
   if (!isCount(lengthBytes) || lengthBytes === 0) throw invalid('no positive length')
   if (!isCount(pieceLength) || pieceLength === 0 || pieceLength % BLOCK_BYTES !== 0) {
     throw invalid(`piece length ${String(pieceLength)} is no multiple of ${BLOCK_BYTES} bytes`)
@@ -161,29 +163,30 @@ function parseShape(info: JsonObject) {
   return { lengthBytes, pieceLength, pieceCount, pieces: Uint8Array.from(pieces) }
 }
 
-/** BEP 12: announce-list, where there is one, replaces announce. */
-function parseTrackers(torrent: JsonObject): string[][] {
-  const tiers = Array.isArray(torrent['announce-list'])
-    ? torrent['announce-list'].map((tier) => texts(tier))
-    : [texts(torrent['announce'])]
-  return tiers.map((tier) => tier.filter(isTrackerUrl)).filter((tier) => tier.length > 0)
+/** BEP 12: announce-list, where it names a tracker, replaces announce. */
+function parseTrackers(torrent: BencodeDictionary): string[][] {
+  const list = torrent.get('announce-list')
+  const tiers = trackerTiers(Array.isArray(list) ? list : [list])
+  return tiers.length > 0 ? tiers : trackerTiers([torrent.get('announce')])
 }
 
-function texts(value: unknown): string[] {
+function trackerTiers(tiers: readonly (BencodeValue | undefined)[]): string[][] {
+  return tiers
+    .map((tier) => texts(tier).flatMap((text) => text.split(/\s+/).filter(isTrackerUrl)))
+    .filter((tier) => tier.length > 0)
+}
+
+function texts(value: BencodeValue | undefined): string[] {
   const items = Array.isArray(value) ? value : [value]
   return items.map(textOf).filter((text) => text !== undefined && text !== '') as string[]
 }
 
-function textOf(value: unknown): string | undefined {
+function textOf(value: BencodeValue | undefined): string | undefined {
   return value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : undefined
 }
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-function sha1(bytes: Uint8Array): string {
-  return createHash('sha1').update(bytes).digest('hex')
 }
 
 function invalid(details: string, cause?: unknown): AgentError {

@@ -8,6 +8,14 @@ import {
 } from '../../../../agent/sources/swarm/torrent/metainfo.ts'
 import { BLOCK_BYTES } from '../../../../agent/sources/swarm/torrent/piece-layout.ts'
 
+const TLS = {
+  insecure: true,
+  cafile: '/ca.pem',
+  certfile: '/cert.pem',
+  keyfile: '/key.pem',
+  tls_min_version: '1.3',
+} as const
+
 const CONFIG: SwarmConfig = {
   swarm_mode: 'auto',
   swarm_trackers: ['http://config/announce', 'http://payload/announce'],
@@ -19,6 +27,7 @@ const CONFIG: SwarmConfig = {
   swarm_stall_timeout: 3,
   swarm_seed_time: 4,
   swarm_seed_ratio: 5.5,
+  ...TLS,
 }
 
 const pieces = createHash('sha1').update(new Uint8Array(BLOCK_BYTES)).digest()
@@ -38,6 +47,7 @@ test('the option table becomes the task of a node, in the units of the swarm', (
     },
     node: { listenPort: 6881, nearby: { lsd: 'always', rack: 'r1' } },
     origin,
+    http: TLS,
     limits: {
       uploadLimit: 1,
       downloadLimit: 2,

@@ -15,22 +15,24 @@ import {
 import { BLOCK_BYTES } from '../../../../../agent/sources/swarm/torrent/piece-layout.ts'
 import { createLogger } from '../../../../../agent/telemetry/logger.ts'
 import { taskOf } from '../../../../integration/swarm/lab.ts'
+import { recordedStream } from '../../../../support/event-lab.ts'
 
 const PIECE = BLOCK_BYTES
 const pieces = createHash('sha1').update(new Uint8Array(PIECE)).digest()
 const info = encodeInfo({ name: 'x', lengthBytes: PIECE, pieceLength: PIECE, pieces })
 const metainfo = parseMetainfo(encodeMetainfo(info))
 
-/** With a worker that says this and then waits for the end. */
-function runWith(news: object, access: PieceAccess) {
+/** With a worker that says this, or these one after the other, and then waits for the end. */
+function runWith(news: object, access: PieceAccess, events = recordedStream()) {
   const code = `import { parentPort } from 'node:worker_threads'
     parentPort.on('message', () => parentPort.postMessage({ kind: 'closed' }))
-    parentPort.postMessage(${JSON.stringify(news)})`
+    for (const each of ${JSON.stringify([news].flat())}) parentPort.postMessage(each)`
   const script = new URL(`data:text/javascript,${encodeURIComponent(code)}`)
   return startSwarmRun(taskOf({ metainfo }), {
     memory: createArenaBudget(16 * PIECE),
     startWorker: createWorkerStarter({ ...SWARM_WORKER, script }),
     log: createLogger({ level: 'silent' }),
+    events,
     onDisk: new Uint8Array(1),
     onPiece: () => undefined,
     onRefuted: () => undefined,
@@ -63,4 +65,21 @@ test('pieces that are read for others are no progress of our own; those that are
   expect(writing.isWriting).toBe(true)
   resolve(new Uint8Array(PIECE))
   await Promise.all([reading.close(), writing.close()])
+})
+
+test('a tracker that fails is told of once, and no longer counts when the swarm ends', async () => {
+  const events = recordedStream()
+  const news = { kind: 'tracker', tracker: 'http://t/announce', state: 'failing', words: 'no' }
+  const access = {
+    readImage: async () => new Uint8Array(PIECE),
+    writePiece: async () => undefined,
+  }
+  const run = runWith([news, news], access, events)
+  const told = () => events.seen.filter(({ type }) => type === 'tracker')
+  await expect.poll(told, { timeout: 30_000 }).toHaveLength(1)
+  await run.close()
+  expect(told()).toMatchObject([
+    { state: 'failing', reason: 'no', fields: { info_hash: metainfo.infoHash } },
+    { state: 'left' },
+  ])
 })

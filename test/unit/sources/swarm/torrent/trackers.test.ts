@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isTrackerUrl, mergeTrackers } from '../../../../../agent/sources/swarm/torrent/trackers.ts'
+import {
+  isTrackerUrl,
+  mergeTrackers,
+  trackerLabel,
+  trackerSecrets,
+} from '../../../../../agent/sources/swarm/torrent/trackers.ts'
 
 test('payload, metainfo and configuration are merged in this order, each url once', () => {
   expect(
@@ -21,18 +26,13 @@ test('a list that is not there is an empty one', () => {
   expect(mergeTrackers(undefined, [], undefined)).toEqual([])
 })
 
-test('only absolute http, https, udp, ws and wss urls are trackers', () => {
-  for (const url of [
-    'http://h/a',
-    'https://h/a',
-    'udp://h:1/a',
-    'ws://h',
-    'wss://h',
-    'udp://[::1]:1',
-  ]) {
+test('only absolute http, https and udp urls are trackers: nobody here speaks over WebSocket', () => {
+  for (const url of ['http://h/a', 'https://h/a', 'udp://h:1/a', 'HTTP://h/a', 'udp://[::1]:1']) {
     expect(isTrackerUrl(url), url).toBe(true)
   }
   for (const url of [
+    'ws://h',
+    'wss://h',
     'file:///x',
     'h:1',
     '',
@@ -56,4 +56,25 @@ test('however many come in, a bounded number of sound urls comes out, each once'
       expect(urls.every(isTrackerUrl)).toBe(true)
     }),
   )
+})
+
+test.each([
+  ['http://h:6969/announce', 'http://h:6969/announce'],
+  ['https://h/0123456789abcdef0123/announce', 'https://h/***/announce'],
+  ['https://h/announce/0123456789abcdef0123', 'https://h/announce/***'],
+  ['https://h/a1b2c3/announce.php?passkey=topsecret', 'https://h/***/announce.php?***'],
+  ['http://user:topsecret@h/announce', 'http://h/announce'],
+  ['udp://[fd00::1]:6969/topsecret', 'udp://[fd00::1]:6969/***'],
+  ['udp://h:6969', 'udp://h:6969'],
+  ['no url', 'a tracker'],
+])('%s is shown without its secrets', (url, label) => {
+  expect(trackerLabel(url)).toBe(label)
+})
+
+test('what may be a secret of a url is known, and what is a word is none', () => {
+  const url = 'https://longuser:long%20pass@h/0123456789abcdef/tracker/announce?key=1&pk=abcdefghij'
+  expect(trackerSecrets(url).toSorted()).toEqual(
+    ['0123456789abcdef', 'abcdefghij', 'long pass', 'long%20pass', 'longuser'].toSorted(),
+  )
+  expect(trackerSecrets('no url')).toEqual([])
 })
