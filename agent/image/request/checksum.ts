@@ -2,7 +2,8 @@
 // Owns which digest an image must have: the choice between os_hash_* and checksum, checksum files
 // (contract 5.3.2, 5.3.3). Does not fetch and does not hash the image.
 import { AgentError } from '../../core/errors.ts'
-import { algorithm } from './hash-algorithm.ts'
+import { type ChecksumLine, contentOf, linesOf, onlyDigestOf } from './checksum-file.ts'
+import { algorithm, strengthOf } from './hash-algorithm.ts'
 import { isHttpUrl, type OsHash } from './image-info.ts'
 
 /** What the whole image must hash to. */
@@ -52,10 +53,11 @@ export function chooseHash(
 }
 
 /**
- * The digest a checksum file holds for an image (contract 5.3.3).
- * @param text the file; sha256sum's two columns, BSD's `SHA256 (name) = hex`, or one bare digest
+ * The digest a checksum file holds for an image (contract 5.3.3): the strongest of those that stand beside its
+ * name, never one of another file.
+ * @param text the file; see checksum-file.ts for the forms that are read
  * @param imageUrl `urls[0]`: the last component of its path is the name to look for, matched literally
- * @param algo from os_hash_algo; null: by length
+ * @param algo from os_hash_algo; null: the strongest there is
  */
 export function hashFromChecksumFile(
   text: string,
@@ -63,28 +65,35 @@ export function hashFromChecksumFile(
   algo: string | null,
   md5Enabled: boolean,
 ): ExpectedHash {
-  const lines = text
-    .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-  const [first] = lines
-  if (first === undefined) throw refused('Empty checksum file')
-  if (lines.length === 1 && !/\s/.test(first)) {
-    return expectedHash(first, algo, 'the checksum file', md5Enabled)
+  const lineCount = contentOf(text).length
+  if (lineCount === 0) throw refused('Empty checksum file')
+  const only = onlyDigestOf(text)
+  if (only) return expectedHash(only.digest, algo ?? only.algo, 'the checksum file', md5Enabled)
+  const lines = linesOf(text, imageUrl, algo)
+  const name = new URL(imageUrl).pathname.split('/').at(-1)
+  if (lines.length === 0) {
+    throw refused(`Checksum file does not contain name ${name} (${lineCount} lines)`)
   }
-  const names = fileNames(imageUrl)
-  const digests = lines
-    .filter((line) => !line.startsWith('#') && names.some((name) => isLineOf(line, name)))
-    .flatMap((line) => digestIn(line) ?? [])
-  const wanted = algo ? algorithm(algo)?.hexDigits : undefined
-  const usable =
-    digests.find((digest) => digest.length === wanted) ??
-    digests.find((digest) => digest.length !== 32 || md5Enabled) ??
-    digests[0]
-  if (usable === undefined) {
-    throw refused(`Checksum file does not contain name ${names[0]} (${lines.length} lines)`)
+  const chosen = lines.some((line) => line.algo === algo)
+    ? lines.filter((line) => line.algo === algo)
+    : strongestOf(lines, md5Enabled)
+  const [line] = chosen as [ChecksumLine]
+  if (chosen.some(({ digest }) => digest !== line.digest)) {
+    throw refused(`Checksum file has several ${line.algo} digests for ${name}; name the image once`)
   }
-  return expectedHash(usable, algo, 'the checksum file', md5Enabled)
+  if (algo !== null && line.algo !== algo) {
+    throw refused(`Checksum file has ${line.algo} for ${name}, os_hash_algo is ${algo}`)
+  }
+  return expectedHash(line.digest, line.algo, 'the checksum file', md5Enabled)
+}
+
+/** All lines of the strongest algorithm; MD5 alone stays, to be refused by its name. */
+function strongestOf(lines: readonly ChecksumLine[], md5Enabled: boolean): ChecksumLine[] {
+  const usable = lines.filter((line) => line.algo !== 'md5' || md5Enabled)
+  const [best] = (usable.length > 0 ? usable : lines).toSorted(
+    (a, b) => strengthOf(a.algo) - strengthOf(b.algo),
+  )
+  return lines.filter((line) => line.algo === best?.algo)
 }
 
 /** Checks a digest and gives it an algorithm; uppercase hex is as good as lowercase. */
@@ -110,36 +119,6 @@ function expectedHash(
     throw refused(`${where} is an MD5 digest and md5_enabled is false; give a sha256 or sha512`)
   }
   return { algo: name, value }
-}
-
-/** As the url spells the name, and decoded: both occur in checksum files. */
-function fileNames(imageUrl: string): string[] {
-  const name = new URL(imageUrl).pathname.split('/').at(-1) ?? ''
-  const decoded = decodeOrSame(name)
-  return decoded === name ? [name] : [name, decoded]
-}
-
-function decodeOrSame(name: string): string {
-  try {
-    return decodeURIComponent(name)
-  } catch {
-    return name
-  }
-}
-
-/** `…<ws>[*]name` or BSD's ` (name) `; no pattern is built from the name. */
-function isLineOf(line: string, name: string): boolean {
-  if (name === '') return false
-  if (line.includes(` (${name}) `)) return true
-  if (!line.endsWith(name)) return false
-  return /\s\*?$/.test(line.slice(0, -name.length))
-}
-
-/** 32, 64 or 128 hex digits at the start or the end of the line, tried in that order. */
-function digestIn(line: string): string | undefined {
-  const words = line.split(/\s+/)
-  const ends = [words[0] ?? '', words.at(-1) ?? ''].filter((word) => /^[0-9a-f]+$/i.test(word))
-  return [...BY_LENGTH.keys()].flatMap((n) => ends.filter((word) => word.length === n))[0]
 }
 
 function refused(details: string): AgentError {
