@@ -87,13 +87,15 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
  * Starts this process anew, in place, unless it was born with what it must be born with: two malloc arenas
  * instead of eight per core, a small young generation, and a word on compiled code: kept beside the
  * packages, where only who may change the code may change what is run of it, since otherwise each thread
- * parses TypeScript again. The ramdisk's wrapper gives all three, and no code is kept.
+ * parses TypeScript again; and threads for calls that block, so that a disk that hangs leaves some to resolve
+ * names with (docs/design/140-tables-and-commit.md). The ramdisk's wrapper gives all four, and no code is kept.
  * docs/design/015-memory.md has the figures.
  */
 function bearWithMemorySettings(): void {
   const { env, execArgv } = process
   const isBornWithThem =
     env['MALLOC_ARENA_MAX'] !== undefined &&
+    env['UV_THREADPOOL_SIZE'] !== undefined &&
     execArgv.some((word) => word.startsWith('--max-semi-space-size=')) &&
     (env['NODE_COMPILE_CACHE'] ?? env['NODE_DISABLE_COMPILE_CACHE']) !== undefined
   if (isBornWithThem || process.execve === undefined) return
@@ -101,6 +103,6 @@ function bearWithMemorySettings(): void {
   process.execve(
     process.execPath,
     [process.execPath, '--max-semi-space-size=4', ...execArgv, ...process.argv.slice(1)],
-    { NODE_COMPILE_CACHE: cache, MALLOC_ARENA_MAX: '2', ...env },
+    { NODE_COMPILE_CACHE: cache, MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '16', ...env },
   )
 }

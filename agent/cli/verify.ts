@@ -37,6 +37,7 @@ export async function runVerify(line: CommandLine, command: Command): Promise<vo
     await using device = await openBlockDevice(request.devicePath, {
       mode: 'read',
       root: context.root,
+      timeoutMs: context.loaded.config.disk_timeout * 1000,
     })
     const length = command.getOptionValue('length') as string | undefined
     const verified = await verify(line, context, request, { device, length, meter })

@@ -188,6 +188,10 @@ export const OPTIONS = {
     min: 0,
   }),
   disk_wait_delay: seconds(3, 'Wait between these looks', { karg: 'ipa-disk-wait-delay' }),
+  disk_timeout: seconds(300, 'Longest time of one transfer with the target disk; 0 = no limit', {
+    karg: 'ipa-disk-timeout',
+    own: true,
+  }),
   hardware_initialization_delay: seconds(0, 'Wait before looking at the hardware', {
     karg: 'ipa-hardware-initialization-delay',
   }),

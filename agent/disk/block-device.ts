@@ -11,6 +11,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { allocateAligned, createAlignedPool, isAligned } from './aligned-pool.ts'
 import { type DeviceGeometry, isReadOnly, readGeometry } from './geometry.ts'
 import { inUseError, listUses } from './in-use.ts'
+import { createIoWatch, DISK_TIMEOUT_MS, type IoWatch } from './io-watch.ts'
 import { preadFully, pwriteFully, type TransferTarget, transferError } from './transfer.ts'
 
 export type { DeviceGeometry } from './geometry.ts'
@@ -32,6 +33,8 @@ export interface BlockDevice extends DiskBytes, AsyncDisposable {
   readonly fd: number
   /** False where O_DIRECT was refused: reads may then come from the page cache. */
   readonly isDirect: boolean
+  /** Longest time of one transfer, ms; 0 for no limit. A reader in another thread keeps to it by itself. */
+  readonly timeoutMs: number
 }
 
 export interface OpenOptions {
@@ -40,6 +43,8 @@ export interface OpenOptions {
   /** Whose sysfs tells size and sectors. */
   readonly root: Root
   readonly log?: Pick<Logger, 'warn'>
+  /** Longest time of one transfer, ms (option disk_timeout); 0 for no limit. */
+  readonly timeoutMs?: number
 }
 
 /** What passes through a bounce buffer at once, bytes. */
@@ -49,7 +54,8 @@ const FLUSH_EVERY_BYTES = 64 * MiB
 
 /**
  * Opens a block device, or a regular file that stands in for one.
- * Throws DeviceNotFound, TargetInUseError (mode `write`, says what uses it), BlockDeviceError.
+ * Throws DeviceNotFound, TargetInUseError (mode `write`, says what uses it), BlockDeviceError. From then on every
+ * transfer has its deadline; once one hangs, all fail and closing leaves the device behind (io-watch.ts).
  */
 export async function openBlockDevice(path: string, options: OpenOptions): Promise<BlockDevice> {
   const known = await readGeometry(options.root, path)
@@ -62,8 +68,12 @@ export async function openBlockDevice(path: string, options: OpenOptions): Promi
     options.mode === 'write'
       ? { ...known, sizeBytes: roundDown(known.sizeBytes, known.logicalSectorBytes) }
       : known
-  const { handle, isDirect } = await openDirect(geometry, options)
-  return createBlockDevice(handle, geometry, isDirect)
+  const timeoutMs = options.timeoutMs ?? DISK_TIMEOUT_MS
+  const watch = createIoWatch({ path, timeoutMs })
+  const { handle, isDirect } = await watch.run({ type: 'BlockDeviceError', what: 'opening' }, () =>
+    openDirect(geometry, options),
+  )
+  return { ...createBlockDevice(handle, geometry, isDirect, watch), timeoutMs }
 }
 
 async function openDirect(
@@ -118,13 +128,14 @@ function createBlockDevice(
   handle: FileHandle,
   geometry: DeviceGeometry,
   isDirect: boolean,
-): BlockDevice {
+  watch: IoWatch,
+): Omit<BlockDevice, 'timeoutMs'> {
   const { path, sizeBytes, logicalSectorBytes } = geometry
   const unitBytes = isDirect ? logicalSectorBytes : 1
-  const target: TransferTarget = { handle, path, unitBytes }
+  const target: TransferTarget = { handle, path, unitBytes, watch }
   const sync = async () => {
     try {
-      await handle.sync()
+      await watch.run({ type: 'ImageWriteError', what: 'fsync' }, () => handle.sync())
     } catch (error) {
       throw transferError('ImageWriteError', 'fsync', path, 0, sizeBytes, error)
     }
@@ -150,7 +161,12 @@ function createBlockDevice(
       await io.write(offset, data)
     },
     sync,
-    [Symbol.asyncDispose]: () => handle.close(),
+    [Symbol.asyncDispose]: async () => {
+      const closed = handle.close()
+      // it waits for transfers that may never end; the claim on a device that hangs stays meanwhile
+      if (watch.isHung) closed.catch(() => undefined)
+      else await closed
+    },
   }
 }
 

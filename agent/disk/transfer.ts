@@ -2,8 +2,9 @@
 // Owns the loops around pread and pwrite: everything is transferred, or an error says what was not.
 // Does not align anything; disk/block-device.ts does.
 import type { FileHandle } from 'node:fs/promises'
-import { AgentError, messageOf, systemErrorCode } from '../core/errors.ts'
+import { AgentError, isAgentError, messageOf, systemErrorCode } from '../core/errors.ts'
 import { roundDown } from '../core/units.ts'
+import type { IoWatch } from './io-watch.ts'
 
 /** An open file with what its transfers need to know. */
 export interface TransferTarget {
@@ -11,6 +12,7 @@ export interface TransferTarget {
   readonly path: string
   /** A short transfer is resumed at a multiple of this: O_DIRECT takes no other offset. Bytes. */
   readonly unitBytes: number
+  readonly watch: IoWatch
 }
 
 /**
@@ -25,7 +27,11 @@ export async function preadFully(
   let done = 0
   try {
     while (done < into.length) {
-      const { bytesRead } = await target.handle.read(into, done, into.length - done, offset + done)
+      const [at, left] = [done, into.length - done]
+      const { bytesRead } = await target.watch.run(
+        { type: 'BlockDeviceError', what: `read of ${left} bytes at offset ${offset + at}` },
+        () => target.handle.read(into, at, left, offset + at),
+      )
       const reached = done + bytesRead
       const next = reached === into.length ? reached : roundDown(reached, target.unitBytes)
       if (next <= done) return reached
@@ -53,8 +59,11 @@ export async function pwriteFully(
   let done = 0
   try {
     while (done < data.length) {
-      const left = data.length - done
-      const { bytesWritten } = await target.handle.write(data, done, left, offset + done)
+      const [at, left] = [done, data.length - done]
+      const { bytesWritten } = await target.watch.run(
+        { type: 'ImageWriteError', what: `write of ${left} bytes at offset ${offset + at}` },
+        () => target.handle.write(data, at, left, offset + at),
+      )
       const reached = done + bytesWritten
       const next = reached === data.length ? reached : roundDown(reached, target.unitBytes)
       if (next <= done) throw new Error(`the kernel took ${bytesWritten} of ${left} bytes`)
@@ -72,7 +81,7 @@ export async function pwriteFully(
   }
 }
 
-/** The error of a failed transfer, with device, place and errno. */
+/** The error of a failed transfer, with device, place and errno; that of the watch as it is. */
 export function transferError(
   type: 'BlockDeviceError' | 'ImageWriteError',
   verb: string,
@@ -81,6 +90,7 @@ export function transferError(
   length: number,
   cause: unknown,
 ): AgentError {
+  if (isAgentError(cause)) return cause
   const errno = systemErrorCode(cause)
   const advice: Record<string, string> = {
     EIO: 'the disk or the path to it fails; see dmesg',

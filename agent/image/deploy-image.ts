@@ -62,10 +62,12 @@ export async function deployImage(
   const { opened, progress } = request
   const { plan } = opened
   const { path } = plan.target.disk
+  const { root, log } = deps
+  const timeoutMs = deps.config.disk_timeout * 1000
   const startedAtMs = deps.now()
 
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
-  await using target = await openTargetDisk(path, deps)
+  await using target = await openTargetDisk(path, { root, log, timeoutMs })
   await using serving = new AsyncDisposableStack()
   const image = createImageOnDisk({
     sizeBytes: plan.sizeBytes,
@@ -164,8 +166,9 @@ async function finishDisk({
 function createReaderSlot() {
   let device: BlockDevice | undefined
   return {
-    open: async (path: string, image: ImageOnDisk, { root, log }: DeployImageDeps) => {
-      device = await openBlockDevice(path, { mode: 'read', root, log })
+    open: async (path: string, image: ImageOnDisk, { root, log, config }: DeployImageDeps) => {
+      const timeoutMs = config.disk_timeout * 1000
+      device = await openBlockDevice(path, { mode: 'read', root, log, timeoutMs })
       image.useDevice(device)
       await image.settle()
     },

@@ -13,7 +13,8 @@ export const AGENT_COMMAND: readonly [string, ...string[]] =
   BUNDLE === undefined
     ? [NODE, join(PROJECT, 'agent/main.ts')]
     : [
-        ...(['env', 'MALLOC_ARENA_MAX=2', 'NODE_DISABLE_COMPILE_CACHE=1'] as const),
+        ...(['env', 'MALLOC_ARENA_MAX=2', 'UV_THREADPOOL_SIZE=16'] as const),
+        'NODE_DISABLE_COMPILE_CACHE=1',
         ...[NODE, '--max-semi-space-size=4', bundled('main')],
       ]
 

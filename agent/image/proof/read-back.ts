@@ -2,6 +2,7 @@
 // Owns reading the file back from the disk and its digest, in a thread of its own so that heartbeats and
 // peers are served meanwhile. Does not decide what a wrong digest means; image-proof.ts does.
 import { Worker } from 'node:worker_threads'
+import { sleep } from '../../core/deadline.ts'
 import { AgentError, toAgentError } from '../../core/errors.ts'
 import { type DiskRange, intersect } from '../../core/extent.ts'
 import { MiB, roundDown } from '../../core/units.ts'
@@ -12,6 +13,8 @@ import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-work
 
 /** One read. Two of these are the thread's image memory. */
 const BLOCK_BYTES = 2 * MiB
+/** How long the end of the thread is waited for, ms. */
+const TERMINATE_MS = 5000
 
 export interface ReadBack extends AsyncDisposable {
   /** Bytes read and hashed. */
@@ -31,8 +34,8 @@ export interface ReadBack extends AsyncDisposable {
 }
 
 export interface ReadBackOptions {
-  /** Must stay open until disposal. */
-  readonly device: Pick<BlockDevice, 'fd' | 'geometry'>
+  /** Must stay open until disposal. Its deadline is that of a block. */
+  readonly device: Pick<BlockDevice, 'fd' | 'geometry' | 'timeoutMs'>
   readonly algo: string
   /** Where the bytes of the file lie. */
   readonly layout: Layout
@@ -41,7 +44,9 @@ export interface ReadBackOptions {
 }
 
 /** Starts the thread; disposal ends it. */
-export function createReadBack({ device, algo, layout, onProgress }: ReadBackOptions): ReadBack {
+export function createReadBack(options: ReadBackOptions): ReadBack {
+  const { device, algo, layout, onProgress } = options
+  const { timeoutMs } = device
   const task: ReadBackTask = {
     fd: device.fd,
     sectorBytes: device.geometry.logicalSectorBytes,
@@ -60,12 +65,22 @@ export function createReadBack({ device, algo, layout, onProgress }: ReadBackOpt
   let doneBytes = 0
   let orderedBytes = 0
 
+  let silence: NodeJS.Timeout | undefined
+  const listen = (isOwed: boolean) => {
+    clearTimeout(silence)
+    if (!isOwed || timeoutMs === 0) return
+    silence = setTimeout(() => {
+      const why = `no block came for ${timeoutMs / 1000} s (the limit is disk_timeout): it hangs`
+      digest.reject(readError(device, doneBytes, why))
+    }, timeoutMs)
+  }
   worker.on('message', (news: ReadBackNews) => {
     if (news.kind === 'digest') digest.resolve(news.hex)
     else if (news.kind === 'fault') digest.reject(readError(device, news.offset, news.message))
     else {
       onProgress(news.doneBytes - doneBytes)
       doneBytes = news.doneBytes
+      listen(doneBytes < orderedBytes)
     }
   })
   worker.on('error', (error) => digest.reject(toAgentError(error)))
@@ -75,6 +90,8 @@ export function createReadBack({ device, algo, layout, onProgress }: ReadBackOpt
     const ranges = layout.locate({ offset: orderedBytes, length: toBytes - orderedBytes })
     const fresh = held.filter((kept) => !sent.has(kept.offset) && isIn(ranges, kept))
     for (const { offset } of fresh) sent.add(offset)
+    // the clock runs from the first block that is owed
+    if (doneBytes === orderedBytes) listen(true)
     orderedBytes = toBytes
     worker.postMessage({ ranges, held: fresh, isLast } satisfies ReadBackOrder)
   }
@@ -94,7 +111,9 @@ export function createReadBack({ device, algo, layout, onProgress }: ReadBackOpt
       return untilAborted(digest.promise, signal)
     },
     [Symbol.asyncDispose]: async () => {
-      await worker.terminate()
+      clearTimeout(silence)
+      // a thread with a read that hangs does not end before it; it holds its two blocks until then
+      await Promise.race([worker.terminate(), sleep(TERMINATE_MS)])
     },
   }
 }

@@ -20,6 +20,8 @@ export interface TargetDisk extends AsyncDisposable {
 export interface TargetDiskDeps {
   readonly root: Root
   readonly log: Logger
+  /** Longest time of one transfer, ms (option disk_timeout); 0 for no limit. */
+  readonly timeoutMs?: number
 }
 
 /** Claims of others after `release` (udev probing) are short; the erasure waits for them. */
@@ -32,7 +34,7 @@ const REOPEN_WAIT_MS = 250
  * Throws TargetInUseError, DeviceNotFound, BlockDeviceError, ImageWriteError.
  */
 export async function openTargetDisk(path: string, deps: TargetDiskDeps): Promise<TargetDisk> {
-  const device = await openBlockDevice(path, { mode: 'write', root: deps.root, log: deps.log })
+  const device = await openBlockDevice(path, { ...deps, mode: 'write' })
   let isOpen = true
   let isKept = false
   const release = async () => {
@@ -81,7 +83,7 @@ async function eraseAgain(
 async function reopen(path: string, deps: TargetDiskDeps): Promise<BlockDevice> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await openBlockDevice(path, { mode: 'write', root: deps.root, log: deps.log })
+      return await openBlockDevice(path, { ...deps, mode: 'write' })
     } catch (error) {
       if (!isAgentError(error, 'TargetInUseError') || attempt === REOPEN_ATTEMPTS) throw error
       deps.log.warn({ device: path, reason: messageOf(error) }, 'waiting to erase the disk')

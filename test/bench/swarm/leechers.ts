@@ -37,6 +37,7 @@ export function isLeecher(name: string): name is LeecherName {
 const AS_THE_AGENT = [
   'env',
   'MALLOC_ARENA_MAX=2',
+  'UV_THREADPOOL_SIZE=16',
   `NODE_COMPILE_CACHE=${resolve('build/bench/compile-cache')}`,
   'node',
   '--max-semi-space-size=4',

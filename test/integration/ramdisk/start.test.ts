@@ -10,6 +10,7 @@ interface Start {
   readonly pid: number
   readonly flags: readonly string[]
   readonly arenas?: string
+  readonly threads?: string
 }
 
 /** Read by every Node before anything else; process.execve leaves the environment to its caller. */
@@ -17,7 +18,7 @@ const COUNT = `
 import { appendFileSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 const { pid, execArgv: flags, env } = process
-const start = { pid, flags, arenas: env.MALLOC_ARENA_MAX }
+const start = { pid, flags, arenas: env.MALLOC_ARENA_MAX, threads: env.UV_THREADPOOL_SIZE }
 if (isMainThread) appendFileSync('/starts', JSON.stringify(start) + '\\n')
 `
 
@@ -48,7 +49,7 @@ describe.skipIf(!canMakeSmallRoots())('the agent of the ramdisk', () => {
         expect.stringMatching(/^--max-old-space-size=\d+$/),
         '--max-semi-space-size=4',
       ])
-      expect(starts[0]?.arenas).toBe('2')
+      expect(starts[0]).toMatchObject({ arenas: '2', threads: '16' })
     },
   )
 
@@ -63,6 +64,7 @@ describe.skipIf(!canMakeSmallRoots())('the agent of the ramdisk', () => {
       pid: before.pid,
       flags: ['--max-semi-space-size=4', '--title=agent'],
       arenas: '2',
+      threads: '16',
     })
   })
 })

@@ -19,6 +19,7 @@ function memoryDisk(bytes: Uint8Array): BlockDevice {
     },
     fd: -1,
     isDirect: false,
+    timeoutMs: 0,
     read: async (offset, target) => target.set(bytes.subarray(offset, offset + target.length)),
     write: async (offset, data) => bytes.set(data, offset),
     sync: async () => undefined,
