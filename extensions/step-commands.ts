@@ -7,6 +7,7 @@ import { isObject, type JsonObject, stringAt } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { StepCall, StepKind } from '../agent/hardware/manager.ts'
 import { announcedSteps, assertVersionsMatch } from '../agent/hardware/steps.ts'
+import { withoutConfigDrive } from '../agent/ironic/node-cache.ts'
 import { answerInTime, assertOnly, invalidParams, objectList, requireObject } from './params.ts'
 
 /** What a foreign exception inside of a step is reported as. */
@@ -94,7 +95,7 @@ export function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyComma
 function parseStep(kind: StepKind, params: JsonObject): StepParams {
   const name = `${kind}.execute_${kind}_step`
   const versionKey = `${kind}_version`
-  const node = requireObject(name, params, 'node')
+  const node = withoutConfigDrive(requireObject(name, params, 'node'))
   const ports = objectList(name, params, 'ports')
   const step = requireObject(name, params, 'step')
   const stepName = stringAt(step, 'step')

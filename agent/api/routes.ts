@@ -4,9 +4,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CommandResult } from '../commands/command.ts'
 import type { CommandRunner } from '../commands/runner.ts'
-import { AgentError, messageOf } from '../core/errors.ts'
+import { AgentError } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
+import { noJson } from './body-parser.ts'
 import { createCommandAnswers } from './command-answers.ts'
 import type { Connections } from './connections.ts'
 import { rootDocument, versionDocument } from './documents.ts'
@@ -125,15 +126,8 @@ async function runCommand(runner: CommandRunner, request: FastifyRequest): Promi
 }
 
 function parseCommand(body: unknown): { name: string; params: JsonObject } {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(body instanceof Uint8Array ? Buffer.from(body).toString('utf8') : '')
-  } catch (error) {
-    // JSON.parse quotes the text around the error, which may be part of a secret.
-    const reason = messageOf(error).replace(/".*"/s, '…')
-    throw new HttpFault(400, 'Bad Request', `Failed to decode JSON object: ${reason}`)
-  }
-  const { name, params } = isObject(parsed) ? parsed : {}
+  if (body === undefined) throw noJson(new Error('there is none'))
+  const { name, params } = isObject(body) ? body : {}
   if (typeof name === 'string' && name !== '' && isObject(params)) return { name, params }
   throw new HttpFault(400, 'Bad Request', 'Missing or invalid name or params')
 }

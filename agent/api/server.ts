@@ -8,9 +8,9 @@ import type { CommandRunner } from '../commands/runner.ts'
 import { messageOf, systemErrorCode } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import { redactBounded } from '../core/redact.ts'
-import { MiB } from '../core/units.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { addBodyParser } from './body-parser.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { faultOf, sendFault } from './faults.ts'
 import { type ApiTls, createHttpServer, refuseRawly, refusesWithoutHost } from './http-server.ts'
@@ -41,12 +41,6 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
-/**
- * A request carries up to three copies of the config drive (both arguments of write_image and the node's
- * instance_info), base64: this is room for 32 MiB of them each after packing, where ordinary ones have
- * some KiB. Only who knows the token gets to send a body at all.
- */
-const MAX_BODY_BYTES = 128 * MiB
 
 interface Guards {
   readonly connections: Connections
@@ -79,14 +73,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     return sendFault(reply, fault)
   })
   app.setNotFoundHandler(sendNoRoute)
-  // Whatever the content type says, a body is JSON (contract 4.2); even where it is no media type.
-  app.addHook('onRequest', async (request) => {
-    request.raw.headers['content-type'] = 'application/json'
-  })
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
-    done(null, body),
-  )
+  addBodyParser(app, options.runner)
   addRoutes(app, { ...options, ...guards })
 
   const bind = async (host: string, port: number) => {
@@ -135,7 +122,6 @@ function createApp(tls: ApiTls | undefined, guards: Guards): FastifyInstance {
   }
   return fastify({
     logger: false,
-    bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: false },
     return503OnClosing: false,

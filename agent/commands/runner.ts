@@ -49,6 +49,8 @@ export interface CommandRunner {
    * Throws RequestedObjectNotFoundError.
    */
   whenDone(id: string, signal?: AbortSignal): Promise<CommandResult>
+  /** Throws AgentIsBusy while an asynchronous command runs. */
+  assertIdle(): void
   /** Takes no more commands, aborts the running one and waits for its end; at most {@link CLOSE_DEADLINE_MS}. */
   close(): Promise<void>
 }
@@ -189,10 +191,14 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     }
   }
 
+  const assertIdle = () => {
+    if (running !== undefined) throw busy(running.result.command_name)
+  }
+
   const begin = async (fullName: string, params: JsonObject) => {
     if (closing.signal.aborted) throw new AgentError('CommandExecutionError', 'agent is stopping')
     const [extensionName, name] = splitName(fullName)
-    if (running !== undefined) throw busy(running.result.command_name)
+    assertIdle()
     const command = findCommand(extensions, extensionName, name)
     const call = command.parse(params)
     log.info({ command_name: fullName, kind: command.kind }, 'command started')
@@ -201,6 +207,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
 
   return {
     get,
+    assertIdle,
     list: () => history.list().map(shown),
     whenDone: async (id, signal) =>
       running?.result.id === id ? await endOf(running, signal) : get(id),
