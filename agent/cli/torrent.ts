@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/torrent/metainfo.ts's.
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { formatBytes, parseBytes } from '../core/units.ts'
@@ -8,6 +8,7 @@ import { readGeometry } from '../disk/geometry.ts'
 import { createTorrent } from '../sources/swarm/torrent/create-torrent.ts'
 import { type Metainfo, parseMetainfo } from '../sources/swarm/torrent/metainfo.ts'
 import { isTrackerUrl } from '../sources/swarm/torrent/trackers.ts'
+import { checkNewFile, writeNewFile } from '../system/new-file.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
 import type { CommandLine } from './command-line.ts'
@@ -29,7 +30,7 @@ export async function runTorrentShow(line: CommandLine, command: Command): Promi
 
 /**
  * Makes the torrent of --path and writes it to `output`.
- * @throws InvalidCommandParamsError for flags, InvalidConfigError for a shape no torrent may have
+ * @throws InvalidCommandParamsError for flags and for an output that writeNewFile refuses, InvalidConfigError for a shape no torrent may have
  */
 export async function makeTorrent(
   line: CommandLine,
@@ -39,6 +40,9 @@ export async function makeTorrent(
   root: Root,
 ): Promise<Metainfo> {
   const path = String(command.getOptionValue('path'))
+  const isForced = command.getOptionValue('force') === true
+  const file = { path: output, madeFrom: path, isForced }
+  await checkNewFile(root, file)
   const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(root, path)).sizeBytes
   using view = openProgress(line, isJson)
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
@@ -57,7 +61,7 @@ export async function makeTorrent(
     },
   })
   view[Symbol.dispose]()
-  await writeFile(output, torrentFile)
+  await writeNewFile(root, file, torrentFile)
   return metainfo
 }
 

@@ -1,6 +1,18 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { differencesFromImage } from '../../support/compare-disk.ts'
 import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
@@ -107,6 +119,99 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
     await seed.finished
     const shown = await run('torrent', 'show', '--torrent', output, '--json')
     expect(shown.report).toMatchObject({ length_bytes: image.sizeBytes })
+  })
+
+  describe('torrent create writes no file over another', () => {
+    let source: string
+    const create = (output: string, ...flags: string[]) =>
+      run('torrent', 'create', '--path', source, '--output', output, ...flags)
+    beforeAll(async () => {
+      await mkdir(join(directory, 'new'))
+      source = join(directory, 'new/source.raw')
+      await copyFile(image.path, source)
+      await symlink(source, join(directory, 'new/symlink'))
+      await symlink('nowhere', join(directory, 'new/dangling'))
+      await link(source, join(directory, 'new/hard-link'))
+      await writeFile(join(directory, 'new/other'), 'precious')
+    })
+
+    test.each([
+      ['the image itself', 'source.raw', [], /is .*source\.raw itself/],
+      ['the image itself, forced', 'source.raw', ['--force'], /is .*source\.raw itself/],
+      ['the image by a symbolic link', 'symlink', ['--force'], /is .*source\.raw itself/],
+      ['the image by a hard link', 'hard-link', ['--force'], /is .*source\.raw itself/],
+      ['the image by another path', '../new/./source.raw', ['--force'], /is .*source\.raw itself/],
+      ['another file', 'other', [], /is there already; .*--force/],
+      ['a link that leads nowhere', 'dangling', [], /is there already; .*--force/],
+      ['a folder', '.', ['--force'], /is no regular file/],
+      ['a device', '/dev/null', ['--force'], /is no regular file/],
+      ['a folder that is not there', 'a/b/c.torrent', ['--force'], /there is no folder/],
+    ])('%s', async (_what, output, flags, words) => {
+      const refused = await create(resolve(directory, 'new', output), ...flags)
+      expect(refused).toMatchObject({ code: 2, stdout: '' })
+      expect(refused.stderr).toMatch(words)
+      expect(await readFile(source)).toEqual(await readFile(image.path))
+      expect(await readFile(join(directory, 'new/other'), 'utf8')).toBe('precious')
+      const there = ['dangling', 'hard-link', 'other', 'source.raw', 'symlink']
+      expect((await readdir(join(directory, 'new'))).toSorted()).toEqual(there)
+    })
+
+    test.runIf(hasLoopDevices('a torrent of a loop device'))(
+      'what lies behind the device that it reads, and the device',
+      async () => {
+        await using disk = await createLoopDevice({ sizeBytes: 8 * MiB, directory })
+        const name = (
+          await readFile(`/sys/class/block/${basename(disk.path)}/loop/backing_file`, 'utf8')
+        ).trim()
+        for (const [output, words] of [
+          [disk.path, / itself/],
+          [name, /is what \/dev\/loop\d+ shows/],
+        ] as const) {
+          const flags = ['--path', disk.path, '--output', output, '--force']
+          const refused = await run('torrent', 'create', ...flags)
+          expect(refused.code).toBe(2)
+          expect(refused.stderr).toMatch(words)
+        }
+      },
+    )
+
+    test('but with --force a file that is there is replaced, and nothing is left beside it', async () => {
+      const output = join(directory, 'forced.torrent')
+      await writeFile(output, 'old')
+      expect((await create(output)).code).toBe(2)
+      expect((await create(output, '--force')).code).toBe(0)
+      const shown = await run('torrent', 'show', '--torrent', output)
+      expect(shown.stdout).toContain('source.raw')
+      const beside = (await readdir(directory)).filter((name) => name.startsWith('.'))
+      expect(beside).toEqual([])
+    })
+  })
+
+  test('seed says of a tracker that refuses what it says, once, and that it works again', async () => {
+    let isUp = false
+    let asked = 0
+    const server = createServer((_, response) => {
+      asked += 1
+      response.end(isUp ? 'd5:peers0:e' : 'd14:failure reason9:no such 0e')
+    })
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+    const { port } = server.address() as AddressInfo
+    const url = `http://127.0.0.1:${port}/0123456789abcdef/announce`
+    const output = join(directory, 'warned.torrent')
+    const seed = start(['seed', '--path', image.path, '--output', output, '--tracker', url])
+    const shown = `http://127.0.0.1:${port}/***/announce`
+    await seed.says(/warning: tracker fails/)
+    await expect.poll(() => asked, { timeout: 60_000 }).toBeGreaterThan(2)
+    isUp = true
+    await seed.says(/warning: tracker answers again/)
+    seed.child.kill('SIGINT')
+    const { stderr } = await seed.finished
+    expect(stderr.split('\n').slice(0, 2)).toEqual([
+      `ironswarm: warning: tracker fails: ${shown}: refused: no such 0`,
+      `ironswarm: warning: tracker answers again: ${shown}`,
+    ])
+    server.closeAllConnections()
+    server.close()
   })
 
   test.each([
