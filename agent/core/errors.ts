@@ -29,7 +29,6 @@ interface ErrorRow {
  * the conductor and operators read `type`; the last block is ours. docs/errors.md is tested against it.
  */
 export const ERROR_TABLE = {
-  InvalidContentError: { status: 400, kind: 'operator', message: 'Invalid request body' },
   InvalidCommandError: { status: 400, kind: 'operator', message: 'Invalid command' },
   InvalidCommandParamsError: {
     status: 400,
@@ -37,7 +36,6 @@ export const ERROR_TABLE = {
     message: 'Invalid command parameters',
   },
   Unauthorized: { status: 401, kind: 'operator', message: '401 Unauthorized' },
-  NotFound: { status: 404, kind: 'operator', message: 'Not found' },
   RequestedObjectNotFoundError: { status: 404, kind: 'operator', message: 'Not found' },
   DeviceNotFound: {
     status: 404,
@@ -57,16 +55,9 @@ export const ERROR_TABLE = {
   BlockDeviceError: { status: 500, kind: 'fatal', message: 'Block device caused unknown error' },
   BlockDeviceEraseError: { status: 500, kind: 'fatal', message: 'Error erasing block device' },
   ProtectedDeviceError: { status: 500, kind: 'fatal', message: 'Protected device located' },
-  SoftwareRAIDError: { status: 500, kind: 'fatal', message: 'Error creating or deleting RAID' },
   CleaningError: { status: 500, kind: 'fatal', message: 'Clean step failed' },
   DeploymentError: { status: 500, kind: 'fatal', message: 'Deploy step failed' },
   ServicingError: { status: 500, kind: 'fatal', message: 'Service step failed' },
-  ClockSyncError: { status: 500, kind: 'fatal', message: 'Error syncing system clock' },
-  VirtualMediaBootError: {
-    status: 500,
-    kind: 'fatal',
-    message: 'Booting from virtual media failed',
-  },
   HardwareManagerNotFound: {
     status: 500,
     kind: 'fatal',
@@ -82,7 +73,6 @@ export const ERROR_TABLE = {
     kind: 'fatal',
     message: 'HardwareManager method is not compatible with hardware',
   },
-  UnknownNodeError: { status: 500, kind: 'fatal', message: 'Node UUID not known' },
   LookupNodeError: {
     status: 500,
     kind: 'transient',
@@ -105,7 +95,6 @@ export const ERROR_TABLE = {
     kind: 'transient',
     message: 'Error connecting to agent API',
   },
-  ExtensionError: { status: 500, kind: 'fatal', message: 'Error running extension' },
   // ironswarm's own
   InvalidConfigError: { status: 500, kind: 'operator', message: 'Invalid configuration' },
   TargetInUseError: { status: 500, kind: 'operator', message: 'Target device is in use' },
