@@ -45,8 +45,8 @@ export const PACKAGE_SETS = {
     packages: ['iproute2', 'nftables', 'util-linux'],
   },
   interop: {
-    purpose: 'other BitTorrent programs to deploy from',
-    packages: ['aria2', 'mktorrent', 'python3-libtorrent', 'transmission-cli'],
+    purpose: 'other BitTorrent programs to deploy from, and a tracker',
+    packages: ['aria2', 'mktorrent', 'opentracker', 'python3-libtorrent', 'transmission-cli'],
   },
   ironic: {
     purpose: 'a real Ironic to be driven by',

@@ -28,7 +28,7 @@ export interface Known {
 /** Finds what is named and not there, as `page:line: name`. */
 export type Naming = (document: Document, known: Known) => string[]
 
-const PATH = /(?<![\w/.@-])(?:agent|extensions|test|docs|image-build|\.ci)\/[\w./{},*-]*/g
+const PATH = /(?<![\w/.@-])(?:agent|extensions|test|docs|image-build|bin|\.ci)\/[\w./{},*-]*/g
 
 const paths: Naming = (document, { files }) =>
   document.text
@@ -92,7 +92,7 @@ const errors: Naming = (document, known) =>
 const commandLines: Naming = (document, known) =>
   [...document.spans, ...document.code]
     .flatMap((mark) => {
-      const line = /^(?:\$ )?(?:npx )?ironswarm (?!torrent$)([^#|]+)/.exec(mark.text)?.[1]
+      const line = /^(?:\$ )?(?:npx |\S*bin\/)?ironswarm (?!torrent$)([^#|]+)/.exec(mark.text)?.[1]
       if (line === undefined) return []
       const [first = '', second = ''] = line.split(/\s+/)
       if (/^(?:--(?:help|version)|COMMAND)$/.test(first)) return []
@@ -102,6 +102,15 @@ const commandLines: Naming = (document, known) =>
         .filter((flag) => known.commands.get(name)?.has(flag) !== true)
         .map((flag) => ({ ...mark, text: `ironswarm ${name} ${flag}` }))
     })
+    .map(said(document))
+
+/** What npx runs where the project has no such program is whatever somebody has put into the registry. */
+const strangers: Naming = (document) =>
+  document.text
+    .split('\n')
+    .flatMap((text, at) =>
+      words({ text, line: at + 1 }, /\b(?:npx|npm (?:exec|x)|bunx|pnpm dlx)\b +(?!vitest\b)\S+/g),
+    )
     .map(said(document))
 
 const flags: Naming = (document, known) => {
@@ -165,6 +174,7 @@ export const NAMINGS: Readonly<Record<string, Naming>> = {
   'environment variables': variables,
   'error types': errors,
   'commands of ironswarm with their flags': commandLines,
+  'programs of this checkout, and none that npx would fetch': strangers,
   'flags by themselves': flags,
   'make targets and their variables': targets,
   'words of the code': codeWords,
