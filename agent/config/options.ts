@@ -284,7 +284,7 @@ export const OPTIONS = {
     karg: 'ipa-swarm-download-limit',
     own: true,
   }),
-  swarm_stall_timeout: seconds(30, 'auto falls back to HTTP after this long without a new piece', {
+  swarm_stall_timeout: seconds(30, 'auto falls back to HTTP, require fails, after this long without a new piece or below 16 KiB/s', {
     karg: 'ipa-swarm-stall-timeout',
     own: true,
   }),

@@ -32,6 +32,7 @@ export function createSeeder(task: SwarmTask, deps: SeederDeps): Seeder {
     onPiece: () => undefined,
     onRefuted: () => undefined,
     onOriginLost: () => undefined,
+    onRefused: () => undefined,
     onFailure: reject,
   })
   return {

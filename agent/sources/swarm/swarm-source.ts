@@ -95,6 +95,7 @@ function startDelivery(
   const { limits } = task
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
   const stall = createStallWatch(limits, performance.now())
+  const refusals: string[] = []
   let originLost: { readonly reason: string; readonly at: number } | undefined
   const run = startSwarmRun(task, {
     ...deps,
@@ -109,6 +110,7 @@ function startDelivery(
     onOriginLost: (reason) => {
       originLost = { reason, at: performance.now() }
     },
+    onRefused: (address) => refusals.push(address),
     onFailure: reject,
   })
 
@@ -120,7 +122,7 @@ function startDelivery(
     const isWaiting = limits.canWaitForPeers && originLost !== undefined
     const found = stall.look(at, originBytes + peerBytes, isWaiting ? LOST_ORIGIN_STALLS : 1)
     if (found !== undefined) {
-      reject(stalled(run, found, originLost?.reason))
+      reject(stalled(run, found, originLost?.reason, refusals))
     } else if (originLost && !limits.canWaitForPeers && run.figures.peers === 0) {
       const lonelyMs = Math.min(at - originLost.at, silentMs)
       if (lonelyMs > LONELY_MS) reject(lost(originLost.reason))
@@ -160,20 +162,30 @@ function checkLength(metainfo: Metainfo, totalBytes: number): void {
   )
 }
 
-function stalled(run: SwarmRun, stall: Stall, originLost: string | undefined): AgentError {
+function stalled(
+  run: SwarmRun,
+  stall: Stall,
+  originLost: string | undefined,
+  refusals: readonly string[],
+): AgentError {
   const { peers, peerBytes, originBytes } = run.figures
   return new AgentError(
     'SwarmStalledError',
     `${wordsOf(stall)} with ${peers} peers ` +
       `(${formatBytes(peerBytes)} from peers, ${formatBytes(originBytes)} from the origin)` +
-      `${originLost === undefined ? '' : `; the origin was given up: ${originLost}`}; ` +
-      'check trackers and the network between nodes',
+      `${originLost === undefined ? '' : `; the origin was given up: ${originLost}`}` +
+      `${refusalsOf(refusals)}; check trackers and the network between nodes`,
   )
 }
 
 function wordsOf({ ms, bytes }: Stall): string {
   const time = `${Math.round(ms / 1000)} s`
   return bytes === 0 ? `no new piece for ${time}` : `no more than ${formatBytes(bytes)} in ${time}`
+}
+
+function refusalsOf(addresses: readonly string[]): string {
+  if (addresses.length === 0) return ''
+  return `; ${addresses.join(', ')} closed the connection at the handshake: does it require encryption (BEP 8)?`
 }
 
 function lost(reason: string): AgentError {

@@ -45,6 +45,7 @@ async function startClient(url: string, peerId: string) {
     onUploaded: ignore,
     onTracker: ignore,
     onWarning: ignore,
+    onRefused: () => undefined,
     onFailure: ignore,
   })
   return keep({

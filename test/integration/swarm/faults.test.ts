@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import type { HttpOriginFaults } from '../../support/http-origin.ts'
 import { freePort } from '../../support/processes.ts'
-import { startHostilePeer } from './hostile-peer.ts'
+import { announce, startHostilePeer } from './hostile-peer.ts'
 import { havingAll, keptSwarm } from './kept-swarm.ts'
 import { imageBytes, MiB, sha256, startServer, type TestNode, torrentOf, until } from './lab.ts'
 import { createFolder, startNodeProcess } from './node-processes.ts'
@@ -346,6 +347,53 @@ test('nothing from anywhere ends in SwarmStalledError, and the coverage stays', 
     kind: 'source',
   })
   expect(stalled.coverage.coveredBytes).toBe(MiB)
+})
+
+test('a peer that closes at our handshake, as those do that require encryption, is named', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = await startTracker()
+  const server = keep(await startServer((socket) => socket.once('data', () => socket.destroy())))
+  await announce(tracker.url, metainfo, randomBytes(20), server.port)
+  const { lines, onLog } = collectLog()
+  const lonely = node({
+    metainfo,
+    trackers: [tracker.url],
+    mode: 'require',
+    limits: { stallTimeoutMs: 6000 },
+    onLog,
+  })
+  await expect(lonely.delivered).rejects.toMatchObject({
+    type: 'SwarmStalledError',
+    details: expect.stringMatching(`127.0.0.1:${server.port} closed .* encryption`),
+  })
+  expect(lines.filter(({ msg }) => msg.startsWith('peer closes connections')).length).toBe(1)
+})
+
+test('an origin lost for good is waited out where nothing else may bring the image', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = await startTracker()
+  const gone = keep(
+    await startServer((socket) =>
+      socket.once('data', () =>
+        socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n'),
+      ),
+    ),
+  )
+  const { lines, onLog } = collectLog()
+  const waiting = node({
+    metainfo,
+    trackers: [tracker.url],
+    originUrls: [`http://127.0.0.1:${gone.port}/image`],
+    mode: 'require',
+    limits: { stallTimeoutMs: 2000 },
+    onLog,
+  })
+  await until(() => lines.some((line) => line.msg === 'origin given up'), 'the end of the origin')
+  // twice as long as without an origin
+  await new Promise((resolve) => setTimeout(resolve, 4000))
+  node({ metainfo, trackers: [tracker.url], ...havingAll(image) })
+  await waiting.delivered
+  expect(sha256(waiting.disk)).toBe(sha256(image))
 })
 
 test('several peers gone at once leave no piece behind', async () => {

@@ -110,7 +110,8 @@ function header(length: number, id: number, ...numbers: number[]): Buffer {
   return bytes
 }
 
-async function announce(
+/** Makes a peer known to the tracker. */
+export async function announce(
   url: string,
   metainfo: Metainfo,
   peerId: Buffer,

@@ -45,6 +45,7 @@ async function startClient(url: string, rack: string | null, maxConns: number) {
     onSwarmSize: () => undefined,
     onTracker: () => undefined,
     onWarning: () => undefined,
+    onRefused: () => undefined,
     onFailure: () => undefined,
   })
   const far = () => [...met].filter(({ isFar }) => isFar()).length

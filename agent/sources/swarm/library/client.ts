@@ -52,6 +52,8 @@ export interface SwarmClientOptions {
   onSwarmSize(nodes: number): void
   onTracker(news: TrackerNews): void
   onWarning(message: string): void
+  /** A peer closed the connection at our handshake, and no other has talked to us. */
+  onRefused(address: string): void
   /** The library gave the torrent up. */
   onFailure(error: Error): void
 }
@@ -136,7 +138,14 @@ function addTorrent(
     isNeighbour: (host) => isNeighbour(host, interfaces()),
   })
   const rack = new RackHandshake(task.node.nearby.rack, isNeighbourNow)
-  takeDecisions(torrent, peers, room)
+  let isMet = false
+  torrent.on('wire', () => {
+    isMet = true
+  })
+  takeDecisions(torrent, peers, room, (address) => {
+    // among others that talk, one that is full closes at once too
+    if (!isMet && !torrent.destroyed) options.onRefused(address)
+  })
   torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
   torrent.on('error', (error) => fail(asError(error)))
   const memory = createConnectionMemory()

@@ -4,7 +4,10 @@
 import type { ConnectionRoom, ConnectionTable } from '../peers/connection-room.ts'
 import type { PeerList } from '../peers/peer-list.ts'
 import type { PieceSet } from '../torrent/piece-set.ts'
-import type { LibraryStore, LibraryTorrent } from './types.ts'
+import type { LibraryPeer, LibraryStore, LibraryTorrent } from './types.ts'
+
+/** An answer of a peer that is there takes less. */
+const AT_ONCE_MS = 3000
 
 /** What new peers are told we have: bits of ours. Call when the torrent is ready. */
 export function usePieces(
@@ -22,6 +25,7 @@ export function takeDecisions(
   torrent: LibraryTorrent,
   peers: PeerList,
   room: ConnectionRoom,
+  onRefused: (address: string) => void,
 ): void {
   const nothing = () => undefined
   torrent._update = nothing
@@ -36,7 +40,9 @@ export function takeDecisions(
     if (known?.has(address) || !peers.mayConnect(address, known?.size ?? 0)) return null
     if (!room.mayOpen() || !room.admit(address)) return null
     peers.noteTry(address)
-    return addPeer(address, type, source)
+    const peer = addPeer(address, type, source)
+    if (peer !== null) followHandshake(peer, () => onRefused(address))
+    return peer
   }
   // the library itself lets everybody in
   const addIncomingPeer = torrent._addIncomingPeer.bind(torrent)
@@ -44,6 +50,18 @@ export function takeDecisions(
     if (room.admit(peer.id)) addIncomingPeer(peer)
     else peer.destroy(new Error('no room for another connection'))
   }
+}
+
+/** Whoever takes a connection and closes it at our handshake does not want to talk as we do. */
+function followHandshake(peer: LibraryPeer, onRefused: () => void): void {
+  let connectedAt = 0
+  peer.once('connect', () => {
+    connectedAt = performance.now()
+  })
+  peer.once('disconnect', () => {
+    const isAtOnce = performance.now() - connectedAt < AT_ONCE_MS
+    if (peer._handshakeDone !== true && isAtOnce) onRefused()
+  })
 }
 
 /** The library's connections, for the room that they take. */

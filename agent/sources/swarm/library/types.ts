@@ -81,6 +81,10 @@ export interface LibraryPeer {
   readonly wire: LibraryWire | null
   readonly conn: LibrarySocket | null
   destroy(error: Error): void
+  /** The other side has said the info-hash too. */
+  readonly _handshakeDone?: boolean
+  /** It was connected. */
+  once(event: 'connect' | 'disconnect', listener: () => void): void
   /** Bytes on their way from the wire to the socket. */
   on(event: 'upload', listener: (bytes: number) => void): void
 }
@@ -124,7 +128,7 @@ export interface LibraryTorrent {
   _updateWireInterest: (wire: LibraryWire) => void
   _updateInterest: () => void
   _rechoke: () => void
-  _addPeer: (address: unknown, type: string, source: unknown) => unknown
+  _addPeer: (address: unknown, type: string, source: unknown) => LibraryPeer | null
   _addIncomingPeer: (peer: LibraryPeer) => void
 }
 

@@ -48,6 +48,8 @@ export type WorkerNews =
   | { readonly kind: 'warning'; readonly message: string; readonly fields: object }
   | ({ readonly kind: 'tracker' } & TrackerNews)
   | { readonly kind: 'origin lost'; readonly reason: string }
+  /** A peer closed the connection at our handshake, and no other has talked to us. */
+  | { readonly kind: 'refused'; readonly address: string }
   | { readonly kind: 'closed' }
 
 /** To the worker. */

@@ -13,6 +13,8 @@ import { ON_DISK, type SwarmFigures, type WorkerNews } from './protocol.ts'
 import type { StartWorker } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
+/** Peers that are named in the log for not wanting to talk. */
+const MAX_REFUSALS = 8
 
 /** What a swarm takes on any node, besides its task. */
 export interface SwarmDeps {
@@ -32,6 +34,8 @@ export interface SwarmRunDeps extends SwarmDeps, PieceAccess {
   /** What another source has put on the disk for this piece is wrong: it will be fetched. */
   onRefuted(piece: number): void
   onOriginLost(reason: string): void
+  /** A peer closed the connection at our handshake: it may take encrypted ones only (BEP 8). Once for each. */
+  onRefused(address: string): void
   /** The worker crashed for the last time, or a write failed. */
   onFailure(error: unknown): void
 }
@@ -63,6 +67,7 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
   let port: number | undefined
   let isClosed = false
   const failing = new Set<string>()
+  const refusals = new Set<string>()
   /** What the next worker is to be: it listens where the one before it did. */
   let { node } = task
   const transfer = createPieceTransfer(metainfo, shape, deps, {
@@ -139,6 +144,9 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
         log.warn({ reason: news.reason }, 'origin given up')
         deps.onOriginLost(news.reason)
         break
+      case 'refused':
+        noteRefusal(news.address)
+        break
       case 'warning':
         log.debug(news.fields, news.message)
         break
@@ -158,6 +166,16 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
       reason: state === 'failing' ? reason : null,
       fields: { info_hash: metainfo.infoHash },
     })
+  }
+
+  function noteRefusal(address: string): void {
+    if (refusals.has(address) || refusals.size >= MAX_REFUSALS) return
+    refusals.add(address)
+    log.warn(
+      { peer: address },
+      'peer closes connections at the handshake; if it requires encryption (BEP 8), have it allow plain connections',
+    )
+    deps.onRefused(address)
   }
 
   function noteVerified(piece: number): void {

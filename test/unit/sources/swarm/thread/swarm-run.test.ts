@@ -37,6 +37,7 @@ function runWith(news: object, access: PieceAccess, events = recordedStream()) {
     onPiece: () => undefined,
     onRefuted: () => undefined,
     onOriginLost: () => undefined,
+    onRefused: () => undefined,
     onFailure: () => undefined,
     ...access,
   })
