@@ -284,10 +284,14 @@ export const OPTIONS = {
     karg: 'ipa-swarm-download-limit',
     own: true,
   }),
-  swarm_stall_timeout: seconds(30, 'auto falls back to HTTP, require fails, after this long without a new piece or below 16 KiB/s', {
-    karg: 'ipa-swarm-stall-timeout',
-    own: true,
-  }),
+  swarm_stall_timeout: seconds(
+    30,
+    'auto falls back to HTTP, require fails, after this long without a new piece or below 16 KiB/s',
+    {
+      karg: 'ipa-swarm-stall-timeout',
+      own: true,
+    },
+  ),
   glance_url: string('Endpoint that glance:// and bare Glance ids of torrent files resolve to', {
     karg: 'ipa-swarm-glance-url',
     own: true,

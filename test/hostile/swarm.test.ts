@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -30,6 +29,8 @@ const GROUP_BYTES = 384 * MiB
 const MOST_BYTES = 256 * MiB
 /** What Ironic was told as heartbeat_timeout, ms. */
 const HEARTBEAT_TIMEOUT_MS = 10_000
+/** The crowd alone takes seconds where the machine has other work. */
+const LIMIT_MS = 120_000
 const NOBODY = 'http://127.0.0.1:9/announce'
 /** Connections that a node takes, and some. */
 const CROWD = 100
@@ -135,80 +136,93 @@ const times = (count: number, ...messages: readonly Uint8Array[]) =>
   Buffer.concat(Array.from({ length: count }, () => Buffer.concat(messages)))
 
 describe('an agent that deploys 4 GiB in pieces of 16 KiB', () => {
-  test('it holds 256 MiB with a hundred idle peers that have everything, and keeps its heartbeats', async () => {
-    await using deploy = await deployingAgent()
-    const { agent, port, metainfo } = deploy
-    const since = performance.now()
-    const peers = await crowd({ port, infoHash: metainfo.infoHash })
-    for (const peer of peers) peer.send(everything(metainfo.pieceCount), UNCHOKE)
-    await delay(8000)
-    expect(peers.filter((peer) => !peer.isClosed).length).toBe(CROWD)
-    expect(await deploy.isRunning()).toBe(true)
-    await expectInGoodHealth(agent, since)
-    for (const peer of peers) peer[Symbol.dispose]()
-  })
-
-  test('it drops who floods it with messages, and goes on', async () => {
-    await using deploy = await deployingAgent()
-    const { agent, port, metainfo } = deploy
-    const { infoHash, pieceCount } = metainfo
-    const since = performance.now()
-    const floods = {
-      'choke and unchoke': times(1000, messageOf(0), UNCHOKE),
-      'interested and not': times(1000, messageOf(2), messageOf(3)),
-      'the same HAVE': times(1000, messageOf(4, 7)),
-      bitfields: everything(pieceCount),
-      'bitfields that differ': Buffer.concat([
-        everything(pieceCount),
-        messageWith(5, Buffer.alloc(pieceCount / 8)),
-      ]),
-      'everything and nothing': times(1000, messageOf(14), messageOf(15)),
-      'keep-alives': Buffer.alloc(4000),
-      'requests that are refused': times(1000, messageOf(6, 0, 0, 16 * KiB)),
-      'blocks that nobody asked for': messageWith(7, Buffer.alloc(8 + 16 * KiB)),
-      cancels: times(1000, messageOf(8, 0, 0, 16 * KiB)),
-      rejects: times(1000, messageOf(16, 0, 0, 16 * KiB)),
-      claims: times(1000, messageWith(20, Buffer.from([3, 0, 1, 0, 0, 0, 7]))),
-      'messages that nobody knows': times(1000, messageOf(99)),
-    }
-    const sent = await Promise.all(
-      Object.values(floods).map(async (messages) => {
-        using peer = await attack({ port, infoHash })
-        return await peer.flood(messages)
-      }),
-    )
-    expect(sent.length).toBe(Object.keys(floods).length)
-    expect(await deploy.isRunning()).toBe(true)
-    await expectInGoodHealth(agent, since)
-  })
-})
-
-test('a seed that is asked by a hundred peers that never read holds 256 MiB, and serves another one', async () => {
-  const image = sparse('image.raw', 256 * MiB)
-  const { torrentFile, metainfo } = zeroTorrent(256 * MiB, MiB)
-  const torrent = join(directory, 'image.torrent')
-  writeFileSync(torrent, torrentFile)
-  const port = await freePort()
-  const flags = ['--swarm-listen-port', String(port), '--swarm-lsd', 'off']
-  await using seed = await startLimited(
-    ['seed', '--path', image, '--torrent', torrent, ...flags],
-    GROUP_BYTES,
+  test(
+    'it holds 256 MiB with a hundred idle peers that have everything and read nothing, and keeps its heartbeats',
+    async () => {
+      await using deploy = await deployingAgent()
+      const { agent, port, metainfo } = deploy
+      const since = performance.now()
+      const peers = await crowd({ port, infoHash: metainfo.infoHash, isMute: true })
+      for (const peer of peers) peer.send(everything(metainfo.pieceCount), UNCHOKE)
+      await delay(8000)
+      expect(peers.filter((peer) => !peer.isClosed).length).toBe(CROWD)
+      expect(await deploy.isRunning()).toBe(true)
+      await expectInGoodHealth(agent, since)
+      for (const peer of peers) peer[Symbol.dispose]()
+    },
+    LIMIT_MS,
   )
-  const { infoHash } = metainfo
-  const wanted = Array.from({ length: 256 }, (_, piece) => messageOf(6, piece, 0, 128 * KiB))
-  const peers = await crowd({ port, infoHash, isMute: true })
-  for (const peer of peers) peer.send(messageOf(2), ...wanted, ...wanted)
-  await delay(1000)
-  // choked as long as it has not been said otherwise: what was asked before is asked again
-  for (const peer of peers) peer.send(...wanted, ...wanted)
-  using honest = await attack({ port, infoHash })
-  honest.send(messageOf(2))
-  await delay(500)
-  honest.send(messageOf(6, 3, 0, 16 * KiB))
-  while (honest.readBytes < 16 * KiB) await once(honest.socket, 'data')
-  await delay(4000)
-  expect(seed.child.exitCode).toBe(null)
-  expect(await seed.oomKills()).toBe(0)
-  expect((await seed.rss()).peakBytes).toBeLessThan(MOST_BYTES)
-  for (const peer of peers) peer[Symbol.dispose]()
+
+  test(
+    'it drops who floods it with messages, and goes on',
+    async () => {
+      await using deploy = await deployingAgent()
+      const { agent, port, metainfo } = deploy
+      const { infoHash, pieceCount } = metainfo
+      const since = performance.now()
+      const floods = {
+        'choke and unchoke': times(1000, messageOf(0), UNCHOKE),
+        'interested and not': times(1000, messageOf(2), messageOf(3)),
+        'the same HAVE': times(1000, messageOf(4, 7)),
+        bitfields: everything(pieceCount),
+        'bitfields that differ': Buffer.concat([
+          everything(pieceCount),
+          messageWith(5, Buffer.alloc(pieceCount / 8)),
+        ]),
+        'everything and nothing': times(1000, messageOf(14), messageOf(15)),
+        'keep-alives': Buffer.alloc(4000),
+        'requests that are refused': times(1000, messageOf(6, 0, 0, 16 * KiB)),
+        'blocks that nobody asked for': messageWith(7, Buffer.alloc(8 + 16 * KiB)),
+        cancels: times(1000, messageOf(8, 0, 0, 16 * KiB)),
+        rejects: times(1000, messageOf(16, 0, 0, 16 * KiB)),
+        claims: times(1000, messageWith(20, Buffer.from([3, 0, 1, 0, 0, 0, 7]))),
+        'messages that nobody knows': times(1000, messageOf(99)),
+      }
+      const sent = await Promise.all(
+        Object.values(floods).map(async (messages) => {
+          using peer = await attack({ port, infoHash })
+          return await peer.flood(messages)
+        }),
+      )
+      expect(sent.length).toBe(Object.keys(floods).length)
+      expect(await deploy.isRunning()).toBe(true)
+      await expectInGoodHealth(agent, since)
+    },
+    LIMIT_MS,
+  )
 })
+
+test(
+  'a seed that is asked by a hundred peers that never read holds 256 MiB, and serves another one',
+  async () => {
+    const image = sparse('image.raw', 256 * MiB)
+    const { torrentFile, metainfo } = zeroTorrent(256 * MiB, MiB)
+    const torrent = join(directory, 'image.torrent')
+    writeFileSync(torrent, torrentFile)
+    const port = await freePort()
+    const flags = ['--swarm-listen-port', String(port), '--swarm-lsd', 'off']
+    await using seed = await startLimited(
+      ['seed', '--path', image, '--torrent', torrent, ...flags],
+      GROUP_BYTES,
+    )
+    const { infoHash } = metainfo
+    const wanted = Array.from({ length: 256 }, (_, piece) => messageOf(6, piece, 0, 128 * KiB))
+    const peers = await crowd({ port, infoHash, isMute: true })
+    for (const peer of peers) peer.send(messageOf(2), ...wanted, ...wanted)
+    await delay(1000)
+    // choked as long as it has not been said otherwise: what was asked before is asked again
+    for (const peer of peers) peer.send(...wanted, ...wanted)
+    using honest = await attack({ port, infoHash })
+    honest.send(messageOf(2))
+    while (honest.readBytes < 16 * KiB) {
+      honest.send(messageOf(6, 3, 0, 16 * KiB))
+      await delay(200)
+    }
+    await delay(4000)
+    expect(seed.child.exitCode).toBe(null)
+    expect(await seed.oomKills()).toBe(0)
+    expect((await seed.rss()).peakBytes).toBeLessThan(MOST_BYTES)
+    for (const peer of peers) peer[Symbol.dispose]()
+  },
+  LIMIT_MS,
+)

@@ -385,12 +385,12 @@ test('an origin lost for good is waited out where nothing else may bring the ima
     trackers: [tracker.url],
     originUrls: [`http://127.0.0.1:${gone.port}/image`],
     mode: 'require',
-    limits: { stallTimeoutMs: 2000 },
+    limits: { stallTimeoutMs: 4000 },
     onLog,
   })
   await until(() => lines.some((line) => line.msg === 'origin given up'), 'the end of the origin')
   // twice as long as without an origin
-  await new Promise((resolve) => setTimeout(resolve, 4000))
+  await new Promise((resolve) => setTimeout(resolve, 8000))
   node({ metainfo, trackers: [tracker.url], ...havingAll(image) })
   await waiting.delivered
   expect(sha256(waiting.disk)).toBe(sha256(image))
