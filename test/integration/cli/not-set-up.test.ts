@@ -11,7 +11,7 @@ let folder: string
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ironswarm-clone-'))
-  for (const name of ['agent', 'extensions', 'package.json']) {
+  for (const name of ['agent', 'bin', 'extensions', 'package.json']) {
     await cp(join(PROJECT, name), join(folder, name), { recursive: true })
   }
 })
@@ -26,7 +26,7 @@ function call(program: string, args: string[]) {
 }
 
 test('the command says in one line what to run first', async () => {
-  const { code, stderr } = await call(join(folder, 'agent/ironswarm'), ['--help'])
+  const { code, stderr } = await call(join(folder, 'bin/ironswarm'), ['--help'])
   expect(code).toBe(1)
   expect(stderr).toBe(`ironswarm: this checkout is not set up; run: make -C ${folder} setup\n`)
 })
@@ -39,7 +39,7 @@ test('so does its main file, by a Node that can run it', async () => {
 
 test('the command runs from any folder and through links', async () => {
   const link = join(folder, 'link')
-  await symlink(join(PROJECT, 'agent/ironswarm'), link)
+  await symlink(join(PROJECT, 'bin/ironswarm'), link)
   const { code, stdout } = await call(link, ['--version'])
   expect(code).toBe(0)
   expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
