@@ -38,7 +38,7 @@ export async function listDisks(deps: DiskDeps): Promise<Disk[]> {
   const disks: Disk[] = []
   const rows = await listBlockDevices(deps.exec)
   for (const row of rows) {
-    if (isCandidate(row) && !(await isMultipathMember(deps.root, row))) {
+    if (isCandidate(row) && !(await isMultipathMember(deps.root, rows, row))) {
       disks.push(await describeDisk({ ...deps, links }, rowsOfDisk(rows, row.kname), false))
     }
   }
@@ -52,8 +52,14 @@ function isCandidate(row: LsblkDevice): boolean {
 }
 
 /** A path of a multipath disk is hidden in favour of its device-mapper disk (contract 7.7). */
-async function isMultipathMember(root: Root, row: LsblkDevice): Promise<boolean> {
+async function isMultipathMember(
+  root: Root,
+  rows: readonly LsblkDevice[],
+  row: LsblkDevice,
+): Promise<boolean> {
   if (row.fsType === 'mpath_member') return true
+  if (rows.some(({ type, parentKnames }) => type === 'mpath' && parentKnames.includes(row.kname)))
+    return true
   for (const holder of await root.list(`${blockDeviceDirectory(row.kname)}/holders`)) {
     const uuid = await root.readText(`/sys/class/block/${holder}/dm/uuid`)
     if (uuid?.startsWith('mpath-')) return true

@@ -79,7 +79,7 @@ async function whyMember(
 /** The reason for a superblock that nothing has assembled, with what the operator can do. */
 export function describeSignature(name: string, type: string, label: string | null): string {
   const array = label === null ? 'a RAID array' : `the RAID array ${label}`
-  return `${name} is a member of ${array} by its signature ${type} (erase_raid_members would erase it)`
+  return `${name} is a member of ${array} by its signature ${type} (see the option erase_raid_members)`
 }
 
 function partitionsOf(rows: readonly LsblkDevice[], kname: string): LsblkDevice[] {

@@ -49,7 +49,9 @@ export async function createVmLab(
     const name = `node-${i + 1}`
     const diskBytes = diskFor(source.image.sizeBytes)
     const processors = Math.max(1, Math.min(2, Math.floor(availableParallelism() / settings.nodes)))
-    const options = { name, folder, accelerator, firmware, tap, memoryMib, processors, diskBytes }
+    const moreDisks = settings.moreDisks ?? []
+    const size = { memoryMib, processors, diskBytes, moreDisks }
+    const options = { name, folder, accelerator, firmware, tap, ...size }
     machines.push(stack.use(await createQemuMachine(options)))
   }
   const byUuid = new Map(machines.map((machine) => [machine.uuid, machine]))

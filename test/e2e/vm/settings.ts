@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { MoreDisk } from '../../support/vm/qemu-arguments.ts'
 import { findRamdisk, type Ramdisk, whyNoRamdisk } from '../../support/vm/ramdisk.ts'
 
 export const PROJECT = join(import.meta.dirname, '../../..')
@@ -20,6 +21,8 @@ export interface VmSettings {
   readonly ramdisk: Ramdisk
   readonly memoryMib: number
   readonly isSwarm: boolean
+  /** See `Hardware.moreDisks`; tests have some. */
+  readonly moreDisks?: readonly MoreDisk[]
 }
 
 /** Throws an Error whose message says what to write instead. Empty values are as good as none. */

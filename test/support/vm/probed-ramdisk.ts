@@ -4,7 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
-import { file, makeCpio } from '../../../image-build/cpio.ts'
+import { type CpioEntry, file, makeCpio } from '../../../image-build/cpio.ts'
 import { LAB_ADDRESS } from './network.ts'
 
 const INIT = join(import.meta.dirname, '../../../image-build/ramdisk/init')
@@ -62,21 +62,27 @@ export async function createProbe(
 
 /** A later archive's files replace those of the ones before it (early-userspace/buffer-format). */
 async function withProbe(initramfs: string, script: string): Promise<Buffer> {
-  const init = await readFile(INIT, 'utf8')
-  const [before, after] = init.split(LAST_LINE)
-  if (after === undefined) throw new Error(`${INIT} does not end with ${LAST_LINE}`)
   const install = [
     '/bin/busybox cp /probe /root/usr/bin/probe',
     "echo '::once:/usr/bin/probe' >>/root/etc/inittab",
-    '',
-  ].join('\n')
-  const archive = makeCpio(
-    [
-      file('init', Buffer.from(before + install + LAST_LINE + after), 0o100755),
-      file('probe', Buffer.from(script), 0o100755),
-    ],
-    0,
-  )
+  ]
+  return await withFiles(initramfs, install, [file('probe', Buffer.from(script), 0o100755)])
+}
+
+/**
+ * The ramdisk with more in it: `files` below its first root, and `lines` of shell that run when the root to
+ * be lies at /root, with /dev, /proc and /sys in it.
+ */
+export async function withFiles(
+  initramfs: string,
+  lines: readonly string[],
+  files: readonly CpioEntry[],
+): Promise<Buffer> {
+  const init = await readFile(INIT, 'utf8')
+  const [before, after] = init.split(LAST_LINE)
+  if (after === undefined) throw new Error(`${INIT} does not end with ${LAST_LINE}`)
+  const script = `${before}${lines.join('\n')}\n${LAST_LINE}${after}`
+  const archive = makeCpio([file('init', Buffer.from(script), 0o100755), ...files], 0)
   const shipped = await readFile(initramfs)
   const padding = Buffer.alloc((4 - (shipped.length % 4)) % 4)
   return Buffer.concat([shipped, padding, archive])

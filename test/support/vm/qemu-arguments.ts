@@ -21,6 +21,17 @@ export interface Hardware {
   readonly hasPlainNic?: boolean
   /** True: the disk is an NVMe drive instead of a virtio one. */
   readonly hasNvme?: boolean
+  readonly moreDisks?: readonly MoreDisk[]
+}
+
+/** A disk besides the one that the machine boots from. */
+export interface MoreDisk {
+  /** Raw file behind it. */
+  readonly path: string
+  /** At most 20 characters, as virtio has them. */
+  readonly serial: string
+  /** A LUN that the machine sees as two SCSI disks; else it is a virtio disk. */
+  readonly isLun: boolean
 }
 
 export interface Boot {
@@ -72,6 +83,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     // killing QEMU is pulling the plug of the machine, not of the host: its page cache stays
     '-drive', `file=${hardware.disk},format=raw,if=none,id=disk,cache=unsafe,discard=unmap`,
     '-device', `${hardware.hasNvme ? 'nvme' : 'virtio-blk-pci'},drive=disk,serial=${hardware.name},bootindex=${order.disk}`,
+    ...moreDiskArguments(hardware.moreDisks ?? []),
     ...nicArguments(hardware, order.network),
     ...cdromArguments(boot.cdrom, order.cdrom),
     ...secondCdromArguments(boot.secondCdrom),
@@ -94,6 +106,22 @@ function firmwareArguments(firmware: Firmware, { uefiVariables }: Files): string
     '-drive', `if=pflash,format=raw,unit=0,readonly=on,file=${OVMF_CODE}`,
     '-drive', `if=pflash,format=raw,unit=1,file=${uefiVariables}`,
   ]
+}
+
+function moreDiskArguments(disks: readonly MoreDisk[]): string[] {
+  if (disks.length === 0) return []
+  const each = disks.flatMap(({ path, serial, isLun }, i) =>
+    Array.from({ length: isLun ? 2 : 1 }, (_, way) => {
+      const id = `more${i}-${way}`
+      // both ways lead to one file, which QEMU would lock
+      const drive = `file.filename=${path},file.locking=off,format=raw,if=none,id=${id},cache=unsafe`
+      const wwn = `wwn=0x5000c500${String(i).padStart(8, '0')}`
+      const scsi = `scsi-hd,bus=scsi.0,drive=${id},serial=${serial},${wwn},share-rw=on`
+      const device = isLun ? scsi : `virtio-blk-pci,drive=${id},serial=${serial}`
+      return ['-drive', drive, '-device', device]
+    }).flat(),
+  )
+  return ['-device', 'virtio-scsi-pci,id=scsi', ...each]
 }
 
 function nicArguments({ tap, mac, hasPlainNic }: Hardware, bootIndex: number): string[] {

@@ -14,6 +14,7 @@ import {
   type Boot,
   type BootDevice,
   type Firmware,
+  type MoreDisk,
   OVMF_VARIABLES,
   qemuArguments,
 } from './qemu-arguments.ts'
@@ -40,6 +41,8 @@ export interface QemuMachineOptions {
   /** 1 unless given: without KVM each one that works keeps a processor of the host busy. */
   readonly processors?: number
   readonly diskBytes?: number
+  /** See `Hardware.moreDisks`; the files are the caller's. */
+  readonly moreDisks?: readonly MoreDisk[]
 }
 
 /** Why a machine went off. */
@@ -112,6 +115,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     tap: options.tap,
     hasPlainNic: options.hasPlainNic ?? false,
     hasNvme: options.hasNvme ?? false,
+    moreDisks: options.moreDisks ?? [],
   }
   const setup: QemuMachine['setup'] = {
     firmware: options.firmware,

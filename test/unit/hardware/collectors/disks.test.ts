@@ -76,7 +76,7 @@ describe('candidates for the root disk', () => {
       { kname: 'sda' },
       { kname: 'sdb' },
       { kname: 'sdc', fstype: 'mpath_member' },
-      { kname: 'dm-0', type: 'mpath' },
+      { kname: 'sdd', children: [{ kname: 'dm-0', type: 'mpath', size: 500 }] },
     ]
     expect(await namesOf(rows, files)).toEqual(['/dev/sdb', '/dev/dm-0'])
   })

@@ -53,7 +53,7 @@ describe('a member of RAID', () => {
     const member = { kname: 'sda', fstype: 'linux_raid_member', label: 'node:root' }
     expect((await reasonsOf([member]))['sda']).toBe(
       'sda is a member of the RAID array node:root by its signature linux_raid_member ' +
-        '(erase_raid_members would erase it)',
+        '(see the option erase_raid_members)',
     )
   })
 

@@ -52,3 +52,17 @@ test('the CD drive is there with and without a disc', () => {
     'if=none,id=cdrom,media=cdrom,readonly=on,file=/iso,format=raw',
   )
 })
+
+test('more disks are virtio drives, a LUN is two SCSI disks that cannot be told apart', () => {
+  const boot = { firmware: 'bios', device: 'disk' } as const
+  const moreDisks = [
+    { path: '/a', serial: 'plain', isLun: false },
+    { path: '/b', serial: 'lun', isLun: true },
+  ]
+  const args = qemuArguments({ ...hardware, moreDisks }, boot, files)
+  expect(args).toContain('virtio-blk-pci,drive=more0-0,serial=plain')
+  const paths = args.filter((arg) => arg.startsWith('scsi-hd,'))
+  expect(paths.map((arg) => arg.replace(/drive=more1-\d,/, ''))).toEqual(
+    Array(2).fill('scsi-hd,bus=scsi.0,serial=lun,wwn=0x5000c50000000001,share-rw=on'),
+  )
+})
