@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm plan`: what write would do, asked of servers and device, touching nothing.
 import type { Command } from 'commander'
+import { assertNotReadOnly } from '../disk/block-device.ts'
+import { assertNotInUse } from '../disk/in-use.ts'
 import { describePlan, planDocument } from '../image/plan/describe.ts'
 import { openPlan } from '../image/plan/open-plan.ts'
 import { type CommandLine, openContext } from './command-line.ts'
@@ -15,6 +17,9 @@ export async function runPlan(line: CommandLine, command: Command): Promise<void
   const { config } = loaded
   const request = await readImageRequest(command, config)
   const deps = { config, root, log, random: line.random }
+  // `write` asks the same
+  await assertNotInUse(root, request.devicePath)
+  await assertNotReadOnly(root, request.devicePath)
   await using opened = await openPlan(request, line.signal, deps)
   const { plan } = opened
   const text = request.isJson ? JSON.stringify(planDocument(plan)) : describePlan(plan).join('\n')

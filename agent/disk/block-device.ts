@@ -59,10 +59,7 @@ const FLUSH_EVERY_BYTES = 64 * MiB
  */
 export async function openBlockDevice(path: string, options: OpenOptions): Promise<BlockDevice> {
   const known = await readGeometry(options.root, path)
-  // O_RDWR succeeds on some write-protected devices; the first write would then fail with EPERM
-  if (options.mode === 'write' && (await isReadOnly(options.root, path))) {
-    throw new AgentError('BlockDeviceError', `${path} is write-protected; see blockdev --getro`)
-  }
+  if (options.mode === 'write') await assertNotReadOnly(options.root, path)
   // a partial last sector of a regular file cannot be written with O_DIRECT without growing the file
   const geometry =
     options.mode === 'write'
@@ -74,6 +71,15 @@ export async function openBlockDevice(path: string, options: OpenOptions): Promi
     openDirect(geometry, options),
   )
   return { ...createBlockDevice(handle, geometry, isDirect, watch), timeoutMs }
+}
+
+/**
+ * O_RDWR succeeds on some write-protected devices; the first write would then fail with EPERM.
+ * @throws BlockDeviceError
+ */
+export async function assertNotReadOnly(root: Root, path: string): Promise<void> {
+  if (!(await isReadOnly(root, path))) return
+  throw new AgentError('BlockDeviceError', `${path} is write-protected; see blockdev --getro`)
 }
 
 async function openDirect(

@@ -1,6 +1,6 @@
-// A checkout whose packages are not installed, and one that is called from elsewhere.
+// A checkout whose packages are not installed.
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -35,12 +35,4 @@ test('so does its main file, by a Node that can run it', async () => {
   const { code, stderr } = await call(process.execPath, [join(folder, 'agent/main.ts'), '--help'])
   expect(code).toBe(1)
   expect(stderr).toMatch(/^ironswarm: Cannot find package .*; in a checkout run: make setup\n$/)
-})
-
-test('the command runs from any folder and through links', async () => {
-  const link = join(folder, 'link')
-  await symlink(join(PROJECT, 'bin/ironswarm'), link)
-  const { code, stdout } = await call(link, ['--version'])
-  expect(code).toBe(0)
-  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
 })

@@ -51,8 +51,8 @@ describe('bin/ironswarm', () => {
       await copyFile(program, join(clone, 'bin/ironswarm'))
       const started = promisify(execFile)(join(clone, 'bin/ironswarm'), ['--version'])
       await expect(started).rejects.toMatchObject({
-        code: 2,
-        stderr: expect.stringMatching(/^ironswarm: no .*; run make setup in .*\n$/),
+        code: 1,
+        stderr: expect.stringMatching(/^ironswarm: this checkout is not set up; run: make -C .* setup\n$/),
       })
     } finally {
       await rm(clone, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -151,6 +151,28 @@ describe.runIf(canRun)('ironswarm write', () => {
     first.child.kill('SIGINT')
     await first.finished
     await slow[Symbol.asyncDispose]()
+  })
+
+  test('plan refuses what write refuses: a disk that is in use, and one that is write-protected', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    await using busy = await createLoopDevice({ sizeBytes: 8 * MiB, directory })
+    const execute = promisify(execFile)
+    const plan = async (device: string) =>
+      await run('plan', ...(await flags(origin.url)).slice(0, 2), '--device', device)
+    await execute('blockdev', ['--setro', disk.path])
+    try {
+      const refused = await plan(disk.path)
+      expect(refused).toMatchObject({ code: 1, stdout: '' })
+      expect(refused.stderr).toMatch(/BlockDeviceError: .* is write-protected/)
+    } finally {
+      await execute('blockdev', ['--setrw', disk.path])
+    }
+    const file = (
+      await readFile(`/sys/class/block/${basename(busy.path)}/loop/backing_file`, 'utf8')
+    ).trim()
+    const refused = await plan(file)
+    expect(refused).toMatchObject({ code: 4, stdout: '' })
+    expect(refused.stderr).toMatch(/TargetInUseError/)
   })
 
   test('plan touches nothing and names image, target, sources and steps', async () => {
