@@ -45,7 +45,7 @@ test.runIf(process.getuid?.() === 0 && hasPackages('interop'))(
         .replaceAll('6969', String(port))
         .replaceAll('/srv/tracker', join(folder, 'tracker'))
         .replaceAll(/\S+\.torrent\b/g, join(folder, 'x.torrent'))
-        .replaceAll('bin/ironswarm', AGENT_COMMAND.join(' '))
+        .replaceAll('agent/ironswarm', AGENT_COMMAND.join(' '))
       expect(commands).toContain(`opentracker -p ${port} -P ${port}`)
       shell = spawn('sh', ['-ec', commands], { detached: true, cwd: tmpdir(), stdio: 'ignore' })
       node({ metainfo, trackers: [url], ...havingAll(image) })
