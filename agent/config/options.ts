@@ -171,7 +171,10 @@ export const OPTIONS = {
     { karg: 'ipa-image-download-low-speed-time', own: true },
   ),
   md5_enabled: bool(true, 'Accept MD5 checksums'),
-  permitted_image_formats: list(['raw', 'gpt', 'qcow2'], 'Formats that an image may have; of them raw and gpt can be written so far'),
+  permitted_image_formats: list(
+    ['raw', 'gpt', 'qcow2'],
+    'Formats that an image may have; of them raw and gpt can be written so far',
+  ),
   disable_deep_image_inspection: bool(false, 'Trust disk_format without looking', {
     noEffect: true,
   }),

@@ -28,7 +28,7 @@ export interface Known {
 /** Finds what is named and not there, as `page:line: name`. */
 export type Naming = (document: Document, known: Known) => string[]
 
-const PATH = /(?<![\w/.@-])(?:agent|extensions|test|docs|image-build|bin|\.ci)\/[\w./{},*-]*/g
+const PATH = /(?<![\w/.@-])(?:agent|extensions|test|docs|image-build|\.ci)\/[\w./{},*-]*/g
 
 const paths: Naming = (document, { files }) =>
   document.text
@@ -92,7 +92,9 @@ const errors: Naming = (document, known) =>
 const commandLines: Naming = (document, known) =>
   [...document.spans, ...document.code]
     .flatMap((mark) => {
-      const line = /^(?:\$ )?(?:npx |\S*bin\/)?ironswarm (?!torrent$)([^#|]+)/.exec(mark.text)?.[1]
+      const line = /^(?:\$ )?(?:npx |\S*agent\/)?ironswarm (?!torrent$)([^#|]+)/.exec(
+        mark.text,
+      )?.[1]
       if (line === undefined) return []
       const [first = '', second = ''] = line.split(/\s+/)
       if (/^(?:--(?:help|version)|COMMAND)$/.test(first)) return []
