@@ -11,12 +11,15 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { systemErrorCode } from '../core/errors.ts'
+import { cipherList, TLS_1_3_SUITES } from '../http/tls.ts'
 
 export interface ApiTls {
   /** PEM texts. */
   readonly cert: string
   readonly key: string
   readonly minVersion?: '1.2' | '1.3'
+  /** Option tls_cipher_suites: of TLS 1.2, separated by colons; ironic-python-agent's list if left out. */
+  readonly cipherSuites?: string | null
 }
 
 /** Slow or idle clients must not hold sockets: each phase of a request has its limit, ms. */
@@ -32,9 +35,7 @@ const TLS_LIMITS = { handshakeTimeout: 20_000 } as const
 
 /** TLS 1.2 as ironic-python-agent allows it (contract 3.5), and all of TLS 1.3. */
 const CIPHERS = [
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_AES_128_GCM_SHA256',
+  ...TLS_1_3_SUITES,
   'ECDHE-ECDSA-AES256-GCM-SHA384',
   'ECDHE-RSA-AES256-GCM-SHA384',
   'ECDHE-ECDSA-AES128-GCM-SHA256',
@@ -53,7 +54,7 @@ export function createHttpServer(tls: ApiTls | undefined, handler: RequestListen
             cert: tls.cert,
             key: tls.key,
             minVersion: tls.minVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-            ciphers: CIPHERS,
+            ciphers: cipherList(tls.cipherSuites) ?? CIPHERS,
           },
           handler,
         )

@@ -5,9 +5,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { CommandRunner } from '../commands/runner.ts'
+import { cutAnywhere } from '../core/cut-text.ts'
 import { messageOf, systemErrorCode } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
-import { redactBounded } from '../core/redact.ts'
+import { redactText } from '../core/redact.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { addBodyParser } from './body-parser.ts'
@@ -40,7 +41,6 @@ export interface ApiServer {
   /** Ends every open connection; answers under way are lost. */
   close(): Promise<void>
 }
-
 
 interface Guards {
   readonly connections: Connections
@@ -109,7 +109,7 @@ const MAX_PATH_CHARS = 256
 
 /** Without the query, which holds the agent token; anybody may send a path of 16 KiB, as often as they like. */
 function shownPath(url: string): string {
-  return redactBounded(url.split('?', 1)[0] as string, MAX_PATH_CHARS)
+  return cutAnywhere(redactText(url.split('?', 1)[0] as string), MAX_PATH_CHARS)
 }
 
 /** fastify on a server of ours: what is too much or no request does not reach it. */

@@ -13,12 +13,32 @@ export { REDACTED }
 
 /** A url without credentials: user info, secret query values and passkeys struck out; also one that does not parse. */
 export function redactUrl(url: string): string {
-  return strikeUserInfo(strikeNamedValues(strikeShapes(url)), true)
+  return strikeEncoded(strikeUserInfo(strikeNamedValues(strikeShapes(url)), true), MAX_ENCODINGS)
 }
 
 /** The text without any secret that is known by its name, its place in a url, or its shape. */
 export function redactText(text: string): string {
-  return strikeUserInfo(strikeNamedValues(strikeShapes(text)))
+  return struck(text, MAX_ENCODINGS)
+}
+
+/** A url in a query of a url in a query: as deep as anybody has been seen to put them. */
+const MAX_ENCODINGS = 3
+
+function struck(text: string, encodings: number): string {
+  const safe = strikeUserInfo(strikeNamedValues(strikeShapes(text)))
+  return encodings === 0 ? safe : strikeEncoded(safe, encodings)
+}
+
+/** Words that hold a secret once their percent-encoding is undone are shown without both. */
+function strikeEncoded(text: string, encodings: number): string {
+  return text.replaceAll(/\S+/g, (word) => {
+    if (!word.includes('%')) return word
+    const plain = word.replaceAll(/%([2-7][\da-f]|0[9ad])/gi, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+    const safe = struck(plain, encodings - 1)
+    return safe === plain ? word : safe
+  })
 }
 
 /** Longest text of a log field, an event, an error on the wire; the longest of today is a process's output. */

@@ -61,6 +61,8 @@ interface Name {
   /** In quotes, as a key of JSON is. */
   readonly isQuoted: boolean
   readonly isInQuery: boolean
+  /** The end of a path: `/etc/passwd: no such file`. */
+  readonly isInPath: boolean
   /** The quote around the whole `name: value`, as in curl's -H '…'. */
   readonly quoteBefore: string
 }
@@ -83,6 +85,7 @@ function nameBefore(text: string, at: number, notBefore: number): Name | undefin
     name: comparableName(tail),
     isQuoted,
     isInQuery: /[?&;#]/.test(lastBefore) || (tail === 'token' && /^\s?$/.test(lastBefore)),
+    isInPath: lastBefore === '/',
     quoteBefore: /["']/.test(before) && !isQuoted ? before : '',
   }
 }
@@ -119,10 +122,10 @@ function valueParts(text: string, from: number, name: Name, separator: string): 
   return start === end ? undefined : { parts: [{ start, end }], end }
 }
 
-function isSecretHere({ name, isQuoted, isInQuery }: Name, separator: string): boolean {
+function isSecretHere({ name, isQuoted, isInQuery, isInPath }: Name, separator: string): boolean {
   if (isQuoted) return isSecretKey(name)
   // "Secret: no flag" is a sentence
-  if (name === 'secret' && separator === ':') return false
+  if ((name === 'secret' || isInPath) && separator === ':') return false
   if (secretHeaderOf(name) !== undefined || isSecretName(name)) return true
   return isInQuery && separator !== ':' && isSecretParameter(name)
 }

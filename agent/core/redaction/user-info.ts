@@ -9,9 +9,10 @@ const AUTHORITY = /(?<=[a-z0-9])(?::|%(?:25)*3A)(?:\\*\/|%(?:25)*2F){2}/gi
 const URL_END = /[\s"'`<>]|\\+["'n]/
 const ENCODED_URL_END = /[\s"'`<>&]/
 const AT = /@|%(?:25)*40/i
-/** A host, with its port, to its end. */
-const HOST = /(?:\[[\da-f:.]{2,48}\]|[\w.~-]{1,253})(?::\d{0,5})?(?=[/?#\\,;)\]}&%]|$)/iy
-const HOST_WITH_PORT = /(?:\[[\da-f:.]{2,48}\]|[\w.-]{1,253}):\d{1,5}(?=[/?#\\,;)\]}&\s"']|$)/iy
+/** A host, with its port, to its end; a colon may follow, of a sentence. */
+const HOST = /(?:\[[\da-f:.]{2,48}\]|[\w.~-]{1,253})(?::\d{0,5})?(?=[/?#\\,;)\]}&%]|:?$)/iy
+const HOST_WITH_PORT =
+  /(?:\[[\da-f:.]{2,48}\]|[\w.-]{1,253}):\d{1,5}(?=[/?#\\,;.)\]}&\s"']|:?(?:\s|$))/iy
 /** A scheme before the next `://`, at most. */
 const MAX_SCHEME_CHARS = 16
 

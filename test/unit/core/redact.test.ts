@@ -27,6 +27,9 @@ describe('redactText strikes out', () => {
         JSON.stringify(JSON.stringify({ message: text })),
         `failed: ${text} (status 403)`,
         `one\n${text}\ntwo`,
+        `${text}: 3 attempts`,
+        `GET /x?y=${encodeURIComponent(text)} failed`,
+        encodeURIComponent(encodeURIComponent(text)),
       ]) {
         expect(secretsIn(redactText(wrapped))).toEqual([])
       }
@@ -63,6 +66,7 @@ describe('redactText keeps', () => {
     'http://tracker:6969/announce udp://tracker.example:6969/announce',
     'write to someone@example.org about /dev/disk/by-path/pci-0000:00:1f.2-ata-1',
     'x-amz-request-id: 4442587FB7D0A2F9',
+    'file:///etc/passwd: redirect to file: is not supported, /run/agent_token: no such file',
     'content: 5 MiB, configdrive: 3 MiB written, cookie monster',
     'agent_token: null, password=, rescue_password: ***',
     'ETag "9f86d081884c7d659a2feaa0c55ad015" of https://host/a/b.raw, bytes 0-1023/4096',
