@@ -37,16 +37,26 @@ export function isVirtualMedium(chain: readonly DeviceChainLink[]): boolean {
 }
 
 /**
- * The parameters of `parameters.txt` on the virtual floppy; empty without such a device, which is no
- * error. Call it only for `boot_method=vmedia`.
+ * The parameters of `parameters.txt` on the virtual floppy; empty without such a device, which is no error. Every
+ * device that carries the label is looked at before those whose model says what they are, and the first that may
+ * be virtual media and can be read counts: a label on a tenant's disk hides nothing. Call it only for
+ * `boot_method=vmedia`.
  */
 export async function readVirtualMediaParameters(
   reader: VirtualMediaReader,
 ): Promise<Map<string, string>> {
-  const devices = await reader.devices()
-  const labelled = devices.find(({ label }) => label?.toLowerCase() === PARAMETERS_LABEL)
-  const device =
-    labelled ?? devices.find(({ model }) => model?.toLowerCase().includes('virtual media'))
-  if (!device || !isVirtualMedium(await reader.chain(device.path))) return new Map()
-  return parseKernelCmdline((await reader.readFile(device.path, 'parameters.txt')) ?? '')
+  for (const { path } of candidatesOf(await reader.devices())) {
+    if (!isVirtualMedium(await reader.chain(path))) continue
+    const text = await reader.readFile(path, 'parameters.txt')
+    if (text !== undefined) return parseKernelCmdline(text)
+  }
+  return new Map()
+}
+
+type Device = Awaited<ReturnType<VirtualMediaReader['devices']>>[number]
+
+function candidatesOf(devices: readonly Device[]): Device[] {
+  const labelled = devices.filter(({ label }) => label?.toLowerCase() === PARAMETERS_LABEL)
+  const named = devices.filter(({ model }) => model?.toLowerCase().includes('virtual media'))
+  return [...new Set([...labelled, ...named])]
 }

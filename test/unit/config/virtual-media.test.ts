@@ -71,6 +71,37 @@ describe('readVirtualMediaParameters', () => {
     expect(parameters.size).toBe(0)
   })
 
+  describe("finds the medium beside a tenant's disk that carries the label", () => {
+    const LABEL = 'ir-vfd-dev'
+    const TENANT = [disk('sata', 500 * GiB)]
+    const PARTITION = [{ type: 'part', transport: null, sizeBytes: 1 }, disk('usb', 1)]
+    const readable = { '/dev/medium': 'ipa-debug=1' }
+    const medium = (part: object) => ({ path: '/dev/medium', label: null, model: null, ...part })
+    const tenant = (path: string, model: string | null = null) => ({ path, label: LABEL, model })
+
+    test.each([
+      ['that comes first', [tenant('/dev/sda'), medium({ label: LABEL })]],
+      [
+        'and has a label itself',
+        [tenant('/dev/sda'), tenant('/dev/sda1'), medium({ label: 'IR-VFD-DEV' })],
+      ],
+      ['by its model', [tenant('/dev/sda'), medium({ model: 'AMI Virtual Media' })]],
+      [
+        'by its model, where the disk has that model too',
+        [tenant('/dev/sda', 'Virtual Media'), medium({ model: 'Virtual Media' })],
+      ],
+      ['whose file is there', [tenant('/dev/empty'), medium({ label: LABEL })]],
+    ])('%s', async (_where, devices) => {
+      const parameters = await readVirtualMediaParameters({
+        devices: async () => devices,
+        chain: async (path) =>
+          path === '/dev/sda' ? TENANT : path === '/dev/sda1' ? PARTITION : [disk('usb', 102_400)],
+        readFile: async (path) => readable[path as '/dev/medium'],
+      })
+      expect(parameters.get('ipa-debug')).toBe('1')
+    })
+  })
+
   test('no device and an unreadable file are no errors', async () => {
     expect((await readVirtualMediaParameters(reader({}))).size).toBe(0)
     const devices = async () => [{ path: '/dev/sdb', label: 'ir-vfd-dev', model: null }]
