@@ -122,6 +122,14 @@ export const OPTIONS = {
     doc: 'Lowest TLS version of server and clients',
     karg: 'ipa-tls-min-version',
   } as const,
+  tls_cipher_suites: string(
+    "Cipher suites of TLS 1.2 by OpenSSL's names, of server and clients; those of TLS 1.3 stay",
+    {
+      karg: 'ipa-tls-cipher-suites',
+      pattern: /^[\w-]+([:,\s]+[\w-]+)*$/,
+      patternDoc: 'names separated by colons',
+    },
+  ),
   tls_certificate_curve: {
     type: 'enum',
     default: 'p384',
@@ -315,6 +323,11 @@ export const OPTIONS = {
     doc: 'log: power_off, reboot and efibootmgr are logged, not run (laboratories)',
     own: true,
   } as const,
+  agent_skip_bmc_detect: bool(
+    false,
+    'Leave the addresses of the BMC out of the inventory; Ironic says so in its answer to the lookup',
+    { own: true },
+  ),
   // IPA's, accepted so that its files and kernel lines are read as they are; nothing acts on them yet
   ntp_server: string('NTP server the clock is set from', {
     karg: 'ipa-ntp-server',
@@ -351,10 +364,6 @@ export const OPTIONS = {
     karg: 'ipa-inject-files-priority',
     min: 0,
     max: 99,
-    noEffect: true,
-  }),
-  tls_cipher_suites: string('Cipher suites for TLS 1.2, separated by colons', {
-    karg: 'ipa-tls-cipher-suites',
     noEffect: true,
   }),
   agent_token_required: bool(false, 'Of IPA 2023.1; a token is always required', {

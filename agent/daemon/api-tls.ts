@@ -30,7 +30,7 @@ export interface TlsRequest {
  */
 export async function chooseTls(request: TlsRequest): Promise<ChosenTls | undefined> {
   const { config, reader, signal, now } = request
-  const minVersion = config.tls_min_version
+  const bounds = { minVersion: config.tls_min_version, cipherSuites: config.tls_cipher_suites }
   if (config.listen_tls) {
     const { tls_cert_file: certFile, tls_key_file: keyFile } = config
     if (certFile === null || keyFile === null) {
@@ -40,7 +40,7 @@ export async function chooseTls(request: TlsRequest): Promise<ChosenTls | undefi
       )
     }
     const [cert, key] = await Promise.all([readPem(certFile), readPem(keyFile)])
-    return { api: { cert, key, minVersion } }
+    return { api: { cert, key, ...bounds } }
   }
   if (!config.enable_auto_tls || !reader) return undefined
   if ((await reader.client.apiMinor(signal)) < API_MINOR.agentVerifyCa) return undefined
@@ -52,7 +52,7 @@ export async function chooseTls(request: TlsRequest): Promise<ChosenTls | undefi
     clockSkewSeconds: config.auto_tls_allowed_clock_skew,
     now,
   })
-  return { api: { cert, key, minVersion }, verifyCa: cert }
+  return { api: { cert, key, ...bounds }, verifyCa: cert }
 }
 
 async function readPem(path: string): Promise<string> {

@@ -7,6 +7,7 @@ import { applyLookupOverrides } from '../config/lookup-overrides.ts'
 import type { Config } from '../config/options.ts'
 import { sleep, throwIfAborted, untilAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
+import { redactText } from '../core/redact.ts'
 import type { CreateExtensions } from '../deploy/extension-deps.ts'
 import { loadMachine } from '../deploy/machine.ts'
 import { watchRack } from '../deploy/rack.ts'
@@ -19,8 +20,9 @@ import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { operation } from '../telemetry/operation.ts'
+import { operation, warn } from '../telemetry/operation.ts'
 import { composeAgent } from './compose.ts'
+import { findIronicUrls } from './ironic-urls.ts'
 import { createNodeFinder } from './node-finder.ts'
 import { serve } from './serve.ts'
 
@@ -53,9 +55,10 @@ export async function runAgent(start: AgentStart): Promise<void> {
   }
   throwIfAborted(signal)
   const before = start.loaded.config
-  await using client = openClient(before, log)
+  await using client = openClient(start, before)
+  let known = before
   const hardware = await operation(process.events, 'load hardware managers', {}, () =>
-    loadMachine({ config: before, root, log }),
+    loadMachine({ config: before, root, log, skipsBmc: () => known.agent_skip_bmc_detect }),
   )
   if (before.hardware_initialization_delay > 0) {
     await sleep(before.hardware_initialization_delay * 1000, signal)
@@ -72,7 +75,10 @@ export async function runAgent(start: AgentStart): Promise<void> {
     )
     return await untilAborted(signal)
   }
-  const { config } = applyLookupOverrides(start.loaded, { ...found?.overrides })
+  const { config, warnings } = applyLookupOverrides(start.loaded, { ...found?.overrides })
+  known = config
+  for (const warning of warnings) log.warn({ warning }, 'lookup')
+  await client?.useTls(config)
   const nodeCache = createNodeCache()
   using rack = watchRack({ config, client, exec, root, log })
   // switches take their time, and the conductor does not wait that long for an inventory
@@ -103,14 +109,14 @@ export async function runAgent(start: AgentStart): Promise<void> {
 }
 
 /** Undefined without any URL: the agent then serves its API and heartbeats to nobody (contract 1.5). */
-function openClient(config: Config, log: Logger): IronicClient | undefined {
-  if (config.api_url.includes('mdns')) {
-    throw new AgentError(
-      'InvalidConfigError',
-      'option api_url is "mdns", which this version cannot do; give http(s)://host:port',
-    )
+function openClient({ process, log }: AgentStart, config: Config): IronicClient | undefined {
+  const { urls, notices } = findIronicUrls(config)
+  for (const notice of notices) {
+    warn(process.events, 'less than asked for', {}, new AgentError('InvalidConfigError', notice))
+    // the log is JSON; this is the line that somebody at the machine's console reads
+    process.stderr.write(`ironswarm: ${redactText(notice)}\n`)
   }
-  if (config.api_url.length > 0) return createIronicClient({ config, log })
-  log.error('no URL of Ironic is known: set ipa-api-url on the kernel line; not heartbeating')
-  return undefined
+  return urls.length === 0
+    ? undefined
+    : createIronicClient({ config: { ...config, api_url: urls }, log })
 }

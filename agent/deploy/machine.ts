@@ -12,6 +12,8 @@ export function loadMachine(deps: {
   readonly config: Config
   readonly root: Root
   readonly log: Logger
+  /** See GenericManagerDeps. */
+  readonly skipsBmc?: () => boolean
 }): Promise<Hardware> {
   return loadHardware([createGenericManager({ ...deps, exec })])
 }

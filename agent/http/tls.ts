@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the TLS side of outgoing requests (contract 3.6): trust, client certificate, lowest version.
-// Does not open connections.
+// Owns the TLS side of outgoing requests (contract 3.6): trust, client certificate, lowest version, cipher
+// suites. Does not open connections.
 import { readFileSync } from 'node:fs'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import type { Config } from '../config/options.ts'
@@ -9,7 +9,8 @@ import { AgentError, messageOf } from '../core/errors.ts'
 export type TlsSettings = Pick<
   Config,
   'insecure' | 'cafile' | 'certfile' | 'keyfile' | 'tls_min_version'
->
+> &
+  Partial<Pick<Config, 'tls_cipher_suites'>>
 
 export interface TlsOptions {
   readonly secureContext: SecureContext
@@ -37,6 +38,22 @@ export function createTlsOptions(settings: TlsSettings): () => TlsOptions {
   }
 }
 
+/** All suites of TLS 1.3 that OpenSSL has on by default; none of them is weak. */
+export const TLS_1_3_SUITES = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+] as const
+
+/**
+ * OpenSSL's list for option tls_cipher_suites, which is of TLS 1.2 alone as in IPA (contract 1.2): those of 1.3
+ * stay. Undefined without the option: what Node or the server has by itself.
+ */
+export function cipherList(suites: string | null | undefined): string | undefined {
+  const names = (suites ?? '').split(/[:,\s]+/).filter((name) => name !== '')
+  return names.length === 0 ? undefined : [...TLS_1_3_SUITES, ...names].join(':')
+}
+
 interface PemFiles {
   readonly ca: string | undefined
   readonly cert: string | undefined
@@ -44,8 +61,10 @@ interface PemFiles {
 }
 
 function secureContextOf(settings: TlsSettings, { ca, cert, key }: PemFiles): SecureContext {
+  const ciphers = cipherList(settings.tls_cipher_suites)
   try {
     return createSecureContext({
+      ...(ciphers === undefined ? {} : { ciphers }),
       ca: ca ?? systemAuthorities(),
       minVersion: `TLSv${settings.tls_min_version}`,
       // contract 1.3: the two are only effective together
@@ -54,7 +73,7 @@ function secureContextOf(settings: TlsSettings, { ca, cert, key }: PemFiles): Se
   } catch (error) {
     throw new AgentError(
       'InvalidConfigError',
-      `cafile, certfile or keyfile cannot be used: ${messageOf(error)}; they must be PEM, and the key must fit the certificate`,
+      `cafile, certfile, keyfile or tls_cipher_suites cannot be used: ${messageOf(error)}; files must be PEM, the key must fit the certificate, suites have OpenSSL's names`,
       { cause: error },
     )
   }

@@ -46,6 +46,8 @@ export interface IronicClient extends AsyncDisposable {
   heartbeat(nodeUuid: string, body: object, signal?: AbortSignal): Promise<IronicReply>
   /** True if that URL answers at all, whatever its status and certificate (contract 3.4). */
   answers(apiUrl: string, signal?: AbortSignal): Promise<boolean>
+  /** From now on connections are made by these settings: the answer to the lookup may be stricter (contract 2.5). */
+  useTls(settings: TlsBounds): Promise<void>
   /** The URLs, the one that worked last first. */
   urls(): readonly string[]
 }
@@ -61,7 +63,11 @@ export type IronicClientConfig = Pick<
   | 'certfile'
   | 'keyfile'
   | 'tls_min_version'
->
+> &
+  Partial<Pick<Config, 'tls_cipher_suites'>>
+
+/** What the lookup may change of TLS. */
+export type TlsBounds = Pick<Config, 'tls_min_version' | 'tls_cipher_suites'>
 
 export interface IronicClientOptions {
   readonly config: IronicClientConfig
@@ -81,8 +87,7 @@ export function createIronicClient(options: IronicClientOptions): IronicClient {
   const { config, log } = options
   let urls = config.api_url.map(checkUrl)
   let minor = configuredMinor(config.ironic_api_version)
-  const http = createHttpClient({ config })
-  const careless = createHttpClient({ config: { ...config, insecure: true } })
+  let clients = openClients(config)
 
   const send = async (base: string, call: Call, through: HttpClient): Promise<IronicReply> => {
     const response = await through.request(`${base}${call.path}`, {
@@ -104,7 +109,7 @@ export function createIronicClient(options: IronicClientOptions): IronicClient {
     for (const base of urls) {
       call.signal?.throwIfAborted()
       try {
-        const reply = await send(base, call, http)
+        const reply = await send(base, call, clients.http)
         urls = [base, ...urls.filter((url) => url !== base)]
         return reply
       } catch (error) {
@@ -148,14 +153,34 @@ export function createIronicClient(options: IronicClientOptions): IronicClient {
         signal,
       }),
     answers: (apiUrl, signal) =>
-      send(apiUrl, { method: 'GET', path: '/', signal }, careless).then(
+      send(apiUrl, { method: 'GET', path: '/', signal }, clients.careless).then(
         () => true,
         () => false,
       ),
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([http, careless].map((client) => client[Symbol.asyncDispose]()))
+    useTls: async (settings) => {
+      const before = clients
+      clients = openClients({ ...config, ...settings })
+      await closeClients(before)
     },
+    [Symbol.asyncDispose]: () => closeClients(clients),
   }
+}
+
+interface Clients {
+  readonly http: HttpClient
+  /** Trusts everybody: asked only whether it answers. */
+  readonly careless: HttpClient
+}
+
+function openClients(config: IronicClientConfig): Clients {
+  return {
+    http: createHttpClient({ config }),
+    careless: createHttpClient({ config: { ...config, insecure: true } }),
+  }
+}
+
+async function closeClients(clients: Clients): Promise<void> {
+  await Promise.all(Object.values(clients).map((client) => client[Symbol.asyncDispose]()))
 }
 
 function lookupPath({ addresses, nodeUuid }: LookupQuery): string {

@@ -72,7 +72,13 @@ export interface HttpOriginOptions {
   redirects?: Record<string, string>
   faults?: HttpOriginFaults
   /** PEM; with `clientCa` a client certificate of that CA is required. */
-  tls?: { key: string; cert: string; clientCa?: string; maxVersion?: 'TLSv1.2' | 'TLSv1.3' }
+  tls?: {
+    key: string
+    cert: string
+    clientCa?: string
+    maxVersion?: 'TLSv1.2' | 'TLSv1.3'
+    ciphers?: string
+  }
   /** Ask for basic credentials, or for one Authorization value verbatim. */
   auth?: { user: string; password: string } | { authorization: string }
   host?: string
@@ -108,6 +114,10 @@ export interface HttpOrigin extends AsyncDisposable {
   goDown(): Promise<void>
   /** Listens again on the same port. */
   comeBack(): Promise<void>
+}
+
+function boundsOf({ maxVersion, ciphers }: NonNullable<HttpOriginOptions['tls']>) {
+  return { ...(maxVersion ? { maxVersion } : {}), ...(ciphers ? { ciphers } : {}) }
 }
 
 /** Starts the origin on loopback. */
@@ -170,7 +180,7 @@ export async function createHttpOrigin(options: HttpOriginOptions): Promise<Http
         {
           key: options.tls.key,
           cert: options.tls.cert,
-          ...(options.tls.maxVersion ? { maxVersion: options.tls.maxVersion } : {}),
+          ...boundsOf(options.tls),
           ...(options.tls.clientCa
             ? { ca: options.tls.clientCa, requestCert: true, rejectUnauthorized: true }
             : {}),

@@ -12,6 +12,9 @@ export interface Bmc {
   readonly mac: string | null
 }
 
+/** Of a machine without one, or where nobody is to look for it. */
+export const NO_BMC: Bmc = { address: null, v6Address: null, mac: null }
+
 /** LAN channels of IPMI; 12 to 15 are not networks. */
 const CHANNELS = Array.from({ length: 11 }, (_, i) => i + 1)
 const ASK_TIMEOUT_MS = 5_000
@@ -21,8 +24,7 @@ const BUDGET_MS = 20_000
 /** Asks each LAN channel until one has an address. */
 export async function readBmc(deps: { readonly exec: Exec; readonly root: Root }): Promise<Bmc> {
   const nodes = await deps.root.list('/dev')
-  if (!nodes.some((name) => /^ipmi/.test(name)))
-    return { address: null, v6Address: null, mac: null }
+  if (!nodes.some((name) => /^ipmi/.test(name))) return NO_BMC
   const budget = AbortSignal.timeout(BUDGET_MS)
   const ask = async (argv: readonly [string, ...string[]]) => {
     try {

@@ -8,7 +8,7 @@ import type { Tlv } from '../../system/lldp/lldpdu.ts'
 import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { type Bmc, readBmc } from '../collectors/bmc.ts'
+import { type Bmc, NO_BMC, readBmc } from '../collectors/bmc.ts'
 import { readBoot } from '../collectors/boot.ts'
 import { readCpu } from '../collectors/cpus.ts'
 import { listDisks } from '../collectors/disks.ts'
@@ -26,6 +26,8 @@ export interface GenericManagerDeps {
   readonly exec: Exec
   readonly root: Root
   readonly log: Logger
+  /** True when the inventory has to do without the BMC; asked each time, since the lookup may change it. */
+  readonly skipsBmc?: () => boolean
 }
 
 const WRITE_IMAGE: StepImplementation = {
@@ -39,7 +41,7 @@ const WRITE_IMAGE: StepImplementation = {
 
 /** The manager that supports every machine, if no better one does. */
 export function createGenericManager(deps: GenericManagerDeps): HardwareManager {
-  const { config, exec, root, log } = deps
+  const { config, exec, root, log, skipsBmc = () => config.agent_skip_bmc_detect } = deps
   const finder = createRootDiskFinder({
     listDisks: () =>
       listDisks({
@@ -70,8 +72,10 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     getOsInstallDevice: (node) => finder.find(node),
     waitForDisks: (node, signal) => finder.wait(node, signal),
     listHardwareInfo: async () => {
-      bmc ??= readBmc({ exec, root })
-      const inventory = await takeInventory(deps, await finder.list(undefined), await bmc)
+      // Ironic manages the BMC of this node by itself, and asking it takes up to 20 s (contract 2.5)
+      if (!skipsBmc()) bmc ??= readBmc({ exec, root })
+      const known = skipsBmc() || !bmc ? NO_BMC : await bmc
+      const inventory = await takeInventory(deps, await finder.list(undefined), known)
       if (!config.collect_lldp || inventory.interfaces.length === 0) return inventory
       switches ??= listenForLldp(
         {

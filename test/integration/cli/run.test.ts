@@ -176,6 +176,42 @@ describe('ironswarm run', () => {
     expect(ironic.apiCalls).toEqual([])
   })
 
+  test.each([
+    [
+      'ipa-api-url=mdns',
+      /^ironswarm: Ironic is to be found by mDNS, which this version cannot do/m,
+    ],
+    [
+      'ipa-inspection-callback-url=http://127.0.0.1:1/v1/continue',
+      /^ironswarm: in-band inspection is asked for .*: nothing is posted/m,
+    ],
+  ])('with %s alone it says on the console what it cannot do, and waits', async (words, line) => {
+    const root = join(directory, 'root')
+    await mkdir(join(root, 'proc'), { recursive: true })
+    await writeFile(join(root, 'proc/cmdline'), `quiet ${words}\n`)
+    const runDir = join(directory, 'run')
+    const agent = start(['run', '--os-root', root, '--listen-port', '0', '--run-dir', runDir])
+    await agent.says(line)
+    await agent.says(/^ironswarm: no URL of Ironic is known, so this machine waits/m)
+    await agent.says(/"level":"warn".*"msg":"less than asked for"/)
+    await agent.says(/api listening/)
+    expect(agent.child.exitCode).toBeNull()
+    agent.child.kill('SIGTERM')
+    expect((await agent.finished).code).toBe(0)
+  })
+
+  test('a kernel parameter that is no boolean ends it with 2, before it serves anything', async () => {
+    const root = join(directory, 'root')
+    await mkdir(join(root, 'proc'), { recursive: true })
+    await writeFile(join(root, 'proc/cmdline'), 'ipa-guard-special-filesystems=maybe\n')
+    const { code, stdout, stderr } = await start(['run', '--os-root', root]).finished
+    expect(code).toBe(2)
+    expect(stderr).toBe(
+      'ironswarm: InvalidConfigError: option guard_special_filesystems is "maybe" in kernel command line (ipa-guard-special-filesystems); allowed: true, yes, on, 1 or false, no, off, 0\n',
+    )
+    expect(stdout).toBe('')
+  })
+
   test('with --start-after it reads its configuration only once that file is there', async () => {
     const [ready, settings] = [join(directory, 'ready'), join(directory, 'late.conf')]
     const runDir = join(directory, 'run')

@@ -308,7 +308,7 @@ describe('TLS', () => {
 
   async function probeWith(
     config: Partial<HttpClientSettings>,
-    server: { clientCa?: string; maxVersion?: 'TLSv1.2' } = {},
+    server: { clientCa?: string; maxVersion?: 'TLSv1.2'; ciphers?: string } = {},
   ) {
     await using origin = await createHttpOrigin({
       bytes: image,
@@ -342,6 +342,16 @@ describe('TLS', () => {
     await expect(probeWith({ cafile: files.ca }, { clientCa: authority.ca })).rejects.toMatchObject(
       { type: 'ImageDownloadError' },
     )
+  })
+  test('a server that has none of tls_cipher_suites is refused', async () => {
+    const suite = 'ECDHE-ECDSA-AES128-GCM-SHA256'
+    const old = { maxVersion: 'TLSv1.2', ciphers: suite } as const
+    const other = { tls_cipher_suites: 'ECDHE-ECDSA-AES256-GCM-SHA384' }
+    await expect(probeWith({ cafile: files.ca, ...other }, old)).rejects.toThrow(/TLS failed/)
+    const both = { tls_cipher_suites: `${other.tls_cipher_suites}:${suite}` }
+    expect(await probeWith({ cafile: files.ca, ...both }, old)).toBe(sha256(image))
+    // suites are of TLS 1.2: a server with 1.3 is not kept out
+    expect(await probeWith({ cafile: files.ca, ...other })).toBe(sha256(image))
   })
   test('a server below tls_min_version is refused', async () => {
     await expect(

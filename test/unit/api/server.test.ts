@@ -70,6 +70,27 @@ describe('the listening socket', () => {
     await ended
   })
 
+  test('speaks the suites of TLS 1.2 that it is told, and all of TLS 1.3', async () => {
+    const certificate = await createSelfSignedCertificate({ address: '127.0.0.1', hostname: 'x' })
+    const [told, other] = ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384']
+    await using api = await startServer({ tls: { ...certificate, cipherSuites: told as string } })
+    const suiteOf = async (maxVersion: 'TLSv1.2' | 'TLSv1.3', ciphers: string) => {
+      const { cert: ca } = certificate
+      const socket = connectTls({ port: api.port, host: '127.0.0.1', ca, maxVersion, ciphers })
+      try {
+        await once(socket, 'secureConnect')
+        return socket.getCipher().name
+      } catch {
+        return 'refused'
+      } finally {
+        socket.destroy()
+      }
+    }
+    expect(await suiteOf('TLSv1.2', told as string)).toBe(told)
+    expect(await suiteOf('TLSv1.2', other as string)).toBe('refused')
+    expect(await suiteOf('TLSv1.3', 'TLS_AES_128_GCM_SHA256')).toBe('TLS_AES_128_GCM_SHA256')
+  })
+
   test('refuses a TLS version below the lowest allowed, and speaks 1.2 where it is', async () => {
     const certificate = await createSelfSignedCertificate({ address: '127.0.0.1', hostname: 'x' })
     for (const [minVersion, works] of [

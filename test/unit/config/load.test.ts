@@ -224,10 +224,10 @@ describe('loadConfig', () => {
   describe('a reference in a file', () => {
     test('takes the value that wins, wherever it stands', async () => {
       const { config } = await load(
-        { [MAIN_FILE]: 'cafile = /etc/${advertise_host}.pem\nadvertise_host = a' },
+        { [MAIN_FILE]: 'cafile = /etc/$advertise_host/ca.pem\nadvertise_host = a' },
         { argvFlags: { advertise_host: 'b' } },
       )
-      expect(config.cafile).toBe('/etc/b.pem')
+      expect(config.cafile).toBe('/etc/b/ca.pem')
     })
 
     test('to no option is refused without the secret around it', async () => {

@@ -20,6 +20,19 @@ describe('applyLookupOverrides', () => {
     expect(Object.isFrozen(config)).toBe(true)
   })
 
+  test('what it sets without effect is said, and what was said before is not said again', async () => {
+    const loaded = await loadConfig({ env: { IRONSWARM_X: '1' }, openTree })
+    expect(loaded.warnings).toHaveLength(1)
+    const { warnings } = applyLookupOverrides(loaded, {
+      md5_enabled: false,
+      enable_bios_bootloader_install: true,
+      disable_deep_image_inspection: false,
+    })
+    expect(warnings).toEqual([
+      'Ironic sets enable_bios_bootloader_install, which has no effect in this version',
+    ])
+  })
+
   test('what it does not say, and what is no option, changes nothing', async () => {
     const loaded = await loadConfig({ env: {}, openTree })
     const { config } = applyLookupOverrides(loaded, {

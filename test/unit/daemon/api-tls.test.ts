@@ -22,8 +22,20 @@ test("the operator's certificate is served, and Ironic is not told to trust it",
   const [certFile, keyFile] = ['cert.pem', 'key.pem'].map((name) => join(folder.path, name))
   for (const file of [certFile, keyFile]) writeFileSync(file as string, `text of ${file}`)
   const files = { tls_cert_file: certFile as string, tls_key_file: keyFile as string }
-  expect(await choose({ listen_tls: true, tls_min_version: '1.3', ...files })).toEqual({
-    api: { cert: `text of ${certFile}`, key: `text of ${keyFile}`, minVersion: '1.3' },
+  expect(
+    await choose({
+      listen_tls: true,
+      tls_min_version: '1.3',
+      tls_cipher_suites: 'ECDHE-RSA-AES256-GCM-SHA384',
+      ...files,
+    }),
+  ).toEqual({
+    api: {
+      cert: `text of ${certFile}`,
+      key: `text of ${keyFile}`,
+      minVersion: '1.3',
+      cipherSuites: 'ECDHE-RSA-AES256-GCM-SHA384',
+    },
   })
 })
 

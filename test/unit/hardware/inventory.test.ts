@@ -291,6 +291,28 @@ describe('the inventory', () => {
     expect(lldpOf(await manager.listNetworkInterfaces?.())).toEqual([null, null, null])
   })
 
+  test('does without the BMC when Ironic says so, and asks it when that is taken back', async () => {
+    await using machine = await machineWith(
+      { '/dev/ipmi0': '' },
+      {
+        lsblk: lsblkOutput([]),
+        'ipmitool lan print 1': 'IP Address : 192.0.2.9\nMAC Address : aa:bb:cc:00:00:09\n',
+      },
+    )
+    let isSkipped = true
+    const manager = createGenericManager({
+      ...machine,
+      config: defaults,
+      log: createLogger({ level: 'silent' }),
+      skipsBmc: () => isSkipped,
+    })
+    const without = await manager.listHardwareInfo?.()
+    expect(without).toMatchObject({ bmc_address: null, bmc_v6address: null })
+    expect(without).not.toHaveProperty('bmc_mac')
+    isSkipped = false
+    expect(await manager.listHardwareInfo?.()).toMatchObject({ bmc_address: '192.0.2.9' })
+  })
+
   test('has no LLDP where tcpdump is missing', async () => {
     await using machine = await machineWith(NIC_FILES, { lsblk: lsblkOutput([]) })
     const exec: Exec = async (argv, options = {}) => {
