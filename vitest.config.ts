@@ -37,6 +37,7 @@ export default defineConfig({
           globalSetup: './test/support/bundle-setup.ts',
           setupFiles: './test/support/bundle-file-setup.ts',
           maxWorkers: 1,
+          testTimeout: 240_000,
           sequence: { groupOrder: 1 },
         },
       },

@@ -12,15 +12,15 @@ const LETTER_U = 0x75
 export interface LongText {
   /** Takes what stands between the quotes. Throws SyntaxError for an escape that is none, RangeError beyond the capacity. */
   write(raw: Buffer): void
-  /** The text; the same string as an earlier text that is equal. Throws SyntaxError if it is not ASCII. */
-  end(): string
+  /** The text; the very bytes of an earlier text that is equal. Throws SyntaxError if it is not ASCII. */
+  end(): Buffer
 }
 
 /**
  * @param capacity bytes; memory that is never written costs nothing
  * @param earlier texts of the same body
  */
-export function createLongText(capacity: number, earlier: readonly string[]): LongText {
+export function createLongText(capacity: number, earlier: readonly Buffer[]): LongText {
   let candidates = earlier
   let own: Buffer | undefined
   let length = 0
@@ -29,15 +29,15 @@ export function createLongText(capacity: number, earlier: readonly string[]): Lo
   const append = (bytes: Buffer) => {
     if (length + bytes.length > capacity) throw new RangeError('too long')
     if (own === undefined) {
-      const text = bytes.toString('latin1')
-      const left = candidates.filter((one) => one.startsWith(text, length))
+      const to = length + bytes.length
+      const left = candidates.filter((one) => one.subarray(length, to).equals(bytes))
       if (left.length > 0) {
         candidates = left
-        length += bytes.length
+        length = to
         return
       }
       own = Buffer.allocUnsafeSlow(capacity)
-      own.write(candidates[0]?.slice(0, length) ?? '', 'latin1')
+      candidates[0]?.copy(own, 0, 0, length)
     }
     bytes.copy(own, length)
     length += bytes.length
@@ -53,13 +53,9 @@ export function createLongText(capacity: number, earlier: readonly string[]): Lo
     end: () => {
       append(unescaped(rest))
       const same = own === undefined && candidates.find((one) => one.length === length)
-      if (typeof same === 'string') return same
-      if (own === undefined) return candidates[0]?.slice(0, length) ?? ''
-      const bytes = own.subarray(0, length)
-      if (!isAscii(bytes)) throw new SyntaxError('a long text that is not ASCII')
-      const text = bytes.toString('latin1')
-      // given back at once: there is twice the text until then
-      ;(own.buffer as ArrayBuffer).transfer(0)
+      if (same) return same
+      const text = own?.subarray(0, length) ?? Buffer.from(candidates[0]?.subarray(0, length) ?? [])
+      if (!isAscii(text)) throw new SyntaxError('a long text that is not ASCII')
       return text
     },
   }

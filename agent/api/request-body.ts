@@ -26,7 +26,10 @@ export class BodyTooLargeError extends Error {
 export interface BodyReader {
   /** Throws BodyTooLargeError, SyntaxError. The bytes are not kept. */
   write(chunk: Buffer): void
-  /** What JSON.parse says of all of it; equal long texts are one string. Throws SyntaxError. */
+  /**
+   * What JSON.parse says of all of it, but that a config drive of more than 256 KiB is a Buffer of its text, and
+   * equal ones are the same: as a string it would be held twice. Throws BodyTooLargeError, SyntaxError.
+   */
   end(): unknown
 }
 
@@ -42,8 +45,8 @@ interface OpenString {
 export function createBodyReader(onLongText: () => void): BodyReader {
   // stands for a long text in the rest; nobody can know it
   const mark = randomUUID()
-  const texts: string[] = []
-  const references: string[] = []
+  const texts: Buffer[] = []
+  const references: Buffer[] = []
   // what is never written of it takes no memory
   const others = Buffer.allocUnsafeSlow(MOST_OTHER_BYTES)
   let otherBytes = 0
@@ -129,11 +132,15 @@ export function createBodyReader(onLongText: () => void): BodyReader {
     end: () => {
       const json = others.toString('utf8', 0, otherBytes)
       if (references.length === 0) return JSON.parse(json)
-      return JSON.parse(json, (_key, value) =>
-        typeof value === 'string' && value.startsWith(mark)
-          ? references[Number(value.slice(mark.length))]
-          : value,
-      )
+      let stringBytes = 0
+      return JSON.parse(json, (key, value) => {
+        if (typeof value !== 'string' || !value.startsWith(mark)) return value
+        const text = references[Number(value.slice(mark.length))] as Buffer
+        if (key === 'configdrive') return text
+        stringBytes += text.length
+        if (stringBytes > MOST_OTHER_BYTES) throw tooLarge(MOST_OTHER_BYTES)
+        return text.toString('latin1')
+      })
     },
   }
 }

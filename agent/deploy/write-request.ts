@@ -6,6 +6,7 @@ import { AgentError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import {
   type AllowedUrls,
+  type ConfigDriveText,
   type ImageInfo,
   type ImageInfoConfig,
   parseImageInfo,
@@ -16,7 +17,7 @@ export interface WriteRequest {
   /** Before {@link withTorrent}, its torrent is the one that image_info itself names. */
   readonly imageInfo: ImageInfo
   /** Text as Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
-  readonly configdrive: string | null
+  readonly configdrive: ConfigDriveText | null
 }
 
 type TorrentConfig = Pick<Config, 'swarm_mode' | 'swarm_torrent_url' | 'glance_url'>
@@ -57,10 +58,13 @@ export function withTorrent(
 }
 
 /** The argument, else the one inside of image_info (contract 5.2 step 1); empty means none. */
-function chooseConfigdrive(argument: unknown, inner: string | null): string | null {
+function chooseConfigdrive(
+  argument: unknown,
+  inner: ConfigDriveText | null,
+): ConfigDriveText | null {
   const value = argument ?? inner
   if (value === null || value === '') return null
-  if (typeof value === 'string') return value
+  if (typeof value === 'string' || value instanceof Uint8Array) return value
   throw new AgentError(
     'InvalidCommandParamsError',
     'configdrive must be a url or base64 text of a gzipped image',

@@ -7,30 +7,43 @@ import type { AttackedAgent } from '../support/hostile/attacked-agent.ts'
 /** Requests written at once; the agent reads them faster than it answers. */
 const BATCH = 500
 
+export interface PipelineOptions {
+  readonly count: number
+  readonly leastMs: number
+  readonly deadlineMs: number
+  /** The attacker's address on loopback. */
+  readonly from: string
+}
+
 export function get(path: string): string {
   return `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
 }
 
 /**
- * Sends `count` requests without waiting for answers and reads none; a new connection where one is ended.
- * Gives up after `deadlineMs`. @returns how many were written
+ * Sends requests without waiting for answers and reads none; a new connection where one is ended. Goes on until
+ * `count` were written and `leastMs` have passed, but not beyond `deadlineMs`.
+ * @returns how many were written
  */
 export async function pipeline(
   agent: AttackedAgent,
   request: string,
-  { count, deadlineMs, from }: { count: number; deadlineMs: number; from?: string },
+  { count, leastMs, deadlineMs, from }: PipelineOptions,
 ): Promise<number> {
-  const end = performance.now() + deadlineMs
+  const began = performance.now()
+  const goesOn = () => {
+    const ms = performance.now() - began
+    return ms < deadlineMs && (ms < leastMs || sent < count)
+  }
   const batch = request.repeat(BATCH)
   let sent = 0
-  while (sent < count && performance.now() < end) {
+  while (goesOn()) {
     const socket = await agent.connect(from).catch(() => undefined)
     if (socket === undefined) {
       await delay(20)
       continue
     }
     socket.pause()
-    while (!socket.destroyed && sent < count && performance.now() < end) {
+    while (!socket.destroyed && goesOn()) {
       sent += BATCH
       if (!socket.write(batch)) await drained(socket)
     }

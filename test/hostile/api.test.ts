@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { makeDiskImage } from '../support/disk-image.ts'
 import { type AttackedAgent, startAttackedAgent } from '../support/hostile/attacked-agent.ts'
-import { type StatusProbe, startStatusProbe } from '../support/hostile/status-probe.ts'
+import { startStatusProbe } from '../support/hostile/status-probe.ts'
 import { createHttpOrigin } from '../support/http-origin.ts'
 import { createLoopDevice } from '../support/loop-device.ts'
 import { get, idle, pipeline, unread } from './api-attacks.ts'
@@ -17,6 +17,9 @@ const MOST_STATUS_MS = 100
 /** What Ironic was told as heartbeat_timeout, ms. */
 const HEARTBEAT_TIMEOUT_MS = 10_000
 const ATTACKER = '127.0.0.2'
+const OTHER_ATTACKER = '127.0.0.3'
+/** Of agent/api/connections.ts. */
+const MOST_OF_A_HOST = 32
 
 let directory: string
 beforeEach(async () => {
@@ -66,29 +69,54 @@ async function deployable(seconds: number) {
   }
 }
 
-function writeImage(imageInfo: object, configdrive: string | null) {
-  const args = { image_info: imageInfo, configdrive }
+/** As Ironic sends it: the config drive stands in it three times. */
+function writeImage(imageInfo: object, configdrive: string | null, step = 'write_image') {
+  const args = { image_info: { ...imageInfo, configdrive }, configdrive }
   return {
-    step: { interface: 'deploy', step: 'write_image', args },
-    node: { uuid: 'x', instance_info: {}, properties: {}, driver_internal_info: {} },
+    step: { interface: 'deploy', step, args },
+    node: {
+      uuid: 'x',
+      instance_info: { configdrive },
+      properties: {},
+      driver_internal_info: {},
+    },
     ports: [],
     deploy_version: null,
   }
 }
 
-async function expectWell(agent: AttackedAgent, probe: StatusProbe): Promise<void> {
-  const { agent: status, machine } = await probe.stop()
-  const { peakBytes } = await agent.rss()
-  const beats = agent.heartbeats()
-  const gaps = beats.slice(1).map((at, i) => at - (beats[i] as number))
-  console.log(
-    `peak ${Math.round(peakBytes / MiB)} MiB, status p50 ${status.p50.toFixed(1)} p99 ${status.p99.toFixed(1)} ms of ${status.count}` +
-      ` (${status.failed} failed), bare server p99 ${machine.p99.toFixed(1)} ms, longest gap ${Math.round(Math.max(0, ...gaps))} ms`,
-  )
-  expect(await agent.isAlive()).toBe(true)
-  expect(peakBytes).toBeLessThan(MOST_BYTES)
-  expect(status.p99 - machine.p99).toBeLessThan(MOST_STATUS_MS)
-  expect(Math.max(0, ...gaps)).toBeLessThan(HEARTBEAT_TIMEOUT_MS)
+/** base64 of a gzip that is as large as what is in it. */
+function configDrive(bytes: number): string {
+  return gzipSync(randomBytes(bytes), { level: 0 }).toString('base64')
+}
+
+/** Watches an agent from here on; `expectWell` says what must hold of the time since. */
+async function watch(agent: AttackedAgent) {
+  const before = await agent.processor()
+  const probe = await startStatusProbe(agent.url)
+  return {
+    expectWell: async () => {
+      const { agent: status, machine } = await probe.stop()
+      const { peakBytes } = await agent.rss()
+      const after = await agent.processor()
+      const ranMs = after.ranMs - before.ranMs
+      // on a crowded machine everything takes longer by as much as the agent waits for a processor
+      const crowding = (ranMs + after.waitedMs - before.waitedMs) / ranMs
+      const beats = agent.heartbeats()
+      const gapMs = Math.max(0, ...beats.slice(1).map((at, i) => at - (beats[i] as number)))
+      console.log(
+        `peak ${Math.round(peakBytes / MiB)} MiB, status p50 ${status.p50.toFixed(1)} p99 ` +
+          `${status.p99.toFixed(1)} ms of ${status.count}, bare server p99 ${machine.p99.toFixed(1)} ms, ` +
+          `crowding ${crowding.toFixed(1)}, longest gap ${Math.round(gapMs)} ms`,
+      )
+      expect(await agent.isAlive()).toBe(true)
+      expect(peakBytes).toBeLessThan(MOST_BYTES)
+      expect(status.failed).toBe(0)
+      expect(status.p99).toBeLessThan(MOST_STATUS_MS * crowding + machine.p99)
+      expect(gapMs).toBeLessThan(HEARTBEAT_TIMEOUT_MS)
+    },
+    [Symbol.asyncDispose]: () => probe[Symbol.asyncDispose](),
+  }
 }
 
 describe('beside a deploy, without a token', () => {
@@ -97,30 +125,40 @@ describe('beside a deploy, without a token', () => {
     const { agent } = lab
     const { id } = await lab.write()
     await using idles = await idle(agent, 256, ATTACKER)
-    await using probe = await startStatusProbe(agent.url)
-    const deadlineMs = 12_000
-    const sent = await Promise.all([
+    await using watched = await watch(agent)
+    const ms = { leastMs: 6000, deadlineMs: 60_000 }
+    const [waits = 0, lists = 0] = await Promise.all([
       pipeline(agent, get(`/v1/commands/${id}?wait=true`), {
+        ...ms,
         count: 200_000,
-        deadlineMs,
         from: ATTACKER,
       }),
-      pipeline(agent, get('/v1/commands/'), { count: 100_000, deadlineMs, from: '127.0.0.3' }),
+      pipeline(agent, get('/v1/commands/'), { ...ms, count: 100_000, from: OTHER_ATTACKER }),
     ])
-    console.log('sent', sent, idles.sockets.filter(({ destroyed }) => !destroyed).length)
-    await expectWell(agent, probe)
+    expect(waits).toBeGreaterThanOrEqual(200_000)
+    expect(lists).toBeGreaterThanOrEqual(100_000)
+    expect(idles.sockets.filter(({ closed }) => !closed).length).toBeLessThanOrEqual(MOST_OF_A_HOST)
+    await watched.expectWell()
     expect(await lab.finished()).toMatchObject({ command_status: 'SUCCEEDED' })
   })
 
   test('200 clients that do not read the list of a deploy with a config drive of 6 MiB', async () => {
     await using lab = await deployable(1)
     const { agent } = lab
-    const drive = gzipSync(randomBytes(6 * MiB), { level: 1 }).toString('base64')
+    const drive = configDrive(6 * MiB)
     await lab.write(drive)
     expect(await lab.finished()).toMatchObject({ command_status: 'SUCCEEDED' })
-    await using probe = await startStatusProbe(agent.url)
-    await using clients = await unread(agent, get('/v1/commands/'), 200, ATTACKER)
-    console.log('open', clients.sockets.filter(({ destroyed }) => !destroyed).length)
-    await expectWell(agent, probe)
+    await using watched = await watch(agent)
+    await using _clients = await unread(agent, get('/v1/commands/'), 200, ATTACKER)
+    await watched.expectWell()
+  })
+
+  test('a step with a config drive of 63 MiB is read, and its echo answered', async () => {
+    await using agent = await startAttackedAgent()
+    await using watched = await watch(agent)
+    const params = writeImage({ id: 'x' }, configDrive(63 * MiB), 'unknown_step')
+    await agent.conductor.command('deploy.execute_deploy_step', params, true)
+    expect((await agent.conductor.list()).at(-1)).toMatchObject({ command_status: 'FAILED' })
+    await watched.expectWell()
   })
 })

@@ -36,14 +36,16 @@ export type FetchConfigDrive = (url: string) => Promise<Uint8Array>
  * The file system image in what Ironic sent: base64 of a gzip, or the http(s) url of one, or of the raw
  * image. It is decoded once to its end, so that it will not fail later. Throws DeploymentError if it is
  * neither, broken, or larger than 64 MiB.
+ * @param text its bytes where it is long
  */
 export async function decodeConfigDrive(
-  text: string,
+  text: string | Uint8Array,
   fetchUrl: FetchConfigDrive,
 ): Promise<ConfigDriveImage> {
-  const source = /^https?:\/\//i.test(text)
+  const isUrl = typeof text === 'string' && /^https?:\/\//i.test(text)
+  const source = isUrl
     ? fromBody(await fetchOrThrow(text, fetchUrl))
-    : unpacked(fromBase64(text))
+    : unpacked(fromBase64(bufferOf(text)))
   return await measured(source)
 }
 
@@ -74,13 +76,17 @@ async function fetchOrThrow(url: string, fetchUrl: FetchConfigDrive): Promise<Ui
   }
 }
 
+/** The same bytes, not copied. */
+function bufferOf(text: string | Uint8Array): Buffer {
+  if (typeof text === 'string') return Buffer.from(text, 'latin1')
+  return Buffer.from(text.buffer, text.byteOffset, text.byteLength)
+}
+
 type Parts = () => AsyncIterable<Uint8Array>
 
 function fromBody(body: Uint8Array): Parts {
   if (isGzip(body)) return unpacked(() => cut(body))
-  return isBase64Text(body)
-    ? unpacked(fromBase64(Buffer.from(body).toString('latin1')))
-    : () => cut(body)
+  return isBase64Text(body) ? unpacked(fromBase64(bufferOf(body))) : () => cut(body)
 }
 
 async function* cut(bytes: Uint8Array): AsyncIterable<Uint8Array> {
@@ -88,7 +94,7 @@ async function* cut(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 }
 
 /** Python's lenient way: what is not of the alphabet is skipped, and the first padding is the end. */
-function fromBase64(text: string): Parts {
+function fromBase64(text: Buffer): Parts {
   if (text.length > MAX_TEXT_LENGTH) throw tooLarge(`${formatBytes(text.length)} of base64`)
   const padding = text.indexOf('=')
   const end = padding === -1 ? text.length : padding
@@ -96,7 +102,8 @@ function fromBase64(text: string): Parts {
     let left = ''
     for (let at = 0; at < end; at += STEP) {
       const letters =
-        left + text.slice(at, Math.min(at + STEP, end)).replace(/[^A-Za-z0-9+/_-]+/g, '')
+        left +
+        text.toString('latin1', at, Math.min(at + STEP, end)).replace(/[^A-Za-z0-9+/_-]+/g, '')
       // four letters are three bytes: the others wait for their neighbours
       const whole = letters.length - (letters.length % 4)
       left = letters.slice(whole)

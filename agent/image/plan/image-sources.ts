@@ -48,6 +48,7 @@ const SETTINGS = Object.keys({
   certfile: true,
   keyfile: true,
   tls_min_version: true,
+  tls_cipher_suites: true,
   image_download_connection_timeout: true,
   image_download_connection_retries: true,
   image_download_connection_retry_interval: true,

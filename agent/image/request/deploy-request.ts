@@ -6,13 +6,13 @@ import type { ArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { ImageInfo } from './image-info.ts'
+import type { ConfigDriveText, ImageInfo } from './image-info.ts'
 
 /** One image for one disk. */
 export interface ImageRequest {
   readonly imageInfo: ImageInfo
   /** As Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
-  readonly configdrive: string | null
+  readonly configdrive: ConfigDriveText | null
   readonly devicePath: string
 }
 

@@ -13,6 +13,9 @@ export interface OsHash {
   readonly value: string
 }
 
+/** As Ironic sent it (contract 5.3.8): a url or base64 of a gzip; the bytes of the text where it is long. */
+export type ConfigDriveText = string | Uint8Array
+
 export interface ImageInfo {
   readonly id: string
   /** At least one. */
@@ -27,7 +30,7 @@ export interface ImageInfo {
   readonly noProxy: string | null
   readonly nodeUuid: string
   /** Counts only when the command's own `configdrive` argument is null (contract 5.2). */
-  readonly configdrive: string | null
+  readonly configdrive: ConfigDriveText | null
   /** Secret; sources/http/authorization.ts makes the header of them. */
   readonly credentials: ImageCredentials
   /** Null: no torrent is known, HTTP only. */
@@ -62,7 +65,7 @@ export function parseImageInfo(
     proxies: proxies(value['proxies']),
     noProxy: optionalText(value, 'no_proxy'),
     nodeUuid: stringAt(value, 'node_uuid') ?? 'local',
-    configdrive: optionalText(value, 'configdrive'),
+    configdrive: configDriveText(value['configdrive']),
     credentials: credentials(value),
     torrent: config.swarm_mode === 'off' ? null : torrent(value, id, config),
   }
@@ -160,6 +163,10 @@ function requiredText(value: JsonObject, key: string): string {
 }
 
 /** Absent, null and '' all mean "not given": the conductor sends null for unset fields. */
+function configDriveText(value: unknown): ConfigDriveText | null {
+  return value instanceof Uint8Array ? value : optionalText({ configdrive: value }, 'configdrive')
+}
+
 function optionalText(value: JsonObject, key: string): string | null {
   const text = value[key]
   if (text === undefined || text === null || text === '') return null

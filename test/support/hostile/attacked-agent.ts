@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns an agent that is about to be attacked: a process of its own with little memory, looked up by a
 // stand-in of Ironic that waits for its heartbeats. Does not attack it.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,6 +44,11 @@ export interface AttackedAgent extends AsyncDisposable {
   /** When the heartbeats so far came, ms of `performance.now()`. */
   heartbeats(): readonly number[]
   rss(): Promise<ResidentSet>
+  /**
+   * What its main thread had of the processor so far, ms, and how long it was ready and had to wait for one: on a
+   * crowded machine answers take longer by as much.
+   */
+  processor(): Promise<{ readonly ranMs: number; readonly waitedMs: number }>
   /** False once the process has ended or the kernel has killed it. */
   isAlive(): Promise<boolean>
 }
@@ -105,6 +110,11 @@ export async function startAttackedAgent(
     connect: (localAddress) => connect(url, localAddress),
     heartbeats,
     rss: () => residentSetOf(process.child.pid),
+    processor: async () => {
+      const text = await readFile(`/proc/${process.child.pid}/schedstat`, 'utf8').catch(() => '0 0')
+      const [ran = 0, waited = 0] = text.split(' ').map(Number)
+      return { ranMs: ran / 1e6, waitedMs: waited / 1e6 }
+    },
     isAlive: async () => {
       const { exitCode, signalCode } = process.child
       return exitCode === null && signalCode === null && (await group.oomKills()) === 0

@@ -20,12 +20,7 @@ import { PeerList } from '../peers/peer-list.ts'
 import type { SwarmTask } from '../swarm-task.ts'
 import { PieceSet } from '../torrent/piece-set.ts'
 import type { BlockRequest } from '../wire/upload-queue.ts'
-import {
-  connectionsOf,
-  createSilentStore,
-  takeDecisions,
-  usePieces,
-} from './decisions.ts'
+import { connectionsOf, createSilentStore, takeDecisions, usePieces } from './decisions.ts'
 import { createConnectionMemory } from './message-channel.ts'
 import { Newcomers } from './newcomers.ts'
 import { parsedTorrentOf } from './parsed-torrent.ts'

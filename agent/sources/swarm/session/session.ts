@@ -108,7 +108,7 @@ export async function startSession(
     onUploaded: (bytes) => {
       uploadedBytes += bytes
     },
-      onRefused: (address) => tell({ kind: 'refused', address }),
+    onRefused: (address) => tell({ kind: 'refused', address }),
     onTracker: (news) => tell({ kind: 'tracker', ...news }),
     onWarning: (warning) =>
       tell({ kind: 'warning', message: 'swarm client warns', fields: { warning } }),
