@@ -1,14 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what every test with processes needs: free ports and an orderly end.
 import type { ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
 /** A TCP port of loopback that is free now. */
 export function freePort(): Promise<number> {
+  return listenOnce(0)
+}
+
+/**
+ * A TCP port of loopback for a program that takes long to listen on it: none that the kernel gives to others in
+ * the meantime (ip_local_port_range begins at 32768).
+ */
+export async function quietPort(): Promise<number> {
+  for (let tries = 0; tries < 20; tries++) {
+    const port = await listenOnce(randomInt(20_000, 32_000)).catch(() => undefined)
+    if (port !== undefined) return port
+  }
+  throw new Error('no free TCP port between 20000 and 32000')
+}
+
+function listenOnce(wanted: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
+    server.listen(wanted, '127.0.0.1', () => {
       const address = server.address()
       const port = typeof address === 'object' && address ? address.port : 0
       server.close(() => resolve(port))

@@ -22,14 +22,14 @@ const canRun =
 
 const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version}`
 
-describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
+describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
   let ironic: Ironic
   let machines: Machines
 
   beforeAll(async () => {
     ironic = await startIronic({ program: IRONIC_UNDER_TEST, requireTls: true })
     machines = await createMachines(ironic)
-  }, 300_000)
+  }, 1_200_000)
 
   afterAll(async () => {
     await ironic?.[Symbol.asyncDispose]()

@@ -1,6 +1,6 @@
 // A real, unmodified Ironic drives the agent as it drives ironic-python-agent: which one, IRONIC_TREE says.
 import { execFile } from 'node:child_process'
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,10 +13,12 @@ import {
   readPartitionTable,
 } from '../../support/compare-disk.ts'
 import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
+import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'
 import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
 import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
+import { type OciImage, serveOciImage } from '../../support/ironic/oci-image.ts'
 import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
-import { type Ironic, startIronic } from '../../support/ironic.ts'
+import { type Ironic, type IronicOptions, startIronic } from '../../support/ironic.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { startTracker, type Tracker } from '../../support/tracker.ts'
@@ -28,11 +30,13 @@ const canRun =
   hasLoopDevices('deploys by a real Ironic') && hasPackages('agent') && hasIronicUnderTest()
 const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version}`
 
-describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
+describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
   let directory: string
   let image: DiskImage
   let origin: HttpOrigin
   let tracker: Tracker
+  let authority: TestAuthority
+  let oci: OciImage
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'ironswarm-deploys-'))
@@ -40,9 +44,13 @@ describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
     tracker = await startTracker()
     const torrent = await makeTorrent()
     origin = await createHttpOrigin({ path: image.path, files: { '/image.torrent': torrent } })
+    authority = await createTestAuthority()
+    oci = await serveOciImage(image, authority)
+    await writeFile(join(directory, 'ca.pem'), authority.ca)
   })
 
   afterAll(async () => {
+    await oci?.[Symbol.asyncDispose]()
     await origin?.[Symbol.asyncDispose]()
     await tracker?.[Symbol.asyncDispose]()
     await rm(directory, { recursive: true, force: true })
@@ -84,8 +92,8 @@ describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
   describe('that asks for TLS', () => {
     let rig: Rig
     beforeAll(async () => {
-      rig = await createRig({ requireTls: true })
-    }, 300_000)
+      rig = await createRig({ requireTls: true, imageCa: authority.ca })
+    }, 1_200_000)
     afterAll(() => rig?.[Symbol.asyncDispose]())
 
     test.each(['uefi', 'bios'] as const)(
@@ -125,6 +133,23 @@ describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
       await deploy(rig, machine, 'rebuild')
       await expectGoodDisk(machine)
     })
+
+    // 29 takes digests only: by tag it says that the image is not specific
+    test.for([
+      ['its tag', 35, 'byTag'],
+      ['the digest of its manifest', 29, 'byDigest'],
+    ] as const)(
+      'deploys a raw image of an OCI registry by %s, where Ironic can (from %i)',
+      async ([_what, since, source], { skip }) => {
+        const { version } = IRONIC_UNDER_TEST
+        skip(Number.parseInt(version, 10) < since, `Ironic ${version} cannot`)
+        const info = { image_source: oci[source] }
+        const options = { cafile: join(directory, 'ca.pem') }
+        const machine = await createMachine(rig, 'uefi', { info, options })
+        await deploy(rig, machine)
+        await expectGoodDisk(machine)
+      },
+    )
 
     test('deploys three nodes at once over a swarm, the torrent named in instance_info/image_torrent_file', async () => {
       const info = instanceInfo({ image_torrent_file: `${origin.baseUrl}/image.torrent` })
@@ -177,7 +202,7 @@ describe.skipIf(!canRun)(TITLE, { timeout: 180_000 }, () => {
     let rig: Rig
     beforeAll(async () => {
       rig = await createRig({ requireTls: false })
-    }, 300_000)
+    }, 1_200_000)
     afterAll(() => rig?.[Symbol.asyncDispose]())
 
     test.each(['uefi', 'bios'] as const)(
@@ -209,8 +234,8 @@ interface Rig extends AsyncDisposable {
   readonly machines: Machines
 }
 
-async function createRig({ requireTls }: { requireTls: boolean }): Promise<Rig> {
-  const ironic = await startIronic({ program: IRONIC_UNDER_TEST, requireTls })
+async function createRig(options: Pick<IronicOptions, 'requireTls' | 'imageCa'>): Promise<Rig> {
+  const ironic = await startIronic({ program: IRONIC_UNDER_TEST, ...options })
   const machines = await createMachines(ironic)
   return {
     ironic,

@@ -4,6 +4,7 @@
 
 export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   bittorrent: ['ut_metadata'],
+  ironic: ['child_node', 'disable_power_off', 'parent_node'],
   linux: ['discard_zeroes_data'],
   node: [
     '--always-sparkplug',

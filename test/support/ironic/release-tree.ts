@@ -15,7 +15,7 @@ const RELEASES = ['trixie', 'forky', 'sid'] as const
 /** Debian 12's has the keys of all three. */
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 /** What chroot and Ironic need and no package of theirs names: it is there on any Debian. */
-const BASE = ['base-files', 'base-passwd', 'bash', 'coreutils', 'dash', 'python3']
+const BASE = ['base-files', 'base-passwd', 'bash', 'coreutils', 'dash', 'libc-bin', 'python3']
 const PARTIAL = '.partial'
 const TIMEOUT_MS = 1_800_000
 
@@ -27,11 +27,15 @@ const UNPACK = [
   'done',
 ].join('\n')
 
-/** What scripts of packages leave behind, as far as Ironic asks for it: the users, the CAs; in the tree. */
+/**
+ * What scripts of packages leave behind, as far as Ironic asks for it: users, CAs, and the list of libraries, in
+ * which Python looks for libcrypt before a rescue; in the tree.
+ */
 const FINISH = [
   'for name in passwd group; do cp "usr/share/base-passwd/$name.master" "etc/$name"; done',
   'mkdir -p etc/ssl/certs',
   "find usr/share/ca-certificates -name '*.crt' -print0 | sort -z | xargs -0 cat > etc/ssl/certs/ca-certificates.crt",
+  'ldconfig -r .',
 ].join('\n')
 
 /**
