@@ -38,20 +38,24 @@ interface Inquiry {
 /**
  * Asks. Throws ImageChecksumError when no hash is to be had; with swarm_mode `require` whatever kept
  * the torrent away; without a torrent whatever kept the origin away, because nobody else has the image.
+ * @param check hears what is known before bytes of the image are asked for, and may throw
  */
 export async function gatherImageFacts(
   imageInfo: ImageInfo,
   http: HttpImageOptions,
   config: FactsConfig,
   signal: AbortSignal,
+  check: (answers: ImageAnswers) => void = () => undefined,
 ): Promise<ImageAnswers> {
   const warnings: string[] = []
   const inquiry: Inquiry = { imageInfo, http, config, signal, warnings }
   const hash = await expectedHash(inquiry)
   const metainfo = await torrentOf(inquiry)
   const probe = await probeOf(inquiry, metainfo !== null)
-  const firstBytes = await firstBytesOf(inquiry, probe)
-  return { hash, serverBytes: probe?.sizeBytes ?? null, metainfo, firstBytes, warnings }
+  const serverBytes = probe?.sizeBytes ?? null
+  const answers: ImageAnswers = { hash, serverBytes, metainfo, firstBytes: null, warnings }
+  check(answers)
+  return { ...answers, firstBytes: await firstBytesOf(inquiry, probe) }
 }
 
 async function expectedHash({ imageInfo, http, config, signal }: Inquiry): Promise<ExpectedHash> {

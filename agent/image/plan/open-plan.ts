@@ -16,7 +16,13 @@ import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { sizeOfImage } from './image-size.ts'
 import { type ImageServers, openImageServers } from './image-sources.ts'
-import { type Plan, planImage, requirePlannable, requireWholeDisk } from './plan.ts'
+import {
+  type ImageAnswers,
+  type Plan,
+  planImage,
+  requirePlannable,
+  requireWholeDisk,
+} from './plan.ts'
 
 /** A plan with what it takes to follow it. Disposal closes the connections to the servers. */
 export interface OpenPlan extends AsyncDisposable {
@@ -52,8 +58,9 @@ export async function openPlan(
   const deadline = downloadDeadline(deps.config.image_download_max_duration)
   const signal = anySignal(cancelled, deadline.signal)
   try {
-    const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal)
-    requirePlannable(imageInfo, answers, deps.config)
+    const check = (known: ImageAnswers) => requirePlannable(imageInfo, known, deps.config)
+    const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal, check)
+    check(answers)
     const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
     const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
       config: deps.config,

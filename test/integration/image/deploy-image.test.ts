@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { Progress } from '../../../agent/core/events.ts'
 import { differencesFromImage, readPartitionTable } from '../../support/compare-disk.ts'
+import { describeImage } from '../../support/disk-image.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { startTracker } from '../../support/tracker.ts'
@@ -103,7 +104,11 @@ describe.runIf(canRun)('deploying an image by HTTP', () => {
 
   test('puts an image on a disk with sectors of 4096 bytes', async () => {
     await using lab = await createDeployLab({ table: 'mbr', disk: { sectorBytes: 4096 } })
-    await deployTo(lab.disk.path, lab.imageInfo())
+    // partition 1 begins at 1 MiB in sectors of 4096, too
+    await using file = await open(lab.image.path, 'r+')
+    await file.write(Uint8Array.of(0, 1, 0, 0, 0, 8, 0, 0), 0, 8, 446 + 8)
+    const { sha256 } = await describeImage(lab.image.path)
+    await deployTo(lab.disk.path, lab.imageInfo({ os_hash_value: sha256 }))
     await run('cmp', ['-n', String(lab.image.sizeBytes), lab.disk.path, lab.image.path])
   })
 
@@ -170,7 +175,8 @@ describe.runIf(canRun)('deploying an image by HTTP', () => {
     const other = Buffer.from(old)
     other.fill(0x5a, 2 * MiB, 12 * MiB)
     const sha256 = createHash('sha256').update(other).digest('hex')
-    lab.origin.faults = { resetAfterBytes: [0, 9 * MiB] }
+    // the probe and the look at the first bytes come before the download
+    lab.origin.faults = { resetAfterBytes: [0, MiB, 9 * MiB] }
     let isReplaced = false
     await deployTo(lab.disk.path, lab.imageInfo({ os_hash_value: sha256 }), {
       onLog: (line) => {

@@ -49,7 +49,7 @@ function at(percent: number, act: () => void): (progress: Progress) => void {
 describe.runIf(canRun)('a deploy by HTTP gets over', () => {
   test('an origin that resets connections, without fetching bytes again', async () => {
     await using lab = await createDeployLab()
-    lab.origin.faults = { resetAfterBytes: [0, 3 * MiB, 5 * MiB] }
+    lab.origin.faults = { resetAfterBytes: [0, MiB, 3 * MiB, 5 * MiB] }
     await deployed(lab)
     expect(lab.origin.requests.filter(({ range }) => range?.startsWith('bytes=0-0'))).not.toEqual(
       [],
@@ -78,7 +78,7 @@ describe.runIf(canRun)('a deploy by HTTP gets over', () => {
 
   test('a server that ignores Range', async () => {
     await using lab = await createDeployLab()
-    lab.origin.faults = { ignoreRange: true, resetAfterBytes: [0, 4 * MiB] }
+    lab.origin.faults = { ignoreRange: true, resetAfterBytes: [0, MiB, 4 * MiB] }
     await deployed(lab)
   })
 
