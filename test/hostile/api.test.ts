@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline as pipelineOf } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { makeDiskImage } from '../support/disk-image.ts'
@@ -119,7 +124,8 @@ async function watch(agent: AttackedAgent) {
   }
 }
 
-describe('beside a deploy, without a token', () => {
+// a crowded machine may be late for reasons of its own
+describe('beside a deploy, without a token', { retry: 2 }, () => {
   test('300,000 pipelined requests, most of them waiting for the command, and 256 idle connections harm nothing', async () => {
     await using lab = await deployable(12)
     const { agent } = lab
@@ -153,12 +159,28 @@ describe('beside a deploy, without a token', () => {
     await watched.expectWell()
   })
 
-  test('a step with a config drive of 63 MiB is read, and its echo answered', async () => {
+  test('a step that brings a config drive of 63 MiB three times is read, and echoed without it', async () => {
     await using agent = await startAttackedAgent()
     await using watched = await watch(agent)
-    const params = writeImage({ id: 'x' }, configDrive(63 * MiB), 'unknown_step')
-    await agent.conductor.command('deploy.execute_deploy_step', params, true)
-    expect((await agent.conductor.list()).at(-1)).toMatchObject({ command_status: 'FAILED' })
+    const drive = Buffer.alloc((63 * MiB * 4) / 3, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
+    const text = JSON.stringify({
+      name: 'deploy.execute_deploy_step',
+      params: writeImage({ id: 'x' }, 'DRIVE', 'unknown_step'),
+    })
+    const parts = text.split('DRIVE').flatMap((part, i) => (i === 0 ? [part] : [drive, part]))
+    expect(parts).toHaveLength(7)
+    const path = `/v1/commands/?wait=true&agent_token=${agent.token}`
+    expect(await post(new URL(path, agent.url), parts)).toMatch(/HardwareManagerMethodNotFound/)
+    expect(JSON.stringify(await agent.conductor.list())).not.toContain('ABCDEF')
     await watched.expectWell()
   })
 })
+
+/** Sends a body in parts, each when the one before has left. @returns the answer */
+async function post(url: URL, parts: readonly (string | Buffer)[]): Promise<string> {
+  const sent = request(url, { method: 'POST', rejectUnauthorized: false })
+  const answered = once(sent, 'response')
+  await pipelineOf(Readable.from(parts), sent)
+  const [response] = (await answered) as [IncomingMessage]
+  return (await response.toArray()).join('')
+}

@@ -51,7 +51,7 @@ describe('the body of a request', () => {
           expect(read(JSON.stringify(value), sizes)).toEqual(value)
         },
       ),
-      { numRuns: 5 },
+      { numRuns: 3 },
     )
   })
 
