@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import type { HttpOriginFaults } from '../../support/http-origin.ts'
+import { connectAttacker } from '../../support/hostile/attacking-peer.ts'
 import { freePort } from '../../support/processes.ts'
 import { announce, startHostilePeer } from './hostile-peer.ts'
 import { havingAll, keptSwarm } from './kept-swarm.ts'
@@ -81,6 +82,10 @@ const ABUSE: Record<string, Buffer[]> = {
   ),
   'knows tens of thousands of others': [extended(1, `d5:added200000:${'x'.repeat(200_000)}e`)],
   'asks for a metadata extension it has not named': [extended(1, 'd8:msg_typei0e5:piecei0ee')],
+  'chokes and unchokes without end': new Array(2000).fill(
+    Buffer.from([0, 0, 0, 1, 0, 0, 0, 0, 1, 1]),
+  ),
+  'keeps alive without end': [Buffer.alloc(4 * MiB)],
   'announces a message of 2 GiB': [Buffer.from([0x7f, 0xff, 0xff, 0xff, 7]), Buffer.alloc(MiB)],
 }
 
@@ -394,6 +399,45 @@ test('an origin lost for good is waited out where nothing else may bring the ima
   node({ metainfo, trackers: [tracker.url], ...havingAll(image) })
   await waiting.delivered
   expect(sha256(waiting.disk)).toBe(sha256(image))
+})
+
+test('a piece that is wrong on the disk is missing for whoever comes next', async () => {
+  const { metainfo } = await torrentOf(image)
+  const tracker = await startTracker()
+  const part = image.slice(0, MiB)
+  part.fill(7, 0, metainfo.pieceLength)
+  const stalled = node({
+    metainfo,
+    trackers: [tracker.url],
+    limits: { stallTimeoutMs: 4000 },
+    onDisk: { range: { offset: 0, length: MiB }, bytes: part },
+  })
+  await expect(stalled.delivered).rejects.toMatchObject({ type: 'SwarmStalledError' })
+  expect(stalled.coverage.missing()[0]).toEqual({ offset: 0, length: metainfo.pieceLength })
+})
+
+test('a peer that has a magnet link only gets the info dictionary', async () => {
+  const { metainfo } = await torrentOf(image)
+  const seed = node({ metainfo, trackers: ['http://127.0.0.1:9/announce'], ...havingAll(image) })
+  await until(() => seed.source.port !== undefined, 'the port')
+  using peer = await connectAttacker({
+    port: seed.source.port ?? 0,
+    infoHash: metainfo.infoHash,
+  })
+  let heard = Buffer.alloc(0)
+  peer.socket.on('data', (bytes) => {
+    heard = Buffer.concat([heard, bytes])
+  })
+  peer.send(extended(0, 'd1:md11:ut_metadatai3eee'))
+  await until(() => /11:ut_metadatai\d+e/.test(heard.toString('latin1')), 'its handshake')
+  const id = Number(/11:ut_metadatai(\d+)e/.exec(heard.toString('latin1'))?.[1])
+  const info = Buffer.from(metainfo.info)
+  for (let piece = 0; !heard.includes(info.subarray(16_384 * piece, 16_384 * (piece + 1))); ) {
+    peer.send(extended(id, `d8:msg_typei0e5:piecei${piece}ee`))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  peer.send(extended(id, 'd8:msg_typei0e5:piecei9999ee'))
+  await until(() => heard.includes('d8:msg_typei2e5:piecei9999ee'), 'the refusal')
 })
 
 test('several peers gone at once leave no piece behind', async () => {

@@ -101,6 +101,30 @@ describe('meter', () => {
     )
   })
 
+  test('takes back what was found wrong, and counts it and tells of it when it is written again', async () => {
+    const coverage = new Coverage(10)
+    const told: unknown[] = []
+    const metered = meter(memory(10).sink, {
+      coverage,
+      onCovered: (bytes) => told.push(['covered', bytes]),
+      onWithdrawn: (bytes) => told.push(['withdrawn', bytes]),
+      onRewrite: ({ offset, length }) => told.push(['rewritten', offset, length]),
+    })
+    await metered.write(extent(0, 10))
+    metered.withdraw({ offset: 4, length: 2 })
+    metered.withdraw({ offset: 4, length: 2 })
+    expect(coverage.missing()).toEqual([{ offset: 4, length: 2 }])
+    await metered.write(extent(4, 2))
+    expect(coverage.isComplete).toBe(true)
+    expect(told).toEqual([
+      ['covered', 10],
+      ['withdrawn', 2],
+      ['withdrawn', 0],
+      ['rewritten', 4, 2],
+      ['covered', 2],
+    ])
+  })
+
   test('remembers the failure of the disk and refuses everything after it', async () => {
     const broken = {
       write: () => Promise.reject(new AgentError('ImageWriteError', 'EIO')),
