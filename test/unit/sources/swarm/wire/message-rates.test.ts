@@ -17,7 +17,7 @@ test.each([
   ['choke and unchoke in turns', [choke, unchoke], 200],
   ['interested and not interested in turns', [interested, notInterested], 10_000],
   ['have', [have], 10_000 + 2 * PIECES],
-  ['bitfield', [bitfield], 64],
+  ['bitfield', [bitfield], 200],
   ['extension messages', [extended], 20_000],
   ['cancel', [MESSAGE_IDS.cancel], 10_000],
   ['reject', [MESSAGE_IDS.reject], 10_000],
@@ -46,7 +46,7 @@ test('what a peer has used up comes back with time', () => {
   const rates = new MessageRates(PIECES, () => now)
   admitted(rates, [bitfield])
   now += 1000
-  expect(admitted(rates, [bitfield])).toBe(10)
+  expect(admitted(rates, [bitfield])).toBe(100)
   // a clock that goes back gives nothing, and takes nothing
   now -= 5000
   expect(admitted(rates, [bitfield])).toBe(0)
