@@ -78,7 +78,7 @@ async function fetchOrThrow(url: string, fetchUrl: FetchConfigDrive): Promise<Ui
 
 /** The same bytes, not copied. */
 function bufferOf(text: string | Uint8Array): Buffer {
-  if (typeof text === 'string') return Buffer.from(text, 'latin1')
+  if (typeof text === 'string') return Buffer.from(text)
   return Buffer.from(text.buffer, text.byteOffset, text.byteLength)
 }
 

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { parseWriteRequest } from '../../../agent/deploy/write-request.ts'
-import { decodeConfigDrive } from '../../../agent/disk/configdrive/configdrive.ts'
+import { decodeConfigDrive, loadWhole } from '../../../agent/disk/configdrive/decode.ts'
 
 const INFO = {
   id: 'x',
@@ -26,7 +26,8 @@ test('a config drive that came as bytes is decoded like a string', async () => {
     decodeConfigDrive(Buffer.from(text), refuse),
     decodeConfigDrive(text, refuse),
   ])
-  expect(fromBytes).toEqual(fromString)
+  expect(await loadWhole(fromBytes)).toEqual(await loadWhole(fromString))
+  expect(Buffer.from(await loadWhole(fromBytes)).toString()).toBe('a file system')
 })
 
 function parse(info: object, configdrive: unknown) {
