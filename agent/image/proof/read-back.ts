@@ -66,10 +66,12 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
   let orderedBytes = 0
 
   let silence: NodeJS.Timeout | undefined
+  let isSilent = false
   const listen = (isOwed: boolean) => {
     clearTimeout(silence)
     if (!isOwed || timeoutMs === 0) return
     silence = setTimeout(() => {
+      isSilent = true
       const why = `no block came for ${timeoutMs / 1000} s (the limit is disk_timeout): it hangs`
       digest.reject(readError(device, doneBytes, why))
     }, timeoutMs)
@@ -112,8 +114,9 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
     },
     [Symbol.asyncDispose]: async () => {
       clearTimeout(silence)
+      const ended = worker.terminate()
       // a thread with a read that hangs does not end before it; it holds its two blocks until then
-      await Promise.race([worker.terminate(), sleep(TERMINATE_MS)])
+      await (isSilent ? Promise.race([ended, sleep(TERMINATE_MS)]) : ended)
     },
   }
 }
