@@ -14,17 +14,16 @@ export interface Stall {
 }
 
 export interface StallWatch {
-  /** A piece is verified and written. */
-  notePiece(at: number): void
-  /** Until then nobody could expect a piece: this node was busy with something else. */
-  excuse(until: number): void
+  /** A piece is verified and on the disk, whoever brought it. */
+  notePiece(at: number, bytes: number): void
+  /** In the last `ms` nobody could expect a piece: this node was busy with something else. */
+  excuse(at: number, ms: number): void
   silentMs(at: number): number
   /**
    * Call several times a second.
-   * @param bytes verified so far, from whomever
    * @param stalls how many times the limit is waited for a piece; above 1 slowness is no reason either
    */
-  look(at: number, bytes: number, stalls: number): Stall | undefined
+  look(at: number, stalls: number): Stall | undefined
 }
 
 /** @param limits durations in ms; with a stall limit of 0 nothing is ever a stall */
@@ -38,25 +37,27 @@ export function createStallWatch(
   let windowAt = startedAt
   let windowBytes = 0
 
-  function look(at: number, bytes: number, stalls: number): Stall | undefined {
+  function look(at: number, stalls: number): Stall | undefined {
     if (stallTimeoutMs <= 0) return undefined
     const silentMs = at - pieceAt
     if (silentMs > stalls * stallTimeoutMs) return { ms: silentMs, bytes: 0 }
     const ms = at - windowAt
     if (ms <= stallTimeoutMs) return undefined
-    const came = bytes - windowBytes
+    const came = windowBytes
     windowAt = at
-    windowBytes = bytes
+    windowBytes = 0
     const isSlow = stalls === 1 && came > 0 && (came * 1000) / ms < leastRate
     return isSlow ? { ms, bytes: came } : undefined
   }
 
   return {
-    notePiece: (at) => {
+    notePiece: (at, bytes) => {
       pieceAt = at
+      windowBytes += bytes
     },
-    excuse: (until) => {
-      pieceAt = Math.max(pieceAt, until)
+    excuse: (at, ms) => {
+      pieceAt = Math.max(pieceAt, at - ms)
+      windowAt = Math.min(at, windowAt + ms)
     },
     silentMs: (at) => at - pieceAt,
     look,

@@ -93,20 +93,21 @@ function startDelivery(
   request: DeliverRequest,
 ): { run: SwarmRun; done: Promise<void> } {
   const { limits } = task
+  const { metainfo } = task.torrent
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
   const stall = createStallWatch(limits, performance.now())
   const refusals: string[] = []
   let originLost: { readonly reason: string; readonly at: number } | undefined
   const run = startSwarmRun(task, {
     ...deps,
-    onDisk: claimsOf(task.torrent.metainfo, request),
+    onDisk: claimsOf(metainfo, request),
     readImage: request.readImage,
     writePiece: (extent) => request.sink.write(extent),
     onPiece: () => {
-      stall.notePiece(performance.now())
+      stall.notePiece(performance.now(), metainfo.pieceLength)
       if (run.isComplete) resolve()
     },
-    onRefuted: (piece) => request.withdraw(pieceRange(task.torrent.metainfo, piece)),
+    onRefuted: (piece) => request.withdraw(pieceRange(metainfo, piece)),
     onOriginLost: (reason) => {
       originLost = { reason, at: performance.now() }
     },
@@ -116,11 +117,10 @@ function startDelivery(
 
   function look(): void {
     const at = performance.now()
-    const { originBytes, peerBytes } = run.figures
-    if (run.isWriting || run.isStarting) stall.excuse(at - LOOK_MS)
+    if (run.isWriting || run.isStarting) stall.excuse(at, LOOK_MS)
     const silentMs = stall.silentMs(at)
     const isWaiting = limits.canWaitForPeers && originLost !== undefined
-    const found = stall.look(at, originBytes + peerBytes, isWaiting ? LOST_ORIGIN_STALLS : 1)
+    const found = stall.look(at, isWaiting ? LOST_ORIGIN_STALLS : 1)
     if (found !== undefined) {
       reject(stalled(run, found, originLost?.reason, refusals))
     } else if (originLost && !limits.canWaitForPeers && run.figures.peers === 0) {

@@ -18,8 +18,6 @@ const EXTENDED: Rate = { perSecond: 10_000, burst: 20_000 }
 const OTHERS: Rate = { perSecond: 2000, burst: 10_000 }
 /** Each piece is announced once; a bitfield sent anew may be followed by them all again. */
 const HAVES_PER_PIECE = 2
-/** Requests are answered at the pace of the connection, and no more than a queue of them is kept (upload-queue.ts). */
-const UNCOUNTED: readonly number[] = [MESSAGE_IDS.piece, MESSAGE_IDS.request]
 /** Blocks that were asked for and no longer are; requests that are refused. */
 const IN_VAIN: Rate = { perSecond: 512, burst: 8192 }
 
@@ -46,7 +44,8 @@ export class MessageRates {
 
   /** One more message: false if it is one too many. @param id or KEEP_ALIVE */
   admits(id: number): boolean {
-    if (UNCOUNTED.includes(id)) return true
+    // requests are answered at the pace of the connection, and no more than a queue of them is kept
+    if (id === MESSAGE_IDS.piece || id === MESSAGE_IDS.request) return true
     return (this.#allowances.get(id) ?? this.#others).take()
   }
 

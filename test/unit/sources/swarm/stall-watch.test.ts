@@ -17,13 +17,9 @@ interface Delivery {
 /** When it is given up, ms; undefined if it is not within ten minutes. */
 function givenUpAt({ everyMs, bytes, stalls = 1, ...limits }: Delivery): number | undefined {
   const watch = createStallWatch({ stallTimeoutMs: STALL_MS, downloadLimit: 0, ...limits }, 0)
-  let total = 0
   for (let at = LOOK_MS; at <= 600_000; at += LOOK_MS) {
-    if (at % everyMs === 0) {
-      total += bytes
-      watch.notePiece(at)
-    }
-    if (watch.look(at, total, stalls) !== undefined) return at
+    if (at % everyMs === 0) watch.notePiece(at, bytes)
+    if (watch.look(at, stalls) !== undefined) return at
   }
   return undefined
 }
@@ -54,7 +50,16 @@ test('nothing at all is a stall after its time, and ten times later where a lost
 
 test('while this node is busy itself nobody can expect a piece', () => {
   const watch = createStallWatch({ stallTimeoutMs: STALL_MS, downloadLimit: 0 }, 0)
-  watch.excuse(20_000)
-  expect(watch.look(40_000, 0, 1)).toBeUndefined()
-  expect(watch.look(50_001, 0, 1)).toEqual({ ms: 30_001, bytes: 0 })
+  watch.excuse(20_250, 250)
+  expect(watch.look(40_000, 1)).toBeUndefined()
+  expect(watch.look(50_001, 1)).toEqual({ ms: 30_001, bytes: 0 })
+})
+
+test('little in a time in which this node was busy itself is no crawl', () => {
+  const watch = createStallWatch({ stallTimeoutMs: STALL_MS, downloadLimit: 0 }, 0)
+  for (let at = LOOK_MS; at <= 40_000; at += LOOK_MS) {
+    watch.excuse(at, LOOK_MS)
+    watch.notePiece(at, 1)
+    expect(watch.look(at, 1)).toBeUndefined()
+  }
 })
