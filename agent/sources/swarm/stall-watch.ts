@@ -3,8 +3,11 @@
 // only seems to bring something. Does not end it.
 import type { SwarmLimits } from './swarm-task.ts'
 
-/** Over the time of a stall. Less is enough only where we limit ourselves. */
+/** Less is enough only where we limit ourselves. */
 const LEAST_BYTES_PER_SECOND = 16 * 1024
+
+/** Over so many times the stall limit: a worker that hangs and is replaced costs one. */
+const WINDOW_STALLS = 2
 
 /** What has come in, in which time. */
 export interface Stall {
@@ -42,7 +45,7 @@ export function createStallWatch(
     const silentMs = at - pieceAt
     if (silentMs > stalls * stallTimeoutMs) return { ms: silentMs, bytes: 0 }
     const ms = at - windowAt
-    if (ms <= stallTimeoutMs) return undefined
+    if (ms <= WINDOW_STALLS * stallTimeoutMs) return undefined
     const came = windowBytes
     windowAt = at
     windowBytes = 0

@@ -28,7 +28,7 @@ test('a piece now and then is no progress: the rate decides', () => {
   for (const bytes of [16 * KiB, 64 * KiB, 256 * KiB]) {
     const at = givenUpAt({ everyMs: 29_000, bytes })
     expect(at).toBeGreaterThan(STALL_MS)
-    expect(at).toBeLessThan(3 * STALL_MS)
+    expect(at).toBeLessThan(5 * STALL_MS)
   }
 })
 
@@ -57,7 +57,7 @@ test('while this node is busy itself nobody can expect a piece', () => {
 
 test('little in a time in which this node was busy itself is no crawl', () => {
   const watch = createStallWatch({ stallTimeoutMs: STALL_MS, downloadLimit: 0 }, 0)
-  for (let at = LOOK_MS; at <= 40_000; at += LOOK_MS) {
+  for (let at = LOOK_MS; at <= 100_000; at += LOOK_MS) {
     watch.excuse(at, LOOK_MS)
     watch.notePiece(at, 1)
     expect(watch.look(at, 1)).toBeUndefined()
