@@ -4,7 +4,7 @@
 
 export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   bittorrent: ['ut_metadata'],
-  ironic: ['child_node', 'disable_power_off', 'parent_node'],
+  ironic: ['child_node', 'disable_power_off', 'is_equivalent', 'parent_node'],
   linux: ['discard_zeroes_data'],
   node: [
     '--always-sparkplug',
@@ -15,6 +15,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     '--no-opt',
     '--no-sparkplug',
     '--single-threaded',
+    'maxRequestsPerSocket',
     'setFlagsFromString',
   ],
   wipefs: ['--force'],

@@ -43,6 +43,7 @@ describe('log.collect_system_logs', () => {
       'dmesg',
       'ironswarm/agent.log',
       'ironswarm/state.json',
+      'left_out',
     ])
     expect(files['dmesg']).toBe('Linux version 6')
     expect(files['ironswarm/agent.log']).toContain('agent started')
