@@ -9,7 +9,7 @@ import { HttpFailure } from './failure.ts'
 const MAX_KNOWN = 256
 
 /**
- * `exchange` over these connections. A server whose answer had to be mended is asked so from then on. Through a
+ * `exchange` over these connections. A server whose answer could be mended is asked so from then on. Through a
  * proxy nothing is mended: the answer is the proxy's own.
  */
 export function createForgivingExchange(
@@ -29,12 +29,24 @@ export function createForgivingExchange(
       return await exchange(connections.to(hop.url), watched.hop)
     } catch (error) {
       if (!mended || !isSloppy(error, watched.hasHead())) throw error
-      note(origin)
       // the receiver has got a part of it: who asks again is served, from where it stopped
-      if (watched.hasHead()) throw new HttpFailure('reset', error.message, error)
+      if (watched.hasHead()) {
+        note(origin)
+        throw new HttpFailure('reset', error.message, error)
+      }
       // the server has had the request: only a question may be put twice
       if (!isQuestion(hop)) throw error
-      return await exchange(mended, { ...hop, isLast: true })
+      const again = watchHead({ ...hop, isLast: true })
+      try {
+        const redirect = await exchange(mended, again.hop)
+        note(origin)
+        return redirect
+      } catch (second) {
+        // what could not be mended was not HTTP, as the first error says
+        if (!again.hasHead()) throw error
+        note(origin)
+        throw second
+      }
     }
   }
 }
