@@ -59,7 +59,12 @@ export async function createRawServer(
 }
 
 /** Sends `head`, then `part` again and again until the connection is gone. */
-export async function drip(socket: Socket, head: string, part: string, everyMs: number) {
+export async function drip(
+  socket: Socket,
+  head: string,
+  part: string | Uint8Array,
+  everyMs: number,
+) {
   socket.write(head)
   while (!socket.destroyed) {
     await delay(everyMs)
