@@ -90,6 +90,14 @@ function writeImage(imageInfo: object, configdrive: string | null, step = 'write
   }
 }
 
+/** The body of a step whose config drive is to stand at each `DRIVE`: a string of that length is not made. */
+function bodyWith(drive: Buffer, params: object): Buffer[] {
+  const text = JSON.stringify({ name: 'deploy.execute_deploy_step', params })
+  const texts = text.split('DRIVE').map((part) => Buffer.from(part))
+  expect(texts).toHaveLength(4)
+  return texts.flatMap((part, i) => (i === 0 ? [part] : [drive, part]))
+}
+
 /** base64 of a gzip that is as large as what is in it. */
 function configDrive(bytes: number): string {
   return gzipSync(randomBytes(bytes), { level: 0 }).toString('base64')
@@ -163,15 +171,22 @@ describe('beside a deploy, without a token', { retry: 2 }, () => {
     await using agent = await startAttackedAgent()
     await using watched = await watch(agent)
     const drive = Buffer.alloc((63 * MiB * 4) / 3, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
-    const text = JSON.stringify({
-      name: 'deploy.execute_deploy_step',
-      params: writeImage({ id: 'x' }, 'DRIVE', 'unknown_step'),
-    })
-    const parts = text.split('DRIVE').flatMap((part, i) => (i === 0 ? [part] : [drive, part]))
-    expect(parts).toHaveLength(7)
+    const parts = bodyWith(drive, writeImage({ id: 'x' }, 'DRIVE', 'unknown_step'))
     const path = `/v1/commands/?wait=true&agent_token=${agent.token}`
     expect(await post(new URL(path, agent.url), parts)).toMatch(/HardwareManagerMethodNotFound/)
     expect(JSON.stringify(await agent.conductor.list())).not.toContain('ABCDEF')
+    await watched.expectWell()
+  })
+
+  test('a deploy whose config drive of 63 MiB cannot be packed writes it', async () => {
+    await using lab = await deployable(1)
+    const { agent } = lab
+    await using watched = await watch(agent)
+    const drive = Buffer.from(configDrive(63 * MiB))
+    const path = `/v1/commands/?agent_token=${agent.token}`
+    const parts = bodyWith(drive, writeImage(lab.imageInfo, 'DRIVE'))
+    expect(await post(new URL(path, agent.url), parts)).toMatch(/"RUNNING"/)
+    expect(await lab.finished()).toMatchObject({ command_status: 'SUCCEEDED' })
     await watched.expectWell()
   })
 })

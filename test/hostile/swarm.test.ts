@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createTorrent } from '../../agent/sources/swarm/torrent/create-torrent.ts'
 import {
   encodeInfo,
   encodeMetainfo,
   parseMetainfo,
 } from '../../agent/sources/swarm/torrent/metainfo.ts'
+import { makeDiskImage } from '../support/disk-image.ts'
 import { type AttackedAgent, startAttackedAgent } from '../support/hostile/attacked-agent.ts'
 import {
   type AttackingPeer,
@@ -61,6 +63,16 @@ function sparse(name: string, lengthBytes: number): string {
   return path
 }
 
+/** As Ironic sends it. */
+function writeImage({ nodeUuid }: AttackedAgent, imageInfo: object) {
+  return {
+    step: { interface: 'deploy', step: 'write_image', args: { image_info: imageInfo } },
+    node: { uuid: nodeUuid, properties: {}, instance_info: {}, driver_internal_info: {} },
+    ports: [],
+    deploy_version: null,
+  }
+}
+
 /** An agent that deploys the largest number of pieces there is, and the port of its swarm. */
 async function deployingAgent() {
   await using made = new AsyncDisposableStack()
@@ -87,13 +99,7 @@ async function deployingAgent() {
     os_hash_value: '0'.repeat(64),
     torrent: { metainfo: Buffer.from(torrentFile).toString('base64') },
   }
-  const step = {
-    step: { interface: 'deploy', step: 'write_image', args: { image_info: imageInfo } },
-    node: { uuid: agent.nodeUuid, properties: {}, instance_info: {}, driver_internal_info: {} },
-    ports: [],
-    deploy_version: null,
-  }
-  await agent.conductor.command('deploy.execute_deploy_step', step, false)
+  await agent.conductor.command('deploy.execute_deploy_step', writeImage(agent, imageInfo), false)
   const ended = made.move()
   return {
     agent,
@@ -191,6 +197,47 @@ describe('an agent that deploys 4 GiB in pieces of 16 KiB', () => {
     LIMIT_MS,
   )
 })
+
+test(
+  'an agent that deploys over the swarm five times, and seeds in between, holds 256 MiB',
+  async () => {
+    const sizeBytes = 192 * MiB
+    const image = await makeDiskImage(join(directory, 'image.raw'), { sizeBytes })
+    const { torrentFile } = await createTorrent({
+      image,
+      lengthBytes: sizeBytes,
+      trackers: [[NOBODY]],
+    })
+    await using origin = await createHttpOrigin({ path: image.path })
+    await using disk = await createLoopDevice({ sizeBytes: 2 * sizeBytes, directory })
+    await using agent = await startAttackedAgent({
+      device: disk.path,
+      options: { swarm_lsd: 'off' },
+    })
+    const imageInfo = {
+      id: 'image.raw',
+      urls: [origin.url],
+      disk_format: 'raw',
+      os_hash_algo: 'sha256',
+      os_hash_value: image.sha256,
+      torrent: { metainfo: Buffer.from(torrentFile).toString('base64') },
+    }
+    for (let round = 1; round <= 5; round++) {
+      await agent.conductor.command(
+        'deploy.execute_deploy_step',
+        writeImage(agent, imageInfo),
+        false,
+      )
+      const last = async () => (await agent.conductor.list()).at(-1)?.command_status
+      await expect.poll(last, { timeout: 60_000, interval: 250 }).toBe('SUCCEEDED')
+      const rss = await agent.rss()
+      console.log(`deploy ${round}: peak ${Math.round(rss.peakBytes / MiB)} MiB`)
+    }
+    expect(await agent.isAlive()).toBe(true)
+    expect((await agent.rss()).peakBytes).toBeLessThan(MOST_BYTES)
+  },
+  LIMIT_MS,
+)
 
 test(
   'a seed that is asked by a hundred peers that never read holds 256 MiB, and serves another one',
