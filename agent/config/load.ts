@@ -3,7 +3,7 @@
 // through the trees it is given; does not know what options do.
 import { AgentError } from '../core/errors.ts'
 import { type IniEntry, parseIni } from './ini.ts'
-import { parseBootif, parseKernelCmdline } from './kernel-cmdline.ts'
+import { parseKernelCmdline } from './kernel-cmdline.ts'
 import { type OptionValue, rowOf, type Setting } from './option-value.ts'
 import { type Config, OPTIONS, type OptionName } from './options.ts'
 import { resolveSettings } from './resolve.ts'
@@ -80,7 +80,6 @@ export async function loadConfig(request: LoadRequest): Promise<LoadedConfig> {
       warnings.push(`option ${name} (${setting.origin}) has no effect in this version`)
     }
   }
-  if (typeof values['bootif'] === 'string') values['bootif'] = parseBootif(values['bootif']) ?? null
   return {
     config: Object.freeze(values) as unknown as Config,
     origins: Object.freeze(origins) as Record<OptionName, string>,

@@ -62,7 +62,7 @@ export function createNodeFinder(deps: NodeFinderDeps): NodeFinder {
 
 async function macAddresses(hardware: Hardware): Promise<string[]> {
   const interfaces = await hardware.dispatch('listNetworkInterfaces')
-  return interfaces.flatMap(({ mac_address }) => mac_address ?? [])
+  return interfaces.map(({ mac_address }) => mac_address)
 }
 
 /** Goes on without one after a minute: the lookup then says what is wrong. */

@@ -63,6 +63,7 @@ export interface Inventory {
   readonly system_vendor: WireSystemVendor
   readonly boot: {
     readonly current_boot_mode: 'uefi' | 'bios'
+    /** BOOTIF as the kernel command line has it, `01-52-54-00-aa-bb-01`; null if not told. */
     readonly pxe_interface: string | null
   }
   readonly hostname: string | null
@@ -70,7 +71,8 @@ export interface Inventory {
 
 export interface WireInterface {
   readonly name: string
-  readonly mac_address: string | null
+  /** The permanent one, lower case; an interface without any is not listed. */
+  readonly mac_address: string
   readonly ipv4_address: string | null
   readonly ipv6_address: string | null
   readonly has_carrier: boolean
@@ -80,6 +82,7 @@ export interface WireInterface {
   readonly product: string | null
   readonly client_id: string | null
   readonly biosdevname: string | null
+  /** What it is able to; null if unknown. */
   readonly speed_mbps: number | null
   readonly pci_address: string | null
   readonly driver: string | null
@@ -112,13 +115,14 @@ export interface WireDisk {
   readonly tran: string | null
 }
 
+/** As the firmware says; unknown strings are empty, as in ironic-python-agent's inventory. */
 export interface WireSystemVendor {
-  readonly product_name: string | null
-  readonly serial_number: string | null
-  readonly manufacturer: string | null
+  readonly product_name: string
+  readonly serial_number: string
+  readonly manufacturer: string
   readonly firmware: {
-    readonly vendor: string | null
-    readonly version: string | null
-    readonly build_date: string | null
+    readonly vendor: string
+    readonly version: string
+    readonly build_date: string
   }
 }

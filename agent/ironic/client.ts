@@ -37,7 +37,8 @@ export interface LookupQuery {
 
 export interface IronicClient extends AsyncDisposable {
   /**
-   * Minor of the server's API version; 31 where its answer names none. Kept after the first success.
+   * Minor of the server's API version 1.x, the highest that is sent for a later major one; 31 where its
+   * answer names none. Kept after the first success.
    * Throws IronicAPIError when nothing answers.
    */
   apiMinor(signal?: AbortSignal): Promise<number>
@@ -211,9 +212,12 @@ function checkUrl(text: string): string {
   return text.replace(/\/+$/, '').replace(/\/v1$/, '')
 }
 
+/** Of `1.82`; a later major version is newer than anything that is sent: 2.0 is asked as the highest 1.x. */
 function parseMinor(version: string | undefined): number | undefined {
-  const match = /^1\.(\d{1,4})$/.exec(version ?? '')
-  return match === null ? undefined : Number(match[1])
+  const match = /^(\d{1,4})\.(\d{1,4})(?:\.|$)/.exec(version ?? '')
+  const [major, minor] = [Number(match?.[1]), Number(match?.[2])]
+  if (major > 1) return API_MINOR.highest
+  return major === 1 ? minor : undefined
 }
 
 function configuredMinor(version: string | null): number | undefined {
@@ -222,7 +226,7 @@ function configuredMinor(version: string | null): number | undefined {
   if (minor !== undefined) return minor
   throw new AgentError(
     'InvalidConfigError',
-    `ironic_api_version ${version} is not of the form 1.x; leave it out to have it detected`,
+    `ironic_api_version ${version} is not 1.x or later; leave it out to have it detected`,
   )
 }
 

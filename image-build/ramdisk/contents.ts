@@ -64,6 +64,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 /** Programs that only real hardware has much use for; a virtual machine's disks are erased by writing. */
 const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   e2fsprogs: ['usr/sbin/mke2fs', 'usr/sbin/e2fsck', 'etc/mke2fs.conf'],
+  ethtool: ['usr/sbin/ethtool'],
   hdparm: ['usr/sbin/hdparm'],
   ipmitool: ['usr/bin/ipmitool'],
   lshw: ['usr/bin/lshw'],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the BMC's addresses in the inventory (contract 6.1), as far as ipmitool gets them: best effort,
-// bounded, and null where there is no BMC to ask.
+// bounded, and null where there is no BMC to ask. Which of several counts is ironic-python-agent's rule.
+import { isIPv4, isIPv6 } from 'node:net'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
 
@@ -9,6 +10,7 @@ export interface Bmc {
   readonly address: string | null
   /** `::/0` where the BMC has none, null without a BMC. */
   readonly v6Address: string | null
+  /** Of the first channel that has an address too; else null. */
   readonly mac: string | null
 }
 
@@ -21,48 +23,106 @@ const ASK_TIMEOUT_MS = 5_000
 /** All questions together: an inventory is asked for synchronously, ms. */
 const BUDGET_MS = 20_000
 
-/** Asks each LAN channel until one has an address. */
+/** What ipmitool prints for these words; empty where it fails or the time is up. */
+type Ask = (...words: readonly string[]) => Promise<string>
+
+/** Asks the LAN channels, those of IPv6 all by themselves: it may be on another channel than IPv4. */
 export async function readBmc(deps: { readonly exec: Exec; readonly root: Root }): Promise<Bmc> {
   const nodes = await deps.root.list('/dev')
   if (!nodes.some((name) => /^ipmi/.test(name))) return NO_BMC
+  const ask = createAsk(deps.exec)
+  const { address, mac } = await readLan(ask)
+  return { address: address ?? '0.0.0.0', v6Address: (await readV6(ask)) ?? '::/0', mac }
+}
+
+/** Nothing is asked twice. */
+function createAsk(exec: Exec): Ask {
   const budget = AbortSignal.timeout(BUDGET_MS)
-  const ask = async (argv: readonly [string, ...string[]]) => {
-    try {
-      const options = { timeoutMs: ASK_TIMEOUT_MS, signal: budget }
-      return (await deps.exec(argv, options)).stdout
-    } catch {
-      return ''
-    }
+  const answers = new Map<string, string>()
+  return async (...words) => {
+    const key = words.join(' ')
+    const known = answers.get(key)
+    if (known !== undefined || budget.aborted) return known ?? ''
+    const options = { timeoutMs: ASK_TIMEOUT_MS, signal: budget }
+    const text = await exec(['ipmitool', ...words], options).then(
+      ({ stdout }) => stdout,
+      () => '',
+    )
+    answers.set(key, text)
+    return text
   }
-  const bmc = { address: '0.0.0.0', v6Address: '::/0', mac: null as string | null }
+}
+
+async function readLan(ask: Ask): Promise<{ address: string | null; mac: string | null }> {
+  let address: string | null = null
   for (const channel of CHANNELS) {
-    if (budget.aborted) break
-    const lan = parseLan(await ask(['ipmitool', 'lan', 'print', `${channel}`]))
-    const v6 = parseLan6(await ask(['ipmitool', 'lan6', 'print', `${channel}`]))
-    if (lan.address) bmc.address = lan.address
-    if (v6) bmc.v6Address = v6
-    bmc.mac ??= lan.mac
-    if (lan.address || v6) return { ...bmc, mac: lan.mac ?? bmc.mac }
+    const lan = parseLan(await ask('lan', 'print', `${channel}`))
+    address ??= lan.address
+    if (lan.mac === null) continue
+    if (lan.address !== null || (await hasRoutedV6(ask, channel))) return { address, mac: lan.mac }
   }
-  return bmc
+  return { address, mac: null }
+}
+
+/** The first channel on which IPv6 is enabled and that has an address; a dynamic one comes first. */
+async function readV6(ask: Ask): Promise<string | null> {
+  for (const channel of CHANNELS) {
+    const enables = await ask('lan6', 'print', `${channel}`, 'enables')
+    if (!/^IPv6\/IPv4 Addressing Enables\s*:.*\b(ipv6|both)\s*$/im.test(enables)) continue
+    const address =
+      parseLan6(await askAddresses(ask, channel, 'dynamic')) ??
+      parseLan6(await askAddresses(ask, channel, 'static'))
+    if (address !== null) return address
+  }
+  return null
+}
+
+/** Any but link-local ones, which a BMC gives itself without a network. */
+async function hasRoutedV6(ask: Ask, channel: number): Promise<boolean> {
+  const texts = [
+    await askAddresses(ask, channel, 'dynamic'),
+    await askAddresses(ask, channel, 'static'),
+  ]
+  return texts.flatMap(addressesIn).some(({ address }) => !/^fe[89ab]/i.test(address))
+}
+
+function askAddresses(ask: Ask, channel: number, kind: 'dynamic' | 'static'): Promise<string> {
+  return ask('lan6', 'print', `${channel}`, `${kind}_addr`)
 }
 
 /** `IP Address` and `MAC Address` of `ipmitool lan print`; an unset address is null. */
 export function parseLan(text: string): { address: string | null; mac: string | null } {
-  const address = /^IP Address\s*:\s*([\d.]+)\s*$/m.exec(text)?.[1]
-  const mac = /^MAC Address\s*:\s*([0-9a-f:]{17})\s*$/im.exec(text)?.[1]?.toLowerCase()
+  const address = /^IP Address[ \t]*:[ \t]*(\S+)/m.exec(text)?.[1] ?? ''
+  const mac = /^MAC Address[ \t]*:[ \t]*([0-9a-f]{2}(?::[0-9a-f]{2}){5})\s*$/im.exec(text)?.[1]
   return {
-    address: address && address !== '0.0.0.0' ? address : null,
-    mac: mac && mac !== '00:00:00:00:00:00' ? mac : null,
+    address: isIPv4(address) && address !== '0.0.0.0' ? address : null,
+    mac: mac && mac !== '00:00:00:00:00:00' ? mac.toLowerCase() : null,
   }
 }
 
-/** The first active address of `ipmitool lan6 print`, static before dynamic, without its prefix length. */
+/**
+ * The first address that is in use of `ipmitool lan6 print CHANNEL dynamic_addr` or `static_addr`, without
+ * its prefix length: active, and enabled if static, by DHCPv6 or SLAAC if dynamic.
+ */
 export function parseLan6(text: string): string | null {
-  for (const block of text.split(/^(?=IPv6 (?:Static|Dynamic) Address)/m)) {
-    const address = /^\s*Address:\s*([0-9a-f:]+)\/\d+\s*$/im.exec(block)?.[1]
-    const isActive = /^\s*Status:\s*active\s*$/im.test(block)
-    if (address && address !== '::' && isActive) return address
-  }
-  return null
+  return addressesIn(text).find(({ isInUse }) => isInUse)?.address ?? null
+}
+
+interface V6Address {
+  readonly address: string
+  readonly isInUse: boolean
+}
+
+function addressesIn(text: string): V6Address[] {
+  const blocks = text.split(/^(?=IPv6 (?:Static|Dynamic) Address)/m)
+  return blocks.flatMap((block) => {
+    const field = (name: string) =>
+      new RegExp(`^[ \\t]*${name}:[ \\t]*(\\S+)[ \\t]*$`, 'im').exec(block)?.[1]
+    const address = field('Address')?.split('/')[0] ?? ''
+    if (!isIPv6(address) || address === '::') return []
+    const isEnabled = block.startsWith('IPv6 Dynamic')
+      ? /^(dhcpv6|slaac)$/i.test(field('Source/Type') ?? '')
+      : /^yes$/i.test(field('Enabled') ?? '')
+    return [{ address, isInUse: isEnabled && /^active$/i.test(field('Status') ?? '') }]
+  })
 }

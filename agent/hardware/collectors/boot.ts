@@ -8,7 +8,7 @@ export async function isUefi(root: Root): Promise<boolean> {
   return (await root.resolve('/sys/firmware/efi')) !== undefined
 }
 
-/** @param bootif MAC of the interface the ramdisk came through, lower case with colons; null if not told */
+/** @param bootif the interface the ramdisk came through, as PXE, iPXE or Ironic spelt it; null if not told */
 export async function readBoot(root: Root, bootif: string | null): Promise<Inventory['boot']> {
   return { current_boot_mode: (await isUefi(root)) ? 'uefi' : 'bios', pxe_interface: bootif }
 }

@@ -141,7 +141,7 @@ async function describeDisk(
   const ownLinks = deps.links.get(row.kname) ?? []
   const links = distinct([...linksOf(properties.get('DEVLINKS')), ...ownLinks]).sort()
   const property = (key: string) =>
-    properties.get(`ID_${key}`) ?? properties.get(`DM_${key}`) ?? null
+    properties.get(`ID_${key}`) || properties.get(`DM_${key}`) || null
   const [wwn, serialShort, serialLong] = [
     property('WWN'),
     property('SERIAL_SHORT'),
@@ -152,10 +152,12 @@ async function describeDisk(
     model: row.model,
     sizeBytes: row.sizeBytes,
     rotational: row.rotational,
-    wwn: wwn ?? row.wwn,
+    // by lsblk before udev: udev's is the same for all LUNs of a target, its serial number of a SAS
+    // disk is the WWN again and not what the sticker says
+    wwn: row.wwn ?? wwn,
     wwnWithExtension: property('WWN_WITH_EXTENSION'),
     wwnVendorExtension: property('WWN_VENDOR_EXTENSION'),
-    serial: serialShort ?? serialLong ?? row.serial,
+    serial: row.serial ?? serialShort ?? serialLong,
     vendor: (await vendorOf(deps.root, row.kname)) ?? row.vendor,
     hctl: (await hctlOf(deps.root, row.kname)) ?? row.hctl,
     byPath: links.find((link) => link.includes('/by-path/')) ?? null,

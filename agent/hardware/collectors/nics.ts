@@ -4,26 +4,73 @@
 import { isObject } from '../../core/json.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
+import type { Logger } from '../../telemetry/logger.ts'
 import type { WireInterface } from '../inventory.ts'
+import { readSpeed } from './link-speed.ts'
 
-interface Addresses {
+export interface Addresses {
   readonly ipv4: string | null
   readonly ipv6: string | null
+  /** The address that the hardware was made with; the kernel names it only where another one is set. */
+  readonly permanentMac: string | null
 }
 
-/** Physical interfaces, VLANs and bonds, by name; lo, bridges and taps are none of them. */
-export async function listNetworkInterfaces(deps: {
+export interface NicDeps {
   readonly exec: Exec
   readonly root: Root
-}): Promise<WireInterface[]> {
+  /** Hears of interfaces that are left out. */
+  readonly log: Pick<Logger, 'warn'>
+}
+
+/** Asking all interfaces for their speed: Ironic waits for the answer, ms. */
+const SPEED_BUDGET_MS = 10_000
+
+/**
+ * Physical interfaces, VLANs and bonds, by name; lo, bridges and taps are none of them. Left out is what
+ * Ironic could not know the node by ({@link knownMac}).
+ */
+export async function listNetworkInterfaces(deps: NicDeps): Promise<WireInterface[]> {
   const addresses = await readAddresses(deps.exec)
+  const budget = AbortSignal.timeout(SPEED_BUDGET_MS)
   const interfaces: WireInterface[] = []
   for (const name of await deps.root.list('/sys/class/net')) {
-    if (await isOfInterest(deps.root, name)) {
-      interfaces.push(await describe(deps.root, name, addresses.get(name)))
+    if (!(await isOfInterest(deps.root, name))) continue
+    const own = addresses.get(name)
+    const mac = await knownMac(deps, name, own?.permanentMac ?? null)
+    if (mac !== null) {
+      const speed = await readSpeed(deps, name, budget)
+      interfaces.push(await describe(deps.root, name, mac, speed, own))
     }
   }
   return interfaces
+}
+
+/**
+ * The permanent address, since members of a bond or team all carry one and the same besides: by the
+ * kernel's link attributes, by what the bond noted of its member, else the address as it is. Null for one
+ * of `fa:`: makers give such an address to the NIC that a BMC shows over USB, the same on every machine,
+ * so it would name another node (ironic-python-agent, filter-locally-administered-mac-fa-octet).
+ */
+async function knownMac(
+  { root, log }: NicDeps,
+  name: string,
+  permanent: string | null,
+): Promise<string | null> {
+  const read = async (attribute: string) =>
+    macOf(await root.readText(`/sys/class/net/${name}/${attribute}`))
+  const mac = permanent ?? (await read('bonding_slave/perm_hwaddr')) ?? (await read('address'))
+  if (!mac?.startsWith('fa:')) return mac
+  log.warn(
+    { interface: name, mac_address: mac },
+    'network interface left out: addresses of fa: are not unique; it may be an in-band way to the BMC',
+  )
+  return null
+}
+
+/** Lower case; null for none and for zeros, which stand for none. */
+function macOf(text: string | undefined): string | null {
+  const mac = text?.trim().toLowerCase() ?? ''
+  return /[1-9a-f]/.test(mac) ? mac : null
 }
 
 /** The kernel keeps what has no hardware behind it below /sys/devices/virtual (sysfs-rules.rst). */
@@ -38,6 +85,8 @@ async function isOfInterest(root: Root, name: string): Promise<boolean> {
 async function describe(
   root: Root,
   name: string,
+  mac: string,
+  speed: number | null,
   addresses: Addresses | undefined,
 ): Promise<WireInterface> {
   const directory = `/sys/class/net/${name}`
@@ -45,7 +94,7 @@ async function describe(
     (await root.readText(`${directory}/${attribute}`))?.trim() || null
   return {
     name,
-    mac_address: (await read('address'))?.toLowerCase() ?? null,
+    mac_address: mac,
     ipv4_address: addresses?.ipv4 ?? null,
     ipv6_address: addresses?.ipv6 ?? null,
     has_carrier: (await read('carrier')) === '1',
@@ -54,16 +103,10 @@ async function describe(
     product: await read('device/device'),
     client_id: null,
     biosdevname: null,
-    speed_mbps: speedOf(await read('speed')),
+    speed_mbps: speed,
     pci_address: pciAddressOf(await root.resolve(`${directory}/device`)),
     driver: (await root.linkName(`${directory}/device/driver`)) ?? null,
   }
-}
-
-/** -1, or an unsigned -1 of old drivers, means unknown (sysfs-class-net). */
-function speedOf(text: string | null): number | null {
-  const speed = Number(text ?? -1)
-  return Number.isSafeInteger(speed) && speed > 0 && speed < 0xffff_ffff ? speed : null
 }
 
 /** The last PCI address on the way to the device: a virtio NIC sits below its PCI function. */
@@ -83,7 +126,10 @@ async function readAddresses(exec: Exec): Promise<Map<string, Addresses>> {
   }
 }
 
-/** First IPv4 and first IPv6 address by interface; a link-local one carries its zone, `fe80::1%eno1`. */
+/**
+ * First IPv4 and first IPv6 address by interface, and its permanent MAC; a link-local IPv6 address carries
+ * its zone, `fe80::1%eno1`.
+ */
 export function parseAddresses(text: string): Map<string, Addresses> {
   const rows: unknown = JSON.parse(text || '[]')
   const found = new Map<string, Addresses>()
@@ -99,7 +145,9 @@ export function parseAddresses(text: string): Map<string, Addresses> {
     }
     const linkLocal = first('inet6', 'link')
     const ipv6 = first('inet6', 'global') ?? (linkLocal && `${linkLocal}%${name}`)
-    found.set(name, { ipv4: first('inet'), ipv6 })
+    const permaddr = row['permaddr']
+    const permanentMac = macOf(typeof permaddr === 'string' ? permaddr : undefined)
+    found.set(name, { ipv4: first('inet'), ipv6, permanentMac })
   }
   return found
 }

@@ -3,10 +3,10 @@
 import type { Root } from '../../system/root.ts'
 import type { WireSystemVendor } from '../inventory.ts'
 
-/** Vendor, product, serial number and firmware; null where the machine has no SMBIOS or left them empty. */
+/** Vendor, product, serial number and firmware; '' where the machine has no SMBIOS. */
 export async function readSystemVendor(root: Root): Promise<WireSystemVendor> {
   const read = async (name: string) =>
-    (await root.readText(`/sys/class/dmi/id/${name}`))?.trim() || null
+    (await root.readText(`/sys/class/dmi/id/${name}`))?.trim() ?? ''
   const [product, serial, vendor, firmwareVendor, version, date] = await Promise.all([
     read('product_name'),
     read('product_serial'),

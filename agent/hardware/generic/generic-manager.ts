@@ -67,7 +67,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
       WRITE_IMAGE,
       ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
     ],
-    listNetworkInterfaces: () => listNetworkInterfaces({ exec, root }),
+    listNetworkInterfaces: () => listNetworkInterfaces({ exec, root, log }),
     listBlockDevices: (node) => finder.list(node),
     getOsInstallDevice: (node) => finder.find(node),
     waitForDisks: (node, signal) => finder.wait(node, signal),
@@ -95,12 +95,12 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
 }
 
 async function takeInventory(
-  { config, exec, root }: GenericManagerDeps,
+  { config, exec, root, log }: GenericManagerDeps,
   disks: readonly Disk[],
   bmc: Bmc,
 ): Promise<Inventory> {
   const [interfaces, cpu, memory, vendor, boot, hostname] = await Promise.all([
-    listNetworkInterfaces({ exec, root }),
+    listNetworkInterfaces({ exec, root, log }),
     readCpu({ exec, root }),
     readMemory(root),
     readSystemVendor(root),

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseBootif, parseKernelCmdline } from '../../../agent/config/kernel-cmdline.ts'
+import { parseKernelCmdline } from '../../../agent/config/kernel-cmdline.ts'
 
 describe('parseKernelCmdline', () => {
   test('takes key=value words, ignores the others and splits at the first =', () => {
@@ -32,17 +32,4 @@ describe('parseKernelCmdline', () => {
       }),
     )
   })
-})
-
-describe('parseBootif', () => {
-  test.each([
-    ['01-AA-bb-cc-dd-ee-ff', 'aa:bb:cc:dd:ee:ff'],
-    ['aa:bb:cc:dd:ee:FF', 'aa:bb:cc:dd:ee:ff'],
-    ['aa-bb-cc-dd-ee-ff', 'aa:bb:cc:dd:ee:ff'],
-  ])('reads %s', (text, mac) => expect(parseBootif(text)).toBe(mac))
-
-  test.each(['', 'eth0', '01-aa-bb-cc-dd', 'aa:bb:cc:dd:ee:fg', '1-2-3-4-5-6-7-8'])(
-    'finds no MAC in "%s"',
-    (text) => expect(parseBootif(text)).toBeUndefined(),
-  )
 })

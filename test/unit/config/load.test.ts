@@ -158,9 +158,12 @@ describe('loadConfig', () => {
     expect([config.lookup_timeout, config.bootif]).toEqual([600, null])
   })
 
-  test('BOOTIF in either spelling becomes a MAC', async () => {
-    const { config } = await load({ '/proc/cmdline': 'BOOTIF=01-52-54-00-00-00-01' })
-    expect(config.bootif).toBe('52:54:00:00:00:01')
+  test.each([
+    ...['01-52-54-00-AA-00-01', '52:54:00:00:00:01', '52-54-00-00-00-01', '20-52-54-00-00-00-01'],
+    ...['eth0', '1-2-3-4-5-6-7-8'],
+  ])('BOOTIF=%s stays as it was given: Ironic reads every spelling', async (bootif) => {
+    const { config } = await load({ '/proc/cmdline': `BOOTIF=${bootif}` })
+    expect(config.bootif).toBe(bootif)
   })
 
   test('names of old sections are taken, and sections in capitals', async () => {

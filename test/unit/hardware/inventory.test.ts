@@ -2,15 +2,13 @@ import { describe, expect, test } from 'vitest'
 import type { Config } from '../../../agent/config/options.ts'
 import { OPTIONS } from '../../../agent/config/options.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
-import { parseLan, parseLan6, readBmc } from '../../../agent/hardware/collectors/bmc.ts'
 import { parseCpu } from '../../../agent/hardware/collectors/cpus.ts'
 import { readMemory } from '../../../agent/hardware/collectors/memory.ts'
-import { listNetworkInterfaces, parseAddresses } from '../../../agent/hardware/collectors/nics.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { WireInterface } from '../../../agent/hardware/inventory.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
-import { lsblkOutput, machineWith } from './machine-fixture.ts'
+import { lsblkOutput, machineWith, NIC_FILES } from './machine-fixture.ts'
 
 const defaults = Object.fromEntries(
   Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),
@@ -24,71 +22,6 @@ Socket(s):               1
 CPU max MHz:             5000.0000
 Flags:                   fpu vme de
 `
-
-const NIC_FILES = {
-  '/sys/class/net/eno1/address': '52:54:00:AA:BB:01\n',
-  '/sys/class/net/eno1/carrier': '1\n',
-  '/sys/class/net/eno1/speed': '1000\n',
-  '/sys/class/net/eno1/device': '-> ../../../devices/pci0000:00/0000:01:00.0',
-  '/sys/devices/pci0000:00/0000:01:00.0/vendor': '0x8086\n',
-  '/sys/devices/pci0000:00/0000:01:00.0/device': '0x1521\n',
-  '/sys/devices/pci0000:00/0000:01:00.0/driver': '-> ../../../bus/pci/drivers/igb',
-  '/sys/bus/pci/drivers/igb/x': '',
-  '/sys/class/net/lo/address': '00:00:00:00:00:00\n',
-  '/sys/class/net/br0': '-> ../../devices/virtual/net/br0',
-  '/sys/devices/virtual/net/br0/address': '52:54:00:aa:bb:02\n',
-  '/sys/class/net/eno1.100/address': '52:54:00:aa:bb:01\n',
-  '/sys/class/net/bond0/address': '52:54:00:aa:bb:03\n',
-  '/sys/class/net/bond0/bonding/mode': 'active-backup 1\n',
-  '/sys/class/net/bond0/speed': '-1\n',
-}
-
-const IP_OUTPUT = JSON.stringify([
-  {
-    ifname: 'eno1',
-    addr_info: [
-      { family: 'inet', local: '192.0.2.10', scope: 'global' },
-      { family: 'inet6', local: 'fe80::5054:ff:feaa:bb01', scope: 'link' },
-    ],
-  },
-])
-
-describe('network interfaces', () => {
-  test('are those with hardware, VLANs and bonds, each with all keys', async () => {
-    await using machine = await machineWith(NIC_FILES, { 'ip -json address': IP_OUTPUT })
-    const interfaces = await listNetworkInterfaces(machine)
-    expect(interfaces.map(({ name }) => name)).toEqual(['bond0', 'eno1', 'eno1.100'])
-    expect(interfaces[1]).toEqual({
-      name: 'eno1',
-      mac_address: '52:54:00:aa:bb:01',
-      ipv4_address: '192.0.2.10',
-      ipv6_address: 'fe80::5054:ff:feaa:bb01%eno1',
-      has_carrier: true,
-      lldp: null,
-      vendor: '0x8086',
-      product: '0x1521',
-      client_id: null,
-      biosdevname: null,
-      speed_mbps: 1000,
-      pci_address: '0000:01:00.0',
-      driver: 'igb',
-    })
-    expect(interfaces[0]).toMatchObject({ has_carrier: false, speed_mbps: null, driver: null })
-  })
-
-  test('prefer a global IPv6 address, which has no zone', () => {
-    const text = JSON.stringify([
-      {
-        ifname: 'a',
-        addr_info: [
-          { family: 'inet6', local: 'fe80::1', scope: 'link' },
-          { family: 'inet6', local: '2001:db8::1', scope: 'global' },
-        ],
-      },
-    ])
-    expect(parseAddresses(text).get('a')).toEqual({ ipv4: null, ipv6: '2001:db8::1' })
-  })
-})
 
 describe('the cpu', () => {
   test('is what lscpu says', () => {
@@ -126,52 +59,6 @@ test('memory counts what the kernel has, and the blocks the firmware gave it', a
   expect(await readMemory(machine.root)).toEqual({ total: 32780552 * 1024, physical_mb: 256 })
 })
 
-describe('the BMC', () => {
-  const LAN =
-    'IP Address Source       : Static Address\nIP Address              : 192.0.2.200\nMAC Address             : AA:BB:CC:00:00:01\n'
-
-  test('is not asked for where there is no IPMI device', async () => {
-    await using machine = await machineWith({}, { ipmitool: LAN })
-    expect(await readBmc(machine)).toEqual({ address: null, v6Address: null, mac: null })
-    expect(machine.ran).toEqual([])
-  })
-
-  test('is found on the first channel that has an address', async () => {
-    await using machine = await machineWith(
-      { '/dev/ipmi0': '' },
-      { 'ipmitool lan print 3': LAN, 'ipmitool lan print 1': 'IP Address : 0.0.0.0\n' },
-    )
-    expect(await readBmc(machine)).toEqual({
-      address: '192.0.2.200',
-      v6Address: '::/0',
-      mac: 'aa:bb:cc:00:00:01',
-    })
-    expect(machine.ran.at(-1)).toBe('ipmitool lan6 print 3')
-  })
-
-  test('without any address is 0.0.0.0 and ::/0', async () => {
-    await using machine = await machineWith({ '/dev/ipmi0': '' })
-    expect(await readBmc(machine)).toEqual({ address: '0.0.0.0', v6Address: '::/0', mac: null })
-  })
-
-  test('has the first active IPv6 address', () => {
-    const text = `IPv6 Static Address 0:
-    Enabled:        yes
-    Address:        2001:db8::1/64
-    Status:         disabled
-IPv6 Dynamic Address 0:
-    Source/Type:    SLAAC
-    Address:        2001:db8::2/64
-    Status:         active
-`
-    expect(parseLan6(text)).toBe('2001:db8::2')
-  })
-
-  test('has no MAC of zeros', () => {
-    expect(parseLan('MAC Address : 00:00:00:00:00:00\n')).toEqual({ address: null, mac: null })
-  })
-})
-
 describe('the inventory', () => {
   const KEYS = [
     'interfaces',
@@ -193,7 +80,12 @@ describe('the inventory', () => {
       interfaces: [],
       disks: [],
       memory: { total: null, physical_mb: null },
-      system_vendor: { product_name: null, firmware: { version: null } },
+      system_vendor: {
+        product_name: '',
+        serial_number: '',
+        manufacturer: '',
+        firmware: { vendor: '', version: '', build_date: '' },
+      },
       boot: { current_boot_mode: 'bios', pxe_interface: null },
       hostname: null,
     })
@@ -217,7 +109,7 @@ describe('the inventory', () => {
         'ipmitool lan print 1': 'IP Address : 192.0.2.9\nMAC Address : aa:bb:cc:00:00:09\n',
       },
     )
-    const config = { ...defaults, bootif: '52:54:00:aa:bb:01' }
+    const config = { ...defaults, bootif: '01-52-54-00-AA-bb-01' }
     expect(await managerOf(machine, config).listHardwareInfo?.()).toMatchObject({
       system_vendor: {
         product_name: 'PowerEdge R640',
@@ -225,7 +117,7 @@ describe('the inventory', () => {
         manufacturer: 'Dell Inc.',
         firmware: { vendor: 'Dell Inc.', version: '2.12.2', build_date: '07/09/2021' },
       },
-      boot: { current_boot_mode: 'uefi', pxe_interface: '52:54:00:aa:bb:01' },
+      boot: { current_boot_mode: 'uefi', pxe_interface: '01-52-54-00-AA-bb-01' },
       hostname: 'ramdisk',
       bmc_address: '192.0.2.9',
       bmc_mac: 'aa:bb:cc:00:00:09',

@@ -54,3 +54,22 @@ export function lsblkOutput(rows: readonly Record<string, unknown>[]): string {
   const defaults = { type: 'disk', size: 107374182400, rota: false, 'log-sec': 512, 'phy-sec': 512 }
   return JSON.stringify({ blockdevices: rows.map((row) => ({ ...defaults, ...row })) })
 }
+
+/** A NIC, a VLAN on it and a bond; lo and a bridge, which are no interfaces of Ironic's. */
+export const NIC_FILES = {
+  '/sys/class/net/eno1/address': '52:54:00:AA:BB:01\n',
+  '/sys/class/net/eno1/carrier': '1\n',
+  '/sys/class/net/eno1/speed': '1000\n',
+  '/sys/class/net/eno1/device': '-> ../../../devices/pci0000:00/0000:01:00.0',
+  '/sys/devices/pci0000:00/0000:01:00.0/vendor': '0x8086\n',
+  '/sys/devices/pci0000:00/0000:01:00.0/device': '0x1521\n',
+  '/sys/devices/pci0000:00/0000:01:00.0/driver': '-> ../../../bus/pci/drivers/igb',
+  '/sys/bus/pci/drivers/igb/x': '',
+  '/sys/class/net/lo/address': '00:00:00:00:00:00\n',
+  '/sys/class/net/br0': '-> ../../devices/virtual/net/br0',
+  '/sys/devices/virtual/net/br0/address': '52:54:00:aa:bb:02\n',
+  '/sys/class/net/eno1.100/address': '52:54:00:aa:bb:01\n',
+  '/sys/class/net/bond0/address': '52:54:00:aa:bb:03\n',
+  '/sys/class/net/bond0/bonding/mode': 'active-backup 1\n',
+  '/sys/class/net/bond0/speed': '-1\n',
+}

@@ -164,6 +164,11 @@ describe('the API version', () => {
   test.each([
     ['{"default_version":{"version":"1.115"}}', '1.62'],
     ['{"default_version":{"version":"1.40"}}', '1.40'],
+    ['{"default_version":{"version":"2.0"}}', '1.62'],
+    ['{"default_version":{"version":"10.3"}}', '1.62'],
+    ['{"default_version":{"version":"1.70.1"}}', '1.62'],
+    ['{"default_version":{"version":"0.9"}}', '1.31'],
+    ['{"default_version":{"version":"two"}}', '1.31'],
     ['{}', '1.31'],
     ['no json', '1.31'],
   ])('where GET / says %s makes the lookup go out as %s', async (root, expected) => {
@@ -181,13 +186,16 @@ describe('the API version', () => {
     server.closeAllConnections()
   })
 
-  test('is not asked for when it is configured', async () => {
+  test.each([
+    ['1.50', '1.50'],
+    ['2.0', '1.62'],
+  ])('is not asked for when it is configured as %s', async (ironic_api_version, sent) => {
     await using ironic = await startIronic()
-    const config = clientConfig([ironic.url], { ironic_api_version: '1.50' })
+    const config = clientConfig([ironic.url], { ironic_api_version })
     await using client = createIronicClient({ config, log: silentLog })
     await client.lookup({ addresses: [MAC] })
     expect(ironic.apiCalls.map(({ path, apiVersion }) => [path.slice(0, 10), apiVersion])).toEqual([
-      ['/v1/lookup', '1.50'],
+      ['/v1/lookup', sent],
     ])
   })
 

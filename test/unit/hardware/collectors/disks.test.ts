@@ -108,7 +108,7 @@ test('a disk carries what lsblk, udev and sysfs know of it', async () => {
       model: 'SSD',
       sizeBytes: 107374182400,
       rotational: true,
-      wwn: '0x5000c500',
+      wwn: '0x5000',
       wwnWithExtension: '0x5000c500aaaa',
       wwnVendorExtension: '0xaaaa',
       serial: 'S1',
@@ -152,6 +152,58 @@ test('a disk has the links that lie below /dev/disk, its partitions theirs', asy
   expect(disk?.partitions).toEqual([
     { name: '/dev/sda1', links: ['/dev/disk/by-path/pci-1-ata-1-part1'] },
   ])
+})
+
+describe('the serial number and the WWN of a disk', () => {
+  const SAS = [
+    'ID_SERIAL=35000c500aaaaaaab',
+    'ID_SERIAL_SHORT=5000c500aaaaaaab',
+    'ID_SCSI_SERIAL=ZC15TEST',
+    'ID_WWN=0x5000c500aaaaaaaa',
+  ]
+  const disksOf = async (rows: Record<string, unknown>[], udev: Record<string, string[]>) => {
+    const answers = Object.entries(udev).map(([kname, lines]) => [
+      `udevadm info --query=property --name=/dev/${kname}`,
+      lines.join('\n'),
+    ])
+    await using machine = await machineWith(
+      {},
+      { lsblk: lsblkOutput(rows), ...Object.fromEntries(answers) },
+    )
+    return await listDisks({ ...machine, listed: [] })
+  }
+
+  test('of a SAS disk are the number on its sticker and its WWN; hints take the others too', async () => {
+    const row = { kname: 'sda', serial: 'ZC15TEST', wwn: '0x5000c500aaaaaaaa' }
+    expect(await disksOf([row], { sda: SAS })).toMatchObject([
+      {
+        serial: 'ZC15TEST',
+        wwn: '0x5000c500aaaaaaaa',
+        serials: ['ZC15TEST', '5000c500aaaaaaab', '35000c500aaaaaaab'],
+      },
+    ])
+  })
+
+  test('of two LUNs of a target are two, where udev names the target', async () => {
+    const lun = (kname: string, end: string) => ({ kname, wwn: `0x60014050${end}`, serial: end })
+    const udev = ['ID_WWN=0x60014050', 'ID_SERIAL_SHORT=same']
+    const disks = await disksOf([lun('sda', 'aa'), lun('sdb', 'bb')], { sda: udev, sdb: udev })
+    expect(disks.map(({ wwn, serial }) => [wwn, serial])).toEqual([
+      ['0x60014050aa', 'aa'],
+      ['0x60014050bb', 'bb'],
+    ])
+  })
+
+  test.each([
+    ['short before long', SAS, '5000c500aaaaaaab'],
+    ['long where the short one is empty', ['ID_SERIAL_SHORT=', 'ID_SERIAL=long'], 'long'],
+    ["device-mapper's where udev's is empty", ['ID_SERIAL_SHORT=', 'DM_SERIAL_SHORT=dm'], 'dm'],
+    ['none where all are empty', ['ID_SERIAL_SHORT=', 'ID_SERIAL='], null],
+  ])("are udev's where lsblk has none: %s", async (_what, udev, serial) => {
+    const [disk] = await disksOf([{ kname: 'sda' }], { sda: udev })
+    expect(disk?.serial).toBe(serial)
+    expect((await disksOf([{ kname: 'sda', serial: 'own' }], { sda: udev }))[0]?.serial).toBe('own')
+  })
 })
 
 test('a multipath disk is described by the DM_ properties of udev', async () => {
