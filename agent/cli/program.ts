@@ -119,7 +119,10 @@ function addDeployCommands(program: Command, add: Add): void {
       'read a device back and compare it with the checksum of image_info',
       async () => (await import('./verify.ts')).runVerify,
     ),
-  ).option('--length <bytes>', 'length of the image, where neither server nor torrent tells')
+  ).option(
+    '--length <bytes>',
+    'length of the image; neither its server nor its torrent is then asked',
+  )
 }
 
 function addSwarmCommands(program: Command, add: Add): void {

@@ -5,7 +5,7 @@ import { AgentError, toAgentError } from '../core/errors.ts'
 import { formatDuration, parseBytes } from '../core/units.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
 import { createRawLayout } from '../image/formats/raw.ts'
-import { gatherImageFacts } from '../image/plan/image-facts.ts'
+import { findExpectedHash, gatherImageFacts } from '../image/plan/image-facts.ts'
 import { openImageServers } from '../image/plan/image-sources.ts'
 import { type GuessedRange, guessOriginalHead } from '../image/proof/original-head.ts'
 import { createReadBack } from '../image/proof/read-back.ts'
@@ -23,7 +23,8 @@ interface Verified {
 }
 
 /**
- * Compares. The length of the image comes from --length, else from its server or torrent.
+ * Compares. The length of the image comes from --length, and then nobody is asked (a url that stands for the
+ * hash excepted); else from its server or torrent.
  * @throws ReadBackMismatchError (exit code 3) if the disk does not hold the image
  */
 export async function runVerify(line: CommandLine, command: Command): Promise<void> {
@@ -94,6 +95,7 @@ async function expected(
   length: string | undefined,
 ): Promise<{ hash: ExpectedHash; sizeBytes: number }> {
   const { config } = loaded
+  const { signal } = line
   const given = length === undefined ? undefined : parseBytes(length)
   if (length !== undefined && !given) {
     throw new AgentError(
@@ -102,8 +104,15 @@ async function expected(
     )
   }
   await using servers = openImageServers(imageInfo, { config, log, random: line.random })
-  const facts = await gatherImageFacts(imageInfo, servers.http, config, line.signal)
-  const sizeBytes = given ?? facts.serverBytes ?? facts.metainfo?.lengthBytes
+  // a disk is proved by its own bytes: years later, and where the image's server is gone
+  if (given !== undefined) {
+    return {
+      hash: await findExpectedHash(imageInfo, servers.http, config, signal),
+      sizeBytes: given,
+    }
+  }
+  const facts = await gatherImageFacts(imageInfo, servers.http, config, signal)
+  const sizeBytes = facts.serverBytes ?? facts.metainfo?.lengthBytes
   if (sizeBytes === undefined) {
     throw new AgentError(
       'InvalidCommandParamsError',

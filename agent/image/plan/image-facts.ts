@@ -49,7 +49,7 @@ export async function gatherImageFacts(
 ): Promise<ImageAnswers> {
   const warnings: string[] = []
   const inquiry: Inquiry = { imageInfo, http, config, signal, warnings }
-  const hash = await expectedHash(inquiry)
+  const hash = await findExpectedHash(imageInfo, http, config, signal)
   const metainfo = await torrentOf(inquiry)
   const probe = await probeOf(inquiry, metainfo !== null)
   const serverBytes = probe?.sizeBytes ?? null
@@ -58,7 +58,16 @@ export async function gatherImageFacts(
   return { ...answers, firstBytes: await firstBytesOf(inquiry, probe) }
 }
 
-async function expectedHash({ imageInfo, http, config, signal }: Inquiry): Promise<ExpectedHash> {
+/**
+ * What image_info says the image must hash to. Asks a server only where a url stands for the hash. Throws
+ * ImageChecksumError when no hash is to be had, and what keeps the checksum file away.
+ */
+export async function findExpectedHash(
+  imageInfo: ImageInfo,
+  http: HttpImageOptions,
+  config: Pick<Config, 'md5_enabled'>,
+  signal: AbortSignal,
+): Promise<ExpectedHash> {
   const choice = chooseHash(imageInfo, config.md5_enabled)
   if (choice.kind === 'value') return choice.hash
   const options = { ...http, url: choice.url, maxBytes: MAX_CHECKSUM_FILE_BYTES }

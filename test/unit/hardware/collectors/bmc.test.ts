@@ -105,7 +105,6 @@ IPv6/IPv4 Addressing Enables: ${value}
   test('is looked for on every channel, whichever has the IPv4 address', async () => {
     expect(
       await bmcOf({
-        'lan print 1 ': '',
         'lan print 1': 'IP Address : 192.0.2.9\nMAC Address : aa:bb:cc:00:00:01\n',
         'lan6 print 1 enables': enables('ipv4'),
         'lan6 print 8 enables': enables('ipv6'),
