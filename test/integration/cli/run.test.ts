@@ -123,8 +123,8 @@ describe('ironswarm run', () => {
           os_hash_value: image.sha256,
         },
       })
-      // the first request asks for the size, the second for the image
-      await expect.poll(() => origin.requests.length, soon).toBeGreaterThan(1)
+      // the first request asks for the size, the second for the first bytes, the third for the image
+      await expect.poll(() => origin.requests.length, soon).toBeGreaterThan(2)
       agent.child.kill('SIGTERM')
       expect(await agent.exited).toBe(0)
       expect(await agent.log()).toMatch(/"type":"CancelledError".*"msg":"write image failed"/)
