@@ -5,6 +5,8 @@ import type { Connections } from './connections.ts'
 import { type Exchange, exchange, type HttpReceiver, type Redirect } from './exchange.ts'
 import { HttpFailure } from './failure.ts'
 
+type Mended = NonNullable<ReturnType<Connections['mendedTo']>>
+
 /** Servers known for such answers; more are forgotten and found out again. */
 const MAX_KNOWN = 256
 
@@ -19,6 +21,19 @@ export function createForgivingExchange(
   const note = (origin: string) => {
     if (known.size === MAX_KNOWN) known.clear()
     known.add(origin)
+  }
+  /** What could not be mended was not HTTP, as the first error says. */
+  const askAgain = async (mended: Mended, hop: Exchange, first: HttpFailure) => {
+    const watched = watchHead({ ...hop, isLast: true })
+    try {
+      const redirect = await exchange(mended, watched.hop)
+      note(hop.url.origin)
+      return redirect
+    } catch (error) {
+      if (!watched.hasHead()) throw first
+      note(hop.url.origin)
+      throw error
+    }
   }
   return async (hop) => {
     const { origin } = hop.url
@@ -36,17 +51,7 @@ export function createForgivingExchange(
       }
       // the server has had the request: only a question may be put twice
       if (!isQuestion(hop)) throw error
-      const again = watchHead({ ...hop, isLast: true })
-      try {
-        const redirect = await exchange(mended, again.hop)
-        note(origin)
-        return redirect
-      } catch (second) {
-        // what could not be mended was not HTTP, as the first error says
-        if (!again.hasHead()) throw error
-        note(origin)
-        throw second
-      }
+      return await askAgain(mended, hop, error)
     }
   }
 }
