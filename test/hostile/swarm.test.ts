@@ -45,12 +45,23 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-/** A torrent of zeros: its hashes cost nothing. */
+/** A partition of 1 MiB by an MBR: what is no disk is refused before the swarm is asked. */
+function firstSector(): Uint8Array {
+  const sector = new Uint8Array(512)
+  sector.set([0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0], 446)
+  sector.set([0x55, 0xaa], 510)
+  return sector
+}
+
+/** A torrent of zeros behind a partition table: its hashes cost nothing. */
 function zeroTorrent(lengthBytes: number, pieceLength: number) {
-  const hash = createHash('sha1').update(new Uint8Array(pieceLength)).digest()
+  const piece = new Uint8Array(pieceLength)
+  const hash = createHash('sha1').update(piece).digest()
+  piece.set(firstSector())
   const pieceCount = lengthBytes / pieceLength
   const pieces = new Uint8Array(20 * pieceCount)
-  for (let piece = 0; piece < pieceCount; piece++) pieces.set(hash, 20 * piece)
+  for (let index = 1; index < pieceCount; index++) pieces.set(hash, 20 * index)
+  pieces.set(createHash('sha1').update(piece).digest())
   const info = encodeInfo({ name: 'zeros', lengthBytes, pieceLength, pieces })
   const torrentFile = encodeMetainfo(info, { trackers: [[NOBODY]] })
   return { torrentFile, metainfo: parseMetainfo(torrentFile) }
@@ -58,7 +69,7 @@ function zeroTorrent(lengthBytes: number, pieceLength: number) {
 
 function sparse(name: string, lengthBytes: number): string {
   const path = join(directory, name)
-  writeFileSync(path, '')
+  writeFileSync(path, firstSector())
   truncateSync(path, lengthBytes)
   return path
 }

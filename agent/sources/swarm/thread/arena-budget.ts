@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns how much memory the pieces of all torrents may take together (option swarm_memory). Does not
-// allocate it.
+// Owns the memory that the pieces of all torrents may take together (option swarm_memory), and keeps that of a
+// torrent that has ended for the next one. Does not divide it; arena.ts does.
 import { AgentError } from '../../../core/errors.ts'
 import { formatBytes } from '../../../core/units.ts'
-import { type ArenaShape, arenaShape, leastArenaBytes } from './arena.ts'
+import { type ArenaShape, allocateArena, arenaShape, leastArenaBytes } from './arena.ts'
 
 /** The part of one torrent. */
 export interface ArenaShare extends Disposable {
   readonly shape: ArenaShape
+  /** Memory that no thread uses: the one that was kept, with what was in it, or new. */
+  allocate(): SharedArrayBuffer
+  /**
+   * For the next torrent of this size: V8 takes it back late, so a second deploy would have both. Only for what no
+   * thread uses any more.
+   */
+  keep(memory: SharedArrayBuffer): void
 }
 
 export interface ArenaBudget {
@@ -21,6 +28,7 @@ export interface ArenaBudget {
 /** @param totalBytes of all shares together */
 export function createArenaBudget(totalBytes: number): ArenaBudget {
   let takenBytes = 0
+  let kept: SharedArrayBuffer | undefined
 
   function share(pieceLength: number, pieceCount: number): ArenaShare {
     const leftBytes = totalBytes - takenBytes
@@ -39,6 +47,14 @@ export function createArenaBudget(totalBytes: number): ArenaBudget {
     let isTaken = true
     return {
       shape,
+      allocate: () => {
+        const memory = kept?.byteLength === bytes ? kept : allocateArena(shape)
+        kept = undefined
+        return memory
+      },
+      keep: (memory) => {
+        kept = memory
+      },
       [Symbol.dispose]: () => {
         if (isTaken) takenBytes -= bytes
         isTaken = false

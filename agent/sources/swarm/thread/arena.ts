@@ -34,7 +34,7 @@ export function arenaShape(
 }
 
 /**
- * Zeroed memory for the slots, which can go straight to the disk: V8 reserves growable buffers by whole
+ * New memory for the slots, which can go straight to the disk: V8 reserves growable buffers by whole
  * pages, and O_DIRECT wants its memory aligned (open(2)).
  */
 export function allocateArena({ slotBytes, slotCount }: ArenaShape): SharedArrayBuffer {

@@ -6,7 +6,6 @@ import type { EventPublisher, TrackerState } from '../../../core/events.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import { createPeerId } from '../peers/peer-list.ts'
 import type { SwarmTask } from '../swarm-task.ts'
-import { allocateArena } from './arena.ts'
 import type { ArenaBudget } from './arena-budget.ts'
 import { createPieceTransfer, type PieceAccess, type WorkerSide } from './piece-transfer.ts'
 import { ON_DISK, type SwarmFigures, type WorkerNews } from './protocol.ts'
@@ -76,11 +75,11 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
       if (!isClosed) deps.onFailure(error)
     },
   })
-  let { host } = launch()
+  let { host, memory } = launch()
 
   function launch(): WorkerSide {
-    // a fresh arena: the thread of a crashed worker may still be writing to the old one
-    const memory = allocateArena(shape)
+    // not that of a crashed worker: its thread may still be writing to it
+    const memory = share.allocate()
     const side: WorkerSide = {
       memory,
       host: deps.startWorker(
@@ -109,7 +108,9 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
       return
     }
     log.warn({ err: error, restarts }, 'swarm worker restarted')
-    host = launch().host
+    const next = launch()
+    host = next.host
+    memory = next.memory
   }
 
   function onNews(news: WorkerNews, from: WorkerSide): void {
@@ -223,6 +224,7 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
       for (const tracker of failing) noteTracker(tracker, 'left')
       await host.close()
       await transfer.settle()
+      share.keep(memory)
       share[Symbol.dispose]()
     },
   }

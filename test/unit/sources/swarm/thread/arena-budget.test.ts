@@ -56,3 +56,27 @@ test('a torrent alone takes half, unless its pieces are large', () => {
   expect(bytesOf(4 * MiB)).toBe(24 * MiB)
   expect(bytesOf(16 * MiB)).toBe(48 * MiB)
 })
+
+test('memory that was kept serves the next torrent of that size, once', () => {
+  const budget = createArenaBudget(48 * MiB)
+  const memory = (() => {
+    using first = budget.share(MiB, 100)
+    const allocated = first.allocate()
+    first.keep(allocated)
+    return allocated
+  })()
+  using second = budget.share(MiB, 100)
+  expect(second.allocate()).toBe(memory)
+  expect(second.allocate()).not.toBe(memory)
+})
+
+test('memory of another size is let go', () => {
+  const budget = createArenaBudget(48 * MiB)
+  using first = budget.share(MiB, 100)
+  const memory = first.allocate()
+  first.keep(memory)
+  using other = budget.share(MiB, 4)
+  expect(other.allocate().byteLength).toBe(other.shape.slotBytes * other.shape.slotCount)
+  using third = budget.share(MiB, 100)
+  expect(third.allocate()).not.toBe(memory)
+})
