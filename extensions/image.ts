@@ -59,10 +59,7 @@ async function installBootloader(
   params: BootloaderParams,
   context: CommandContext,
 ): Promise<void> {
-  const { name: devicePath } = await deps.hardware.dispatch(
-    'getOsInstallDevice',
-    deps.nodeCache.current(),
-  )
+  const devicePath = await writtenDevice(deps)
   if (await canSetUpUefi(deps, params.targetBootMode)) {
     const done = await deps.deploy.installUefiBootloader({
       devicePath,
@@ -73,6 +70,16 @@ async function installBootloader(
   }
   await requireOwnLoader(deps, devicePath, params.rootUuid)
   deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
+}
+
+/**
+ * The disk that the image is on. What was written is not chosen anew: the image may have brought what makes a disk
+ * no root disk (RAID members), and another one would be taken.
+ */
+async function writtenDevice({ deploy, hardware, nodeCache }: ExtensionDeps): Promise<string> {
+  const written = deploy.images.lastWritten()
+  if (written) return written.device
+  return (await hardware.dispatch('getOsInstallDevice', nodeCache.current())).name
 }
 
 /**

@@ -81,7 +81,11 @@ export function createConnections(): Connections {
       const all = [...open.values()]
       const ofHost = all.filter((one) => one.host === host)
       if (ofHost.length > MOST_OF_A_HOST) closeOneOf(ofHost, connection)
-      else if (all.length > MOST) closeOneOf(ofLargestHost(all), connection)
+      else if (all.length > MOST) {
+        const largest = ofLargestHost(all)
+        const canAny = largest.some((one) => one !== connection && canGo(one))
+        closeOneOf(canAny ? largest : all, connection)
+      }
     },
     begin: (request, response, onEnd) => {
       const connection = open.get(keyOf(request.socket) ?? '')

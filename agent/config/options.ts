@@ -126,8 +126,8 @@ export const OPTIONS = {
     "Cipher suites of TLS 1.2 by OpenSSL's names, of server and clients; those of TLS 1.3 stay",
     {
       karg: 'ipa-tls-cipher-suites',
-      pattern: /^[\w-]+([:,\s]+[\w-]+)*$/,
-      patternDoc: 'names separated by colons',
+      pattern: /^[\w!+@=.-]+([:,\s]+[\w!+@=.-]+)*$/,
+      patternDoc: 'names separated by colons, as openssl-ciphers(1) has them',
     },
   ),
   tls_certificate_curve: {

@@ -67,9 +67,17 @@ export async function openBlockDevice(path: string, options: OpenOptions): Promi
       : known
   const timeoutMs = options.timeoutMs ?? DISK_TIMEOUT_MS
   const watch = createIoWatch({ path, timeoutMs })
-  const { handle, isDirect } = await watch.run({ type: 'BlockDeviceError', what: 'opening' }, () =>
-    openDirect(geometry, options),
-  )
+  let opening: ReturnType<typeof openDirect> | undefined
+  const open = async () => {
+    opening = openDirect(geometry, options)
+    return await opening
+  }
+  const what = { type: 'BlockDeviceError', what: 'opening' } as const
+  const { handle, isDirect } = await watch.run(what, open).catch((error: unknown) => {
+    // one that comes back after its deadline has nobody left to close it
+    opening?.then((late) => late.handle.close()).catch(() => undefined)
+    throw error
+  })
   return { ...createBlockDevice(handle, geometry, isDirect, watch), timeoutMs }
 }
 

@@ -21,7 +21,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { allocateAligned } from './aligned-pool.ts'
 import { type BlockDevice, openBlockDevice } from './block-device.ts'
 import { assertNotInUse } from './in-use.ts'
-import { listPartitions } from './partition-table/partitioner.ts'
+import { listRemains } from './partition-table/partitioner.ts'
 
 export interface EraseOptions {
   readonly exec: Exec
@@ -189,8 +189,7 @@ async function rangesOf(root: Root, nodes: readonly SysfsBlockDevice[]): Promise
 /** What the table says: a kernel without partition parsers knows none. A broken table has no say. */
 async function rangesInTable(device: BlockDevice): Promise<DiskRange[]> {
   try {
-    const { partitions } = await listPartitions(device)
-    return partitions.map(({ range }) => range)
+    return (await listRemains(device)).map(({ range }) => range)
   } catch {
     return []
   }

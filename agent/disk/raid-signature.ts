@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns looking for RAID superblocks on a disk itself: not by udev's memory, not by what the kernel knows of
 // partitions. Does not judge what one means.
+import { messageOf } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import { openBlockDevice } from './block-device.ts'
-import { listPartitions } from './partition-table/partitioner.ts'
+import { listRemains } from './partition-table/partitioner.ts'
 
 /** A superblock that was found. */
 export interface RaidSignature {
@@ -19,7 +20,7 @@ const PROBE_TIMEOUT_MS = 30_000
 
 /**
  * The first RAID superblock on the disk or in a partition of its table; undefined where there is none, or
- * nobody to tell: without blkid, or if the disk cannot be read.
+ * nobody to tell: without blkid. Throws ProcessError if blkid fails or does not come back: nobody knows then.
  */
 export async function findRaidSignature(
   exec: Exec,
@@ -41,6 +42,9 @@ export async function findRaidSignature(
   return undefined
 }
 
+/** exec's word for a program that the ramdisk has not (system/exec.ts). */
+const NO_PROGRAM = 'command not found'
+
 /** RAID superblocks alone: those of a file system beside it do not make the answer ambiguous (blkid(8)). */
 async function probeRaid(
   exec: Exec,
@@ -52,8 +56,9 @@ async function probeRaid(
     const okExitCodes = [0, 2, 8]
     const options = { okExitCodes, signal, timeoutMs: PROBE_TIMEOUT_MS }
     return (await exec([...argv, ...place], options)).stdout.trim() || undefined
-  } catch {
-    return undefined
+  } catch (error) {
+    if (messageOf(error).includes(NO_PROGRAM)) return undefined
+    throw error
   }
 }
 
@@ -61,7 +66,7 @@ async function probeRaid(
 async function partitionsInTable(root: Root, path: string) {
   try {
     await using device = await openBlockDevice(path, { mode: 'read', root })
-    return (await listPartitions(device)).partitions
+    return await listRemains(device)
   } catch {
     return []
   }

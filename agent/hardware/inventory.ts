@@ -26,6 +26,8 @@ export interface Disk {
   readonly links: readonly string[]
   /** What the kernel knows to lie on it; an operator may name one of them to keep it. */
   readonly partitions: readonly DiskPartition[]
+  /** Names of the software RAID volumes that it is part of, or is, as their superblocks have them. */
+  readonly raidVolumes: readonly string[]
   /** The kernel lets nobody write to it. */
   readonly isReadOnly: boolean
   /** Why it is neither erased nor a root disk; null for a disk like any other. */

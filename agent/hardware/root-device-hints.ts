@@ -54,7 +54,8 @@ function textOrNone(text: string | null): [string] {
 }
 
 /**
- * The predicate of a hint object: true for disks that satisfy all of it. Throws InvalidCommandParamsError for an unknown key or a value no disk could be compared with.
+ * The predicate of a hint object: true for disks that satisfy all of it. Throws InvalidCommandParamsError for an
+ * unknown key or a value no disk could be compared with.
  */
 export function compileHints(hints: JsonObject): (disk: Disk) => boolean {
   const predicates = Object.entries(hints).map(([key, value]) => compileHint(key, value))
@@ -72,8 +73,10 @@ function compileHint(key: string, value: unknown): (disk: Disk) => boolean {
   const matcher = matcherOf(key, value)
   // size is in GiB and compared as a fraction: `100` means exactly 100.0 (contract 5.4)
   if (key === 'size') return (disk) => matcher([String(disk.sizeBytes / GiB)])
-  // a name that is a link of udev's is compared with links
-  if (key === 'name' && String(value).includes('/dev/disk/')) return (disk) => matcher(disk.links)
+  // a name that is a link of udev's is compared with links, and one of several words may be no link
+  if (key === 'name' && String(value).includes('/dev/disk/')) {
+    return (disk) => matcher([disk.name, ...disk.links])
+  }
   const stringsOf = STRINGS_OF[key]
   return (disk) => matcher(stringsOf(disk))
 }
@@ -131,11 +134,22 @@ export function withoutSkipped(disks: readonly Disk[], skipList: readonly JsonOb
   return disks.filter((disk) => !isSkipped(disk))
 }
 
-/** The same disks; those that an entry matches are left alone and say so. */
+/**
+ * The same disks; those that an entry matches are left alone and say so, and so are the members of a RAID volume
+ * that an entry names, and the volume.
+ */
 export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObject[]): Disk[] {
   const isSkipped = compileSkipList(skipList)
-  const leftAlone = { reason: 'skip_block_devices excludes it', isWanted: true }
-  return disks.map((disk) => (isSkipped(disk) ? { ...disk, leftAlone } : disk))
+  const kept = skipList.map((entry) => entry['volume_name'])
+  const whyKept = (disk: Disk) => {
+    if (isSkipped(disk)) return 'skip_block_devices excludes it'
+    const volume = disk.raidVolumes.find((name) => kept.includes(name))
+    return volume && `skip_block_devices names its RAID volume ${volume}`
+  }
+  return disks.map((disk) => {
+    const reason = whyKept(disk)
+    return reason === undefined ? disk : { ...disk, leftAlone: { reason, isWanted: true } }
+  })
 }
 
 /**

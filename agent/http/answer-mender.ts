@@ -72,8 +72,20 @@ interface MendedHead {
 function mendHead(head: string): MendedHead {
   const [status = '', ...lines] = unfold(head)
   const headers = lines.flatMap((line) => {
-    const match = /^([^:\s]+)[ \t]*:[ \t]*(.*?)[ \t]*$/.exec(line)
-    return match ? [{ name: (match[1] as string).toLowerCase(), value: match[2] as string }] : []
+    // by hand: a pattern would try every way to share the blanks of a hostile line
+    const colon = line.indexOf(':')
+    const name = line.slice(0, Math.max(colon, 0)).trimEnd().toLowerCase()
+    if (name === '' || /\s/.test(name)) return []
+    // a lone CR is a blank (RFC 9112 2.2)
+    return [
+      {
+        name,
+        value: line
+          .slice(colon + 1)
+          .replaceAll('\r', ' ')
+          .trim(),
+      },
+    ]
   })
   const isChunked = headers.some(
     ({ name, value }) => name === 'transfer-encoding' && /(^|,)\s*chunked\s*$/i.test(value),

@@ -32,6 +32,33 @@ export type Exec = (
   options?: ExecOptions,
 ) => Promise<ExecResult>
 
+/** From SIGTERM to SIGKILL, ms. */
+const KILL_AFTER_MS = 2000
+/** From SIGKILL to the end of a process that does not sit in the kernel, ms. */
+const END_AFTER_MS = 3000
+
+/** Undefined for a process that is still there after it was killed, as one in uninterruptible sleep is (ps(1)). */
+async function unlessItHangs<T>(
+  running: Promise<T>,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  const patienceMs = KILL_AFTER_MS + END_AFTER_MS
+  const late = Promise.withResolvers<undefined>()
+  let timer = setTimeout(late.resolve, timeoutMs + patienceMs, undefined)
+  const hurry = () => {
+    clearTimeout(timer)
+    timer = setTimeout(late.resolve, patienceMs, undefined)
+  }
+  signal?.addEventListener('abort', hurry, { once: true })
+  try {
+    return await Promise.race([running, late.promise])
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', hurry)
+  }
+}
+
 /** The Exec of the real machine, with LC_ALL=C so that output can be parsed. */
 export const exec: Exec = async (argv, options = {}) => {
   const [command, ...args] = argv
@@ -41,7 +68,7 @@ export const exec: Exec = async (argv, options = {}) => {
     reject: false,
     stripFinalNewline: false,
     timeout: timeoutMs,
-    forceKillAfterDelay: 2000,
+    forceKillAfterDelay: KILL_AFTER_MS,
     maxBuffer: options.maxBytes ?? 16 * MiB,
     // a user's PATH on Debian lacks sbin, where most of these tools are
     // biome-ignore lint/style/noProcessEnv: children inherit it; only PATH is looked at
@@ -51,7 +78,13 @@ export const exec: Exec = async (argv, options = {}) => {
     ...(onStdout ? { buffer: { stdout: false, stderr: true } } : {}),
   })
   if (onStdout) running.stdout?.on('data', onStdout)
-  const result = await running
+  const result = await unlessItHangs(running, timeoutMs, options.signal)
+  if (result === undefined) {
+    throw new AgentError(
+      'ProcessError',
+      `${command}: killed, and has not ended: it hangs in the kernel; see dmesg`,
+    )
+  }
   const exitCode = result.exitCode
   if (exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
     return { stdout: String(result.stdout ?? ''), stderr: String(result.stderr), exitCode }

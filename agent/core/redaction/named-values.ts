@@ -48,7 +48,8 @@ export function strikeNamedValues(text: string): string {
 function strikeFlags(text: string): string {
   const parts: Part[] = []
   for (const { index, 0: flag } of text.matchAll(FLAG)) {
-    if (!isSecretName(comparableName(flag.slice(2).trim()))) continue
+    const name = comparableName(flag.slice(2).trim())
+    if (!isSecretName(name) && !name.endsWith('token')) continue
     const start = index + flag.length
     parts.push({ start, end: wordEnd(text, start, WORD_END) })
   }

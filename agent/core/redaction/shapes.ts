@@ -11,7 +11,10 @@ const FERNET = /(?<![\w-])gAAAAA[\w-]{30,}(?:%3D|=){0,2}/g
 const PRIVATE_KEY = /-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----/g
 const PRIVATE_KEY_END = /-----END [A-Z ]{0,32}PRIVATE KEY-----/g
 const SCHEME = /\b(basic|bearer|digest)(?:[ \t]{1,4}|%20|\+)/gi
-const BASE64 = /[\w+/-]{4,}={0,2}/y
+const BASE64 = /[\w+/-]{4,512}={0,2}/y
+const BASE64_RUN = /[\w+/=-]*/y
+/** No user and password are longer; a longer word is struck out unseen, for looking at it would take too long. */
+const MAX_CREDENTIALS = 512
 const TOKEN = /[\w.~+/-]+={0,2}/y
 const ANNOUNCE = /(?:\/|%(?:25)*2F)(?:announce|scrape)(?:\.php)?(?![\w-])/gi
 
@@ -40,22 +43,28 @@ function strikePrivateKeys(text: string): string {
 function strikeCredentials(text: string): string {
   const parts: Part[] = []
   let doneTo = 0
-  for (const { index, 0: lead, 1: scheme = '' } of text.matchAll(SCHEME)) {
-    if (index < doneTo) continue
+  // parameters up to here have been looked at, and are none of a digest
+  let lookedTo = 0
+  for (const { index, 0: lead, 1: word = '' } of text.matchAll(SCHEME)) {
+    const scheme = word.toLowerCase()
+    if (index < doneTo || (scheme === 'digest' && index < lookedTo)) continue
     const start = index + lead.length
-    const end = credentialsEnd(text, start, scheme.toLowerCase())
+    let end = start
+    if (scheme === 'digest') {
+      lookedTo = parametersEnd(text, start)
+      if (/\b(?:response|username)[ \t]?=/.test(text.slice(start, lookedTo))) end = lookedTo
+    } else end = credentialsEnd(text, start, scheme)
     if (end > start) parts.push({ start, end })
-    doneTo = Math.max(end, start)
+    doneTo = end
   }
   return strike(text, parts)
 }
 
 function credentialsEnd(text: string, start: number, scheme: string): number {
-  if (scheme === 'digest') {
-    const end = parametersEnd(text, start)
-    return /\b(?:response|username)[ \t]?=/.test(text.slice(start, end)) ? end : start
-  }
   const word = wordAt(text, start, scheme === 'basic' ? BASE64 : TOKEN)
+  if (scheme === 'basic' && word.length >= MAX_CREDENTIALS) {
+    return start + wordAt(text, start, BASE64_RUN).length
+  }
   const isSecret = scheme === 'basic' ? isUserAndPassword(word) : isToken(word)
   return isSecret ? start + word.length : start
 }

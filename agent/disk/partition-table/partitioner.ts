@@ -105,6 +105,17 @@ export async function listPartitions(device: DiskBytes): Promise<PartitionTable>
 }
 
 /**
+ * The partitions of every table that is there, also of a GPT that the first sector does not lead to: for who must
+ * not lose what an earlier table describes. A broken table has none.
+ */
+export async function listRemains(device: DiskBytes): Promise<Partition[]> {
+  const announced = await listPartitions(device).catch(() => undefined)
+  if (announced?.label === 'gpt') return [...announced.partitions]
+  const gpt = await readAnyGpt(device).catch(() => undefined)
+  return [...(announced?.partitions ?? []), ...(gpt?.partitions.map(gptPartition(gpt)) ?? [])]
+}
+
+/**
  * Moves the backup GPT to the end of the disk when the image is smaller than it (contract 5.3.7), or makes it
  * anew where none is.
  * Backup first, then primary: a power cut in between leaves one good table.
@@ -231,7 +242,11 @@ function alignedTail(from: number, end: number, sizeBytes: number): DiskRange | 
 async function readGpt(device: DiskBytes): Promise<Gpt | undefined> {
   const { logicalSectorBytes, sizeBytes } = device.geometry
   if (sizeBytes < 3 * logicalSectorBytes) return undefined
-  if (!pointsToGpt(await readSector(device, 0))) return undefined
+  return pointsToGpt(await readSector(device, 0)) ? await readAnyGpt(device) : undefined
+}
+
+async function readAnyGpt(device: DiskBytes): Promise<Gpt | undefined> {
+  const { logicalSectorBytes } = device.geometry
   const sector = await readSector(device, 1)
   if (!hasGptSignature(sector)) return undefined
   const header = parseGptHeader(sector, 1)

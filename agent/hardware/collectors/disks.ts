@@ -8,7 +8,7 @@ import type { Root } from '../../system/root.ts'
 import { blockDeviceAt, blockDeviceDirectory, blockDevicePath } from '../../system/sysfs.ts'
 import { readUdevProperties } from '../../system/udev.ts'
 import type { Disk, DiskPartition } from '../inventory.ts'
-import { markPaths, rowsOfDisk, whyLeftAlone } from './left-alone.ts'
+import { markPaths, raidVolumesOf, rowsOfDisk, whyLeftAlone } from './left-alone.ts'
 
 export interface DiskDeps {
   readonly exec: Exec
@@ -39,7 +39,7 @@ export async function listDisks(deps: DiskDeps): Promise<Disk[]> {
   const rows = await listBlockDevices(deps.exec)
   for (const row of rows) {
     if (isCandidate(row) && !(await isMultipathMember(deps.root, rows, row))) {
-      disks.push(await describeDisk({ ...deps, links }, rowsOfDisk(rows, row.kname), false))
+      disks.push(await describeDisk({ ...deps, links }, rows, row.kname, false))
     }
   }
   return markPaths(disks)
@@ -90,7 +90,7 @@ async function listedDevice(
 ): Promise<Disk | undefined> {
   const rows = await listBlockDevices(deps.exec, [path]).catch(() => [])
   const own = rows.find(({ kname }) => blockDevicePath(kname) === blockDevicePath(name)) ?? rows[0]
-  return own && (await describeDisk(deps, rowsOfDisk(rows, own.kname), true))
+  return own && (await describeDisk(deps, rows, own.kname, true))
 }
 
 /** A regular file stands for a disk in laboratories. */
@@ -124,18 +124,22 @@ const UNKNOWN = {
   wwns: [],
   links: [],
   partitions: [],
+  raidVolumes: [],
   isReadOnly: false,
   leftAlone: null,
   isListed: true,
 } as const
 
-/** @param rows the disk's own first; there is one */
+/** @param all every row that is known; the disk's own is among them */
 async function describeDisk(
   deps: DescribeDeps,
-  rows: readonly LsblkDevice[],
+  all: readonly LsblkDevice[],
+  kname: string,
   isListed: boolean,
 ): Promise<Disk> {
+  const rows = rowsOfDisk(all, kname)
   const row = rows[0] as LsblkDevice
+  const volumes = raidVolumesOf(all)
   const name = blockDevicePath(row.kname)
   const properties = await readUdevProperties(deps.exec, name)
   const ownLinks = deps.links.get(row.kname) ?? []
@@ -168,6 +172,7 @@ async function describeDisk(
     wwns: distinct([row.wwn, wwn]),
     links,
     partitions: partitionsOf(rows, deps.links),
+    raidVolumes: [...new Set(rows.flatMap((each) => volumes.get(each.kname) ?? []))],
     isReadOnly: row.isReadOnly,
     leftAlone: await whyLeftAlone(
       { root: deps.root, erasesRaidMembers: deps.erasesRaidMembers ?? false },

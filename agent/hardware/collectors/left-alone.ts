@@ -40,6 +40,21 @@ export function rowsOfDisk(all: readonly LsblkDevice[], kname: string): LsblkDev
   return [...own, ...all.filter((row) => row.kname !== kname && names.has(row.kname))]
 }
 
+/** Names of RAID volumes by kernel name: of their members, and of what lies on these. */
+export function raidVolumesOf(all: readonly LsblkDevice[]): ReadonlyMap<string, readonly string[]> {
+  const volumes = new Map<string, readonly string[]>()
+  for (const { kname, fsType, label } of all) {
+    // md writes `host:name`
+    const volume = label?.split(':').at(-1) ?? ''
+    if (volume === '' || !isRaidSignature(fsType ?? '')) continue
+    for (const row of all) {
+      if (row.kname !== kname && !row.parentKnames.includes(kname)) continue
+      volumes.set(row.kname, [...(volumes.get(row.kname) ?? []), volume])
+    }
+  }
+  return volumes
+}
+
 /**
  * Why the disk must be left alone; null if it is a disk of its own. Signatures count on
  * the disk and on its partitions; holders count whatever the signature.

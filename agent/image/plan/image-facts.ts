@@ -10,6 +10,7 @@ import { fetchSmall } from '../../sources/http/fetch-small.ts'
 import { type HttpImageOptions, imageHeaders } from '../../sources/http/image-options.ts'
 import type { ImageProbe } from '../../sources/http/probe.ts'
 import { createRangeReader } from '../../sources/http/range-reader.ts'
+import { RangeUnsupportedError } from '../../sources/range-reader.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
@@ -114,8 +115,13 @@ async function readFirstBytes(
   if (acceptsRanges && sizeBytes) {
     const target = new Uint8Array(Math.min(SNIFFED_BYTES, sizeBytes))
     const reader = createRangeReader({ ...http, totalBytes: sizeBytes })
-    await reader.readRange({ offset: 0, length: target.length }, target, patience)
-    return target
+    try {
+      await reader.readRange({ offset: 0, length: target.length }, target, patience)
+      return target
+    } catch (error) {
+      // another replica may refuse what the first one took
+      if (!(error instanceof RangeUnsupportedError)) throw error
+    }
   }
   const parts: Uint8Array[] = []
   let missing = SNIFFED_BYTES

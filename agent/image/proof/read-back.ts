@@ -13,8 +13,8 @@ import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-work
 
 /** One read. Two of these are the thread's image memory. */
 const BLOCK_BYTES = 2 * MiB
-/** How long the end of the thread is waited for, ms. */
-const TERMINATE_MS = 5000
+/** How long the end of the thread is waited for, ms: on a crowded machine it takes seconds. */
+const TERMINATE_MS = 30_000
 
 export interface ReadBack extends AsyncDisposable {
   /** Bytes read and hashed. */
@@ -66,12 +66,10 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
   let orderedBytes = 0
 
   let silence: NodeJS.Timeout | undefined
-  let isSilent = false
   const listen = (isOwed: boolean) => {
     clearTimeout(silence)
     if (!isOwed || timeoutMs === 0) return
     silence = setTimeout(() => {
-      isSilent = true
       const why = `no block came for ${timeoutMs / 1000} s (the limit is disk_timeout): it hangs`
       digest.reject(readError(device, doneBytes, why))
     }, timeoutMs)
@@ -114,9 +112,11 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
     },
     [Symbol.asyncDispose]: async () => {
       clearTimeout(silence)
-      const ended = worker.terminate()
       // a thread with a read that hangs does not end before it; it holds its two blocks until then
-      await (isSilent ? Promise.race([ended, sleep(TERMINATE_MS)]) : ended)
+      const patience = new AbortController()
+      const late = sleep(TERMINATE_MS, patience.signal).catch(() => undefined)
+      await Promise.race([worker.terminate(), late])
+      patience.abort()
     },
   }
 }

@@ -78,8 +78,14 @@ function parseLine(line: string, algo: string | null): ChecksumLine[] {
   return [
     ...known(rest.replace(/^\*/, ''), words.slice(0, first), null, algo),
     ...(sized === undefined ? [] : known(sized, words.slice(0, first), null, algo)),
-    ...known(words.slice(0, last).replace(/\s*[:=]?\s*$/, ''), words.slice(last + 1), null, algo),
+    ...known(withoutSeparator(words.slice(0, last)), words.slice(last + 1), null, algo),
   ]
+}
+
+/** `path: ` and `path = ` without what stands before the digest. */
+function withoutSeparator(text: string): string {
+  const path = text.trimEnd()
+  return /[:=]$/.test(path) ? path.slice(0, -1).trimEnd() : path
 }
 
 /** Nothing for what is no digest, and for a tag that is not known: its digits would pass for another's. */

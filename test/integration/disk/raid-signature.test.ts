@@ -2,9 +2,10 @@ import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { AgentError } from '../../../agent/core/errors.ts'
 import { MiB } from '../../../agent/core/units.ts'
 import { findRaidSignature } from '../../../agent/disk/raid-signature.ts'
-import { exec } from '../../../agent/system/exec.ts'
+import { type Exec, exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
@@ -65,6 +66,32 @@ describe.skipIf(!canRun)('a RAID superblock', () => {
     await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
     await make(loop.path)
     expect(await find(loop.path)).toBeUndefined()
+  })
+
+  test('is found in a partition of a table that the first sector leads to no longer', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+    await run('sgdisk', ['-n', '1:2048:+16M', loop.path])
+    await writeRaid(loop.path, '1.2', { offset: MiB, length: 16 * MiB })
+    {
+      await using disk = await open(loop.path, 'r+')
+      await disk.write(new Uint8Array(512), 0, 512, 0)
+      await disk.sync()
+    }
+    expect(await find(loop.path)).toMatchObject({ type: 'linux_raid_member' })
+  })
+
+  test('is not known of where blkid fails, which is not the same as none', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: 8 * MiB })
+    const failing: Exec = async () => {
+      throw new AgentError('ProcessError', 'blkid: no end after 30 s; killed')
+    }
+    const missing: Exec = async () => {
+      throw new AgentError('ProcessError', 'blkid: command not found; install it in the ramdisk')
+    }
+    await expect(findRaidSignature(failing, root, loop.path, signal)).rejects.toThrow(
+      'no end after',
+    )
+    expect(await findRaidSignature(missing, root, loop.path, signal)).toBeUndefined()
   })
 
   test('is not found on a disk that is not there', async () => {

@@ -154,6 +154,9 @@ describe('redactText takes time that grows with the length of the text', () => {
       'Basic ',
       'Bearer ',
       'Digest a="',
+      'basic+',
+      'a=digest ',
+      'basic AAAA',
     ],
     ...[
       'Cookie: a=b;',

@@ -24,6 +24,7 @@ export function diskWith(changes: Partial<Disk> = {}): Disk {
     wwns: ['0x5002538c40a1b2c3'],
     links: ['/dev/disk/by-path/pci-0000:00:17.0-ata-1'],
     partitions: [],
+    raidVolumes: [],
     isReadOnly: false,
     leftAlone: null,
     isListed: false,

@@ -6,6 +6,7 @@ import {
   chooseRootDisk,
   compileHints,
   HINT_KEYS,
+  markSkipped,
   withoutSkipped,
 } from '../../../agent/hardware/root-device-hints.ts'
 import { diskWith } from './disk-fixture.ts'
@@ -351,4 +352,22 @@ describe('skip_block_devices', () => {
   test('takes out nothing for an empty entry or the name of a volume to be made', () => {
     expect(withoutSkipped(disks, [{}, { volume_name: 'large' }])).toEqual(disks)
   })
+})
+
+test('a RAID volume that skip_block_devices names is no root disk, nor is a member of it', () => {
+  const member = diskWith({ name: '/dev/sdb', raidVolumes: ['data'] })
+  const other = diskWith({ name: '/dev/sdc', raidVolumes: ['scratch'] })
+  const [kept, free] = markSkipped([member, other], [{ volume_name: 'data' }])
+  expect(kept?.leftAlone).toEqual({
+    reason: 'skip_block_devices names its RAID volume data',
+    isWanted: true,
+  })
+  expect(free?.leftAlone).toBeNull()
+})
+
+test('of several names some may be links and others none', () => {
+  const disk = diskWith({ name: '/dev/sda', links: [] })
+  const entry = { name: '<or> /dev/sda <or> /dev/disk/by-id/x' }
+  expect(withoutSkipped([disk], [entry])).toEqual([])
+  expect(withoutSkipped([disk], [{ name: 's!= /dev/disk/by-id/boot' }])).toEqual([])
 })

@@ -3,10 +3,10 @@
 // erased. Does not erase.
 import type { Config } from '../../../config/options.ts'
 import { isVirtualMedium } from '../../../config/virtual-media.ts'
-import { AgentError } from '../../../core/errors.ts'
+import { AgentError, messageOf } from '../../../core/errors.ts'
 import { type JsonObject, objectAt } from '../../../core/json.ts'
 import { openBlockDevice } from '../../../disk/block-device.ts'
-import { listPartitions } from '../../../disk/partition-table/partitioner.ts'
+import { listRemains } from '../../../disk/partition-table/partitioner.ts'
 import { findRaidSignature } from '../../../disk/raid-signature.ts'
 import type { Exec } from '../../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../../system/lsblk.ts'
@@ -116,9 +116,15 @@ async function whyNotErased(
   const erasesRaidMembers = config.erase_raid_members
   const known = disk.leftAlone ?? (await whyLeftAlone({ root, erasesRaidMembers }, rows))
   if (known !== null || erasesRaidMembers) return known
-  const found = await findRaidSignature(exec, root, disk.name, signal)
-  if (found === undefined) return null
-  return { reason: describeSignature(found.place, found.type, null), isWanted: false }
+  try {
+    const found = await findRaidSignature(exec, root, disk.name, signal)
+    if (found === undefined) return null
+    return { reason: describeSignature(found.place, found.type, null), isWanted: false }
+  } catch (error) {
+    if (signal.aborted) throw error
+    const reason = `nobody knows whether it is a member of a RAID array: ${messageOf(error)}`
+    return { reason, isWanted: false }
+  }
 }
 
 /** Because the operator excludes its array, or the machine was booted from it. */
@@ -198,7 +204,7 @@ async function specialFileSystem(
 async function typesInTable(root: Root, path: string): Promise<string[]> {
   try {
     await using device = await openBlockDevice(path, { mode: 'read', root })
-    return (await listPartitions(device)).partitions.map(({ type }) => type)
+    return (await listRemains(device)).map(({ type }) => type)
   } catch {
     return []
   }

@@ -72,10 +72,13 @@ export function startTrackers(options: TrackersOptions): Trackers {
     // two users of one tracker look alike without their passkeys
     return createTracker(url, isTwin ? `${label} (${index + 1})` : label, client, options)
   })
+  let isCompleted = false
   for (const tracker of trackers) tracker.announce()
   return {
     targets: trackers,
     complete: () => {
+      if (isCompleted) return
+      isCompleted = true
       for (const tracker of trackers) tracker.complete()
     },
     close: async (deadlineMs) => {

@@ -75,16 +75,23 @@ export class Allowance {
   }
 
   take(): boolean {
-    if (this.#left < 1) this.#refill()
-    if (this.#left < 1) return false
+    if (!this.hasOne()) return false
     this.#left -= 1
     return true
+  }
+
+  /** True if the next take succeeds. */
+  hasOne(): boolean {
+    if (this.#left < 1) this.#refill()
+    return this.#left >= 1
   }
 
   #refill(): void {
     const { perSecond, burst } = this.#rate
     const now = this.#now()
-    this.#left = Math.min(burst, (Math.max(0, now - this.#refilledAt) * perSecond) / 1000)
+    const earned = (Math.max(0, now - this.#refilledAt) * perSecond) / 1000
+    // parts of one are kept, or who asks often would never get one
+    this.#left = Math.min(burst, this.#left + earned)
     this.#refilledAt = now
   }
 }

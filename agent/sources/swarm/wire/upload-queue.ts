@@ -57,11 +57,12 @@ export function createUploadQueue(deps: UploadQueueDeps): UploadQueue {
     retry = undefined
     // a block in memory is sent before `serve` returns: no recursion
     for (let next = queue[0]; next !== undefined && hasRoom(next); next = queue[0]) {
-      const isPaced = next.length < BLOCK_BYTES && !shortOnes.take()
-      if (isPaced || !deps.budget.take(next.length)) {
+      const isShort = next.length < BLOCK_BYTES
+      if ((isShort && !shortOnes.hasOne()) || !deps.budget.take(next.length)) {
         retry = setTimeout(pump, RETRY_MS)
         break
       }
+      if (isShort) shortOnes.take()
       queue.shift()
       serve(next)
     }

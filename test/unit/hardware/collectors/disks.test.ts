@@ -122,6 +122,7 @@ test('a disk carries what lsblk, udev and sysfs know of it', async () => {
       wwns: ['0x5000', '0x5000c500'],
       links: ['/dev/disk/by-id/x', '/dev/disk/by-path/pci-a', '/dev/disk/by-path/pci-b'],
       partitions: [],
+      raidVolumes: [],
       isReadOnly: false,
       leftAlone: null,
       isListed: false,

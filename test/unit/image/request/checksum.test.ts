@@ -267,3 +267,9 @@ describe('a checksum file', () => {
     )
   })
 })
+
+test('lines of 8,000 blanks say nothing, and do not keep it busy', () => {
+  const line = `a${' '.repeat(8000)}x y`
+  const text = `${`${line}\n`.repeat(100)}${SHA256}  img.raw\n`
+  expect(hashFromChecksumFile(text, PLAIN, null, true)).toEqual({ algo: 'sha256', value: SHA256 })
+})

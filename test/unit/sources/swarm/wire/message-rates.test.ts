@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest'
-import { KEEP_ALIVE, MessageRates } from '../../../../../agent/sources/swarm/wire/message-rates.ts'
+import {
+  Allowance,
+  KEEP_ALIVE,
+  MessageRates,
+} from '../../../../../agent/sources/swarm/wire/message-rates.ts'
 import { MESSAGE_IDS } from '../../../../../agent/sources/swarm/wire/messages.ts'
 
 const PIECES = 1000
@@ -52,4 +56,13 @@ test('what a peer has used up comes back with time', () => {
   expect(admitted(rates, [bitfield])).toBe(0)
   now += 6000
   expect(admitted(rates, [bitfield])).toBeGreaterThan(0)
+})
+
+test('who asks more often than something is earned gets it all the same', () => {
+  let now = 0
+  const allowance = new Allowance({ perSecond: 4, burst: 1 }, () => now)
+  expect(allowance.take()).toBe(true)
+  let taken = 0
+  for (; now <= 2000; now += 20) if (allowance.take()) taken += 1
+  expect(taken).toBeGreaterThanOrEqual(7)
 })
