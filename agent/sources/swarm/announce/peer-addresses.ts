@@ -8,6 +8,8 @@ import type { BencodeValue } from '../torrent/bencode-reader.ts'
 /** More than any tracker gives; the rest of a flood is not looked at. */
 export const MAX_PEERS = 1000
 const MAX_HOST_LENGTH = 253
+/** Each is a question to the resolver, in a thread that Ironic's name needs too. */
+const MAX_NAMES = 4
 /** A name (RFC 1123) or an address. */
 const HOST = /^[\w.:-]+$/
 
@@ -18,10 +20,16 @@ export type AddressBytes = 4 | 16
 export function peerAddresses(value: BencodeValue | undefined, bytes: AddressBytes): string[] {
   if (value instanceof Uint8Array) return compactAddresses(value, bytes)
   const entries = value instanceof Map || Array.isArray(value) ? [...value.values()] : []
-  return entries.slice(0, MAX_PEERS).flatMap((entry: BencodeValue) => {
+  const addresses = entries.slice(0, MAX_PEERS).flatMap((entry: BencodeValue) => {
     if (entry instanceof Uint8Array) return compactAddresses(entry, entry.length === 18 ? 16 : 4)
     return entry instanceof Map ? (listedAddress(entry) ?? []) : []
   })
+  const names = addresses.filter(isNamed).slice(0, MAX_NAMES)
+  return addresses.filter((address) => !isNamed(address) || names.includes(address))
+}
+
+function isNamed(address: string): boolean {
+  return !/^(\[|[\d.]+:)/.test(address)
 }
 
 /** Addresses end to end, each with its port; an incomplete one at the end is left out. */

@@ -25,8 +25,8 @@ export async function announceByUdp(
 ): Promise<TrackerAnswer> {
   const { hostname, port } = new URL(url)
   const host = decodeURIComponent(hostname.replace(/^\[(.*)\]$/, '$1'))
-  // the resolver takes as long as it takes
-  const { address, family } = await orAbort(lookup(host), signal)
+  // the resolver takes as long as it takes; where there are both, nodes without IPv6 must be told of the others
+  const { address, family } = await orAbort(lookup(host, { order: 'ipv4first' }), signal)
   const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
   const over = new AbortController()
   const ended = anySignal(signal, over.signal)

@@ -28,6 +28,12 @@ const FORMS: Record<string, [string | Uint8Array, string[]]> = {
     peers(`ld2:ip9:127.0.0.17:peer id20:${'x'.repeat(20)}4:porti6881eee`),
     [at],
   ],
+  'a list with many names: each is a question to the resolver': [
+    peers(
+      `l${['a', 'b', 'c', 'd', 'e', 'f'].map((name) => listed(name)).join('')}${listed('192.0.2.1')}e`,
+    ),
+    ['a:6881', 'b:6881', 'c:6881', 'd:6881', '192.0.2.1:6881'],
+  ],
   'a list with a name': [peers(`l${listed('localhost')}e`), ['localhost:6881']],
   'a list with a mapped address': [peers(`l${listed('::ffff:127.0.0.1')}e`), [at]],
   'a list with IPv6': [
