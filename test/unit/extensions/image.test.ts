@@ -194,6 +194,16 @@ describe('image.install_bootloader, where there is no loader to register, by the
     })
     expect(await installed(restarted, FS_UUID)).toBeNull()
   })
+
+  test('the disk that was written is not chosen anew: the image may have made it no root disk', async () => {
+    await using lab = await createDisk('gpt')
+    await lab.run('standby.prepare_image', PREPARE)
+    await using later = await createExtensionLab({
+      runDir: lab.deps.config.run_dir,
+      config: { block_devices: ['/nowhere'] },
+    })
+    expect(await installed(later, FS_UUID)).toBeNull()
+  })
 })
 
 describe('image.install_bootloader', () => {

@@ -15,7 +15,7 @@ import { blockDevicePath } from '../../../system/sysfs.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import {
   describeSignature,
-  isRaidSignature,
+  raidVolumesOf,
   rowsOfDisk,
   whyLeftAlone,
 } from '../../collectors/left-alone.ts'
@@ -146,14 +146,11 @@ function keptDevices(
   all: readonly LsblkDevice[],
   node: JsonObject | undefined,
 ): ReadonlyMap<string, string> {
-  const volumes = keptVolumeNames(node)
+  const wanted = keptVolumeNames(node)
   const kept = new Map<string, string>()
-  for (const { kname, fsType, label } of all) {
-    const volume = label?.split(':').at(-1) ?? ''
-    if (!isRaidSignature(fsType ?? '') || !volumes.includes(volume)) continue
-    for (const row of all) {
-      if (row.kname === kname || row.parentKnames.includes(kname)) kept.set(row.kname, volume)
-    }
+  for (const [kname, volumes] of raidVolumesOf(all)) {
+    const volume = volumes.find((name) => wanted.includes(name))
+    if (volume !== undefined) kept.set(kname, volume)
   }
   return kept
 }
