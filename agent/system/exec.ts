@@ -82,7 +82,7 @@ export const exec: Exec = async (argv, options = {}) => {
   if (result === undefined) {
     throw new AgentError(
       'ProcessError',
-      `${command}: killed, and has not ended: it hangs in the kernel; see dmesg`,
+      `${command}: killed, and has not ended: it hangs in the kernel (see dmesg), or what it started holds its output`,
     )
   }
   const exitCode = result.exitCode
