@@ -420,13 +420,13 @@ test('a peer that has a magnet link only gets the info dictionary', async () => 
   const { metainfo } = await torrentOf(image)
   const seed = node({ metainfo, trackers: ['http://127.0.0.1:9/announce'], ...havingAll(image) })
   await until(() => seed.source.port !== undefined, 'the port')
+  let heard = Buffer.alloc(0)
   using peer = await connectAttacker({
     port: seed.source.port ?? 0,
     infoHash: metainfo.infoHash,
-  })
-  let heard = Buffer.alloc(0)
-  peer.socket.on('data', (bytes) => {
-    heard = Buffer.concat([heard, bytes])
+    onData: (bytes) => {
+      heard = Buffer.concat([heard, bytes])
+    },
   })
   peer.send(extended(0, 'd1:md11:ut_metadatai3eee'))
   await until(() => /11:ut_metadatai\d+e/.test(heard.toString('latin1')), 'its handshake')

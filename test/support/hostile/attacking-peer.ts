@@ -27,6 +27,8 @@ export interface AttackingPeerOptions {
   readonly program?: string
   /** From the handshake on it reads nothing. */
   readonly isMute?: boolean
+  /** What the node sends, its handshake among it: what comes in the handshake's segment is not lost. */
+  readonly onData?: (bytes: Buffer) => void
 }
 
 /** Resolves when the node has answered its handshake. */
@@ -42,6 +44,7 @@ export async function connectAttacker(options: AttackingPeerOptions): Promise<At
   })
   socket.on('data', (bytes) => {
     readBytes += bytes.length
+    options.onData?.(bytes)
     if (readBytes < 0) return
     greeted.resolve()
     if (options.isMute) socket.pause()
