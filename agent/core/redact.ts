@@ -3,6 +3,7 @@
 // What is secret is said in redaction/: by name, by place in a url, by shape. The work grows with the length
 // of a text and no faster (docs/design/190-redaction-and-options.md).
 import { cutAnywhere, cutBetweenWords } from './cut-text.ts'
+import { strikeFlags } from './redaction/flags.ts'
 import { strikeNamedValues } from './redaction/named-values.ts'
 import { isSecretKey } from './redaction/secret-names.ts'
 import { strikeShapes } from './redaction/shapes.ts'
@@ -13,7 +14,10 @@ export { REDACTED }
 
 /** A url without credentials: user info, secret query values and passkeys struck out; also one that does not parse. */
 export function redactUrl(url: string): string {
-  return strikeEncoded(strikeUserInfo(strikeNamedValues(strikeShapes(url)), true), MAX_ENCODINGS)
+  return strikeEncoded(
+    strikeUserInfo(strikeFlags(strikeNamedValues(strikeShapes(url))), true),
+    MAX_ENCODINGS,
+  )
 }
 
 /** The text without any secret that is known by its name, its place in a url, or its shape. */
@@ -25,7 +29,7 @@ export function redactText(text: string): string {
 const MAX_ENCODINGS = 3
 
 function struck(text: string, encodings: number): string {
-  const safe = strikeUserInfo(strikeNamedValues(strikeShapes(text)))
+  const safe = strikeUserInfo(strikeFlags(strikeNamedValues(strikeShapes(text))))
   return encodings === 0 ? safe : strikeEncoded(safe, encodings)
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns striking out values that stand behind a secret name in a text: queries, headers, JSON (also
-// escaped), INI, YAML, flags, and their percent-encoded forms. Does not know which names are secret.
+// escaped), INI, YAML, and their percent-encoded forms. Does not know which names are secret, nor flags that
+// have no separator (flags.ts).
 // One pass from separator to separator; what lies before a separator is looked at over a bounded length,
 // and each value once, so that the work grows with the length of the text.
 import { authorizationParts, cookieParts } from './headers.ts'
@@ -12,13 +13,11 @@ import {
   MAX_NAME_CHARS,
   secretHeaderOf,
 } from './secret-names.ts'
-import { indexFrom, matchFrom, type Part, slashesBefore, startOfRun, strike } from './strike.ts'
+import { matchFrom, type Part, slashesBefore, startOfRun, strike } from './strike.ts'
+import { balancedEnd, quotedValue, wordEnd } from './values.ts'
 
 /** `=` and `:` as they are, percent-encoded any number of times, or escaped by a JSON encoder for HTML. */
 const SEPARATOR = /=>?|:(?!\/\/)|%(?:25)*3[AD]|\\u003d/gi
-/** `--password hunter2`: a blank is the separator. */
-const FLAG = /(?<=^|\s)--[a-z][\w-]{0,63}[ \t](?=[^\s-])/gi
-
 const BLANK = /[ \t]/
 const MAX_BLANKS = 4
 /** Values that hold nothing, among them what is struck out already. */
@@ -41,17 +40,6 @@ export function strikeNamedValues(text: string): string {
       ),
     )
     doneTo = found.end
-  }
-  return strikeFlags(strike(text, parts))
-}
-
-function strikeFlags(text: string): string {
-  const parts: Part[] = []
-  for (const { index, 0: flag } of text.matchAll(FLAG)) {
-    const name = comparableName(flag.slice(2).trim())
-    if (!isSecretName(name) && !name.endsWith('token')) continue
-    const start = index + flag.length
-    parts.push({ start, end: wordEnd(text, start, WORD_END) })
   }
   return strike(text, parts)
 }
@@ -108,6 +96,7 @@ interface Value {
 function valueParts(text: string, from: number, name: Name, separator: string): Value | undefined {
   if (!isSecretHere(name, separator)) return undefined
   const start = valueStart(text, from)
+  if (isPath(name, separator) && (start === from || !holdsSecret(text, start))) return undefined
   // a line that ends after the separator is a heading
   if (!name.isQuoted && /\n|\\/.test(text.slice(from, start))) return undefined
   const quoted = quotedValue(text, start)
@@ -123,12 +112,28 @@ function valueParts(text: string, from: number, name: Name, separator: string): 
   return start === end ? undefined : { parts: [{ start, end }], end }
 }
 
-function isSecretHere({ name, isQuoted, isInQuery, isInPath }: Name, separator: string): boolean {
+function isSecretHere({ name, isQuoted, isInQuery }: Name, separator: string): boolean {
   if (isQuoted) return isSecretKey(name)
   // "Secret: no flag" is a sentence
-  if ((name === 'secret' || isInPath) && separator === ':') return false
+  if (name === 'secret' && separator === ':') return false
   if (secretHeaderOf(name) !== undefined || isSecretName(name)) return true
   return isInQuery && separator !== ':' && isSecretParameter(name)
+}
+
+function isPath({ isInPath, isQuoted }: Name, separator: string): boolean {
+  return isInPath && !isQuoted && separator === ':'
+}
+
+/** What `/etc/passwd: no such file` has nothing of: figures, capitals in a word, signs of a password. */
+const SECRET_WORD = /\d|[a-z][A-Z]|[!#$%&*+=?@^~]/
+const LOOK_AHEAD_CHARS = 256
+/** A scheme, and what may stand between it and the secret. */
+const LOOK_AHEAD_WORDS = 3
+
+/** Behind a path a value is told from a sentence by its shape alone. */
+function holdsSecret(text: string, start: number): boolean {
+  const words = text.slice(start, start + LOOK_AHEAD_CHARS).split(/[\s"'`\\]+/, LOOK_AHEAD_WORDS)
+  return words.some((word) => word.length >= 24 || (word.length >= 6 && SECRET_WORD.test(word)))
 }
 
 /** Blanks and one line end, also as JSON escapes them. */
@@ -138,61 +143,10 @@ function valueStart(text: string, from: number): number {
   return from + (matchFrom(text, GAP, from)?.[0].length ?? 0)
 }
 
-const QUOTE = /[ubr]{0,2}(\\*)(["'`])/iy
-
-/** The inside of a quoted text at `start`; unterminated, it goes on to the end. */
-function quotedValue(text: string, start: number): Part | undefined {
-  const opening = matchFrom(text, QUOTE, start)
-  if (!opening) return undefined
-  const [whole, slashes = '', quote = ''] = opening
-  const from = start + whole.length
-  return { start: from, end: closingQuote(text, from, quote, slashes.length) }
-}
-
-/**
- * Where a text that was opened by `depth` backslashes and a quote is closed: by the same, or by fewer, which end
- * what is around it. More of them belong to the inside: each encoding doubles the backslashes.
- */
-function closingQuote(text: string, from: number, quote: string, depth: number): number {
-  for (let at = text.indexOf(quote, from); at >= 0; at = text.indexOf(quote, at + 1)) {
-    const slashes = slashesBefore(text, at, from)
-    const isClosing = slashes < depth || (slashes - depth) % (2 * (depth + 1)) === 0
-    if (isClosing) return at - Math.min(slashes, depth)
-  }
-  return text.length
-}
-
-const BRACKET_OR_QUOTE = /[[\]{}"]/g
-const STEPS: Readonly<Record<string, number>> = { '{': 1, '[': 1, '}': -1, ']': -1 }
-
-/** Where the object or list that begins at `start` ends. */
-function balancedEnd(text: string, start: number): number {
-  let depth = 0
-  let at = start
-  do {
-    at = indexFrom(text, BRACKET_OR_QUOTE, at, text.length)
-    const step = STEPS[text[at] ?? '']
-    depth += step ?? 0
-    const slashes = slashesBefore(text, at, start)
-    // past the quote that closes, which has as many backslashes before it
-    if (text[at] === '"') at = closingQuote(text, at + 1, '"', slashes) + slashes
-    at += 1
-  } while (depth > 0 && at < text.length)
-  return Math.min(at, text.length)
-}
-
-const WORD_END = /[\s"'`<>&]|\\+["'n]|\\u0026/g
 const WORD_END_IN_JSON = /[\s"'`<>&,}\]]|\\+["'n]/g
 const WORD_END_ENCODED = /[\s"'`<>&]|%(?:25)*(?:2[0236]|3B|0A|0D)/gi
 
-function wordEndOf({ isQuoted }: Name, separator: string): RegExp {
+function wordEndOf({ isQuoted }: Name, separator: string): RegExp | undefined {
   if (separator.startsWith('%')) return WORD_END_ENCODED
-  return isQuoted ? WORD_END_IN_JSON : WORD_END
-}
-
-/** The end of an unquoted value, without the punctuation of the sentence it stands in. */
-function wordEnd(text: string, start: number, pattern: RegExp): number {
-  let end = indexFrom(text, pattern, start, text.length)
-  while (end > start && /[).,:;\]}]/.test(text[end - 1] as string)) end -= 1
-  return end
+  return isQuoted ? WORD_END_IN_JSON : undefined
 }

@@ -43,17 +43,28 @@ function schemeStart(text: string, end: number): number {
   return startOfRun(text, end, /[a-z0-9+.-]/i, { max: MAX_SCHEME_CHARS })
 }
 
+/** What follows an authority whose port is none, so that it is a password which goes on up to an `@` near by. */
+const REST_OF_PASSWORD =
+  /^(?:(?: [^\s@]{0,128}){1,4}|["'`<>][^\s"'`<>@,:}\]]{1,128})@[^\s"'<>]{0,253}/
+/** What follows an `@` that may be of the password: the host of a url is mostly longer than a word. */
+const NEXT_WORD = /^ [^\s@]{0,128}@[^\s"'<>]{0,253}/
+const MAX_AUTHORITY_CHARS = 256
+const MAX_REST_CHARS = 1024
+
 /**
- * Where the url ends whose part behind `://` begins `text`. `http://user:pass word@host` would end at its
- * blank; a next word with an `@` belongs to it.
+ * Where the url ends whose part behind `://` begins `text`. `http://user:pass word@host` and
+ * `http://user:p@ss word@host` would end at their blanks; what follows up to an `@` belongs to them.
  */
 function urlEnd(text: string, isEncoded: boolean): number {
   const end = text.search(isEncoded ? ENCODED_URL_END : URL_END)
   if (end < 0) return text.length
-  const hasBadPort = /^[^/?#@:]+:(?!\d*$)[^@]*$/.test(text.slice(0, Math.min(end, 256)))
-  if (text[end] !== ' ' || !hasBadPort) return end
-  const word = /^ [^\s@]{0,128}@[^\s"'<>]{0,253}/.exec(text.slice(end, end + 512))
-  return end + (word?.[0].length ?? 0)
+  const authority = text.slice(0, Math.min(end, MAX_AUTHORITY_CHARS))
+  const rest = text.slice(end, end + MAX_REST_CHARS)
+  if (/^[^/?#@:]+:(?!\d*$)[^@]*$/.test(authority)) {
+    return end + (REST_OF_PASSWORD.exec(rest)?.[0].length ?? 0)
+  }
+  const hasShortHost = /^[^/?#@:]*:[^/?#]*@[^./?#:@]*$/.test(authority)
+  return end + ((hasShortHost && NEXT_WORD.exec(rest)?.[0].length) || 0)
 }
 
 /** How many characters of `rest`, what follows `://`, are user info; without its `@`. */
