@@ -89,7 +89,7 @@ export function exchange(dispatcher: Dispatcher, request: Exchange): Promise<Red
   const failure = (reason: 'timeout' | 'protocol', what: string) =>
     new HttpFailure(reason, `${redactUrl(url.href)}: ${what}`)
   let timer = setTimeout(() => {
-    const seconds = request.headTimeoutMs / 1000
+    const seconds = Math.ceil(request.headTimeoutMs) / 1000
     giveUp(failure('timeout', `no complete head of an answer within ${seconds} s`))
   }, request.headTimeoutMs)
   const guarded = (act: () => void) => {

@@ -4,7 +4,7 @@
 import { open } from 'node:fs/promises'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import https from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   fileBody,
@@ -15,6 +15,7 @@ import {
   takeCut,
   toBytes,
 } from './http-origin-answer.ts'
+import { freePort } from './processes.ts'
 
 /** What goes wrong. Change `origin.faults` at any time; each request reads it when it begins. */
 export interface HttpOriginFaults {
@@ -129,7 +130,8 @@ export async function createHttpOrigin(options: HttpOriginOptions): Promise<Http
   const connections = { now: 0, peak: 0, total: 0 }
   const pace = createPace()
   let bytesSent = 0
-  let port = options.port ?? 0
+  // one that is still free when it comes back
+  const port = options.port ?? (await freePort())
   const name = options.name ?? 'image.raw'
   const host = options.host ?? '127.0.0.1'
 
@@ -204,7 +206,6 @@ export async function createHttpOrigin(options: HttpOriginOptions): Promise<Http
       server.once('error', reject)
       server.listen(port, host, () => {
         server.off('error', reject)
-        port = (server.address() as AddressInfo).port
         resolve()
       })
     })

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { startFileServer } from './file-server.ts'
 import { ironicConf, type Sections } from './ironic/conf.ts'
 import { INSTALLED_IRONIC, type IronicProgram } from './ironic/program.ts'
-import { quietPort, stopChild } from './processes.ts'
+import { freePort, stopChild } from './processes.ts'
 
 const run = promisify(execFile)
 
@@ -80,7 +80,7 @@ const START_TIMEOUT_MS = 480_000
 export async function startIronic(options: IronicOptions = {}): Promise<Ironic> {
   const { host = '127.0.0.1', program = INSTALLED_IRONIC, requireTls = false } = options
   const directory = await mkdtemp(join(tmpdir(), 'ironswarm-ironic-'))
-  const port = await quietPort()
+  const port = await freePort()
   const url = `http://${host}:${port}`
   for (const name of [
     'state',

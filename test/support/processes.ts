@@ -4,16 +4,11 @@ import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
-/** A TCP port of loopback that is free now. */
-export function freePort(): Promise<number> {
-  return listenOnce(0)
-}
-
 /**
- * A TCP port of loopback for a program that takes long to listen on it: none that the kernel gives to others in
- * the meantime (ip_local_port_range begins at 32768).
+ * A TCP port of loopback that is free, and stays so until somebody listens on it: none that the kernel gives to
+ * others in the meantime (ip_local_port_range begins at 32768), or to a connection that is being made to it.
  */
-export async function quietPort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 20; tries++) {
     const port = await listenOnce(randomInt(20_000, 32_000)).catch(() => undefined)
     if (port !== undefined) return port

@@ -128,7 +128,7 @@ for (const { what, messages, when, delayMs } of HARM) {
       ...havingAll(image),
     })
     await seed.delivered
-    await until(() => closed > 0, 'the end of the connection', 15_000)
+    await until(() => closed > 0, 'the end of the connection')
     expect(lines.filter((line) => line.msg === 'swarm worker restarted')).toEqual([])
   })
 }
@@ -206,7 +206,7 @@ test('nodes find each other by a tracker that comes up 5 s after them', async ()
     onLog,
   })
   // without local discovery there is no other way to each other
-  const leech = node({ metainfo, trackers, limits: { stallTimeoutMs: 20_000 } })
+  const leech = node({ metainfo, trackers, limits: { stallTimeoutMs: 45_000 } })
   await seed.delivered
   await until(() => lines.some((line) => line.msg === 'tracker fails'), 'the first refusal')
   await new Promise((resolve) => setTimeout(resolve, 5000))

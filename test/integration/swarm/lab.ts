@@ -265,7 +265,7 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /** Waits until `check` holds; the limit is for a broken program, not a measure. */
-export async function until(check: () => boolean, what: string, limitMs = 30_000): Promise<void> {
+export async function until(check: () => boolean, what: string, limitMs = 55_000): Promise<void> {
   const endsAt = Date.now() + limitMs
   while (!check()) {
     if (Date.now() > endsAt) throw new Error(`not within ${limitMs} ms: ${what}`)

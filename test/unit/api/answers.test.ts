@@ -147,11 +147,11 @@ describe('answers that are not read', () => {
     }
     for (const socket of sockets) socket.resume()
     // the last was answered in full in either case
-    await expect.poll(() => server.whole, { timeout: 10_000 }).toContain('/4')
+    await expect.poll(() => server.whole, { timeout: 30_000 }).toContain('/4')
     if (isTrusted) {
-      await expect.poll(() => server.whole.length, { timeout: 10_000 }).toBe(5)
+      await expect.poll(() => server.whole.length, { timeout: 30_000 }).toBe(5)
     } else {
-      await expect.poll(() => sockets[0]?.closed, { timeout: 10_000 }).toBe(true)
+      await expect.poll(() => sockets[0]?.closed, { timeout: 30_000 }).toBe(true)
       expect(server.whole).not.toContain('/0')
     }
     for (const socket of sockets) socket.destroy()

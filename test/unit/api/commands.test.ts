@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { POST, startServer, TOKEN } from './server-lab.ts'
+import { answerOn, POST, startServer, TOKEN } from './server-lab.ts'
 
 describe('POST of a command', () => {
   test('without the prefix v1 does the same', async () => {
@@ -106,9 +105,9 @@ describe('POST of a command', () => {
     await using api = await startServer()
     const socket = connect(api.port, '127.0.0.1')
     socket.write(`POST ${POST} HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n`)
-    const [answer] = await once(socket, 'data')
-    expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /)
-    expect(String(answer)).toContain('"faultstring":"')
+    const answer = await answerOn(socket)
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /)
+    expect(answer).toContain('"faultstring":"')
     socket.destroy()
   })
 })

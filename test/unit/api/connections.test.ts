@@ -3,11 +3,11 @@ import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { createSelfSignedCertificate } from '../../../agent/ironic/certificate.ts'
-import { startServer, TOKEN } from './server-lab.ts'
+import { answerOn, startServer, TOKEN } from './server-lab.ts'
 
 const STATUS = 'GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n'
 const MOST_OF_A_HOST = 32
-const soon = { timeout: 10_000, interval: 20 }
+const soon = { timeout: 30_000, interval: 20 }
 
 /** A connection from another host of loopback. */
 async function from(localAddress: string, port: number): Promise<Socket> {
@@ -28,8 +28,7 @@ function closed(socket: Socket): Promise<void> {
 
 async function ask(socket: Socket, request = STATUS): Promise<string> {
   socket.write(request)
-  const [answer] = await once(socket, 'data')
-  return String(answer)
+  return await answerOn(socket)
 }
 
 const openOf = (sockets: readonly Socket[]) => sockets.filter(({ closed }) => !closed)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the API server of tests: a real one, with commands that behave in every way a command can.
+import type { Socket } from 'node:net'
 import { Agent, request } from 'undici'
 import { type ApiServerOptions, createApiServer } from '../../../agent/api/server.ts'
 import { createRunner } from '../../../agent/commands/runner.ts'
@@ -25,6 +26,24 @@ export interface Answer {
 }
 
 /** A real server with commands that behave in every way a command can. */
+/** The next answer that comes on `socket`, whole, however many segments it takes; at its end what there is. */
+export function answerOn(socket: Socket): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  let answer = ''
+  const end = () => {
+    socket.off('data', read).off('close', end)
+    resolve(answer)
+  }
+  const read = (bytes: Buffer) => {
+    answer += bytes.toString('latin1')
+    const [head = '', ...body] = answer.split('\r\n\r\n')
+    const length = /^content-length: (\d+)/im.exec(head)?.[1]
+    if (length !== undefined && body.join('\r\n\r\n').length >= Number(length)) end()
+  }
+  socket.on('data', read).on('close', end)
+  return promise
+}
+
 export async function startServer(
   options: Partial<ApiServerOptions> = {},
   host: string | null = '127.0.0.1',

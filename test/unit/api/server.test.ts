@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { createSelfSignedCertificate } from '../../../agent/ironic/certificate.ts'
-import { startServer } from './server-lab.ts'
+import { answerOn, startServer } from './server-lab.ts'
 
 describe('the listening socket', () => {
   test('takes IPv4 and IPv6 when no host is given', async () => {
@@ -17,8 +17,8 @@ describe('the listening socket', () => {
     await using api = await startServer()
     const socket = connect(api.port, '127.0.0.1')
     socket.write('NONSENSE\r\n\r\n')
-    const [answer] = await once(socket, 'data')
-    expect(String(answer)).toContain('"faultstring":"400 Bad Request')
+    const answer = await answerOn(socket)
+    expect(answer).toContain('"faultstring":"400 Bad Request')
     await once(socket, 'close')
   })
 

@@ -1,8 +1,7 @@
-import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
-import { startServer, TOKEN } from './server-lab.ts'
+import { answerOn, startServer, TOKEN } from './server-lab.ts'
 
 describe('the agent token', () => {
   test.each([
@@ -17,9 +16,9 @@ describe('the agent token', () => {
     socket.write(
       `POST /v1/commands/?wait=true${query} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n`,
     )
-    const [answer] = await once(socket, 'data')
-    expect(String(answer)).toMatch(/^HTTP\/1\.1 401 /)
-    expect(String(answer)).toContain('"faultstring":"401 Unauthorized: Token invalid."')
+    const answer = await answerOn(socket)
+    expect(answer).toMatch(/^HTTP\/1\.1 401 /)
+    expect(answer).toContain('"faultstring":"401 Unauthorized: Token invalid."')
     socket.destroy()
   })
 
