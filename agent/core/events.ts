@@ -15,8 +15,19 @@ export interface BytesBySource {
 
 /** The figures of an image write or erasure; `/v1/status` and the command's result carry them as they are. */
 export interface Progress {
-  /** `fetch` the bytes come in and go to disk · `read-back` · `commit` · `configdrive` · `erase` · `done` */
-  readonly step: 'prepare' | 'fetch' | 'read-back' | 'commit' | 'configdrive' | 'erase' | 'done'
+  /**
+   * `fetch` the bytes come in and go to disk · `read-back` · `unpack` the file that was kept goes to its place ·
+   * `commit` · `configdrive` · `erase` · `done`
+   */
+  readonly step:
+    | 'prepare'
+    | 'fetch'
+    | 'read-back'
+    | 'unpack'
+    | 'commit'
+    | 'configdrive'
+    | 'erase'
+    | 'done'
   /** Bytes of this step done, and in all. */
   readonly doneBytes: number
   readonly totalBytes: number

@@ -3,6 +3,7 @@
 // After any failure nothing on the disk boots, and nothing is left open.
 /// <reference lib="esnext.disposable" />
 
+import { AgentError } from '../core/errors.ts'
 import type { BytesBySource, EventPublisher } from '../core/events.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
 import type { ImageSource } from '../sources/source.ts'
@@ -10,9 +11,11 @@ import type { Root } from '../system/root.ts'
 import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
 import { rereadPartitions } from '../system/udev.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
-import { ENCODINGS } from './formats/encodings.ts'
+import { judgeFile } from './formats/judge-file.ts'
+import { isUnpacked } from './formats/unpackers.ts'
 import { createImageSource } from './plan/image-sources.ts'
 import type { OpenPlan } from './plan/open-plan.ts'
+import { fileLayout, type Plan } from './plan/plan.ts'
 import { createImageProof } from './proof/image-proof.ts'
 import type { ExpectedHash } from './request/checksum.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
@@ -20,6 +23,7 @@ import { makeBootable } from './target/make-bootable.ts'
 import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { transferImage } from './transfer/transfer-image.ts'
+import { unpackImage } from './unpack-image.ts'
 
 /** The image served from the disk, which it holds open. */
 export interface Seeding extends AsyncDisposable {
@@ -71,13 +75,13 @@ export async function deployImage(
   await using serving = new AsyncDisposableStack()
   const image = createImageOnDisk({
     sizeBytes: plan.sizeBytes,
-    layout: ENCODINGS[plan.format](plan.sizeBytes, plan.target.window),
+    layout: fileLayout(plan),
     holdBack: plan.holdBack,
   })
   const stage: Stage = { ...request, target, image, deps }
   const reader = serving.use(createReaderSlot())
   const source = serving.use(await writeAndProve(stage))
-  const rootUuid = await finishDisk(stage)
+  const rootUuid = await finishDisk(stage, await unpackKept(stage))
   await reader.open(path, image, deps)
   await target.release()
   await tellPartitions(path, deps)
@@ -106,13 +110,12 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
   const { opened, target, image, progress, events, signal, deps } = stage
   const { plan, servers } = opened
   const { device } = target
-  const { path } = device.geometry
   image.useDevice(device)
   await using proof = createImageProof({
     image,
     device,
     hash: plan.hash,
-    isTrailing: device.isDirect && !(await isRotational(deps.root, path)),
+    isTrailing: await canTrail(stage),
     progress,
   })
   const source = await transferImage({
@@ -121,7 +124,7 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
     device,
     watch: proof,
     createSource: (planned) => createImageSource(planned, servers, { ...deps, events }),
-    permittedFormats: deps.config.permitted_image_formats,
+    judge: (firstBytes) => requirePlanned(plan, firstBytes, deps),
     progress,
     deadline: opened.deadline,
     signal,
@@ -129,7 +132,7 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
   })
   try {
     await device.sync()
-    if (!device.isDirect) await dropCache(path, deps)
+    if (!device.isDirect) await dropCache(device.geometry.path, deps)
     await proof.verify(nameOf(source), signal)
     return source
   } catch (error) {
@@ -138,21 +141,55 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
   }
 }
 
+/** What is planned for a file of another format cannot be followed for this one. Throws InvalidImage. */
+function requirePlanned(
+  { format, namedFormat }: Plan,
+  firstBytes: Uint8Array,
+  { config }: DeployImageDeps,
+): void {
+  const found = judgeFile(firstBytes, namedFormat, config.permitted_image_formats)
+  if (isUnpacked(found) === isUnpacked(format)) return
+  throw new AgentError(
+    'InvalidImage',
+    `the image is ${found}, which no server could be asked before the disk was laid out for ${format}; let the ` +
+      'agent reach one of the urls, or name the format in instance_info (image_compression_type, image_disk_format)',
+  )
+}
+
+/** Resolves to the bytes that the image takes on the disk. */
+async function unpackKept(stage: Stage): Promise<number> {
+  const { plan } = stage.opened
+  const { unpacking, sizeBytes, namedFormat } = plan
+  if (!unpacking) return sizeBytes
+  const { device } = stage.target
+  return await unpackImage(
+    {
+      ...stage,
+      device,
+      unpacking,
+      namedFormat,
+      fileBytes: sizeBytes,
+      isTrailing: await canTrail(stage),
+    },
+    stage.deps,
+  )
+}
+
+async function canTrail({ target: { device }, deps }: Stage): Promise<boolean> {
+  return device.isDirect && !(await isRotational(deps.root, device.geometry.path))
+}
+
 /** What was held back, made fit for this disk; resolves to the root UUID. */
-async function finishDisk({
-  opened,
-  target,
-  image,
-  progress,
-  signal,
-  deps,
-}: Stage): Promise<string> {
+async function finishDisk(
+  { opened, target, image, progress, signal, deps }: Stage,
+  imageBytes: number,
+): Promise<string> {
   const { exec, log, config } = deps
   return await makeBootable({
     device: target.device,
     held: image.held,
     onOverwrite: image.overwritten,
-    imageBytes: opened.plan.sizeBytes,
+    imageBytes,
     configdrive: opened.configdrive,
     rebuild: config.config_drive_rebuild,
     onStage: (stage, bytes) => progress.begin(stage, bytes),

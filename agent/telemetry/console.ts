@@ -31,6 +31,7 @@ const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   prepare: 'preparing the disk',
   fetch: 'writing the image',
   'read-back': 'reading back',
+  unpack: 'unpacking',
   commit: 'making the disk bootable',
   configdrive: 'writing the config drive',
   erase: 'erasing disks',

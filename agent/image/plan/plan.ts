@@ -9,14 +9,19 @@ import { bootRanges } from '../../disk/partition-table/partitioner.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import type { TrackerList } from '../../sources/swarm/torrent/trackers.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
+import { isWritable, laterFormat, requirePermitted } from '../formats/image-format.ts'
 import {
-  isWritable,
-  judgeFirstBytes,
-  laterFormat,
-  requirePermitted,
-} from '../formats/image-format.ts'
+  type FileFormat,
+  judgeFile,
+  leastUnpackedBytes,
+  type NamedFormat,
+} from '../formats/judge-file.ts'
+import type { Layout } from '../formats/layout.ts'
+import { createRawLayout } from '../formats/raw.ts'
+import { isUnpacked, type UnpackedFormat } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
+import { placeKeptFile } from './kept-file.ts'
 
 /** What servers say of an image. */
 export interface ImageAnswers {
@@ -56,15 +61,27 @@ export interface PlannedTarget {
   readonly window: DiskRange
 }
 
+/** How a file that is not written as it is comes to the disk. */
+export interface PlannedUnpacking {
+  readonly format: UnpackedFormat
+  /** Where the file is kept, read back, and served from. */
+  readonly kept: DiskRange
+  /** What is before it in the target's window. */
+  readonly window: DiskRange
+  /** The least that the unpacked image takes, bytes; 0 where nothing is known. */
+  readonly leastBytes: number
+}
+
 /** Plain data. May hold credentials in urls: describe.ts makes what is shown of it. */
 export interface Plan {
   readonly imageId: string
   readonly target: PlannedTarget
   /** Length of the file; no byte at or behind it is accepted. */
   readonly sizeBytes: number
-  readonly format: WritableFormat
-  /** What disk_format says; null where it says nothing. */
-  readonly namedFormat: WritableFormat | null
+  readonly format: FileFormat
+  readonly namedFormat: NamedFormat
+  /** Null for a file that is written as it is. */
+  readonly unpacking: PlannedUnpacking | null
   /** The first bytes were not to be had: they are looked at as soon as they are there. */
   readonly isFormatOpen: boolean
   readonly hash: ExpectedHash
@@ -96,19 +113,58 @@ export function planImage(
   const swarm = usableMetainfo(facts, config.swarm_mode)
   requireRoom(imageInfo.id, sizeBytes, disk)
   const window = { offset: 0, length: disk.sizeBytes }
+  const target = { disk, window }
+  const unpacking = isUnpacked(format)
+    ? planUnpacking(imageInfo.id, format, facts, target, hasConfigdrive)
+    : null
   return {
     imageId: imageInfo.id,
-    target: { disk, window },
+    target,
     sizeBytes,
     format,
-    namedFormat: namedFormat(imageInfo.diskFormat),
+    namedFormat: namedFormat(imageInfo),
+    unpacking,
     isFormatOpen: !facts.firstBytes,
     hash: facts.hash,
     sources: sourcesOf(imageInfo, swarm.metainfo, config),
-    holdBack: holdBackRanges(ENCODINGS[format](sizeBytes, window).area, disk),
+    holdBack: holdBackRanges(
+      unpacking ? unpacking.window : fileLayout({ sizeBytes, format, target, unpacking }).area,
+      disk,
+    ),
     hasConfigdrive,
     warnings: [...facts.warnings, ...swarm.warnings],
   }
+}
+
+/** Where the bytes of the file lie on the disk. */
+export function fileLayout({
+  sizeBytes,
+  format,
+  target,
+  unpacking,
+}: Pick<Plan, 'sizeBytes' | 'format' | 'target' | 'unpacking'>): Layout {
+  if (unpacking) return createRawLayout(sizeBytes, unpacking.kept)
+  return ENCODINGS[format as WritableFormat](sizeBytes, target.window)
+}
+
+function planUnpacking(
+  imageId: string,
+  format: UnpackedFormat,
+  { sizeBytes, firstBytes }: ImageFacts,
+  { window, disk }: PlannedTarget,
+  hasConfigdrive: boolean,
+): PlannedUnpacking {
+  const leastBytes = firstBytes ? leastUnpackedBytes(format, firstBytes) : 0
+  const kept = placeKeptFile({
+    imageId,
+    fileBytes: sizeBytes,
+    unpackedBytes: leastBytes,
+    window,
+    disk,
+    hasConfigdrive,
+  })
+  const before = { offset: window.offset, length: kept.offset - window.offset }
+  return { format, kept, window: before, leastBytes }
 }
 
 /** What of the area that an image takes falls where boot code and partition tables lie. */
@@ -130,36 +186,37 @@ export function requirePlannable(
 }
 
 /** Refuses what is known not to be written before any server is asked. Throws InvalidImage. */
-export function requireWholeDisk({ imageType, diskFormat }: ImageInfo): void {
-  if (imageType === 'partition') {
+export function requireWholeDisk(imageInfo: ImageInfo): void {
+  if (imageInfo.imageType === 'partition') {
     throw new AgentError(
       'InvalidImage',
       'image_type is partition; so far only whole-disk images are written. Remove kernel_id and ' +
         'ramdisk_id (instance_info.kernel, .ramdisk) or use a whole-disk image',
     )
   }
-  namedFormat(diskFormat)
+  namedFormat(imageInfo)
 }
 
 function formatOf(
   info: ImageInfo,
   firstBytes: Uint8Array | null,
   permitted: readonly string[],
-): WritableFormat {
+): FileFormat {
   requireWholeDisk(info)
-  const named = namedFormat(info.diskFormat)
-  if (firstBytes) return judgeFirstBytes(firstBytes, named, permitted)
-  if (named === 'iso') requirePermitted(named, permitted)
-  return named ?? 'raw'
+  const named = namedFormat(info)
+  if (firstBytes) return judgeFile(firstBytes, named, permitted)
+  if (named.disk === 'iso') requirePermitted(named.disk, permitted)
+  return named.packing ?? named.disk ?? 'raw'
 }
 
 /**
- * The format that disk_format names. Null for null, which Ironic sends when the user gave none, and for the
- * word `unknown` of newer ones (contract 5.3.6). Throws InvalidImage for one that is not written.
+ * What disk_format and the node say. Null for null, which Ironic sends when the user gave none, and for the
+ * word `unknown` of newer ones (contract 5.3.6). Throws InvalidImage for a format that is not written.
  */
-function namedFormat(diskFormat: string | null): WritableFormat | null {
-  if (diskFormat === null || diskFormat === 'unknown') return null
-  if (isWritable(diskFormat)) return diskFormat
+function namedFormat({ diskFormat }: ImageInfo): NamedFormat {
+  const packing = null
+  if (diskFormat === null || diskFormat === 'unknown') return { disk: null, packing }
+  if (isWritable(diskFormat)) return { disk: diskFormat, packing }
   throw laterFormat(diskFormat)
 }
 

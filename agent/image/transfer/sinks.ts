@@ -6,8 +6,7 @@ import { AgentError, isAgentError, messageOf } from '../../core/errors.ts'
 import { type DiskSink, type FileSink, intersect, rangeOf } from '../../core/extent.ts'
 import type { DiskBytes } from '../../disk/block-device.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
-import type { WritableFormat } from '../formats/encodings.ts'
-import { judgeFirstBytes, SNIFFED_BYTES } from '../formats/image-format.ts'
+import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import type { Layout } from '../formats/layout.ts'
 
 /** Refuses every byte of the file at or behind `limitBytes`: it is longer than promised, or than the disk. */
@@ -28,15 +27,12 @@ export function limit(next: FileSink, limitBytes: number, what: string): FileSin
 
 /**
  * Looks at the file's beginning once it is there, where it was not to be had before (contract 5.3.6). Throws
- * what judgeFirstBytes throws.
- * @param named by disk_format; null where it says nothing
- * @param permitted config `permitted_image_formats`
+ * what `judge` throws.
  */
 export function checkFormat(
   next: FileSink,
   fileBytes: number,
-  named: WritableFormat | null,
-  permitted: readonly string[],
+  judge: (firstBytes: Uint8Array) => void,
 ): FileSink {
   const beginning = { offset: 0, length: Math.min(SNIFFED_BYTES, fileBytes) }
   const bytes = new Uint8Array(beginning.length)
@@ -50,7 +46,7 @@ export function checkFormat(
         bytes.set(extent.data.subarray(from, from + shared.length), shared.offset)
         isThere.fill(1, shared.offset, shared.offset + shared.length)
         isOpen = isThere.includes(0)
-        if (!isOpen) judgeFirstBytes(bytes, named, permitted)
+        if (!isOpen) judge(bytes)
       }
       await next.write(extent)
     },

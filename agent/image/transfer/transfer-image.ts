@@ -30,13 +30,13 @@ export interface TransferWatch {
 }
 
 export interface TransferOptions {
-  readonly plan: Pick<Plan, 'imageId' | 'sizeBytes' | 'sources' | 'namedFormat' | 'isFormatOpen'>
+  readonly plan: Pick<Plan, 'imageId' | 'sizeBytes' | 'sources' | 'isFormatOpen'>
   readonly image: ImageOnDisk
   readonly device: Pick<BlockDevice, 'geometry' | 'write'>
   readonly watch: TransferWatch
   readonly createSource: (planned: PlannedSource) => ImageSource
-  /** Config `permitted_image_formats`. */
-  readonly permittedFormats: readonly string[]
+  /** Judges the file's beginning where the plan could not, and throws InvalidImage. */
+  readonly judge: (firstBytes: Uint8Array) => void
   readonly progress: ProgressMeter
   /** Runs since the plan was begun; stopped when every byte is there. */
   readonly deadline: DownloadDeadline
@@ -77,9 +77,7 @@ function createSinks(options: TransferOptions): MeteredSink {
   const { plan, image, watch, progress } = options
   const toDisk = holdBack(watch.journaled(writeTo(options.device)), image.held)
   const placed = place(toDisk, image.layout)
-  const checked = plan.isFormatOpen
-    ? checkFormat(placed, plan.sizeBytes, plan.namedFormat, options.permittedFormats)
-    : placed
+  const checked = plan.isFormatOpen ? checkFormat(placed, plan.sizeBytes, options.judge) : placed
   return meter(checked, {
     coverage: image.coverage,
     onCovered: (bytes, from) => {

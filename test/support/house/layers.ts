@@ -35,6 +35,7 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
     ['agent/image/transfer'],
     ['agent/image/proof'],
     ['agent/image/target'],
+    ['agent/image/unpack-image.ts'],
     ['agent/image/deploy-image.ts'],
   ],
   'agent/sources/swarm': [

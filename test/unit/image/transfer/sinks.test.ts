@@ -5,6 +5,7 @@ import { AgentError } from '../../../../agent/core/errors.ts'
 import type { FileExtent, FileRange } from '../../../../agent/core/extent.ts'
 import type { BlockDevice } from '../../../../agent/disk/block-device.ts'
 import { createHeldBack } from '../../../../agent/disk/hold-back.ts'
+import { judgeFile } from '../../../../agent/image/formats/judge-file.ts'
 import { createRawLayout } from '../../../../agent/image/formats/raw.ts'
 import { meter } from '../../../../agent/image/transfer/meter.ts'
 import {
@@ -138,6 +139,9 @@ describe('meter', () => {
 })
 
 describe('the format check', () => {
+  const judge = (permitted: string[]) => (firstBytes: Uint8Array) => {
+    judgeFile(firstBytes, { disk: null, packing: null }, permitted)
+  }
   const QCOW2 = Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.alloc(100 * 1024)])
 
   test('refuses a format that is not written before its first bytes are all on the disk, in any order', async () => {
@@ -145,7 +149,7 @@ describe('the format check', () => {
     await fc.assert(
       fc.asyncProperty(cuts, fc.boolean(), async (at, isBackwards) => {
         const { writes, sink } = memory(QCOW2.length)
-        const checked = checkFormat(sink, QCOW2.length, 'raw', ['raw'])
+        const checked = checkFormat(sink, QCOW2.length, judge(['raw']))
         const edges = [0, ...new Set(at), QCOW2.length].sort((a, b) => a - b)
         const parts = edges.slice(0, -1).map((offset, i): FileExtent => {
           return { offset, data: QCOW2.subarray(offset, edges[i + 1]), from: 'peers' }
@@ -169,13 +173,13 @@ describe('the format check', () => {
       data: image.subarray(offset, offset + length),
       from: 'peers',
     })
-    const checked = checkFormat(sink, 3000, null, ['raw'])
+    const checked = checkFormat(sink, 3000, judge(['raw']))
     await checked.write(part(1000, 2000))
     await checked.write(part(0, 1000))
     expect(content).toEqual(image)
-    await expect(checkFormat(sink, 3000, null, ['iso']).write(part(0, 3000))).rejects.toMatchObject(
-      { type: 'InvalidImage' },
-    )
+    await expect(
+      checkFormat(sink, 3000, judge(['iso'])).write(part(0, 3000)),
+    ).rejects.toMatchObject({ type: 'InvalidImage' })
   })
 })
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the interface of a format that has to be unpacked: the file is read where it is kept, what it holds goes to the disk. Does not read, write or decode.
+import type { DiskExtent, DiskRange, ImageReader } from '../../core/extent.ts'
+
+/** Where what was unpacked goes. Awaiting is the back-pressure; `data` may be used again afterwards. */
+export interface UnpackSink {
+  write(extent: DiskExtent): Promise<void>
+  /** These bytes are zero, and have to be zero on the disk. */
+  zero(range: DiskRange): Promise<void>
+}
+
+export interface UnpackRequest {
+  /** Reads the verified file. */
+  readonly read: ImageReader
+  readonly fileBytes: number
+  /** Where the unpacked image goes; nothing is written outside of it. */
+  readonly window: DiskRange
+  readonly sink: UnpackSink
+  readonly signal: AbortSignal
+}
+
+/** Resolves to the bytes that the image takes of the window. Throws InvalidImage for what the format forbids or the window has no room for. */
+export type Unpack = (request: UnpackRequest) => Promise<number>

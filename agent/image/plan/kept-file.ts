@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns where a file that has to be unpacked is kept: on the free tail of the window, out of the way of what comes
+// to the end of a disk. Pure.
+import { AgentError } from '../../core/errors.ts'
+import { type DiskRange, endOf } from '../../core/extent.ts'
+import { formatBytes, MiB, roundDown } from '../../core/units.ts'
+import { MAX_CONFIG_DRIVE_BYTES } from '../../disk/configdrive/decode.ts'
+import type { DeviceGeometry } from '../../disk/geometry.ts'
+
+/** Partitions begin at multiples of it; so the config drive's may begin this much earlier. */
+const ALIGNMENT_BYTES = MiB
+/** The backup GPT, and whatever else lies where boot code is looked for. */
+const TABLE_BYTES = MiB
+
+export interface KeptFileRequest {
+  readonly imageId: string
+  readonly fileBytes: number
+  /** The least that the unpacked image takes. */
+  readonly unpackedBytes: number
+  readonly window: DiskRange
+  readonly disk: DeviceGeometry
+  readonly hasConfigdrive: boolean
+}
+
+/** Throws InvalidImage, with the numbers, where the window has no room for both. */
+export function placeKeptFile(request: KeptFileRequest): DiskRange {
+  const { imageId, fileBytes, unpackedBytes, window, disk, hasConfigdrive } = request
+  const spare = TABLE_BYTES + (hasConfigdrive ? MAX_CONFIG_DRIVE_BYTES + ALIGNMENT_BYTES : 0)
+  const end = roundDown(Math.min(endOf(window), disk.sizeBytes - spare), ALIGNMENT_BYTES)
+  const offset = roundDown(end - fileBytes, ALIGNMENT_BYTES)
+  if (offset - window.offset >= Math.max(unpackedBytes, ALIGNMENT_BYTES)) {
+    return { offset, length: fileBytes }
+  }
+  throw new AgentError(
+    'InvalidImage',
+    `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, the ` +
+      `file it is unpacked from ${fileBytes} bytes behind it, and ${spare} are left free; ${disk.path} has room for ` +
+      `${window.length}: choose a larger disk with root device hints, or serve the image raw`,
+  )
+}

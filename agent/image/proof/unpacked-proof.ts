@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the second proof of an image that was unpacked: every byte that went to the disk reads back from it, zeros
+// included. A CRC-32 per extent tells a disk that lost it; that the image is the right one, the hash of the file
+// has told before. Does not write.
+import { crc32 } from 'node:zlib'
+import { AgentError } from '../../core/errors.ts'
+import { type DiskRange, type DiskSink, endOf, rangeOf } from '../../core/extent.ts'
+import { MiB } from '../../core/units.ts'
+import { allocateAligned } from '../../disk/aligned-pool.ts'
+import type { BlockDevice } from '../../disk/block-device.ts'
+
+/** Read at once. */
+const READ_BYTES = 4 * MiB
+/** Read this far behind what was written last: the disk's own cache has let go (docs/design/010-read-back.md). */
+const LAG_BYTES = 64 * MiB
+/** Remembered at most; then writes wait until some have been read back. 25 MiB of memory. */
+const MOST_ENTRIES = 256 * 1024
+
+/** Disposal ends a reading under way; the device must stay open until then. */
+export interface UnpackedProof extends AsyncDisposable {
+  /** A sink that remembers what has passed it to `next`. Throws ReadBackMismatchError. */
+  sinkTo(next: DiskSink): DiskSink
+  /** These bytes were made zero. */
+  zeroed(range: DiskRange): void
+  /** Bytes read back so far. */
+  readonly doneBytes: number
+  /** Bytes to be read back. */
+  readonly totalBytes: number
+  /** Everything is on the medium: reads what is left. Throws ReadBackMismatchError, BlockDeviceError. */
+  finish(onProgress: (bytes: number) => void): Promise<void>
+}
+
+export interface UnpackedProofOptions {
+  readonly device: Pick<BlockDevice, 'read' | 'sync' | 'geometry'>
+  /** Read while the rest is still written. */
+  readonly isTrailing: boolean
+  readonly signal: AbortSignal
+}
+
+/** Zeros have no sum: they are compared. */
+interface Entry extends DiskRange {
+  readonly crc: number | undefined
+}
+
+export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProof {
+  const { device, isTrailing, signal } = options
+  const buffer = allocateAligned(READ_BYTES)
+  const zeros = Buffer.alloc(READ_BYTES)
+  let entries: Entry[] = []
+  /** Of `entries`, those before it have been read. */
+  let next = 0
+  let totalBytes = 0
+  let doneBytes = 0
+  let reading: Promise<void> | undefined
+  let isEnding = false
+  let onProgress: (bytes: number) => void = () => undefined
+
+  const add = (entry: Entry) => {
+    entries.push(entry)
+    totalBytes += entry.length
+  }
+  const readEntry = async (entry: Entry) => {
+    let crc = 0
+    for (let at = entry.offset; at < endOf(entry); at += READ_BYTES) {
+      if (isEnding) return
+      signal.throwIfAborted()
+      const part = buffer.subarray(0, Math.min(READ_BYTES, endOf(entry) - at))
+      await device.read(at, part)
+      if (entry.crc !== undefined) crc = crc32(part, crc)
+      else if (Buffer.compare(part, zeros.subarray(0, part.length)) !== 0) throw lost(device, entry)
+      doneBytes += part.length
+      onProgress(part.length)
+    }
+    if (entry.crc !== undefined && entry.crc !== crc) throw lost(device, entry)
+  }
+  const readUpTo = async (lagBytes: number) => {
+    while (next < entries.length && !isEnding) {
+      const entry = entries[next] as Entry
+      if (totalBytes - doneBytes - entry.length < lagBytes) break
+      next += 1
+      await readEntry(entry)
+    }
+    // what was read is forgotten, now and then
+    if (next < 1024 && next < entries.length) return
+    entries = entries.slice(next)
+    next = 0
+  }
+  /** One reading at a time. */
+  const advance = async (lagBytes: number) => {
+    while (reading !== undefined) await reading
+    reading = readUpTo(lagBytes).finally(() => {
+      reading = undefined
+    })
+    await reading
+  }
+  let trailing: Promise<void> | undefined
+  let failure: { readonly error: unknown } | undefined
+  const trail = () => {
+    if (!isTrailing || trailing !== undefined || totalBytes - doneBytes < 2 * LAG_BYTES) return
+    trailing = advance(LAG_BYTES)
+      .catch((error: unknown) => {
+        failure ??= { error }
+      })
+      .finally(() => {
+        trailing = undefined
+      })
+  }
+  const throwFailure = () => {
+    if (failure) throw failure.error
+  }
+  return {
+    sinkTo: (sink) => ({
+      write: async (extent) => {
+        throwFailure()
+        const crc = crc32(extent.data)
+        await sink.write(extent)
+        add({ ...rangeOf(extent), crc })
+        if (entries.length - next > MOST_ENTRIES) {
+          await device.sync()
+          await advance(0)
+        }
+        trail()
+      },
+    }),
+    zeroed: (range) => {
+      add({ ...range, crc: undefined })
+      trail()
+    },
+    get doneBytes() {
+      return doneBytes
+    },
+    get totalBytes() {
+      return totalBytes
+    },
+    finish: async (progress) => {
+      await trailing
+      throwFailure()
+      onProgress = progress
+      await advance(0)
+    },
+    [Symbol.asyncDispose]: async () => {
+      isEnding = true
+      await trailing
+      await reading?.catch(() => undefined)
+    },
+  }
+}
+
+function lost({ geometry }: UnpackedProofOptions['device'], range: DiskRange): AgentError {
+  return new AgentError(
+    'ReadBackMismatchError',
+    `${geometry.path} bytes ${range.offset}–${endOf(range) - 1} do not read back as they were unpacked: the disk ` +
+      'or the path to it is suspect; see dmesg and SMART',
+  )
+}
