@@ -46,7 +46,7 @@ house: $(MODULES) ## files, circles, arrows against the layers, folder by folder
 	@node test/support/house/report.ts
 
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
-	@$(PACKAGES) agent disk-signatures interop ironic lldp network-faults
+	@$(PACKAGES) agent disk-signatures image-formats interop ironic lldp network-faults
 	@vitest run
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=trixie|forky|sid]

@@ -36,6 +36,10 @@ export const PACKAGE_SETS = {
     purpose: 'what earlier tenants leave on disks',
     packages: ['btrfs-progs', 'cryptsetup-bin', 'e2fsprogs', 'lvm2'],
   },
+  'image-formats': {
+    purpose: 'the programs that make and compare images of other formats',
+    packages: ['qemu-utils'],
+  },
   lldp: {
     purpose: 'what listens to switches, and what speaks like one',
     packages: ['iproute2', 'lldpd', 'tcpdump', 'util-linux'],
