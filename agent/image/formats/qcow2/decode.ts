@@ -11,11 +11,11 @@ const DEFLATE_WINDOW_BITS = 12
 const ZSTD_WINDOW_LOG = 21
 
 /**
- * Decodes one cluster; what follows the data is not looked at.
+ * Decodes one cluster and copies as much of it as `target` has room for; what follows the data is not looked at.
  * @param where names the cluster in errors
  * Throws InvalidImage for what is broken, and for what decodes to less or more than a cluster.
  */
-export type DecodeCluster = (data: Uint8Array, where: string) => Promise<Uint8Array>
+export type DecodeCluster = (data: Uint8Array, target: Uint8Array, where: string) => Promise<void>
 
 export function createClusterDecoder({
   compression,
@@ -29,7 +29,7 @@ export function createClusterDecoder({
     // Room for a little more than comes out: else Node asks again for what follows the frame, and fails
     chunkSize: clusterBytes + 64,
   }
-  return async (data, where) => {
+  return async (data, target, where) => {
     const decoded = await decode(data, options).catch((error: Error) => {
       throw new AgentError(
         'InvalidImage',
@@ -37,10 +37,14 @@ export function createClusterDecoder({
         { cause: error },
       )
     })
-    if (decoded.length === clusterBytes) return decoded
-    throw new AgentError(
-      'InvalidImage',
-      `the compressed cluster ${where} decodes to ${decoded.length} bytes; a cluster has ${clusterBytes}`,
-    )
+    if (decoded.length !== clusterBytes) {
+      throw new AgentError(
+        'InvalidImage',
+        `the compressed cluster ${where} decodes to ${decoded.length} bytes; a cluster has ${clusterBytes}`,
+      )
+    }
+    target.set(decoded.subarray(0, target.length))
+    // Given back at once: V8 lets garbage of this kind grow to 64 MiB. Small ones share a buffer with others
+    if (clusterBytes > Buffer.poolSize) decoded.buffer.transfer(0)
   }
 }

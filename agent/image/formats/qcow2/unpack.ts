@@ -58,8 +58,12 @@ export const unpackQcow2: Unpack = async (request) => {
   await checkTables(read, context, signal)
 
   const unpacking = { ...request, header, decode: createClusterDecoder(header) }
+  const outputBytes = Math.min(
+    Math.max(RUN_LIMITS.guestBytes, header.clusterBytes),
+    roundUp(header.virtualBytes, READ_UNIT_BYTES),
+  )
   await using lanes = createLanes<Lane>(LANES, () => ({
-    output: allocateAligned(Math.max(RUN_LIMITS.guestBytes, header.clusterBytes)),
+    output: allocateAligned(outputBytes),
     input: undefined,
   }))
   for await (const run of runsOf(read, context, RUN_LIMITS)) {
@@ -107,8 +111,8 @@ async function fillDecoded(run: CompressedRun, data: Uint8Array, lane: Lane, rea
     for (const { guest, length, host, hostBytes } of queue) {
       const where = `of the guest's bytes from ${guest} on, at byte ${host} of the qcow2,`
       const compressed = input.subarray(host - start, host - start + hostBytes)
-      const decoded = await decode(compressed, where)
-      data.set(decoded.subarray(0, length), guest - run.guest)
+      const at = guest - run.guest
+      await decode(compressed, data.subarray(at, at + length), where)
     }
   }
   const count = header.clusterBytes >= LARGE_CLUSTER_BYTES ? 1 : DECODERS_OF_A_LANE

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns qcow2 images that QEMU's own programs make, and its judgement of what became of them.
 import { execFile } from 'node:child_process'
-import { open, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { unpackQcow2 } from '../../../../agent/image/formats/qcow2/unpack.ts'
@@ -74,15 +73,4 @@ export async function unpackAndCompare(
 export async function virtualBytesOf(image: string): Promise<number> {
   const { stdout } = await run('qemu-img', ['info', '-f', 'qcow2', '--output=json', image])
   return JSON.parse(stdout)['virtual-size']
-}
-
-/** Changes bytes of a file in their place. */
-export async function patch(path: string, offset: number, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, 'r+')
-  await file.write(bytes, 0, bytes.length, offset)
-}
-
-export async function cutOff(path: string, bytes: number): Promise<void> {
-  const { size } = await stat(path)
-  await truncate(path, size - bytes)
 }

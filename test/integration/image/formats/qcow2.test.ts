@@ -1,9 +1,17 @@
 import { createCipheriv } from 'node:crypto'
-import { mkdtemp, open, rm, stat, truncate } from 'node:fs/promises'
+import { mkdtemp, open, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  buildQcow2,
+  compressedEntry,
+  DATA_AT,
+  L2_AT,
+  type SmallQcow2,
+} from '../../../support/formats/qcow2-builder.ts'
 import { hasPackages } from '../../../support/packages.ts'
 import { KiB, MiB, makeQcow2, run, unpackAndCompare } from './qcow2-lab.ts'
 
@@ -137,6 +145,43 @@ describe.runIf(canRun)('what follows the image in its file', () => {
     await convert('cluster_size=64k', '-c')
     const { size } = await stat(image)
     await truncate(image, size + 123_457)
+    await unpackAndCompare(folder, image)
+  })
+})
+
+const BLOCK = 65_536
+const packed = (byte: number) =>
+  deflateRawSync(new Uint8Array(BLOCK).fill(byte), { windowBits: 12 })
+/** QEMU wants a refcount table, though it needs none to read: an empty one, before the data. */
+const REFCOUNTS = { refcountTableOffset: DATA_AT, refcountTableClusters: 1 }
+const AT = BigInt(DATA_AT + BLOCK)
+
+describe.runIf(canRun)('a qcow2 that no program makes and QEMU reads', () => {
+  test.each<[string, SmallQcow2, Uint8Array]>([
+    ['a cluster that two places share', { l2: [AT, 0n, AT] }, Buffer.alloc(BLOCK, 5)],
+    ['a last cluster that the file has a part of', { l2: [0n, AT] }, Buffer.alloc(1000, 6)],
+    [
+      'compressed clusters said to be longer than they are and than the file is',
+      {
+        l2: [
+          compressedEntry(Number(AT) + 100, 255),
+          compressedEntry(Number(AT) + 100 + packed(8).length, 200),
+        ],
+      },
+      Buffer.concat([Buffer.alloc(100), packed(8), packed(9)]),
+    ],
+    [
+      'reserved bits of entries',
+      { l1: [BigInt(L2_AT) | (1n << 60n)], l2: [AT | (1n << 60n) | 0x1fen] },
+      Buffer.alloc(BLOCK, 7),
+    ],
+  ])('is unpacked to what QEMU reads: %s', async (_what, parts, data) => {
+    const file = buildQcow2({
+      ...parts,
+      fields: REFCOUNTS,
+      data: Buffer.concat([Buffer.alloc(BLOCK), data]),
+    })
+    await writeFile(image, file)
     await unpackAndCompare(folder, image)
   })
 })
