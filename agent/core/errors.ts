@@ -55,6 +55,7 @@ export const ERROR_TABLE = {
   BlockDeviceError: { status: 500, kind: 'fatal', message: 'Block device caused unknown error' },
   BlockDeviceEraseError: { status: 500, kind: 'fatal', message: 'Error erasing block device' },
   ProtectedDeviceError: { status: 500, kind: 'fatal', message: 'Protected device located' },
+  SoftwareRAIDError: { status: 500, kind: 'fatal', message: 'Software RAID caused unknown error' },
   CleaningError: { status: 500, kind: 'fatal', message: 'Clean step failed' },
   DeploymentError: { status: 500, kind: 'fatal', message: 'Deploy step failed' },
   ServicingError: { status: 500, kind: 'fatal', message: 'Service step failed' },

@@ -53,10 +53,15 @@ const fillRandomly = promisify<Uint8Array, Uint8Array>(randomFill)
  * Destroys everything by which content of the disk could be found or booted: partition tables, signatures
  * and superblocks of file systems, RAID and volumes, on the disk and inside of each partition. Partitions
  * first, the table last: after a power cut a second try still knows where they were.
+ * @param toBe ranges that are to become partitions: nothing may be found in them either
  * @throws TargetInUseError, DeviceNotFound, BlockDeviceError, ImageWriteError, ProcessError;
  *   BlockDeviceEraseError if something can be read afterwards
  */
-export async function eraseDiskMetadata(path: string, options: EraseOptions): Promise<void> {
+export async function eraseDiskMetadata(
+  path: string,
+  options: EraseOptions,
+  toBe: readonly DiskRange[] = [],
+): Promise<void> {
   const { root } = options
   await assertNotInUse(root, path)
   {
@@ -64,7 +69,7 @@ export async function eraseDiskMetadata(path: string, options: EraseOptions): Pr
     await using device = await openBlockDevice(path, { mode: 'write', root, log: options.log })
     const nodes = await listPartitionNodes(root, path)
     for (const { name } of nodes) await wipeSignatures(blockDevicePath(name), options)
-    const partitions = [...(await rangesOf(root, nodes)), ...(await rangesInTable(device))]
+    const partitions = [...(await rangesOf(root, nodes)), ...(await rangesInTable(device)), ...toBe]
     const ends = endsOfAll(partitions, device.geometry.sizeBytes)
     await zero(device, ends, options.signal)
     await wipeSignatures(path, options)

@@ -53,6 +53,9 @@ const VIRTUAL = [
   'xhci_pci',
 ]
 
+/** Software RAID of every level that Ironic knows; nothing asks for them by modalias. */
+const RAID = ['md_mod', 'raid0', 'raid1', 'raid10', 'raid456']
+
 const NETWORK = ['8021q', 'af_packet']
 
 export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
@@ -66,9 +69,9 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       ...STORAGE,
       ...VIRTUAL,
       ...NETWORK,
+      ...RAID,
       'bonding',
       'btrfs',
-      'raid456',
       'udf',
       'xfs',
       'drivers/acpi/',
@@ -109,7 +112,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     prefix: 'ironswarm-vm',
     kernelPackage: 'linux-image-amd64',
     hasHardwareTools: false,
-    modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK],
+    modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK, ...RAID],
     coldplug: ['--subsystem-match=pci', '--subsystem-match=virtio', '--subsystem-match=scsi'],
     loadedAtBoot: [],
   },

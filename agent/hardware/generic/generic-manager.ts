@@ -18,8 +18,11 @@ import { readSystemVendor } from '../collectors/system-vendor.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
 import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
+import { createRootVolumes } from '../raid/root-volume.ts'
+import { createRaidSteps } from '../raid/steps.ts'
+import { markSkipped } from '../root-device-hints.ts'
 import { createEraseSteps } from './erase/steps.ts'
-import { createRootDiskFinder } from './root-disk.ts'
+import { createRootDiskFinder, skipListOf } from './root-disk.ts'
 
 export interface GenericManagerDeps {
   readonly config: Config
@@ -42,14 +45,12 @@ const WRITE_IMAGE: StepImplementation = {
 /** The manager that supports every machine, if no better one does. */
 export function createGenericManager(deps: GenericManagerDeps): HardwareManager {
   const { config, exec, root, log, skipsBmc = () => config.agent_skip_bmc_detect } = deps
+  const list = (erasesRaidMembers: boolean) =>
+    listDisks({ exec, root, listed: config.block_devices, erasesRaidMembers })
+  const rootVolumes = createRootVolumes()
   const finder = createRootDiskFinder({
-    listDisks: () =>
-      listDisks({
-        exec,
-        root,
-        listed: config.block_devices,
-        erasesRaidMembers: config.erase_raid_members,
-      }),
+    listDisks: () => list(config.erase_raid_members),
+    rootVolumes,
     log,
     waitAttempts: config.disk_wait_attempts,
     waitDelayMs: config.disk_wait_delay * 1000,
@@ -60,12 +61,18 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   let switches: Promise<Switches> | undefined
   return {
     name: 'generic_hardware_manager',
-    version: '1.2',
+    version: '1.3',
     label: 'GenericHardwareManager',
     evaluateHardwareSupport: async () => SUPPORT.GENERIC,
     steps: [
       WRITE_IMAGE,
       ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
+      ...createRaidSteps({
+        ...deps,
+        rootVolumes,
+        listDisks: (node) => finder.listMarked(node),
+        listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
+      }),
     ],
     listNetworkInterfaces: () => listNetworkInterfaces({ exec, root, log }),
     listBlockDevices: (node) => finder.list(node),

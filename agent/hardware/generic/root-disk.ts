@@ -6,10 +6,12 @@ import { AgentError, isAgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject, objectAt, stringAt } from '../../core/json.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
+import type { RootVolumes } from '../raid/root-volume.ts'
 import { chooseRootDisk, markSkipped, withoutSkipped } from '../root-device-hints.ts'
 
 export interface RootDiskDeps {
   readonly listDisks: () => Promise<readonly Disk[]>
+  readonly rootVolumes: RootVolumes
   readonly log: Logger
   /** Looks, 0 for none, and the pause between them, ms. */
   readonly waitAttempts: number
@@ -35,8 +37,10 @@ export function createRootDiskFinder(deps: RootDiskDeps): RootDiskFinder {
     withoutSkipped(await deps.listDisks(), skipListOf(node))
   const listMarked = async (node: JsonObject | undefined) =>
     markSkipped(await deps.listDisks(), skipListOf(node))
-  const find = async (node: JsonObject | undefined) =>
-    chooseRootDisk(await listMarked(node), rootDeviceHints(node))
+  const find = async (node: JsonObject | undefined) => {
+    const { root, disks } = deps.rootVolumes.among(node, await listMarked(node))
+    return root ?? chooseRootDisk(disks, rootDeviceHints(node))
+  }
 
   const wait: RootDiskFinder['wait'] = async (node, signal) => {
     const nodeUuid = stringAt(node, 'uuid') ?? ''
@@ -68,7 +72,8 @@ export function rootDeviceHints(node: JsonObject | undefined): JsonObject | unde
   return undefined
 }
 
-function skipListOf(node: JsonObject | undefined): JsonObject[] {
+/** `properties.skip_block_devices`. Throws InvalidCommandParamsError. */
+export function skipListOf(node: JsonObject | undefined): JsonObject[] {
   const list = objectAt(node, 'properties')['skip_block_devices'] ?? []
   if (Array.isArray(list) && list.every(isObject)) return list
   throw invalid('properties.skip_block_devices must be a list of hint objects')

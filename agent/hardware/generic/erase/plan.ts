@@ -4,7 +4,7 @@
 import type { Config } from '../../../config/options.ts'
 import { isVirtualMedium } from '../../../config/virtual-media.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
-import { type JsonObject, objectAt } from '../../../core/json.ts'
+import type { JsonObject } from '../../../core/json.ts'
 import { openBlockDevice } from '../../../disk/block-device.ts'
 import { listRemains } from '../../../disk/partition-table/partitioner.ts'
 import { findRaidSignature } from '../../../disk/raid-signature.ts'
@@ -20,6 +20,7 @@ import {
   whyLeftAlone,
 } from '../../collectors/left-alone.ts'
 import type { Disk, LeftAlone } from '../../inventory.ts'
+import { keptVolumeNames } from '../../raid/arrays.ts'
 
 export interface ErasePlanDeps {
   readonly config: Config
@@ -153,16 +154,6 @@ function keptDevices(
     if (volume !== undefined) kept.set(kname, volume)
   }
   return kept
-}
-
-/** `volume_name` entries of the skip list: RAID arrays by name, which no single disk has. */
-function keptVolumeNames(node: JsonObject | undefined): string[] {
-  const list = objectAt(node, 'properties')['skip_block_devices']
-  if (!Array.isArray(list)) return []
-  return list.flatMap((entry) => {
-    const name: unknown = entry?.volume_name
-    return typeof name === 'string' ? [name] : []
-  })
 }
 
 /** All are looked at first: nothing may be erased when one must not be. */

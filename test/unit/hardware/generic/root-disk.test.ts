@@ -4,6 +4,7 @@ import {
   rootDeviceHints,
 } from '../../../../agent/hardware/generic/root-disk.ts'
 import type { Disk } from '../../../../agent/hardware/inventory.ts'
+import { createRootVolumes } from '../../../../agent/hardware/raid/root-volume.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 import { diskWith } from '../disk-fixture.ts'
 
@@ -15,6 +16,7 @@ function finderSeeing(looks: readonly (readonly Disk[])[], waitAttempts = 5) {
   let count = 0
   const finder = createRootDiskFinder({
     listDisks: async () => looks[Math.min(count++, looks.length - 1)] ?? [],
+    rootVolumes: createRootVolumes(),
     log,
     waitAttempts,
     waitDelayMs: 1,
