@@ -5,10 +5,19 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import { compileHints } from '../root-device-hints.ts'
 
-/** Ironic's names; mdadm calls 1+0 `10`. The number is the fewest disks. */
-export const LEAST_DISKS = { '0': 2, '1': 2, '1+0': 2, '5': 3, '6': 4 } as const
+/** Ironic's names; mdadm calls 1+0 `10`. */
+const RAID_LEVELS = ['0', '1', '1+0', '5', '6'] as const
 
-export type RaidLevel = keyof typeof LEAST_DISKS
+export type RaidLevel = (typeof RAID_LEVELS)[number]
+
+/** The fewest that make sense of a level: mdadm would take a mirror of one disk. */
+export const LEAST_DISKS: Readonly<Record<RaidLevel, number>> = {
+  '0': 2,
+  '1': 2,
+  '1+0': 2,
+  '5': 3,
+  '6': 4,
+}
 
 /** One array to be made. */
 export interface LogicalDisk {
@@ -112,10 +121,11 @@ function readLevel(
   where: string,
   wrong: string[],
 ): RaidLevel | undefined {
-  const level = Object.keys(LEAST_DISKS).find((known) => known === value) as RaidLevel | undefined
+  const level = RAID_LEVELS.find((known) => known === value)
   if (level === undefined) {
-    const known = Object.keys(LEAST_DISKS).join(', ')
-    wrong.push(`${where} has raid_level ${shown(value)}; software RAID has ${known}`)
+    wrong.push(
+      `${where} has raid_level ${shown(value)}; software RAID has ${RAID_LEVELS.join(', ')}`,
+    )
   } else if (index === 0 && level !== '1') {
     wrong.push(
       `${where} has raid_level ${level}; the first must be 1, since firmware and boot loader ` +

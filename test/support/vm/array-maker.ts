@@ -21,6 +21,8 @@ const BUILD = join(import.meta.dirname, '../../../build')
 const TOOLS = join(BUILD, 'array-maker')
 const PROGRAMS = ['sbin/mdadm', 'sbin/mdmon']
 const MODULES = ['md-mod.ko', 'raid1.ko']
+/** Reads superblocks on this machine too. */
+export const MDADM = join(TOOLS, 'mdadm')
 /** What the machine says when the arrays are made and stopped. */
 export const ARRAYS_MADE = 'IRONSWARM-ARRAYS MADE'
 
