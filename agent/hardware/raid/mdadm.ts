@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what mdadm is told, and how long it may take. Does not know which arrays there are (arrays.ts).
-import { sleep } from '../../core/deadline.ts'
+import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import type { Exec } from '../../system/exec.ts'
 import { settle } from '../../system/udev.ts'
 import type { RaidLevel } from './target-config.ts'
@@ -53,13 +53,16 @@ export async function addMember(
   await exec(['mdadm', '--manage', path, '--add', member], { signal, timeoutMs: MDADM_TIMEOUT_MS })
 }
 
-/** Starts what udev has not: disks that came late, arrays that lack a member. Finding none is no failure. */
+/**
+ * Starts what udev has not: disks that came late, arrays that lack a member. Finding none is no failure, nor that
+ * nobody can start one: what there is even so, others find.
+ */
 export async function assembleArrays({ exec, signal }: MdadmDeps): Promise<void> {
-  await exec(['mdadm', '--assemble', '--scan'], {
-    signal,
-    timeoutMs: MDADM_TIMEOUT_MS,
-    okExitCodes: [0, 1, 2],
-  })
+  try {
+    await exec(['mdadm', '--assemble', '--scan'], { signal, timeoutMs: MDADM_TIMEOUT_MS })
+  } catch {
+    throwIfAborted(signal)
+  }
 }
 
 /** Stops an array; what lies on its members stays. Throws ProcessError if something holds it for long. */

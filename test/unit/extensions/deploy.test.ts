@@ -23,7 +23,7 @@ function writeImage(args: object = {}, more: object = {}) {
     step: { interface: 'deploy', step: 'write_image', args: { image_info: imageInfo(), ...args } },
     node: NODE,
     ports: [],
-    deploy_version: { generic_hardware_manager: '1.2' },
+    deploy_version: { generic_hardware_manager: '1.3' },
     ...more,
   }
 }
@@ -66,9 +66,19 @@ describe('deploy.get_deploy_steps', () => {
             interface: 'deploy',
             reboot_requested: false,
           },
+          {
+            step: 'apply_configuration',
+            priority: 0,
+            interface: 'raid',
+            reboot_requested: false,
+            argsinfo: {
+              raid_config: { description: expect.any(String), required: true },
+              delete_existing: { description: expect.any(String), required: false },
+            },
+          },
         ],
       },
-      hardware_manager_version: { generic_hardware_manager: '1.2' },
+      hardware_manager_version: { generic_hardware_manager: '1.3' },
     })
   })
 

@@ -1,13 +1,30 @@
-import { expect, test } from 'vitest'
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
 import { programsOf } from '../../../image-build/ramdisk/contents.ts'
 import { VARIANTS } from '../../../image-build/ramdisk/variants.ts'
 
-test.each(Object.values(VARIANTS))(
-  'ramdisk $name takes nothing that assembles arrays or joins paths at boot',
-  (variant) => {
-    const paths = Object.values(programsOf(variant)).flat()
-    const assembling =
-      /md-raid|mdadm.*rules|mdmon|multipathd?$|dmraid|lvm|pvscan|bcache|rules\.d\/$/
-    expect(paths.filter((path) => assembling.test(path))).toEqual([])
-  },
-)
+describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
+  const paths = Object.values(programsOf(variant)).flat()
+
+  test('takes nothing that writes to members of firmware RAID, joins paths or starts volumes', () => {
+    const joining = /mdmon|multipathd?$|dmraid|lvm|pvscan|bcache|rules\.d\/$/
+    expect(paths.filter((path) => joining.test(path))).toEqual([])
+  })
+
+  test('starts arrays of md when their members appear, and writes to none before somebody else does', async () => {
+    const rules = ['63-md-raid-arrays', '64-md-raid-assembly']
+    expect(paths).toEqual(
+      expect.arrayContaining(rules.map((name) => `usr/lib/udev/rules.d/${name}.rules`)),
+    )
+    expect(variant.modules).toEqual(expect.arrayContaining(['raid0', 'raid1', 'raid10', 'raid456']))
+    // mdadm.conf(5): what no word before `-all` names is not started
+    expect(await settingsOf('mdadm/mdadm.conf')).toContain('AUTO +0.90 +1.x -all')
+    expect(await settingsOf('modprobe.d/md.conf')).toEqual(['options md_mod start_ro=1'])
+  })
+})
+
+/** The lines of a file of the ramdisk's own /etc that are no comments. */
+async function settingsOf(name: string): Promise<string[]> {
+  const text = await readFile(`image-build/ramdisk/root/etc/${name}`, 'utf8')
+  return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+}
