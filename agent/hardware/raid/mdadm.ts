@@ -26,8 +26,9 @@ const STOP_ATTEMPTS = 5
 const STOP_DELAY_MS = 1000
 
 /**
- * Makes an array and starts it. Metadata 1.2 is what `1`, ironic-python-agent's word, means; `any` puts no name of
- * this ramdisk before the array's (mdadm(8), --homehost). Throws ProcessError.
+ * Makes an array and starts it. Metadata 1.2 is what `1`, ironic-python-agent's word, means. The superblock names a home
+ * host, and an array is `/dev/md/root` there and `/dev/md/root_0` elsewhere; `any` is every host (mdadm(8)).
+ * Throws ProcessError.
  */
 export async function createArray({ exec, signal }: MdadmDeps, array: NewArray): Promise<void> {
   const { path, name, level, members } = array

@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hasArrayMaker, MDADM } from '../../support/vm/array-maker.ts'
+import { hasArrayMaker } from '../../support/vm/array-maker.ts'
 import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
+import { readSuperblock } from '../../support/vm/md-superblock.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { findRamdisk } from '../../support/vm/ramdisk.ts'
 import { BOOT_TIMEOUT_MS, bootAgent, runStep } from './agent-steps.ts'
@@ -56,10 +57,11 @@ async function digests(): Promise<string[]> {
 
 /** True if the disk has nothing on it: not one byte that is not zero. */
 async function isBlank(serial: string): Promise<boolean> {
-  for await (const chunk of createReadStream(pathOf(serial), { highWaterMark: 4 * MiB })) {
-    if (!(chunk as Buffer).equals(Buffer.alloc(chunk.length))) return false
-  }
-  return true
+  const argv = ['--silent', `--bytes=${DISK_BYTES}`, pathOf(serial), '/dev/zero']
+  return await run('cmp', argv).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** The partitions by sfdisk, in bytes; sgdisk finds nothing wrong with the table. */
@@ -77,37 +79,12 @@ async function tableOf(serial: string) {
   return { label: partitiontable.label, partitions }
 }
 
-interface Superblock {
-  readonly name: string
-  readonly level: string
-  readonly arrayUuid: string
-  readonly dataOffset: number
-}
-
-/** What mdadm reads of a member, at its place in the file. */
-async function superblockOf(serial: string, offset: number, length: number): Promise<Superblock> {
-  const argv = ['--find', '--show', '--read-only', `--offset=${offset}`, `--sizelimit=${length}`]
-  const loop = (await run('losetup', [...argv, pathOf(serial)])).stdout.trim()
-  try {
-    const { stdout } = await run(MDADM, ['--examine', loop])
-    const word = (label: RegExp) => new RegExp(`${label.source} : (\\S+)`).exec(stdout)?.[1] ?? ''
-    return {
-      name: word(/Name/),
-      level: word(/Raid Level/),
-      arrayUuid: word(/Array UUID/),
-      dataOffset: Number(word(/Data Offset/)) * 512,
-    }
-  } finally {
-    await run('losetup', ['--detach', loop])
-  }
-}
-
 /** The first bytes of the array as this member of the mirror has them. */
 async function mirrored(serial: string, length: number): Promise<Buffer> {
   const { partitions } = await tableOf(serial)
   const [root] = partitions
   if (root === undefined) throw new Error(`${serial} has no partition`)
-  const { dataOffset } = await superblockOf(serial, root.offset, root.length)
+  const { dataOffset } = await readSuperblock(pathOf(serial), root)
   await using disk = await open(pathOf(serial))
   const bytes = Buffer.alloc(length)
   await disk.read(bytes, 0, length, root.offset + dataOffset)
@@ -205,11 +182,11 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
         expect(partitions.map(({ offset }) => offset)).toEqual([551 * MiB, GiB])
         expect(partitions[0]?.length).toBe(GiB - 551 * MiB)
         const [root, data] = await Promise.all(
-          partitions.map(({ offset, length }) => superblockOf(serial, offset, length)),
+          partitions.map((partition) => readSuperblock(pathOf(serial), partition)),
         )
         expect([root?.name, root?.level, data?.name, data?.level]).toEqual([
-          ...['root', 'raid1'],
-          ...['data', 'raid0'],
+          ...['any:root', 'raid1'],
+          ...['any:data', 'raid0'],
         ])
         const bytes = await mirrored(serial, from + length)
         expect(bytes.subarray(from).equals(expected)).toBe(true)
@@ -238,8 +215,8 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
       const uuids = new Set<string>()
       for (const serial of MEMBERS) {
         const { partitions } = await tableOf(serial)
-        for (const { offset, length } of partitions) {
-          uuids.add((await superblockOf(serial, offset, length)).arrayUuid)
+        for (const partition of partitions) {
+          uuids.add((await readSuperblock(pathOf(serial), partition)).arrayUuid)
         }
         expect((await mirrored(serial, 16 * MiB)).equals(Buffer.alloc(16 * MiB))).toBe(true)
       }
