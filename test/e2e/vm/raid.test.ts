@@ -1,19 +1,20 @@
-// Cleaning a machine with arrays that mdadm and the kernel made: what is part of one keeps every byte.
+// Cleaning a machine with arrays that mdadm and the kernel made: members stay members, and keep every byte where nothing
+// has started their array or it is named to be kept; what is on an array that is a disk like any other goes.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type AgentClient, createAgentClient } from '../../support/fake-ironic/agent-client.ts'
-import { forgetBoot } from '../../support/fake-ironic/node.ts'
+import type { AgentClient } from '../../support/fake-ironic/agent-client.ts'
 import { ARRAYS_MADE, hasArrayMaker, makeArrayRamdisk } from '../../support/vm/array-maker.ts'
 import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
+import { readSuperblock } from '../../support/vm/md-superblock.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { findRamdisk } from '../../support/vm/ramdisk.ts'
+import { BOOT_TIMEOUT_MS, bootAgent, runStep } from './agent-steps.ts'
 import { createVmLab, type VmLab } from './lab.ts'
 import { canBootMachines } from './requirements.ts'
 
@@ -24,12 +25,17 @@ const DISK_BYTES = 64 * MiB
 const MARK = { text: 'data of the last tenant', offset: 40 * MiB } as const
 const FOLDER = join(import.meta.dirname, '../../../build/test-vm/raid')
 const DISKS = `${FOLDER}-disks`
-const BOOT_TIMEOUT_MS = 600_000
 
 /** Two disks of each kind; `partitioned` ones hold a GPT with one partition, which is the member. */
 const MEMBERS = ['whole', 'parted', 'imsm', 'ddf'].flatMap((kind) => [`${kind}-1`, `${kind}-2`])
+/** The ramdisk starts arrays of md's own metadata; one of them is named to be kept. */
+const STARTED = ['parted-1', 'parted-2']
+const KEPT = [{ volume_name: 'data' }]
 const LUN = 'lun'
 const PLAIN = 'plain'
+const UNTOUCHED = [...MEMBERS.filter((serial) => !STARTED.includes(serial)), LUN]
+/** As sgdisk makes it below. */
+const PARTITION = { offset: MiB, length: 48 * MiB }
 
 const two = (kind: string, end = '') => `$(disk ${kind}-1)${end} $(disk ${kind}-2)${end}`
 const create = (array: number, words: string) =>
@@ -67,6 +73,7 @@ async function digests(serials: Iterable<string>): Promise<ReadonlyMap<string, s
   }
   return found
 }
+const superblockOf = (serial: string) => readSuperblock(pathOf(serial), PARTITION)
 const isZero = (bytes: Buffer) => bytes.equals(Buffer.alloc(bytes.length))
 
 /** The host's view, by libblkid. */
@@ -99,6 +106,7 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
     let lab: VmLab
     let machine: QemuMachine
     let before: ReadonlyMap<string, string>
+    const untouched = () => new Map(UNTOUCHED.map((serial) => [serial, before.get(serial)]))
 
     beforeAll(async () => {
       await makeDisks()
@@ -131,53 +139,17 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
       expect(await machine.serial.text()).toContain(`\n${ARRAYS_MADE}`)
     }
 
-    /** Boots the shipped ramdisk, with more words on the kernel line; its agent. */
-    async function boot(words = ''): Promise<AgentClient> {
-      const { kernel } = machine.setup
-      if (kernel) machine.setup.kernel = { ...kernel, cmdline: `${kernel.cmdline} ${words}` }
-      await machine.powerOff()
-      const node = lab.ironic.nodes.get(machine.uuid)
-      if (node) forgetBoot(node)
-      const from = await machine.serial.end()
-      await machine.powerOn()
-      const timing = { timeoutMs: BOOT_TIMEOUT_MS, from }
-      const [found] = await machine.serial.waitFor(/"msg":"heartbeat sent"|Kernel panic.*/, timing)
-      expect(found).not.toContain('panic')
-      const target = { url: node?.agentUrl ?? '', token: node?.token ?? '' }
-      return createAgentClient(
-        { ...target, verifyCa: node?.agentVerifyCa ?? null },
-        {
-          timeoutMs: 60_000,
-          attempts: 3,
-          retryDelayMs: 1000,
-          sendTokenOnGet: true,
-          minTlsVersion: 'TLSv1.2',
-          onCall: () => {},
-        },
-      )
-    }
-
     /** Has the agent run a clean step to its end; what it answers. */
-    async function clean(client: AgentClient, step: string): Promise<unknown> {
+    async function clean(client: AgentClient, step: string, kept: object[]): Promise<unknown> {
       const node = {
         uuid: machine.uuid,
         driver_internal_info: { agent_erase_devices_iterations: 0, disk_erasure_concurrency: 4 },
         // five GiB would take minutes
-        properties: { skip_block_devices: [{ serial: machine.name }] },
+        properties: { skip_block_devices: [{ serial: machine.name }, ...kept] },
       }
-      const params = { step: { step, interface: 'deploy', priority: 10 }, node, ports: [] }
-      await client.command('clean.execute_clean_step', params, false)
-      const deadline = performance.now() + BOOT_TIMEOUT_MS
-      while (performance.now() < deadline) {
-        // a machine without KVM may be too busy erasing to answer in time
-        const last = (await client.list().catch(() => [])).at(-1)
-        if (last !== undefined && last.command_status !== 'RUNNING') {
-          expect(last).toMatchObject({ command_status: 'SUCCEEDED', command_error: null })
-          return last.command_result?.['clean_result']
-        }
-        await delay(3000)
-      }
-      throw new Error(`${step} has not ended after ${BOOT_TIMEOUT_MS / 1000} s`)
+      const result = await runStep(client, { kind: 'clean', step, interface: 'deploy', node })
+      expect(result).toMatchObject({ command_status: 'SUCCEEDED', command_error: null })
+      return result.command_result?.['clean_result']
     }
 
     test('the arrays are real: libblkid knows the metadata of md, of Intel and of DDF', async () => {
@@ -185,30 +157,37 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
       expect(signatures).toEqual(['linux_raid_member', 'isw_raid_member', 'ddf_raid_member'])
     })
 
-    test('erases the plain disk alone, and says of each other one why it was left', async () => {
-      const client = await boot()
-      expect(await clean(client, 'erase_devices_metadata')).toBeNull()
-      expect(await digests(before.keys())).toEqual(before)
+    test('erases the plain disk and what is on an array, and says of each other one why it was left', async () => {
+      const arrays = await Promise.all(STARTED.map(superblockOf))
+      const client = await bootAgent(lab, machine)
+      expect(await clean(client, 'erase_devices_metadata', KEPT)).toBeNull()
+      expect(await digests(UNTOUCHED)).toEqual(untouched())
       const metadataErased = await readFile(pathOf(PLAIN))
       expect(isZero(metadataErased.subarray(0, 16 * MiB))).toBe(true)
       expect(metadataErased.includes(MARK.text)).toBe(true)
 
-      const results = Object.values((await clean(client, 'erase_devices')) as object) as string[]
+      const results = Object.values(
+        (await clean(client, 'erase_devices', KEPT)) as object,
+      ) as string[]
       await machine.powerOff()
-      expect(await digests(before.keys())).toEqual(before)
+      expect(await digests(UNTOUCHED)).toEqual(untouched())
       expect(isZero(await readFile(pathOf(PLAIN)))).toBe(true)
-      const kinds = [/^overwritten/, /by its signature/, /paths of one LUN/, /skip_block_devices/]
-      expect(kinds.map((kind) => results.filter((words) => kind.test(words)).length)).toEqual([
-        1,
-        MEMBERS.length,
-        2,
-        1,
-      ])
+      const kinds = [/^overwritten/, /is a member of the RAID array md\d+$/, /by its signature/]
+      const others = [/paths of one LUN/, /skip_block_devices excludes/, /its RAID volume data/]
+      const count = (kind: RegExp) => results.filter((words) => kind.test(words)).length
+      expect([...kinds, ...others].map(count)).toEqual([2, 2, 4, 2, 1, 3])
+
+      expect(await Promise.all(STARTED.map(superblockOf))).toEqual(arrays)
+      for (const serial of STARTED) {
+        const { offset } = PARTITION
+        const content = (await readFile(pathOf(serial))).subarray(offset, offset + 40 * MiB)
+        expect(isZero(content)).toBe(true)
+      }
     })
 
     test('erases old members where erase_raid_members says so, a LUN not even then', async () => {
-      const client = await boot('ipa-erase-raid-members=1')
-      expect(await clean(client, 'erase_devices_metadata')).toBeNull()
+      const client = await bootAgent(lab, machine, 'ipa-erase-raid-members=1')
+      expect(await clean(client, 'erase_devices_metadata', [])).toBeNull()
       await machine.powerOff()
       expect(await Promise.all(MEMBERS.map(signatureOf))).toEqual(MEMBERS.map(() => ''))
       const after = await digests(before.keys())
