@@ -5,7 +5,7 @@ import { type CommandContext, command, type Extension } from '../agent/commands/
 import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
-import { isUefi } from '../agent/hardware/collectors/boot.ts'
+import { isUefi } from '../agent/system/efi.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'
 
 const NAME = 'image.install_bootloader'

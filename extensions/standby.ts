@@ -4,8 +4,10 @@
 import { type AnyCommand, command, type Extension } from '../agent/commands/command.ts'
 import { withDeadline } from '../agent/core/deadline.ts'
 import { AgentError } from '../agent/core/errors.ts'
-import { objectAt } from '../agent/core/json.ts'
+import { type JsonObject, objectAt } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
+import type { PartitionKind } from '../agent/disk/partitioning/disk-layout.ts'
+import { uuidOf, type WrittenPartitions } from '../agent/disk/partitioning/written-partitions.ts'
 import { answerInTime, assertOnly, noParams } from './params.ts'
 
 /**
@@ -60,16 +62,42 @@ async function nodeWithHints(deps: ExtensionDeps, signal: AbortSignal) {
   }
 }
 
-/** The key has a space, and `{}` says that nothing was written (contract 5.2). */
+/** The keys have spaces, and `{}` says that nothing was written (contract 5.2). */
 function createPartitionUuids(deps: ExtensionDeps): AnyCommand {
   return command({
     kind: 'sync',
     parse: noParams('standby.get_partition_uuids'),
     run: async () => {
-      const rootUuid = deps.deploy.images.lastWritten()?.rootUuid
+      const written = deps.deploy.images.lastWritten()
+      if (written?.partitions) return partitionUuids(written.partitions)
+      const rootUuid = written?.rootUuid
       return rootUuid === undefined || rootUuid === null ? {} : { 'root uuid': rootUuid }
     },
   })
+}
+
+/** By the names of ironic-python-agent, which lists no BIOS boot partition. */
+const WIRE_NAMES: Readonly<Partial<Record<PartitionKind, string>>> = {
+  esp: 'efi system partition',
+  prep: 'PReP Boot partition',
+  ephemeral: 'ephemeral',
+  swap: 'swap',
+  configdrive: 'configdrive',
+  root: 'root',
+}
+
+function partitionUuids(written: WrittenPartitions): JsonObject {
+  const named = written.list.flatMap(({ kind, path }) => {
+    const name = WIRE_NAMES[kind]
+    return name === undefined ? [] : [[name, path] as const]
+  })
+  const prep = uuidOf(written, 'prep')
+  return {
+    partitions: Object.fromEntries(named),
+    'root uuid': uuidOf(written, 'root'),
+    'efi system partition uuid': uuidOf(written, 'esp'),
+    ...(prep === null ? {} : { 'PReP Boot partition uuid': prep }),
+  }
 }
 
 /** Flushes and ends the machine: peers first, because they hold the disk open. */

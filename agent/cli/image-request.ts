@@ -7,7 +7,7 @@ import type { Command } from 'commander'
 import type { Config } from '../config/options.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
-import { parseWriteRequest, type WriteRequest, withTorrent } from '../deploy/write-request.ts'
+import { parseWriteRequest, type WriteRequest, withNode } from '../deploy/write-request.ts'
 
 export interface ImageRequest extends WriteRequest {
   readonly devicePath: string
@@ -26,7 +26,7 @@ export async function readImageRequest(command: Command, config: Config): Promis
     configdrivePath === undefined ? undefined : (await readInput(configdrivePath)).trim()
   const request = parseWriteRequest(value, configdrive, config, 'http or file')
   return {
-    ...withTorrent(request, undefined, config),
+    ...withNode(request, undefined, config),
     devicePath: resolve(String(command.getOptionValue('device'))),
     isJson: command.getOptionValue('json') === true,
   }

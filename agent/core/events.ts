@@ -17,15 +17,16 @@ export interface BytesBySource {
 export interface Progress {
   /**
    * `fetch` the bytes come in and go to disk · `read-back` · `unpack` the file that was kept goes to its place ·
-   * `commit` · `configdrive` · `erase` · `done`
+   * `partition` · `configdrive` · `commit` · `erase` · `done`
    */
   readonly step:
     | 'prepare'
     | 'fetch'
     | 'read-back'
     | 'unpack'
-    | 'commit'
+    | 'partition'
     | 'configdrive'
+    | 'commit'
     | 'erase'
     | 'done'
   /** Bytes of this step done, and in all. */

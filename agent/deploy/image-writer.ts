@@ -5,11 +5,12 @@ import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
+import { uuidOf } from '../disk/partitioning/written-partitions.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
 import type { SeedingKeeper } from './seeding-keeper.ts'
 import type { WriteImageRequest } from './write-image.ts'
-import { parseWriteRequest, type WriteRequest, withTorrent } from './write-request.ts'
+import { parseWriteRequest, type WriteRequest, withNode } from './write-request.ts'
 import type { WrittenImage, WrittenImageRecord } from './written-image.ts'
 
 /** What of a running command a write needs. */
@@ -47,12 +48,19 @@ export interface ImageWriterDeps {
   readonly writeImage: (request: WriteImageRequest) => Promise<DeployedImage>
 }
 
+/** As ironic-python-agent says it (contract 5.2). */
+function sentenceOf({ imageId, device, rootUuid, partitions }: WrittenImage): string {
+  const esp = partitions?.bootMode === 'uefi' ? uuidOf(partitions, 'esp') : null
+  const rest = esp === null ? '' : ` efi_system_partition_uuid=${esp}`
+  return `image (${imageId}) written to device ${device} root_uuid=${rootUuid ?? 'None'}${rest}`
+}
+
 /** One for the whole agent: two would not see each other's writes. */
 export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
   let isWriting = false
 
   const writeNow: ImageWriter['write'] = async (request, node, context) => {
-    const { imageInfo, configdrive } = withTorrent(request, node, deps.config)
+    const { imageInfo, configdrive } = withNode(request, node, deps.config)
     const disk = await deps.hardware.dispatch('getOsInstallDevice', node)
     // The disk is about to lose what is being served from it, and is held open by the seeding.
     await deps.seeding.release('next deploy')
@@ -67,13 +75,13 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
     const { seeding, ...written } = image
     deps.record.set(written)
     if (seeding) await deps.seeding.hold(seeding)
-    return `image (${image.imageId}) written to device ${image.device} root_uuid=${image.rootUuid ?? 'None'}`
+    return sentenceOf(written)
   }
 
   return {
     parse: (imageInfo, configdrive, node) => {
       const request = parseWriteRequest(imageInfo, configdrive, deps.config)
-      withTorrent(request, node, deps.config)
+      withNode(request, node, deps.config)
       return request
     },
     write: async (...args) => {

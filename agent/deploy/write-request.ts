@@ -11,10 +11,11 @@ import {
   type ImageInfoConfig,
   parseImageInfo,
 } from '../image/request/image-info.ts'
-import { findTorrent } from '../image/request/torrent-reference.ts'
+import { withNodesBootMode } from '../image/request/partition-fields.ts'
+import { findTorrent, type TorrentReference } from '../image/request/torrent-reference.ts'
 
 export interface WriteRequest {
-  /** Before {@link withTorrent}, its torrent is the one that image_info itself names. */
+  /** Before {@link withNode}, its torrent is the one that image_info itself names. */
   readonly imageInfo: ImageInfo
   /** Text as Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
   readonly configdrive: ConfigDriveText | null
@@ -37,24 +38,34 @@ export function parseWriteRequest(
 }
 
 /**
- * The request with the torrent that the node's instance_info or option swarm_torrent_url names, where
- * image_info names none. Throws InvalidCommandParamsError for a name that cannot be understood.
+ * The request completed by the node: its boot mode, where a disk is to be divided for a partition image, and the
+ * torrent that its instance_info or option swarm_torrent_url names, where image_info names none. Throws
+ * InvalidCommandParamsError for what cannot be understood.
  */
-export function withTorrent(
+export function withNode(
   request: WriteRequest,
   node: JsonObject | undefined,
   config: TorrentConfig,
 ): WriteRequest {
   const { imageInfo } = request
-  if (imageInfo.torrent !== null || config.swarm_mode === 'off') return request
-  const torrent = findTorrent({
+  const partition = imageInfo.partition && withNodesBootMode(imageInfo.partition, node)
+  const torrent = imageInfo.torrent ?? torrentFor(imageInfo, node, config)
+  return { ...request, imageInfo: { ...imageInfo, partition, torrent } }
+}
+
+function torrentFor(
+  imageInfo: ImageInfo,
+  node: JsonObject | undefined,
+  config: TorrentConfig,
+): TorrentReference | null {
+  if (config.swarm_mode === 'off') return null
+  return findTorrent({
     fromImageInfo: null,
     node,
     imageId: imageInfo.id,
     torrentUrl: config.swarm_torrent_url,
     glanceUrl: config.glance_url,
   })
-  return { ...request, imageInfo: { ...imageInfo, torrent } }
 }
 
 /** The argument, else the one inside of image_info (contract 5.2 step 1); empty means none. */

@@ -2,6 +2,7 @@
 // Owns what is known of the image on the disk, and its copy in the run directory, from which a restarted process
 // goes on answering for it (contract 5.2: get_partition_uuids). Does not look at the disk.
 import { isObject } from '../core/json.ts'
+import { isWrittenPartitions } from '../disk/partitioning/written-partitions.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
 import { openRunState } from '../ironic/run-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -55,6 +56,7 @@ function isWrittenImage(value: unknown): value is WrittenImage {
     typeof value['device'] === 'string' &&
     typeof value['imageId'] === 'string' &&
     (value['rootUuid'] === null || typeof value['rootUuid'] === 'string') &&
+    (value['partitions'] === null || isWrittenPartitions(value['partitions'])) &&
     isObject(value['hash']) &&
     typeof value['seconds'] === 'number' &&
     isObject(value['bytes'])

@@ -5,7 +5,7 @@ import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import { openBlockDevice } from './block-device.ts'
 import { probeFileSystem } from './file-system-probe.ts'
-import { diskIdentifier } from './partition-table/mbr.ts'
+import { diskIdentifier, partUuidOfMbr } from './partition-table/mbr.ts'
 import { listPartitions, readSector } from './partition-table/partitioner.ts'
 
 export interface RootUuidRequest {
@@ -23,12 +23,11 @@ export async function findRootUuid(
   const { exec, root, devicePath } = request
   const wanted = request.rootUuid.toLowerCase()
   await using device = await openBlockDevice(devicePath, { mode: 'read', root })
-  const identifier = diskIdentifier(await readSector(device, 0))
+  const first = await readSector(device, 0)
+  const identifier = diskIdentifier(first)
   if (wanted === identifier) return 'disk'
   for (const { number, range, uniqueGuid } of (await listPartitions(device)).partitions) {
-    // what the kernel calls PARTUUID on an MBR disk
-    const partUuid = `${identifier.slice(2)}-${String(number).padStart(2, '0')}`
-    if (wanted === (uniqueGuid ?? partUuid)) return 'partition'
+    if (wanted === (uniqueGuid ?? partUuidOfMbr(first, number))) return 'partition'
     const { uuid } = await probeFileSystem(exec, device, range)
     if (wanted === uuid?.toLowerCase()) return 'partition'
   }

@@ -5,7 +5,10 @@
 
 import { AgentError } from '../core/errors.ts'
 import type { BytesBySource, EventPublisher } from '../core/events.ts'
+import type { DiskRange } from '../core/extent.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
+import { requirePrograms } from '../disk/partitioning/file-systems.ts'
+import type { WrittenPartitions } from '../disk/partitioning/written-partitions.ts'
 import type { ImageSource } from '../sources/source.ts'
 import type { Root } from '../system/root.ts'
 import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
@@ -19,7 +22,7 @@ import { fileLayout, type Plan } from './plan/plan.ts'
 import { createImageProof } from './proof/image-proof.ts'
 import type { ExpectedHash } from './request/checksum.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
-import { makeBootable } from './target/make-bootable.ts'
+import { type BootableDisk, makeBootable } from './target/make-bootable.ts'
 import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { transferImage } from './transfer/transfer-image.ts'
@@ -34,8 +37,10 @@ export interface Seeding extends AsyncDisposable {
 export interface DeployedImage {
   readonly device: string
   readonly imageId: string
-  /** `0x…`, the disk identifier of the MBR (contract 5.2 step 7). */
+  /** `0x…`, the disk identifier of the MBR (contract 5.2 step 7); of a partition image its root file system's UUID. */
   readonly rootUuid: string | null
+  /** Of a partition image; null for a whole disk, which has brought its own. */
+  readonly partitions: WrittenPartitions | null
   readonly hash: ExpectedHash
   readonly seconds: number
   readonly bytes: BytesBySource
@@ -70,6 +75,9 @@ export async function deployImage(
   const timeoutMs = deps.config.disk_timeout * 1000
   const startedAtMs = deps.now()
 
+  if (plan.target.layout) {
+    await requirePrograms(plan.target.layout, { exec: deps.exec, signal: request.signal })
+  }
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
   await using target = await openTargetDisk(path, { root, log, timeoutMs })
   await using serving = new AsyncDisposableStack()
@@ -81,7 +89,7 @@ export async function deployImage(
   const stage: Stage = { ...request, target, image, deps }
   const reader = serving.use(createReaderSlot())
   const source = serving.use(await writeAndProve(stage))
-  const rootUuid = await finishDisk(stage, await unpackKept(stage))
+  const bootable = await finishDisk(stage, await unpackKept(stage))
   await reader.open(path, image, deps)
   await target.release()
   await tellPartitions(path, deps)
@@ -90,7 +98,7 @@ export async function deployImage(
   return {
     device: path,
     imageId: plan.imageId,
-    rootUuid,
+    ...bootable,
     hash: plan.hash,
     seconds: (deps.now() - startedAtMs) / 1000,
     bytes: progress.snapshot().bytes,
@@ -143,11 +151,11 @@ async function writeAndProve(stage: Stage): Promise<ImageSource> {
 
 /** What is planned for a file of another format cannot be followed for this one. Throws InvalidImage. */
 function requirePlanned(
-  { format, namedFormat }: Plan,
+  { format, namedFormat, content }: Plan,
   firstBytes: Uint8Array,
   { config }: DeployImageDeps,
 ): void {
-  const found = judgeFile(firstBytes, namedFormat, config.permitted_image_formats)
+  const found = judgeFile(firstBytes, namedFormat, config.permitted_image_formats, content)
   if (isUnpacked(found) === isUnpacked(format)) return
   throw new AgentError(
     'InvalidImage',
@@ -156,40 +164,43 @@ function requirePlanned(
   )
 }
 
-/** Resolves to the bytes that the image takes on the disk. */
-async function unpackKept(stage: Stage): Promise<number> {
+/** Resolves to the part of the disk that the image takes. */
+async function unpackKept(stage: Stage): Promise<DiskRange> {
   const { plan } = stage.opened
-  const { unpacking, sizeBytes, namedFormat } = plan
-  if (!unpacking) return sizeBytes
+  const { unpacking, sizeBytes, namedFormat, content } = plan
+  if (!unpacking) return stage.image.layout.area
   const { device } = stage.target
-  return await unpackImage(
+  const imageBytes = await unpackImage(
     {
       ...stage,
       device,
       unpacking,
       namedFormat,
+      content,
       fileBytes: sizeBytes,
       isTrailing: await canTrail(stage),
     },
     stage.deps,
   )
+  return { offset: unpacking.window.offset, length: imageBytes }
 }
 
 async function canTrail({ target: { device }, deps }: Stage): Promise<boolean> {
   return device.isDirect && !(await isRotational(deps.root, device.geometry.path))
 }
 
-/** What was held back, made fit for this disk; resolves to the root UUID. */
+/** What was held back, made fit for this disk. */
 async function finishDisk(
   { opened, target, image, progress, signal, deps }: Stage,
-  imageBytes: number,
-): Promise<string> {
+  imageArea: DiskRange,
+): Promise<BootableDisk> {
   const { exec, log, config } = deps
   return await makeBootable({
     device: target.device,
     held: image.held,
     onOverwrite: image.overwritten,
-    imageBytes,
+    imageArea,
+    layout: opened.plan.target.layout,
     configdrive: opened.configdrive,
     rebuild: config.config_drive_rebuild,
     onStage: (stage, bytes) => progress.begin(stage, bytes),

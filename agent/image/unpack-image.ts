@@ -6,6 +6,7 @@ import { throwIfAborted } from '../core/deadline.ts'
 import type { ImageReader } from '../core/extent.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
+import type { ImageContent } from './formats/image-format.ts'
 import { judgeUnpacked, type NamedFormat } from './formats/judge-file.ts'
 import { UNPACKERS } from './formats/unpackers.ts'
 import type { PlannedUnpacking } from './plan/plan.ts'
@@ -19,6 +20,7 @@ import { createZeroWriter } from './transfer/zeroes.ts'
 export interface UnpackImageRequest {
   readonly unpacking: PlannedUnpacking
   readonly namedFormat: NamedFormat
+  readonly content: ImageContent
   /** Length of the file. */
   readonly fileBytes: number
   /** Has the file, proved, and takes what of the image is held back. */
@@ -39,7 +41,7 @@ export async function unpackImage(
   request: UnpackImageRequest,
   { exec, root, log, config }: DeployImageDeps,
 ): Promise<number> {
-  const { unpacking, namedFormat, fileBytes, image, device, progress } = request
+  const { unpacking, namedFormat, content, fileBytes, image, device, progress } = request
   const { format, window } = unpacking
   // whatever fails ends what still reads and decodes
   const ending = new AbortController()
@@ -54,7 +56,7 @@ export async function unpackImage(
     onZeroed: proof.zeroed,
   })
   const sink = judgeBeginning(placed, window, (firstBytes) =>
-    judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats),
+    judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats, content),
   )
   progress.begin('unpack', fileBytes)
   const read = countedReader(image.read, fileBytes, (bytes) => progress.add(bytes))

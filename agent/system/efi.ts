@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the boot entries of UEFI firmware, through efibootmgr. Does not look into file systems.
+// Owns how this ramdisk was booted, and the boot entries of UEFI firmware, through efibootmgr. Does not look into file systems.
 import type { Exec } from './exec.ts'
+import type { Root } from './root.ts'
 
 /** An entry of the firmware's boot menu. */
 export interface BootEntry {
@@ -21,6 +22,11 @@ export interface NewBootEntry {
 
 /** Firmware with a slow NVRAM takes seconds for each variable. */
 const TIMEOUT_MS = 30_000
+
+/** True where the kernel offers EFI runtime services: the ramdisk was booted by UEFI. */
+export async function isUefi(root: Root): Promise<boolean> {
+  return (await root.resolve('/sys/firmware/efi')) !== undefined
+}
 
 /** The entries the firmware has. Throws ProcessError. */
 export async function listBootEntries(exec: Exec): Promise<BootEntry[]> {

@@ -32,6 +32,7 @@ const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   fetch: 'writing the image',
   'read-back': 'reading back',
   unpack: 'unpacking',
+  partition: 'making partitions and file systems',
   commit: 'making the disk bootable',
   configdrive: 'writing the config drive',
   erase: 'erasing disks',

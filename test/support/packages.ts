@@ -18,6 +18,7 @@ export const PACKAGE_SETS = {
     packages: [
       'dmidecode',
       'dosfstools',
+      'e2fsprogs',
       'efibootmgr',
       'fdisk',
       'gdisk',

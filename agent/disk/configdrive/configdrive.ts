@@ -3,12 +3,13 @@
 // offsets of the whole disk: no partition nodes, no mounts. Does not decode what Ironic sent; decode.ts does.
 import { AgentError } from '../../core/errors.ts'
 import { endOf } from '../../core/extent.ts'
-import { MiB } from '../../core/units.ts'
+import { MiB, roundUp } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { allocateAligned } from '../aligned-pool.ts'
 import type { DiskBytes } from '../block-device.ts'
 import { probeFileSystem } from '../file-system-probe.ts'
+import type { DeviceGeometry } from '../geometry.ts'
 import {
   addPartition,
   fixBackupGpt,
@@ -58,8 +59,7 @@ export async function writeConfigDrive(
   const existing = await findConfigPartition(device, exec)
   const partition =
     existing ?? (await addPartition(device, { sizeBytes: MAX_CONFIG_DRIVE_BYTES, name: LABEL }))
-  const { logicalSectorBytes } = device.geometry
-  const isRebuilt = request.rebuild === true || needsRebuild(image.head, logicalSectorBytes)
+  const isRebuilt = isToBeRebuilt(image, device.geometry, request.rebuild === true)
   const bytesWritten = await writeContent(request, partition, isRebuilt)
   const written = { partition, isNewPartition: existing === undefined, isRebuilt }
   request.log?.info(
@@ -76,10 +76,46 @@ export async function writeConfigDrive(
   return written
 }
 
+/**
+ * Puts the config drive into a partition that was made for it, and reads it back. Throws DeploymentError (not to be
+ * rebuilt, too large), ImageWriteError, ReadBackMismatchError.
+ */
+export async function writeConfigDriveContent(
+  request: Omit<WriteConfigDriveRequest, 'log'>,
+  partition: ConfigDrivePlace,
+): Promise<void> {
+  const { image, device } = request
+  const isRebuilt = isToBeRebuilt(image, device.geometry, request.rebuild === true)
+  await writeContent(request, partition, isRebuilt)
+}
+
+/**
+ * Bytes that a partition for this config drive needs: whole MiB (contract 5.3.8).
+ * @param rebuild option config_drive_rebuild
+ */
+export function configDrivePartitionBytes(
+  image: ConfigDriveImage,
+  disk: Pick<DeviceGeometry, 'logicalSectorBytes'>,
+  rebuild: boolean,
+): number {
+  if (isToBeRebuilt(image, disk, rebuild)) return MAX_CONFIG_DRIVE_BYTES
+  return roundUp(image.sizeBytes, MiB)
+}
+
+function isToBeRebuilt(
+  { head }: ConfigDriveImage,
+  { logicalSectorBytes }: Pick<DeviceGeometry, 'logicalSectorBytes'>,
+  rebuild: boolean,
+): boolean {
+  return rebuild || needsRebuild(head, logicalSectorBytes)
+}
+
+type ConfigDrivePlace = Pick<Partition, 'number' | 'range'>
+
 /** Returns the bytes written. */
 async function writeContent(
   { device, image, exec }: WriteConfigDriveRequest,
-  partition: Partition,
+  partition: ConfigDrivePlace,
   isRebuilt: boolean,
 ): Promise<number> {
   if (!isRebuilt) {
@@ -113,7 +149,7 @@ async function findConfigPartition(device: DiskBytes, exec: Exec): Promise<Parti
 
 async function writeAndCompare(
   device: DiskBytes,
-  partition: Partition,
+  partition: ConfigDrivePlace,
   content: ByteParts,
 ): Promise<void> {
   const { offset, length } = partition.range

@@ -18,6 +18,9 @@ const MIN_ENTRY_BYTES = 128
 /** A table larger than this is an attack on memory, not a disk: 128 entries take 16 KiB. */
 const MAX_ENTRIES_BYTES = 1024 * 1024
 const NAME_BYTES = 72
+/** Of a new table: 1.0, and as many entries as UEFI 2.10 §5.3.1 asks room for. */
+const REVISION = 0x0001_0000
+const ENTRY_COUNT = 128
 
 /** Addresses are in logical sectors (LBA). */
 export interface GptHeader {
@@ -195,6 +198,33 @@ export function fitGpt(gpt: Gpt, totalSectors: number): Gpt {
     )
   }
   return { ...gpt, header: { ...gpt.header, alternateLba: totalSectors - 1, lastUsableLba } }
+}
+
+/** A table without partitions for a whole disk: 128 entries, the backup at its end. */
+export function emptyGpt(disk: {
+  readonly sectorBytes: number
+  readonly totalSectors: number
+  readonly diskGuid: string
+}): Gpt {
+  const entries = new Uint8Array(ENTRY_COUNT * MIN_ENTRY_BYTES)
+  const entriesLba = 2
+  const header = {
+    revision: REVISION,
+    headerBytes: MIN_HEADER_BYTES,
+    currentLba: 1,
+    alternateLba: disk.totalSectors - 1,
+    firstUsableLba: entriesLba + Math.ceil(entries.length / disk.sectorBytes),
+    lastUsableLba: 0,
+    diskGuid: disk.diskGuid,
+    entriesLba,
+    entryCount: ENTRY_COUNT,
+    entryBytes: MIN_ENTRY_BYTES,
+    entriesCrc32: crc32(entries),
+  }
+  return fitGpt(
+    { sectorBytes: disk.sectorBytes, header, entries, partitions: [] },
+    disk.totalSectors,
+  )
 }
 
 /** Both copies of a primary table as bytes with their places on the disk. */

@@ -8,6 +8,7 @@ const ENTRIES_OFFSET = 446
 const ENTRY_BYTES = 16
 const ENTRY_COUNT = 4
 const BOOT_SIGNATURE_OFFSET = 510
+const BOOT_SIGNATURE = 0xaa55
 const MAX_LBA_COUNT = 0xffff_ffff
 
 /** Type of the entry that covers a GPT disk. */
@@ -39,7 +40,7 @@ export interface Mbr {
 export function parseMbr(sector: Uint8Array): Mbr | undefined {
   if (sector.length < 512) return undefined
   const view = viewOf(sector)
-  if (view.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== 0xaa55) return undefined
+  if (view.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== BOOT_SIGNATURE) return undefined
   const partitions: MbrPartition[] = []
   for (let i = 0; i < ENTRY_COUNT; i++) {
     const at = ENTRIES_OFFSET + i * ENTRY_BYTES
@@ -66,7 +67,7 @@ export function parseMbr(sector: Uint8Array): Mbr | undefined {
 export function pointsToGpt(sector: Uint8Array): boolean {
   if (sector.length < 512) return false
   const view = viewOf(sector)
-  if (view.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== 0xaa55) return false
+  if (view.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== BOOT_SIGNATURE) return false
   const entries = Array.from({ length: ENTRY_COUNT }, (_, i) => entryAt(view, i))
   return entries.some(({ type, firstLba }) => type === PROTECTIVE_TYPE && firstLba === 1)
 }
@@ -115,6 +116,28 @@ export function addMbrPartition(
   changed.writeUInt32LE(added.firstLba, at + 8)
   changed.writeUInt32LE(added.sectorCount, at + 12)
   return { sector: changed, number }
+}
+
+/** A sector with a boot signature, an identifier and no partition; no boot code. */
+export function emptyMbr(sectorBytes: number, identifier: number): Uint8Array {
+  const sector = Buffer.alloc(sectorBytes)
+  sector.writeUInt32LE(identifier, DISK_SIGNATURE_OFFSET)
+  sector.writeUInt16LE(BOOT_SIGNATURE, BOOT_SIGNATURE_OFFSET)
+  return sector
+}
+
+/** The sector in front of a GPT that covers a disk of `totalSectors` (UEFI 2.10 table 5.4). */
+export function protectiveMbr(sectorBytes: number, totalSectors: number): Uint8Array {
+  const sector = viewOf(emptyMbr(sectorBytes, 0))
+  sector.set([0, 0x00, 0x02, 0x00, PROTECTIVE_TYPE, 0xff, 0xff, 0xff], ENTRIES_OFFSET)
+  sector.writeUInt32LE(1, ENTRIES_OFFSET + 8)
+  sector.writeUInt32LE(Math.min(totalSectors - 1, MAX_LBA_COUNT), ENTRIES_OFFSET + 12)
+  return sector
+}
+
+/** What the kernel calls PARTUUID on an MBR disk (block/partitions/msdos.c): `1a2b3c4d-01`. */
+export function partUuidOfMbr(sector: Uint8Array, number: number): string {
+  return `${diskIdentifier(sector).slice(2)}-${number.toString(16).padStart(2, '0')}`
 }
 
 /** The protective record for a disk of `totalSectors`; any other sector is returned as it is. */

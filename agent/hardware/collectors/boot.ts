@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns how this ramdisk was booted (contract 6.1): firmware mode and the interface it came through.
+import { isUefi } from '../../system/efi.ts'
 import type { Root } from '../../system/root.ts'
 import type { Inventory } from '../inventory.ts'
-
-/** True where the kernel offers EFI runtime services: the ramdisk was booted by UEFI. */
-export async function isUefi(root: Root): Promise<boolean> {
-  return (await root.resolve('/sys/firmware/efi')) !== undefined
-}
 
 /** @param bootif the interface the ramdisk came through, as PXE, iPXE or Ironic spelt it; null if not told */
 export async function readBoot(root: Root, bootif: string | null): Promise<Inventory['boot']> {

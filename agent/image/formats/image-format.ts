@@ -3,6 +3,7 @@
 // anything an image's header points to.
 import { AgentError } from '../../core/errors.ts'
 import { KiB } from '../../core/units.ts'
+import { parseMbr, pointsToGpt } from '../../disk/partition-table/mbr.ts'
 import { ENCODINGS, type WritableFormat } from './encodings.ts'
 
 /** Enough for every signature below; ISO 9660 has its own at 32 KiB. */
@@ -21,6 +22,9 @@ export type ContainerFormat =
   | 'parallels'
 /** What has to be unpacked before it is an image of any kind. */
 export type PackedFormat = (typeof PACKED)[number]['format']
+
+/** What an image is of: a disk with its table, or what lies in one partition. */
+export type ImageContent = 'whole disk' | 'partition'
 
 interface Signature {
   readonly format: ImageFormat
@@ -103,12 +107,14 @@ export function detectFormat(firstBytes: Uint8Array): ImageFormat {
  * bootable raw disk arrives with disk_format null (ibid. [!]).
  * @param named by disk_format; null where it says nothing
  * @param permitted config `permitted_image_formats`
+ * @param content what the image has to be of
  * Throws InvalidImage that names what was found.
  */
 export function judgeFirstBytes(
   firstBytes: Uint8Array,
   named: WritableFormat | null,
   permitted: readonly string[],
+  content: ImageContent = 'whole disk',
 ): WritableFormat {
   const found = detectFormat(firstBytes)
   if (!isWritable(found)) throw laterFormat(found, named)
@@ -122,7 +128,30 @@ export function judgeFirstBytes(
   }
   const format = named ?? found
   if (named === null || named === 'iso') requirePermitted(format, permitted)
-  if (holds(firstBytes, BOOT_SIGNATURE)) return format
+  if (content === 'partition') requirePartition(firstBytes)
+  else requireWholeDisk(firstBytes)
+  return format
+}
+
+/** Throws InvalidImage for an image with a partition table, which would lie in a partition where nobody looks for it. */
+function requirePartition(firstBytes: Uint8Array): void {
+  const hasGpt =
+    pointsToGpt(firstBytes) &&
+    SIGNATURES.some(({ format, ...at }) => format === 'gpt' && holds(firstBytes, at))
+  // boot sectors of file systems carry the boot signature as well
+  const isFileSystem = FILE_SYSTEMS.some((signature) => holds(firstBytes, signature))
+  const partitions = isFileSystem ? [] : (parseMbr(firstBytes)?.partitions ?? [])
+  if (!hasGpt && partitions.length === 0) return
+  throw new AgentError(
+    'InvalidImage',
+    `image_type is partition, but the image holds ${hasGpt ? 'a GPT' : 'an MBR with partitions'}: it is of a whole ` +
+      'disk. Remove kernel_id and ramdisk_id (instance_info.kernel, .ramdisk), or set instance_info.image_type to ' +
+      'whole-disk; or use an image of a file system',
+  )
+}
+
+function requireWholeDisk(firstBytes: Uint8Array): void {
+  if (holds(firstBytes, BOOT_SIGNATURE)) return
   const whole = FILE_SYSTEMS.find((signature) => holds(firstBytes, signature))?.name
   throw new AgentError(
     'InvalidImage',

@@ -4,7 +4,13 @@
 import { AgentError } from '../../core/errors.ts'
 import { firstFrameHeader } from './compressed/zstd-frame.ts'
 import type { WritableFormat } from './encodings.ts'
-import { detectFormat, isWritable, judgeFirstBytes, laterFormat } from './image-format.ts'
+import {
+  detectFormat,
+  type ImageContent,
+  isWritable,
+  judgeFirstBytes,
+  laterFormat,
+} from './image-format.ts'
 import { isUnpacked, type UnpackedFormat } from './unpackers.ts'
 
 /** A format that can be deployed. */
@@ -20,13 +26,15 @@ export interface NamedFormat {
 
 /**
  * The format of a file, by its first bytes, before or as soon as they are there. What is to be written as it is
- * must be a whole disk. Throws InvalidImage that names what was found.
+ * must be of what was asked for. Throws InvalidImage that names what was found.
  * @param permitted config `permitted_image_formats`
+ * @param content what the image has to be of
  */
 export function judgeFile(
   firstBytes: Uint8Array,
   named: NamedFormat,
   permitted: readonly string[],
+  content: ImageContent = 'whole disk',
 ): FileFormat {
   const found = detectFormat(firstBytes)
   if (named.packing !== null && found !== named.packing) {
@@ -35,7 +43,7 @@ export function judgeFile(
       `the node's instance_info says that the image is packed by ${named.packing}, but its first bytes show ${found}`,
     )
   }
-  return isUnpacked(found) ? found : judgeFirstBytes(firstBytes, named.disk, permitted)
+  return isUnpacked(found) ? found : judgeFirstBytes(firstBytes, named.disk, permitted, content)
 }
 
 /**
@@ -47,6 +55,7 @@ export function judgeUnpacked(
   format: UnpackedFormat,
   named: NamedFormat,
   permitted: readonly string[],
+  content: ImageContent = 'whole disk',
 ): void {
   const found = detectFormat(firstBytes)
   if (!isWritable(found)) {
@@ -56,7 +65,7 @@ export function judgeUnpacked(
       `what is packed in the ${format} file is ${found}, not a raw disk image: ${error.details}`,
     )
   }
-  judgeFirstBytes(firstBytes, named.disk, permitted)
+  judgeFirstBytes(firstBytes, named.disk, permitted, content)
 }
 
 /**

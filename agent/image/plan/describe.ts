@@ -4,6 +4,7 @@
 import { endOf } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { formatBytes } from '../../core/units.ts'
+import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
 import type { Plan, PlannedSource } from './plan.ts'
 
 /** The plan as lines for a person. */
@@ -12,6 +13,7 @@ export function describePlan(plan: Plan): string[] {
   return [
     `image     ${plan.imageId}, ${plan.format}, ${exactly(plan.sizeBytes)}`,
     `target    ${disk.path}, ${exactly(disk.sizeBytes)}, sectors of ${disk.logicalSectorBytes}`,
+    ...(plan.target.layout ? partitionsOf(plan.target.layout) : []),
     `hash      ${plan.hash.algo} ${plan.hash.value}`,
     ...plan.sources.map((source, i) => `source ${i + 1}  ${source.name}: ${detailOf(source)}`),
     ...plan.holdBack.map((range) => `held      bytes ${range.offset}–${endOf(range) - 1}`),
@@ -26,6 +28,7 @@ export function planDocument(plan: Plan): Readonly<Record<string, unknown>> {
   return {
     ...facts,
     target: target.disk,
+    ...(target.layout ? { layout: target.layout } : {}),
     limitBytes: plan.sizeBytes,
     sources: sources.map((source) => ({ name: source.name, detail: detailOf(source) })),
     steps: stepsOf(plan),
@@ -40,16 +43,41 @@ function detailOf(source: PlannedSource): string {
   return `${infoHash}, ${pieceCount} pieces of ${formatBytes(pieceLength)}, web seeds ${urls}`
 }
 
-function stepsOf({ target, holdBack, sources, hash, hasConfigdrive }: Plan): string[] {
+function stepsOf(plan: Plan): string[] {
+  const { target, holdBack, sources, hash, hasConfigdrive } = plan
   const { path } = target.disk
   const heldBytes = holdBack.reduce((sum, range) => sum + range.length, 0)
   return [
     `open ${path} exclusively, erase old partition tables`,
     `fetch from ${sources.map(({ name }) => name).join(', then ')}, holding back ${formatBytes(heldBytes)}`,
     `read the image back from the disk and compare its ${hash.algo}`,
+    ...(target.layout ? divisionOf(target.layout, hasConfigdrive) : fittingOf(hasConfigdrive)),
+    'commit: write what was held back, the first sector last',
+  ]
+}
+
+function fittingOf(hasConfigdrive: boolean): string[] {
+  return [
     'move the backup GPT to the end of the disk, in memory',
     ...(hasConfigdrive ? ['write the config drive and compare it, its partition in memory'] : []),
-    'commit: write what was held back, the first sector last',
+  ]
+}
+
+function divisionOf({ label, preservesEphemeral }: DiskLayout, hasConfigdrive: boolean): string[] {
+  const table = preservesEphemeral ? 'keep the table that is there' : `make a new table (${label})`
+  return [
+    `${table}, in memory; make file systems by offset`,
+    ...(hasConfigdrive ? ['write the config drive and compare it'] : []),
+  ]
+}
+
+function partitionsOf({ label, bootMode, partitions }: DiskLayout): string[] {
+  return [
+    `layout    ${label}, for ${bootMode}`,
+    ...partitions.map(
+      ({ number, kind, range }) =>
+        `part ${number}    ${kind}, bytes ${range.offset}–${endOf(range) - 1} (${formatBytes(range.length)})`,
+    ),
   ]
 }
 

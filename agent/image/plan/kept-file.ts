@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns where a file that has to be unpacked is kept: on the free tail of the window, out of the way of what comes
+// Owns where a file that has to be unpacked is kept: on the free tail of the disk, out of the way of what comes
 // to the end of a disk. Pure.
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, endOf } from '../../core/extent.ts'
@@ -17,24 +17,25 @@ export interface KeptFileRequest {
   readonly fileBytes: number
   /** The least that the unpacked image takes. */
   readonly unpackedBytes: number
-  readonly window: DiskRange
+  /** From where the image begins on, what is free for it and for the file. */
+  readonly room: DiskRange
   readonly disk: DeviceGeometry
   readonly hasConfigdrive: boolean
 }
 
-/** Throws InvalidImage, with the numbers, where the window has no room for both. */
+/** Throws InvalidImage, with the numbers, where there is no room for both. */
 export function placeKeptFile(request: KeptFileRequest): DiskRange {
-  const { imageId, fileBytes, unpackedBytes, window, disk, hasConfigdrive } = request
+  const { imageId, fileBytes, unpackedBytes, room, disk, hasConfigdrive } = request
   const spare = TABLE_BYTES + (hasConfigdrive ? MAX_CONFIG_DRIVE_BYTES + ALIGNMENT_BYTES : 0)
-  const end = roundDown(Math.min(endOf(window), disk.sizeBytes - spare), ALIGNMENT_BYTES)
+  const end = roundDown(Math.min(endOf(room), disk.sizeBytes - spare), ALIGNMENT_BYTES)
   const offset = roundDown(end - fileBytes, ALIGNMENT_BYTES)
-  if (offset - window.offset >= Math.max(unpackedBytes, ALIGNMENT_BYTES)) {
+  if (offset - room.offset >= Math.max(unpackedBytes, ALIGNMENT_BYTES)) {
     return { offset, length: fileBytes }
   }
   throw new AgentError(
     'InvalidImage',
     `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, the ` +
       `file it is unpacked from ${fileBytes} bytes behind it, and ${spare} are left free; ${disk.path} has room for ` +
-      `${window.length}: choose a larger disk with root device hints, or serve the image raw`,
+      `${room.length}: choose a larger disk with root device hints, or serve the image raw`,
   )
 }

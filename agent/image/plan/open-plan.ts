@@ -5,11 +5,14 @@ import { anySignal } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
+import { configDrivePartitionBytes } from '../../disk/configdrive/configdrive.ts'
 import { type ConfigDriveImage, decodeConfigDrive } from '../../disk/configdrive/decode.ts'
-import { readGeometry } from '../../disk/geometry.ts'
+import { type DeviceGeometry, readGeometry } from '../../disk/geometry.ts'
+import type { LayoutRequest } from '../../disk/partitioning/disk-layout.ts'
 import { assertApart } from '../../disk/same-storage.ts'
 import { createHttpClient } from '../../http/client.ts'
 import { pathOf } from '../../sources/file.ts'
+import { isUefi } from '../../system/efi.ts'
 import type { ImageRequest, PlanDeps } from '../request/deploy-request.ts'
 import { type DownloadDeadline, downloadDeadline } from '../request/download-deadline.ts'
 import { describePlan } from './describe.ts'
@@ -21,7 +24,7 @@ import {
   type Plan,
   planImage,
   requirePlannable,
-  requireWholeDisk,
+  requireWritable,
 } from './plan.ts'
 
 /** A plan with what it takes to follow it. Disposal closes the connections to the servers. */
@@ -49,7 +52,7 @@ export async function openPlan(
   deps: PlanDeps,
 ): Promise<OpenPlan> {
   const { imageInfo } = request
-  requireWholeDisk(imageInfo)
+  requireWritable(imageInfo)
   for (const url of imageInfo.urls) {
     if (url.startsWith('file:')) await assertApart(deps.root, pathOf(url), request.devicePath)
   }
@@ -62,14 +65,15 @@ export async function openPlan(
     const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal, check)
     check(answers)
     const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
-    const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
-      config: deps.config,
-      hasConfigdrive: Boolean(request.configdrive),
-    })
-    deps.log.info({ image_id: imageInfo.id, plan: describePlan(plan) }, 'image planned')
     const configdrive = request.configdrive
       ? await decodeConfigDrive(request.configdrive, (url) => fetchConfigDrive(url, deps, signal))
       : null
+    const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
+      config: deps.config,
+      hasConfigdrive: configdrive !== null,
+      layoutRequest: await layoutRequestOf(imageInfo, configdrive, disk, deps),
+    })
+    deps.log.info({ image_id: imageInfo.id, plan: describePlan(plan) }, 'image planned')
     return { plan, servers, deadline, configdrive, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
@@ -79,6 +83,24 @@ export async function openPlan(
   async function close(): Promise<void> {
     deadline[Symbol.dispose]()
     await servers[Symbol.asyncDispose]()
+  }
+}
+
+/** What image_info, the config drive and this machine say of the partitions; null for a whole-disk image. */
+async function layoutRequestOf(
+  { partition }: ImageRequest['imageInfo'],
+  configdrive: ConfigDriveImage | null,
+  disk: DeviceGeometry,
+  { root, config }: PlanDeps,
+): Promise<LayoutRequest | null> {
+  if (partition === null) return null
+  const rebuild = config.config_drive_rebuild
+  const bytes = configdrive ? configDrivePartitionBytes(configdrive, disk, rebuild) : 0
+  return {
+    ...partition,
+    bootMode: partition.bootMode ?? ((await isUefi(root)) ? 'uefi' : 'bios'),
+    isPpc64: process.arch === 'ppc64',
+    configdriveMib: bytes / MiB,
   }
 }
 

@@ -4,12 +4,19 @@
 import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, intersect } from '../../core/extent.ts'
+import { MiB } from '../../core/units.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
+import { type DiskLayout, type LayoutRequest, layOut } from '../../disk/partitioning/disk-layout.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import type { TrackerList } from '../../sources/swarm/torrent/trackers.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
-import { isWritable, laterFormat, requirePermitted } from '../formats/image-format.ts'
+import {
+  type ImageContent,
+  isWritable,
+  laterFormat,
+  requirePermitted,
+} from '../formats/image-format.ts'
 import {
   type FileFormat,
   judgeFile,
@@ -59,6 +66,8 @@ export type PlannedSource =
 export interface PlannedTarget {
   readonly disk: DeviceGeometry
   readonly window: DiskRange
+  /** Into what the disk is divided, for a partition image: the window is the root partition. Null: the image brings it. */
+  readonly layout: DiskLayout | null
 }
 
 /** How a file that is not written as it is comes to the disk. */
@@ -84,6 +93,7 @@ export interface Plan {
   readonly unpacking: PlannedUnpacking | null
   /** The first bytes were not to be had: they are looked at as soon as they are there. */
   readonly isFormatOpen: boolean
+  readonly content: ImageContent
   readonly hash: ExpectedHash
   /** In the order they are tried. */
   readonly sources: readonly PlannedSource[]
@@ -96,26 +106,33 @@ export interface Plan {
 export interface PlanOptions {
   readonly config: Pick<Config, 'swarm_mode' | 'permitted_image_formats'>
   readonly hasConfigdrive: boolean
+  /** For a partition image; null for a whole disk. */
+  readonly layoutRequest: LayoutRequest | null
 }
 
 /**
  * Decides. Throws InvalidImage for a format or an image type that is not written, an empty image and
- * one larger than the disk; ImageDownloadError when swarm_mode is `require` and there is no torrent.
+ * one larger than the disk; what layOut throws; InvalidCommandParamsError for a root partition that is too small;
+ * ImageDownloadError when swarm_mode is `require` and there is no torrent.
  */
 export function planImage(
   imageInfo: ImageInfo,
   facts: ImageFacts,
   disk: DeviceGeometry,
-  { config, hasConfigdrive }: PlanOptions,
+  { config, hasConfigdrive, layoutRequest }: PlanOptions,
 ): Plan {
   const { sizeBytes } = facts
   const format = formatOf(imageInfo, facts.firstBytes, config.permitted_image_formats)
   const swarm = usableMetainfo(facts, config.swarm_mode)
-  requireRoom(imageInfo.id, sizeBytes, disk)
-  const window = { offset: 0, length: disk.sizeBytes }
-  const target = { disk, window }
+  if (sizeBytes === 0) throw new AgentError('InvalidImage', `image ${imageInfo.id} is empty`)
+  const layout = layoutRequest && layOut(layoutRequest, disk)
+  const window = layout?.root.range ?? { offset: 0, length: disk.sizeBytes }
+  const target = { disk, window, layout }
+  const leastBytes = leastBytesOf(format, facts)
+  if (layout) requireRootRoom(leastBytes, layout)
+  else requireRoom(imageInfo.id, Math.max(leastBytes, sizeBytes), disk)
   const unpacking = isUnpacked(format)
-    ? planUnpacking(imageInfo.id, format, facts, target, hasConfigdrive)
+    ? planUnpacking(imageInfo.id, format, { sizeBytes, leastBytes, target, hasConfigdrive })
     : null
   return {
     imageId: imageInfo.id,
@@ -125,6 +142,7 @@ export function planImage(
     namedFormat: namedFormat(imageInfo),
     unpacking,
     isFormatOpen: !facts.firstBytes,
+    content: contentOf(imageInfo),
     hash: facts.hash,
     sources: sourcesOf(imageInfo, swarm.metainfo, config),
     holdBack: holdBackRanges(
@@ -147,24 +165,37 @@ export function fileLayout({
   return ENCODINGS[format as WritableFormat](sizeBytes, target.window)
 }
 
+/** The least that the image takes on the disk, bytes; 0 where the file does not say. */
+function leastBytesOf(format: FileFormat, { sizeBytes, firstBytes }: ImageFacts): number {
+  if (!isUnpacked(format)) return sizeBytes
+  return firstBytes ? leastUnpackedBytes(format, firstBytes) : 0
+}
+
+interface UnpackingFacts {
+  readonly sizeBytes: number
+  readonly leastBytes: number
+  readonly target: PlannedTarget
+  readonly hasConfigdrive: boolean
+}
+
 function planUnpacking(
   imageId: string,
   format: UnpackedFormat,
-  { sizeBytes, firstBytes }: ImageFacts,
-  { window, disk }: PlannedTarget,
-  hasConfigdrive: boolean,
+  { sizeBytes, leastBytes, target, hasConfigdrive }: UnpackingFacts,
 ): PlannedUnpacking {
-  const leastBytes = firstBytes ? leastUnpackedBytes(format, firstBytes) : 0
+  const { window, disk, layout } = target
   const kept = placeKeptFile({
     imageId,
     fileBytes: sizeBytes,
     unpackedBytes: leastBytes,
-    window,
+    // the root partition is the last: what lies behind it is free
+    room: { offset: window.offset, length: disk.sizeBytes - window.offset },
     disk,
-    hasConfigdrive,
+    // that of a partition image has a place of its own
+    hasConfigdrive: hasConfigdrive && layout === null,
   })
-  const before = { offset: window.offset, length: kept.offset - window.offset }
-  return { format, kept, window: before, leastBytes }
+  const before = intersect(window, { offset: window.offset, length: kept.offset - window.offset })
+  return { format, kept, window: before ?? { ...window, length: 0 }, leastBytes }
 }
 
 /** What of the area that an image takes falls where boot code and partition tables lie. */
@@ -186,14 +217,7 @@ export function requirePlannable(
 }
 
 /** Refuses what is known not to be written before any server is asked. Throws InvalidImage. */
-export function requireWholeDisk(imageInfo: ImageInfo): void {
-  if (imageInfo.imageType === 'partition') {
-    throw new AgentError(
-      'InvalidImage',
-      'image_type is partition; so far only whole-disk images are written. Remove kernel_id and ' +
-        'ramdisk_id (instance_info.kernel, .ramdisk) or use a whole-disk image',
-    )
-  }
+export function requireWritable(imageInfo: ImageInfo): void {
   namedFormat(imageInfo)
 }
 
@@ -202,11 +226,15 @@ function formatOf(
   firstBytes: Uint8Array | null,
   permitted: readonly string[],
 ): FileFormat {
-  requireWholeDisk(info)
   const named = namedFormat(info)
-  if (firstBytes) return judgeFile(firstBytes, named, permitted)
+  if (firstBytes) return judgeFile(firstBytes, named, permitted, contentOf(info))
   if (named.disk === 'iso') requirePermitted(named.disk, permitted)
   return named.packing ?? named.disk ?? 'raw'
+}
+
+/** What must lie in the image, once it is unpacked. */
+export function contentOf({ partition }: Pick<ImageInfo, 'partition'>): ImageContent {
+  return partition === null ? 'whole disk' : 'partition'
 }
 
 /**
@@ -239,12 +267,21 @@ function usableMetainfo(
 }
 
 function requireRoom(imageId: string, sizeBytes: number, disk: DeviceGeometry): void {
-  if (sizeBytes === 0) throw new AgentError('InvalidImage', `image ${imageId} is empty`)
   if (sizeBytes <= disk.sizeBytes) return
   throw new AgentError(
     'InvalidImage',
     `image ${imageId} has ${sizeBytes} bytes, ${disk.path} only ${disk.sizeBytes}; choose a ` +
       'larger disk with root device hints, or a smaller image',
+  )
+}
+
+/** In whole MiB, as ironic-python-agent counts (contract 5.3.10). */
+function requireRootRoom(sizeBytes: number, { root }: DiskLayout): void {
+  if (sizeBytes <= root.range.length) return
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `Root partition is too small for requested image. Image virtual size: ${Math.ceil(sizeBytes / MiB)} MB, ` +
+      `Root size: ${root.range.length / MiB} MB; use a larger instance_info.root_gb or a smaller image`,
   )
 }
 

@@ -5,6 +5,7 @@ import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../../core/json.ts'
 import type { ImageCredentials } from '../../sources/http/authorization.ts'
+import { type PartitionFields, parsePartitionFields } from './partition-fields.ts'
 import { findTorrent, type TorrentReference } from './torrent-reference.ts'
 
 /** `os_hash_algo` and `os_hash_value` as sent; the value may be a url. */
@@ -22,8 +23,8 @@ export interface ImageInfo {
   readonly urls: readonly string[]
   /** Null when the user gave none: then the first bytes decide. */
   readonly diskFormat: string | null
-  /** `partition` for a partition image; null for a whole disk. */
-  readonly imageType: string | null
+  /** Null for a whole disk. */
+  readonly partition: PartitionFields | null
   readonly checksum: string | null
   readonly osHash: OsHash | null
   readonly proxies: { readonly http: string | null; readonly https: string | null }
@@ -59,7 +60,7 @@ export function parseImageInfo(
     id,
     urls: urlList(value['urls'], allowed),
     diskFormat: optionalText(value, 'disk_format'),
-    imageType: optionalText(value, 'image_type'),
+    partition: parsePartitionFields(value),
     checksum: checksumText(value),
     osHash: osHash(value),
     proxies: proxies(value['proxies']),

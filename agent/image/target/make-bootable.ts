@@ -11,6 +11,9 @@ import type { HeldBack } from '../../disk/hold-back.ts'
 import { diskIdentifier } from '../../disk/partition-table/mbr.ts'
 import { fixBackupGpt, readSector } from '../../disk/partition-table/partitioner.ts'
 import { assertPartitioned } from '../../disk/partition-table/written-table.ts'
+import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
+import { divideDisk } from '../../disk/partitioning/divide-disk.ts'
+import { uuidOf, type WrittenPartitions } from '../../disk/partitioning/written-partitions.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { createStagedDevice } from './staged-device.ts'
@@ -21,31 +24,61 @@ export interface MakeBootableRequest {
   readonly held: HeldBack
   /** Told of image bytes that the disk loses: to the config drive. */
   readonly onOverwrite: (range: DiskRange) => void
-  readonly imageBytes: number
+  /** The part of the disk that the image takes. */
+  readonly imageArea: DiskRange
+  /** Into what the disk is to be divided; null: the image brings its table. */
+  readonly layout: DiskLayout | null
   readonly configdrive: ConfigDriveImage | null
   /** Option config_drive_rebuild. */
   readonly rebuild: boolean
-  readonly onStage: (stage: 'configdrive' | 'commit', bytes: number) => void
+  readonly onStage: (stage: 'partition' | 'configdrive' | 'commit', bytes: number) => void
   readonly exec: Exec
   readonly log: Pick<Logger, 'info'>
   readonly signal: AbortSignal
 }
 
+/** What Ironic is told of the disk. */
+export interface BootableDisk {
+  /** `0x…`, the disk identifier of a whole-disk image (contract 5.2 step 7); the root file system's of a partition image. */
+  readonly rootUuid: string | null
+  /** Null for a whole-disk image. */
+  readonly partitions: WrittenPartitions | null
+}
+
 /**
- * Resolves to the root UUID of contract 5.2 step 7. Throws DeploymentError (no table that this disk can have, no
- * room for the config drive), ImageWriteError, ReadBackMismatchError, BlockDeviceError.
+ * Throws DeploymentError (no table that this disk can have, no room for the config drive, no file system to be made),
+ * ImageWriteError, ReadBackMismatchError, BlockDeviceError.
  */
-export async function makeBootable(request: MakeBootableRequest): Promise<string> {
-  const { device, held, configdrive, rebuild, exec, log, imageBytes } = request
+export async function makeBootable(request: MakeBootableRequest): Promise<BootableDisk> {
+  const { device, held, layout } = request
   const staged = createStagedDevice(device, held, request.onOverwrite)
-  await assertPartitioned(staged, { exec, imageBytes })
-  await fixBackupGpt(staged)
-  if (configdrive) {
-    request.onStage('configdrive', configdrive.sizeBytes)
-    await writeConfigDrive({ device: staged, image: configdrive, exec, rebuild, log })
-  }
+  const partitions = layout ? await divide(staged, layout, request) : null
+  if (!layout) await fitWholeDisk(staged, request)
   throwIfAborted(request.signal)
   request.onStage('commit', 0)
   await staged.commit()
-  return diskIdentifier(await readSector(staged, 0))
+  if (partitions) return { rootUuid: uuidOf(partitions, 'root'), partitions }
+  return { rootUuid: diskIdentifier(await readSector(staged, 0)), partitions: null }
+}
+
+async function fitWholeDisk(
+  staged: DiskBytes,
+  { configdrive, rebuild, exec, log, imageArea, onStage }: MakeBootableRequest,
+): Promise<void> {
+  await assertPartitioned(staged, { exec, imageBytes: imageArea.length })
+  await fixBackupGpt(staged)
+  if (!configdrive) return
+  onStage('configdrive', configdrive.sizeBytes)
+  await writeConfigDrive({ device: staged, image: configdrive, exec, rebuild, log })
+}
+
+async function divide(
+  staged: DiskBytes,
+  layout: DiskLayout,
+  request: MakeBootableRequest,
+): Promise<WrittenPartitions> {
+  request.onStage('partition', 0)
+  const partitions = await divideDisk({ ...request, layout, device: staged })
+  request.log.info({ device: staged.geometry.path, partitions }, 'disk partitioned')
+  return partitions
 }

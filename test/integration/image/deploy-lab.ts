@@ -9,7 +9,7 @@ import { type Config, OPTIONS } from '../../../agent/config/options.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { writeImage } from '../../../agent/deploy/write-image.ts'
-import { parseWriteRequest, withTorrent } from '../../../agent/deploy/write-request.ts'
+import { parseWriteRequest, withNode } from '../../../agent/deploy/write-request.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
 import { createSeeder, type Seeder } from '../../../agent/sources/swarm/seeder.ts'
 import { createArenaBudget } from '../../../agent/sources/swarm/thread/arena-budget.ts'
@@ -74,11 +74,7 @@ export async function deployTo(
   using _eventLog = logEvents(events, log)
   return await writeImage(
     {
-      ...withTorrent(
-        parseWriteRequest(imageInfo, options.configdrive, config),
-        options.node,
-        config,
-      ),
+      ...withNode(parseWriteRequest(imageInfo, options.configdrive, config), options.node, config),
       devicePath,
       signal: options.signal ?? new AbortController().signal,
       events,

@@ -74,10 +74,10 @@ export const IMAGE_CASES: readonly FailureCase[] = [
     isUntouched: true,
   },
   {
-    name: 'a partition image',
-    arrange: () => ({ fields: { image_type: 'partition' } }),
+    name: 'a whole-disk image that is named a partition image',
+    arrange: () => ({ fields: { image_type: 'partition', root_mb: 16 } }),
     error: 'InvalidImage',
-    details: /only whole-disk images/,
+    details: /image_type is partition, but the image holds a GPT/,
     isUntouched: true,
   },
   {

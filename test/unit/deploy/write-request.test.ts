@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseWriteRequest, withTorrent } from '../../../agent/deploy/write-request.ts'
+import { parseWriteRequest, withNode } from '../../../agent/deploy/write-request.ts'
 
 const CONFIG = {
   md5_enabled: true,
@@ -37,7 +37,7 @@ describe('the config drive of a write', () => {
 describe('the torrent of a write', () => {
   const urlsOf = (imageInfo: object, node: object | undefined, config: object = {}) => {
     const all = { ...CONFIG, ...config }
-    const request = withTorrent(parseWriteRequest(imageInfo, null, all), { ...node }, all)
+    const request = withNode(parseWriteRequest(imageInfo, null, all), { ...node }, all)
     return request.imageInfo.torrent?.urls ?? null
   }
   const own = { ...IMAGE_INFO, torrent: 'http://192.0.2.1/own.torrent' }

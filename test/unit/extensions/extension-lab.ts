@@ -22,7 +22,7 @@ import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { HardwareManager } from '../../../agent/hardware/manager.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
-import { requireWholeDisk } from '../../../agent/image/plan/plan.ts'
+import { requireWritable } from '../../../agent/image/plan/plan.ts'
 import { createNodeCache } from '../../../agent/ironic/node-cache.ts'
 import { exec as realExec } from '../../../agent/system/exec.ts'
 import { createEventStream, type EventStream } from '../../../agent/telemetry/event-stream.ts'
@@ -113,7 +113,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     record: openWrittenImage(runDir, log),
     writeImage: async (request) => {
       // the plan's own refusals: what it would not write is not written here either
-      requireWholeDisk(request.imageInfo)
+      requireWritable(request.imageInfo)
       deploys.push(request)
       events.push('deploy')
       request.events.publish({ type: 'progress', progress: PROGRESS })
@@ -173,6 +173,7 @@ export function writtenImage(request: WriteImageRequest, events: string[]): Depl
     device: request.devicePath,
     imageId: request.imageInfo.id,
     rootUuid: '0x1234abcd',
+    partitions: null,
     hash: { algo: 'sha256', value: 'ab'.repeat(32) },
     seconds: 1,
     bytes: { origin: 4, peers: 6, file: 0 },

@@ -61,6 +61,7 @@ function plan(
       permitted_image_formats: ['raw', 'gpt', 'qcow2'],
     },
     hasConfigdrive: true,
+    layoutRequest: null,
   })
 }
 
@@ -96,7 +97,7 @@ describe('a plan', () => {
   })
 
   test('has the whole disk as its window', () => {
-    expect(plan().target).toEqual({ disk: DISK, window: { offset: 0, length: GiB } })
+    expect(plan().target).toEqual({ disk: DISK, window: { offset: 0, length: GiB }, layout: null })
   })
 
   test('goes on without a torrent of another length, unless the swarm is required', () => {
@@ -112,7 +113,6 @@ describe('a plan', () => {
     expect(() => plan({ sizeBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
     expect(() => plan({ sizeBytes: 0 })).toThrow(/empty/)
     expect(() => plan({}, { disk_format: 'qcow2' })).toThrow(/qcow2; so far only raw/)
-    expect(() => plan({}, { image_type: 'partition' })).toThrow(/whole-disk/)
     expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
   })
 

@@ -35,7 +35,7 @@ describe('image_info', () => {
       id: 'img.raw',
       urls: ['http://10.0.0.1/img.raw'],
       diskFormat: 'raw',
-      imageType: null,
+      partition: null,
       checksum: MD5,
       osHash: { algo: 'sha256', value: SHA256 },
       proxies: { http: null, https: null },
