@@ -39,7 +39,7 @@ export const PACKAGE_SETS = {
   },
   'image-formats': {
     purpose: 'the programs that make and compare images of other formats',
-    packages: ['qemu-utils'],
+    packages: ['bzip2', 'gzip', 'pigz', 'qemu-utils', 'tabix', 'xz-utils', 'zstd'],
   },
   lldp: {
     purpose: 'what listens to switches, and what speaks like one',

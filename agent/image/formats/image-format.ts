@@ -5,6 +5,7 @@ import { AgentError } from '../../core/errors.ts'
 import { KiB } from '../../core/units.ts'
 import { parseMbr, pointsToGpt } from '../../disk/partition-table/mbr.ts'
 import { ENCODINGS, type WritableFormat } from './encodings.ts'
+import { UNPACKERS } from './unpackers.ts'
 
 /** Enough for every signature below; ISO 9660 has its own at 32 KiB. */
 export const SNIFFED_BYTES = 64 * KiB
@@ -100,6 +101,12 @@ export function detectFormat(firstBytes: Uint8Array): ImageFormat {
   return found?.format ?? 'raw'
 }
 
+/** Every container and partition table that the first bytes show. */
+export function allFormats(firstBytes: Uint8Array): ImageFormat[] {
+  const found = SIGNATURES.filter((signature) => holds(firstBytes, signature))
+  return [...new Set(found.map(({ format }) => format))]
+}
+
 /**
  * The format in which the image is written, by its first bytes, before or as soon as they are there: whatever
  * was named, what they show must be a whole disk in an encoding that is written. `raw` and `gpt` need no
@@ -161,8 +168,11 @@ function requireWholeDisk(firstBytes: Uint8Array): void {
 }
 
 /** Throws InvalidImage for a format that permitted_image_formats leaves out. */
-export function requirePermitted(format: WritableFormat, permitted: readonly string[]): void {
-  const names = format === 'iso' ? ['iso'] : ['raw', 'gpt']
+export function requirePermitted(
+  format: WritableFormat | 'qcow2',
+  permitted: readonly string[],
+): void {
+  const names = format === 'iso' || format === 'qcow2' ? [format] : ['raw', 'gpt']
   if (names.some((name) => permitted.includes(name))) return
   throw new AgentError(
     'InvalidImage',
@@ -175,8 +185,8 @@ export function laterFormat(format: string, named: string | null = null): AgentE
   const although = named === null ? '' : `, although disk_format is ${named}`
   return new AgentError(
     'InvalidImage',
-    `the image is ${format}${although}; so far only raw whole-disk images are written (${Object.keys(ENCODINGS).join(', ')}). ` +
-      'Convert it (qemu-img convert -O raw, or decompress it), or let Ironic do so (force_raw_images)',
+    `the image is ${format}${although}; whole-disk images are written as they are (${Object.keys(ENCODINGS).join(', ')}) ` +
+      `or unpacked (${Object.keys(UNPACKERS).join(', ')}). Convert it (qemu-img convert -O raw, then zstd)`,
   )
 }
 

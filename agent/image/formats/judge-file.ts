@@ -2,15 +2,17 @@
 // Owns the judgement of a file by its first bytes and by what it was named: written as it is, unpacked, or refused
 // (contract 5.3.6). Does not know signatures (image-format.ts).
 import { AgentError } from '../../core/errors.ts'
-import { firstFrameHeader } from './compressed/zstd-frame.ts'
+import { assertDecodable, firstFrameHeader } from './compressed/zstd-frame.ts'
 import type { WritableFormat } from './encodings.ts'
 import {
+  allFormats,
   detectFormat,
   type ImageContent,
   isWritable,
   judgeFirstBytes,
-  laterFormat,
+  requirePermitted,
 } from './image-format.ts'
+import { judgeQcow2Header } from './qcow2/header.ts'
 import { isUnpacked, type UnpackedFormat } from './unpackers.ts'
 
 /** A format that can be deployed. */
@@ -19,7 +21,7 @@ export type FileFormat = WritableFormat | UnpackedFormat
 /** What an image was named; null where nothing was said. */
 export interface NamedFormat {
   /** By disk_format. Compression is none: the conductor sends `raw` for a packed raw image. */
-  readonly disk: WritableFormat | null
+  readonly disk: WritableFormat | 'qcow2' | null
   /** By the node's instance_info. */
   readonly packing: UnpackedFormat | null
 }
@@ -43,7 +45,44 @@ export function judgeFile(
       `the node's instance_info says that the image is packed by ${named.packing}, but its first bytes show ${found}`,
     )
   }
-  return isUnpacked(found) ? found : judgeFirstBytes(firstBytes, named.disk, permitted, content)
+  if (named.disk === 'qcow2' && found !== 'qcow2') {
+    throw new AgentError(
+      'InvalidImage',
+      `disk_format is qcow2, but the image's first bytes show ${found}`,
+    )
+  }
+  if (found === 'qcow2') return judgeQcow2(firstBytes, named, permitted)
+  if (isUnpacked(found)) return found
+  return judgeFirstBytes(firstBytes, rawNameOf(named), permitted, content)
+}
+
+/** As strict as contract 5.3.6: permitted, named so or not at all, and nothing else at the same time. */
+function judgeQcow2(
+  firstBytes: Uint8Array,
+  { disk }: NamedFormat,
+  permitted: readonly string[],
+): 'qcow2' {
+  if (disk !== null && disk !== 'qcow2') {
+    throw new AgentError(
+      'InvalidImage',
+      `the image is qcow2, although disk_format is ${disk}: set instance_info.image_disk_format to qcow2`,
+    )
+  }
+  const formats = allFormats(firstBytes)
+  if (formats.length > 1) {
+    throw new AgentError(
+      'InvalidImage',
+      `the image is ${formats.join(' and ')} at the same time; an image must be of one format: make it anew`,
+    )
+  }
+  requirePermitted('qcow2', permitted)
+  judgeQcow2Header(firstBytes)
+  return 'qcow2'
+}
+
+/** What is in a qcow2 is raw: permission was given to the qcow2. */
+function rawNameOf({ disk }: NamedFormat): WritableFormat | null {
+  return disk === 'qcow2' ? 'raw' : disk
 }
 
 /**
@@ -59,13 +98,14 @@ export function judgeUnpacked(
 ): void {
   const found = detectFormat(firstBytes)
   if (!isWritable(found)) {
-    const error = laterFormat(found)
     throw new AgentError(
       'InvalidImage',
-      `what is packed in the ${format} file is ${found}, not a raw disk image: ${error.details}`,
+      `what is packed in the ${format} file is ${found}, not a raw disk image: pack the disk itself once, or serve a ` +
+        'qcow2 as it is (qemu-img convert -O qcow2 -c packs it)',
     )
   }
-  judgeFirstBytes(firstBytes, named.disk, permitted, content)
+  const name = format === 'qcow2' ? 'raw' : rawNameOf(named)
+  judgeFirstBytes(firstBytes, name, permitted, content)
 }
 
 /**
@@ -73,5 +113,9 @@ export function judgeUnpacked(
  * Throws InvalidImage for a header that cannot be unpacked.
  */
 export function leastUnpackedBytes(format: UnpackedFormat, firstBytes: Uint8Array): number {
-  return format === 'zstd' ? (firstFrameHeader(firstBytes)?.contentBytes ?? 0) : 0
+  if (format === 'qcow2') return judgeQcow2Header(firstBytes).virtualBytes
+  if (format !== 'zstd') return 0
+  const header = firstFrameHeader(firstBytes)
+  if (header) assertDecodable(header)
+  return header?.contentBytes ?? 0
 }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the table of formats that are unpacked: one row each. Does not recognise them (image-format.ts).
 import { unpackGzip } from './compressed/gzip.ts'
+import { unpackBzip2, unpackXz } from './compressed/program.ts'
 import { unpackZstd } from './compressed/zstd.ts'
+import { unpackQcow2 } from './qcow2/unpack.ts'
 import type { Unpack } from './unpacker.ts'
 
 /** What lies on the disk is what the file holds, in each of these: the file is kept until it is unpacked. */
 export const UNPACKERS = {
-  gzip: unpackGzip,
+  qcow2: unpackQcow2,
   zstd: unpackZstd,
+  gzip: unpackGzip,
+  xz: unpackXz,
+  bzip2: unpackBzip2,
 } as const satisfies Record<string, Unpack>
 
 /** A format that is unpacked. */

@@ -228,7 +228,7 @@ function formatOf(
 ): FileFormat {
   const named = namedFormat(info)
   if (firstBytes) return judgeFile(firstBytes, named, permitted, contentOf(info))
-  if (named.disk === 'iso') requirePermitted(named.disk, permitted)
+  if (named.disk === 'iso' || named.disk === 'qcow2') requirePermitted(named.disk, permitted)
   return named.packing ?? named.disk ?? 'raw'
 }
 
@@ -244,7 +244,7 @@ export function contentOf({ partition }: Pick<ImageInfo, 'partition'>): ImageCon
 function namedFormat({ diskFormat }: ImageInfo): NamedFormat {
   const packing = null
   if (diskFormat === null || diskFormat === 'unknown') return { disk: null, packing }
-  if (isWritable(diskFormat)) return { disk: diskFormat, packing }
+  if (diskFormat === 'qcow2' || isWritable(diskFormat)) return { disk: diskFormat, packing }
   throw laterFormat(diskFormat)
 }
 

@@ -14,6 +14,7 @@ import { DISK_CASES } from './disk-cases.ts'
 import type { Arrangement, FailureCase } from './failure-case.ts'
 import { IMAGE_CASES } from './image-cases.ts'
 import { ORIGIN_CASES } from './origin-cases.ts'
+import { PACKED_CASES } from './packed-cases.ts'
 import { SWARM_CASES } from './swarm-cases.ts'
 
 const run = promisify(execFile)
@@ -57,6 +58,7 @@ async function check(failureCase: FailureCase): Promise<void> {
 
 const MATRIX = [
   ['the image', IMAGE_CASES],
+  ['an image that is unpacked', PACKED_CASES],
   ['the origin', ORIGIN_CASES],
   ['the swarm', SWARM_CASES],
   ['the disk', DISK_CASES],

@@ -47,7 +47,7 @@ export const IMAGE_CASES: readonly FailureCase[] = [
       return { fields: { disk_format: null } }
     },
     error: 'InvalidImage',
-    details: /the image is qcow2; so far only raw/,
+    details: /the header of the qcow2 says/,
     isUntouched: true,
   },
   {
@@ -58,7 +58,7 @@ export const IMAGE_CASES: readonly FailureCase[] = [
       return { fields: { disk_format: null } }
     },
     error: 'InvalidImage',
-    details: /the image is qcow2; so far only raw/,
+    details: /the header of the qcow2 says/,
     isUntouched: true,
   },
   {

@@ -3,20 +3,22 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
+import type { JsonObject } from '../../../agent/core/json.ts'
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
+import { packImage } from '../../support/formats/packed-image.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { createDeployLab, type DeployLab, deployTo, MiB, openersOf } from '../image/deploy-lab.ts'
 
 const canRun = hasLoopDevices('killed deploys') && hasPackages('agent')
 
-function startDeploy(lab: DeployLab): ChildProcess {
+function startDeploy(lab: DeployLab, fields: JsonObject = {}): ChildProcess {
   return spawn(
     process.execPath,
     [
       join(import.meta.dirname, 'deploy-process.ts'),
       lab.disk.path,
-      JSON.stringify(lab.imageInfo()),
+      JSON.stringify(lab.imageInfo(fields)),
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
@@ -51,6 +53,21 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
     lab.origin.faults = {}
     await deployTo(lab.disk.path, lab.imageInfo())
     expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+  })
+
+  test.runIf(hasPackages('image-formats')).each([
+    ['zstd', /^unpack [1-9]/],
+    ['xz', /^unpack [1-9]/],
+  ] as const)('while it unpacks %s leaves no bootable disk and no process', async (packer, moment) => {
+    await using lab = await createDeployLab({ imageBytes: 256 * MiB })
+    const packed = await packImage(lab.image.path, packer)
+    const fields = { urls: [`file://${packed.path}`], os_hash_value: packed.sha256 }
+    const child = startDeploy(lab, fields)
+    const lines = await killAt(child, (line) => moment.test(line))
+    expect(lines.at(-1)).toMatch(moment)
+    expect(await bootableTraces(lab.disk.path)).toEqual([])
+    expect(await openersOf(lab.disk.path)).toEqual([])
+    await expect.poll(() => unpackersAlive(), { timeout: 20_000 }).toEqual([])
   })
 
   test('at any moment leaves the whole image or no bootable disk', async () => {

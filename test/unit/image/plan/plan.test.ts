@@ -112,16 +112,16 @@ describe('a plan', () => {
   test('is refused where it cannot end well', () => {
     expect(() => plan({ sizeBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
     expect(() => plan({ sizeBytes: 0 })).toThrow(/empty/)
-    expect(() => plan({}, { disk_format: 'qcow2' })).toThrow(/qcow2; so far only raw/)
+    expect(() => plan({}, { disk_format: 'vmdk' })).toThrow(/the image is vmdk; whole-disk images/)
     expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
   })
 
   test('looks at the first bytes whatever disk_format says', () => {
-    const firstBytes = Buffer.from('QFI\xfb', 'latin1')
+    const firstBytes = Buffer.from('KDMV', 'latin1')
     const disk = Buffer.alloc(1024)
     disk.set([0x55, 0xaa], 510)
     for (const disk_format of [null, 'unknown', 'raw', 'gpt']) {
-      expect(() => plan({ firstBytes }, { disk_format })).toThrow(/the image is qcow2/)
+      expect(() => plan({ firstBytes }, { disk_format })).toThrow(/the image is vmdk/)
       expect(plan({ firstBytes: disk }, { disk_format }).isFormatOpen).toBe(false)
       expect(plan({}, { disk_format }).isFormatOpen).toBe(true)
     }

@@ -3,9 +3,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { appendFile, readFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { type DiskImage, describeImage } from './disk-image.ts'
+import { type DiskImage, describeImage } from '../disk-image.ts'
 
 /** Programs and what they are told; each writes to stdout. */
 export const PACKERS = {
@@ -28,7 +27,6 @@ export type Packer = keyof typeof PACKERS
 export async function packImage(path: string, packer: Packer): Promise<DiskImage> {
   const [program, ...args] = PACKERS[packer]
   const packed = `${path}.${packer.replaceAll(/[^a-z0-9]+/g, '-')}`
-  // from stdin too: a file's size would stand in the header, and some images are made by a pipe
   await runTo(packed, program, [...args, path])
   return await describeImage(packed)
 }
@@ -45,8 +43,10 @@ export async function runTo(path: string, program: string, args: readonly string
   throw new Error(`${program} ended with ${code}: ${Buffer.concat(complaints).toString()}`)
 }
 
-/** One file behind the other, as `cat` puts them. */
-export async function appendImage(path: string, others: readonly string[]): Promise<DiskImage> {
-  for (const other of others) await appendFile(path, await readFile(other))
-  return await describeImage(path)
+/** A frame of zstd that decoders pass over (RFC 8878 §3.1.2). */
+export function skippableFrame(contentBytes: number, variant = 0): Buffer {
+  const frame = Buffer.alloc(8 + contentBytes, 0x53)
+  frame.writeUInt32LE(0x184d2a50 + variant, 0)
+  frame.writeUInt32LE(contentBytes, 4)
+  return frame
 }

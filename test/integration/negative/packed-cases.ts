@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the failures of images that are unpacked: what they are named, what is in them, room for them, and what
+// befalls the disk meanwhile.
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { open, readFile, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import type { JsonObject } from '../../../agent/core/json.ts'
+import { describeImage } from '../../support/disk-image.ts'
+import { type DeployLab, MiB } from '../image/deploy-lab.ts'
+import type { Arrangement, FailureCase } from './failure-case.ts'
+
+const run = promisify(execFile)
+
+/** What the origin serves is this from now on, and its hash the expected one. */
+async function serve({ image }: DeployLab, bytes: Uint8Array): Promise<JsonObject> {
+  await writeFile(image.path, bytes)
+  return { os_hash_value: (await describeImage(image.path)).sha256 }
+}
+
+async function packed(
+  lab: DeployLab,
+  pack: (bytes: Uint8Array) => Uint8Array = zstdCompressSync,
+): Promise<JsonObject> {
+  return await serve(lab, pack(await readFile(lab.image.path)))
+}
+
+async function asQcow2(lab: DeployLab, change: (file: Buffer) => void = () => undefined) {
+  const path = `${lab.image.path}.qcow2`
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', lab.image.path, path])
+  const bytes = await readFile(path)
+  change(bytes)
+  return { fields: { disk_format: 'qcow2', ...(await serve(lab, bytes)) } }
+}
+
+/** At the second reading back: what was unpacked is on the disk. */
+function whenUnpacked(act: () => void): Arrangement['onProgress'] {
+  let isUnpacked = false
+  return ({ step }) => {
+    if (step === 'unpack') isUnpacked = true
+    if (step !== 'read-back' || !isUnpacked) return
+    isUnpacked = false
+    act()
+  }
+}
+
+export const PACKED_CASES: readonly FailureCase[] = [
+  {
+    name: 'a disk image that is named qcow2',
+    arrange: () => ({ fields: { disk_format: 'qcow2' } }),
+    error: 'InvalidImage',
+    details: /disk_format is qcow2, but the image's first bytes show gpt/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 that is named raw',
+    arrange: async (lab) => ({
+      fields: { ...(await asQcow2(lab)).fields, disk_format: 'raw' },
+    }),
+    error: 'InvalidImage',
+    details: /the image is qcow2, although disk_format is raw/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 where it is not permitted',
+    arrange: async (lab) => ({
+      ...(await asQcow2(lab)),
+      config: { permitted_image_formats: ['raw', 'gpt'] },
+    }),
+    error: 'InvalidImage',
+    details: /the image is qcow2, permitted_image_formats has only raw, gpt/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 with a backing file',
+    arrange: async (lab) =>
+      await asQcow2(lab, (file) => {
+        file.writeBigUInt64BE(0x200n, 8)
+        file.writeUInt32BE(11, 16)
+        file.write('/etc/shadow', 0x200, 'latin1')
+      }),
+    error: 'InvalidImage',
+    details: /the header of the qcow2 says a backing file/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 that is a GPT disk too',
+    arrange: async (lab) =>
+      await asQcow2(lab, (file) => {
+        file.write('EFI PART', 512, 'latin1')
+      }),
+    error: 'InvalidImage',
+    details: /the image is qcow2 and gpt at the same time/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 for whose disk there is no room',
+    lab: { disk: { sizeBytes: 20 * MiB } },
+    arrange: asQcow2,
+    error: 'InvalidImage',
+    details: /takes 16.0 MiB \(16777216 bytes\).*behind it.*has room for 20971520: choose a larger/,
+    isUntouched: true,
+  },
+  {
+    name: 'a zstd file whose disk leaves it no room',
+    lab: { disk: { sizeBytes: 16 * MiB } },
+    arrange: async (lab) => ({ fields: await packed(lab) }),
+    error: 'InvalidImage',
+    details: /takes 16.0 MiB.*has room for 16777216/,
+    isUntouched: true,
+  },
+  {
+    name: 'a gzip file whose disk leaves it no room, which only shows while it is unpacked',
+    lab: { disk: { sizeBytes: 16 * MiB } },
+    arrange: async (lab) => ({ fields: await packed(lab, gzipSync) }),
+    error: 'InvalidImage',
+    details: /the gzip file holds an image of \d+ bytes or more; there is room for \d+/,
+  },
+  {
+    name: 'a packed image that the node says is packed otherwise',
+    arrange: async (lab) => ({
+      fields: await packed(lab),
+      node: { instance_info: { image_compression_type: 'gzip' } },
+    }),
+    error: 'InvalidImage',
+    details: /instance_info says that the image is packed by gzip, but its first bytes show zstd/,
+    isUntouched: true,
+  },
+  {
+    name: 'a packed image of another hash: no decoder sees it',
+    arrange: async (lab) => ({
+      fields: { ...(await packed(lab)), os_hash_value: 'ab'.repeat(32) },
+      onProgress: ({ step }) => {
+        if (step === 'unpack') throw new Error('it was unpacked')
+      },
+    }),
+    error: 'ImageChecksumError',
+    details: /image_info says abab/,
+  },
+  {
+    name: 'a packed image that was cut before it was hashed',
+    arrange: async (lab) => ({
+      fields: await packed(lab, (bytes) => zstdCompressSync(bytes).subarray(0, -1000)),
+    }),
+    error: 'InvalidImage',
+    details: /ends at byte \d+ within a frame/,
+  },
+  {
+    name: 'a packed image that is packed twice',
+    arrange: async (lab) => ({
+      fields: await packed(lab, (bytes) => zstdCompressSync(gzipSync(bytes))),
+    }),
+    error: 'InvalidImage',
+    details: /what is packed in the zstd file is gzip, not a raw disk image/,
+  },
+  {
+    name: 'a packed file system without a partition table',
+    arrange: async (lab) => {
+      const bytes = Buffer.alloc(4 * MiB)
+      bytes.writeUInt16LE(0xef53, 0x438)
+      return { fields: await serve(lab, zstdCompressSync(bytes)) }
+    },
+    error: 'InvalidImage',
+    details: /no partition table.*ext4/,
+  },
+  {
+    name: 'a disk that loses what was unpacked',
+    arrange: async (lab) => ({
+      fields: await packed(lab),
+      onProgress: whenUnpacked(() => overwriteNow(lab, 5 * MiB)),
+    }),
+    error: 'ReadBackMismatchError',
+    details: /bytes \d+–\d+ do not read back as they were unpacked/,
+  },
+  {
+    name: 'a disk that loses zeros that were unpacked',
+    arrange: async (lab) => {
+      const bytes = await readFile(lab.image.path)
+      bytes.fill(0, 6 * MiB, 12 * MiB)
+      return {
+        fields: await serve(lab, zstdCompressSync(bytes)),
+        onProgress: whenUnpacked(() => overwriteNow(lab, 9 * MiB)),
+      }
+    },
+    error: 'ReadBackMismatchError',
+    details: /bytes \d+–\d+ do not read back as they were unpacked/,
+  },
+  {
+    name: 'an abort while it is unpacked',
+    lab: { imageBytes: 64 * MiB },
+    arrange: async (lab) => {
+      const controller = new AbortController()
+      return {
+        fields: await packed(lab),
+        signal: controller.signal,
+        onProgress: ({ step }) => {
+          if (step === 'unpack') controller.abort()
+        },
+      }
+    },
+    error: 'CancelledError',
+    details: /cancelled/,
+  },
+]
+
+function overwriteNow({ disk }: DeployLab, offset: number): void {
+  void offset
+  void disk
+}
