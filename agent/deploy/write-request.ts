@@ -11,11 +11,12 @@ import {
   type ImageInfoConfig,
   parseImageInfo,
 } from '../image/request/image-info.ts'
+import { findPacking } from '../image/request/packing.ts'
 import { withNodesBootMode } from '../image/request/partition-fields.ts'
 import { findTorrent, type TorrentReference } from '../image/request/torrent-reference.ts'
 
 export interface WriteRequest {
-  /** Before {@link withNode}, its torrent is the one that image_info itself names. */
+  /** Before {@link withNode}, its torrent is the one that image_info itself names, its packing unknown. */
   readonly imageInfo: ImageInfo
   /** Text as Ironic sent it (contract 5.3.8): a url or base64 of a gzip; null for none. */
   readonly configdrive: ConfigDriveText | null
@@ -38,9 +39,9 @@ export function parseWriteRequest(
 }
 
 /**
- * The request completed by the node: its boot mode, where a disk is to be divided for a partition image, and the
- * torrent that its instance_info or option swarm_torrent_url names, where image_info names none. Throws
- * InvalidCommandParamsError for what cannot be understood.
+ * The request completed by the node: its boot mode, where a disk is to be divided for a partition image; how its
+ * instance_info says that the image is packed; and the torrent that it or option swarm_torrent_url names, where
+ * image_info names none. Throws InvalidCommandParamsError for what cannot be understood.
  */
 export function withNode(
   request: WriteRequest,
@@ -50,7 +51,7 @@ export function withNode(
   const { imageInfo } = request
   const partition = imageInfo.partition && withNodesBootMode(imageInfo.partition, node)
   const torrent = imageInfo.torrent ?? torrentFor(imageInfo, node, config)
-  return { ...request, imageInfo: { ...imageInfo, partition, torrent } }
+  return { ...request, imageInfo: { ...imageInfo, partition, packing: findPacking(node), torrent } }
 }
 
 function torrentFor(

@@ -241,8 +241,7 @@ export function contentOf({ partition }: Pick<ImageInfo, 'partition'>): ImageCon
  * What disk_format and the node say. Null for null, which Ironic sends when the user gave none, and for the
  * word `unknown` of newer ones (contract 5.3.6). Throws InvalidImage for a format that is not written.
  */
-function namedFormat({ diskFormat }: ImageInfo): NamedFormat {
-  const packing = null
+function namedFormat({ diskFormat, packing }: ImageInfo): NamedFormat {
   if (diskFormat === null || diskFormat === 'unknown') return { disk: null, packing }
   if (diskFormat === 'qcow2' || isWritable(diskFormat)) return { disk: diskFormat, packing }
   throw laterFormat(diskFormat)

@@ -5,6 +5,7 @@ import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../../core/json.ts'
 import type { ImageCredentials } from '../../sources/http/authorization.ts'
+import type { NamedPacking } from './packing.ts'
 import { type PartitionFields, parsePartitionFields } from './partition-fields.ts'
 import { findTorrent, type TorrentReference } from './torrent-reference.ts'
 
@@ -25,6 +26,8 @@ export interface ImageInfo {
   readonly diskFormat: string | null
   /** Null for a whole disk. */
   readonly partition: PartitionFields | null
+  /** How the node says that it is packed; null where it says nothing. */
+  readonly packing: NamedPacking | null
   readonly checksum: string | null
   readonly osHash: OsHash | null
   readonly proxies: { readonly http: string | null; readonly https: string | null }
@@ -61,6 +64,7 @@ export function parseImageInfo(
     urls: urlList(value['urls'], allowed),
     diskFormat: optionalText(value, 'disk_format'),
     partition: parsePartitionFields(value),
+    packing: null,
     checksum: checksumText(value),
     osHash: osHash(value),
     proxies: proxies(value['proxies']),

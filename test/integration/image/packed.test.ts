@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress } from '../../../agent/core/events.ts'
 import { differencesFromImage } from '../../support/compare-disk.ts'
+import { packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { packImage } from '../../support/formats/packed-image.ts'
 import { startTracker } from '../../support/tracker.ts'
 import { createDeployLab, deployTo, MiB, openersOf, seedImage } from './deploy-lab.ts'
 

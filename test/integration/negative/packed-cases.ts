@@ -3,7 +3,8 @@
 // befalls the disk meanwhile.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { JsonObject } from '../../../agent/core/json.ts'
@@ -35,7 +36,7 @@ async function asQcow2(lab: DeployLab, change: (file: Buffer) => void = () => un
 }
 
 /** At the second reading back: what was unpacked is on the disk. */
-function whenUnpacked(act: () => void): Arrangement['onProgress'] {
+function whenUnpacked(act: () => void): NonNullable<Arrangement['onProgress']> {
   let isUnpacked = false
   return ({ step }) => {
     if (step === 'unpack') isUnpacked = true
@@ -204,7 +205,9 @@ export const PACKED_CASES: readonly FailureCase[] = [
   },
 ]
 
+/** Within the progress event, so that it has happened before the next step of the agent. */
 function overwriteNow({ disk }: DeployLab, offset: number): void {
-  void offset
-  void disk
+  const fd = openSync(disk.backingFile, 'r+')
+  writeSync(fd, randomBytes(512), 0, 512, offset)
+  closeSync(fd)
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { JsonObject } from '../../../agent/core/json.ts'
 import { parseWriteRequest, withNode } from '../../../agent/deploy/write-request.ts'
 
 const CONFIG = {
@@ -69,5 +70,30 @@ describe('the torrent of a write', () => {
     expect(() => urlsOf(IMAGE_INFO, nodeWith('no url'))).toThrow(
       expect.objectContaining({ type: 'InvalidCommandParamsError' }),
     )
+  })
+})
+
+describe('the packing of a write', () => {
+  const packingOf = (instanceInfo: object | undefined) => {
+    const node = { instance_info: instanceInfo }
+    return withNode(parseWriteRequest(IMAGE_INFO, null, CONFIG), node as JsonObject, CONFIG)
+      .imageInfo.packing
+  }
+
+  test.each([
+    ['zstd', { image_compression_type: 'zstd' }],
+    ['gzip', { image_compression_type: 'gzip', image_media_type: 'application/x.raw+zstd' }],
+    ['zstd', { image_compression_type: null, image_media_type: 'application/x.raw+zstd' }],
+    ['gzip', { image_media_type: 'application/gzip' }],
+    [null, { image_media_type: 'application/octet-stream' }],
+    [null, { image_compression_type: 7 }],
+    [null, {}],
+    [null, undefined],
+  ])('is %s by instance_info %j', (packing, instanceInfo) => {
+    expect(packingOf(instanceInfo)).toBe(packing)
+  })
+
+  test('is unknown of a command that came before its node', () => {
+    expect(parseWriteRequest(IMAGE_INFO, null, CONFIG).imageInfo.packing).toBeNull()
   })
 })
