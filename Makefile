@@ -10,6 +10,8 @@ export NODES IMAGE SWARM ORIGIN_RATE
 export BOOT FIRMWARE MEMORY ACCEL
 # bench-swarm: how many nodes, which programs, another scale, other worlds
 export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED JOIN TRAILING PROFILE KEEP FROM
+# fuzz-images: one format alone, how many damaged images (besides SEED and FROM)
+export FORMAT COUNT
 # house: 1 counts the tests as they run
 export TESTS
 
@@ -20,7 +22,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check house test test-ironic demo instance-image ramdisk iso vm test-vm bench docs clean
+.PHONY: help setup check house test fuzz-images test-ironic demo instance-image ramdisk iso vm test-vm bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -48,6 +50,9 @@ house: $(MODULES) ## files, circles, arrows against the layers, folder by folder
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
 	@$(PACKAGES) agent disk-signatures image-formats interop ironic lldp network-faults
 	@vitest run
+
+fuzz-images: $(MODULES) ## a million damaged images of each format, for a night [FORMAT=qcow2] [COUNT=1000000] [SEED=1] [FROM=0]
+	@node test/fuzz/images/main.ts
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=trixie|forky|sid]
 	@$(PACKAGES) agent $(if $(IRONIC),ironic-release,ironic)

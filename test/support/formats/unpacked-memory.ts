@@ -16,7 +16,8 @@ export async function unpackInMemory(
   windowBytes: number,
   signal = new AbortController().signal,
 ): Promise<Uint8Array> {
-  const disk = new Uint8Array(windowBytes).fill(LEFT_BEHIND)
+  // made by the first write: most damaged files have none
+  let disk: Uint8Array | undefined
   const coverage = new Coverage(windowBytes)
   const take = ({ offset, length }: ByteRange) => {
     const at = offset - WINDOW_AT
@@ -26,6 +27,7 @@ export async function unpackInMemory(
     const before = coverage.coveredBytes
     coverage.add({ offset: at, length })
     if (coverage.coveredBytes < before + length) throw new Error(`bytes at ${at} are written twice`)
+    disk ??= new Uint8Array(windowBytes).fill(LEFT_BEHIND)
     return disk.subarray(at, at + length)
   }
   const sink: UnpackSink = {
@@ -49,5 +51,5 @@ export async function unpackInMemory(
   if (coverage.coveredBytes !== imageBytes || !coverage.has({ offset: 0, length: imageBytes })) {
     throw new Error(`of ${imageBytes} bytes only ${coverage.coveredBytes} were written`)
   }
-  return disk.subarray(0, imageBytes)
+  return (disk ?? new Uint8Array()).subarray(0, imageBytes)
 }

@@ -109,8 +109,12 @@ function* subclusterPieces(
     const length = Math.min(next * size, run.length) - start
     if (length <= 0) return
     const guest = run.guest + start
-    if (isData(first)) yield { kind: 'plain', guest, length, host: host + start }
-    else yield { kind: 'zero', guest, length }
+    if (isData(first)) {
+      requireInFile(host + start, run, context)
+      yield { kind: 'plain', guest, length, host: host + start }
+    } else {
+      yield { kind: 'zero', guest, length }
+    }
   }
 }
 

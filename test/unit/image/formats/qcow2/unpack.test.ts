@@ -156,6 +156,11 @@ const REFUSED: readonly (readonly [string, SmallQcow2, string])[] = [
     'a subcluster that is both zero and data',
   ],
   [
+    'a subcluster after the end of the file',
+    { fields: EXTENDED, l2: [AT, 1n << 31n], data: ones.subarray(0, 63_488) },
+    'from 0 on lies at byte 260096 of the file, which has only 260096 bytes',
+  ],
+  [
     'subclusters with data and no place',
     { fields: EXTENDED, l2: [0n, 1n], data: ones },
     'has subclusters with data, and no place for them',
