@@ -4,7 +4,9 @@ import type { Command } from 'commander'
 import { AgentError, toAgentError } from '../core/errors.ts'
 import { formatDuration, parseBytes } from '../core/units.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
+import { detectFormat } from '../image/formats/image-format.ts'
 import { createRawLayout } from '../image/formats/raw.ts'
+import { isUnpacked } from '../image/formats/unpackers.ts'
 import { findExpectedHash, gatherImageFacts } from '../image/plan/image-facts.ts'
 import { openImageServers } from '../image/plan/image-sources.ts'
 import { type GuessedRange, guessOriginalHead } from '../image/proof/original-head.ts'
@@ -112,6 +114,14 @@ async function expected(
     }
   }
   const facts = await gatherImageFacts(imageInfo, servers.http, config, signal)
+  const format = facts.firstBytes ? detectFormat(facts.firstBytes) : 'raw'
+  if (isUnpacked(format)) {
+    throw new AgentError(
+      'InvalidCommandParamsError',
+      `the image is ${format}: its hash is that of the file, the disk holds what was unpacked from it. To verify the ` +
+        'disk, give the hash of the raw image, and its length by --length',
+    )
+  }
   const sizeBytes = facts.serverBytes ?? facts.metainfo?.lengthBytes
   if (sizeBytes === undefined) {
     throw new AgentError(

@@ -7,6 +7,7 @@ import type { Variant } from './variants.ts'
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   // the first program has it and hands it on (init)
   'busybox-static': [],
+  bzip2: ['usr/bin/bzip2'],
   'dhcpcd-base': [
     'usr/sbin/dhcpcd',
     // makes dhcpcd wait until udev has named an interface
@@ -65,6 +66,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/sbin/wipefs',
   ],
   'util-linux-extra': ['usr/sbin/hwclock'],
+  // BusyBox's knows no bound on memory
+  'xz-utils': ['usr/bin/xz'],
 }
 
 /** Programs that only real hardware has much use for; a virtual machine's disks are erased by writing. */
@@ -90,6 +93,7 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libblkid1',
   'libbpf1',
   'libbsd0',
+  'libbz2-1.0',
   'libc6',
   'libcap-ng0',
   'libcap2',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the plan as people and programs are shown it: sentences, and a JSON document without secrets and
 // without the torrent's hashes. Does not decide.
-import { endOf } from '../../core/extent.ts'
+import { type DiskRange, endOf } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
@@ -16,10 +16,16 @@ export function describePlan(plan: Plan): string[] {
     ...(plan.target.layout ? partitionsOf(plan.target.layout) : []),
     `hash      ${plan.hash.algo} ${plan.hash.value}`,
     ...plan.sources.map((source, i) => `source ${i + 1}  ${source.name}: ${detailOf(source)}`),
-    ...plan.holdBack.map((range) => `held      bytes ${range.offset}–${endOf(range) - 1}`),
+    ...(plan.unpacking ? [unpackedLine(plan.unpacking.leastBytes)] : []),
+    ...plan.holdBack.map((range) => `held      ${rangeText(range)}`),
     ...stepsOf(plan).map((step, i) => `step ${i + 1}    ${step}`),
     ...plan.warnings.map((warning) => `warning   ${warning}`),
   ]
+}
+
+function unpackedLine(leastBytes: number): string {
+  const size = leastBytes > 0 ? exactly(leastBytes) : 'a size that shows while it is unpacked'
+  return `unpacked  ${size}`
 }
 
 /** The plan as `ironswarm plan --json` prints it. */
@@ -44,13 +50,22 @@ function detailOf(source: PlannedSource): string {
 }
 
 function stepsOf(plan: Plan): string[] {
-  const { target, holdBack, sources, hash, hasConfigdrive } = plan
+  const { target, holdBack, sources, hash, hasConfigdrive, unpacking } = plan
   const { path } = target.disk
   const heldBytes = holdBack.reduce((sum, range) => sum + range.length, 0)
+  const held = `holding back ${formatBytes(heldBytes)}`
+  const fetch = `fetch from ${sources.map(({ name }) => name).join(', then ')}`
+  const compare = `back from the disk and compare its ${hash.algo}`
   return [
     `open ${path} exclusively, erase old partition tables`,
-    `fetch from ${sources.map(({ name }) => name).join(', then ')}, holding back ${formatBytes(heldBytes)}`,
-    `read the image back from the disk and compare its ${hash.algo}`,
+    ...(unpacking
+      ? [
+          `${fetch}, keeping the file at ${rangeText(unpacking.kept)}`,
+          `read the file ${compare}`,
+          `unpack the ${unpacking.format} to ${rangeText(unpacking.window)}, zeros written as zeros, ${held}`,
+          'read what was unpacked back from the disk and compare it',
+        ]
+      : [`${fetch}, ${held}`, `read the image ${compare}`]),
     ...(target.layout ? divisionOf(target.layout, hasConfigdrive) : fittingOf(hasConfigdrive)),
     'commit: write what was held back, the first sector last',
   ]
@@ -79,6 +94,10 @@ function partitionsOf({ label, bootMode, partitions }: DiskLayout): string[] {
         `part ${number}    ${kind}, bytes ${range.offset}–${endOf(range) - 1} (${formatBytes(range.length)})`,
     ),
   ]
+}
+
+function rangeText(range: DiskRange): string {
+  return `bytes ${range.offset}–${endOf(range) - 1}`
 }
 
 function exactly(bytes: number): string {
