@@ -7,7 +7,13 @@ import { AgentError } from '../core/errors.ts'
 import type { BytesBySource, EventPublisher } from '../core/events.ts'
 import type { DiskRange } from '../core/extent.ts'
 import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
+import type { DiskLayout } from '../disk/partitioning/disk-layout.ts'
 import { requirePrograms } from '../disk/partitioning/file-systems.ts'
+import {
+  createTableKeeper,
+  type KeptTable,
+  type TableKeeper,
+} from '../disk/partitioning/kept-table.ts'
 import type { WrittenPartitions } from '../disk/partitioning/written-partitions.ts'
 import type { ImageSource } from '../sources/source.ts'
 import type { Root } from '../system/root.ts'
@@ -79,14 +85,17 @@ export async function deployImage(
     await requirePrograms(plan.target.layout, { exec: deps.exec, signal: request.signal })
   }
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
-  await using target = await openTargetDisk(path, { root, log, timeoutMs })
+  const keeper = keeperOf(plan.target.layout)
+  const disable = keeper ? { disable: keeper.disarm } : {}
+  await using target = await openTargetDisk(path, { root, log, timeoutMs, ...disable })
   await using serving = new AsyncDisposableStack()
   const image = createImageOnDisk({
     sizeBytes: plan.sizeBytes,
     layout: fileLayout(plan),
     holdBack: plan.holdBack,
   })
-  const stage: Stage = { ...request, target, image, deps }
+  const table = keeper?.table() ?? null
+  const stage: Stage = { ...request, target, table, image, deps }
   const reader = serving.use(createReaderSlot())
   const source = serving.use(await writeAndProve(stage))
   const bootable = await finishDisk(stage, await unpackKept(stage))
@@ -109,6 +118,8 @@ export async function deployImage(
 /** What the stages of one deploy share. */
 interface Stage extends DeployImageRequest {
   readonly target: TargetDisk
+  /** That stays on the disk. */
+  readonly table: KeptTable | null
   readonly image: ImageOnDisk
   readonly deps: DeployImageDeps
 }
@@ -189,9 +200,14 @@ async function canTrail({ target: { device }, deps }: Stage): Promise<boolean> {
   return device.isDirect && !(await isRotational(deps.root, device.geometry.path))
 }
 
+/** Keeps the table of a disk whose ephemeral partition is preserved. */
+function keeperOf(layout: DiskLayout | null): TableKeeper | undefined {
+  return layout?.preservesEphemeral ? createTableKeeper(layout) : undefined
+}
+
 /** What was held back, made fit for this disk. */
 async function finishDisk(
-  { opened, target, image, progress, signal, deps }: Stage,
+  { opened, target, table, image, progress, signal, deps }: Stage,
   imageArea: DiskRange,
 ): Promise<BootableDisk> {
   const { exec, log, config } = deps
@@ -201,6 +217,7 @@ async function finishDisk(
     onOverwrite: image.overwritten,
     imageArea,
     layout: opened.plan.target.layout,
+    table,
     configdrive: opened.configdrive,
     rebuild: config.config_drive_rebuild,
     onStage: (stage, bytes) => progress.begin(stage, bytes),

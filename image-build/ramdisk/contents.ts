@@ -16,6 +16,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   dmidecode: ['usr/sbin/dmidecode'],
   dosfstools: ['usr/sbin/mkfs.fat'],
   'dropbear-bin': ['usr/sbin/dropbear', 'usr/bin/dropbearkey'],
+  // the ephemeral partition of a partition image (contract 5.3.10)
+  e2fsprogs: ['usr/sbin/mke2fs', 'usr/sbin/e2fsck', 'etc/mke2fs.conf'],
   efibootmgr: ['usr/bin/efibootmgr'],
   gdisk: ['usr/sbin/sgdisk'],
   iproute2: ['usr/bin/ip'],
@@ -72,7 +74,6 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 
 /** Programs that only real hardware has much use for; a virtual machine's disks are erased by writing. */
 const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
-  e2fsprogs: ['usr/sbin/mke2fs', 'usr/sbin/e2fsck', 'etc/mke2fs.conf'],
   ethtool: ['usr/sbin/ethtool'],
   hdparm: ['usr/sbin/hdparm'],
   ipmitool: ['usr/bin/ipmitool'],
@@ -160,6 +161,9 @@ export const LINKS: Readonly<Record<string, string>> = {
   'usr/sbin/depmod': '../bin/kmod',
   'usr/sbin/insmod': '../bin/kmod',
   'usr/sbin/lsmod': '../bin/kmod',
+  'usr/sbin/mkfs.ext2': 'mke2fs',
+  'usr/sbin/mkfs.ext3': 'mke2fs',
+  'usr/sbin/mkfs.ext4': 'mke2fs',
   'usr/sbin/mkfs.vfat': 'mkfs.fat',
   'usr/sbin/modinfo': '../bin/kmod',
   'usr/sbin/modprobe': '../bin/kmod',

@@ -135,6 +135,27 @@ export function protectiveMbr(sectorBytes: number, totalSectors: number): Uint8A
   return sector
 }
 
+/**
+ * The sector without boot code and boot signature: neither firmware nor kernel take it for a table, and its entries are
+ * still there for {@link rearmMbr}.
+ */
+export function disarmMbr(sector: Uint8Array): Uint8Array {
+  const disarmed = viewOf(sector.slice())
+  disarmed.fill(0, 0, DISK_SIGNATURE_OFFSET)
+  disarmed.writeUInt16LE(0, BOOT_SIGNATURE_OFFSET)
+  return disarmed
+}
+
+/** With its signature again, still without boot code; undefined for a sector that was not disarmed. */
+export function rearmMbr(sector: Uint8Array): Uint8Array | undefined {
+  if (sector.length < 512) return undefined
+  const armed = viewOf(sector.slice())
+  const hasCode = armed.subarray(0, DISK_SIGNATURE_OFFSET).some((byte) => byte !== 0)
+  if (hasCode || armed.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== 0) return undefined
+  armed.writeUInt16LE(BOOT_SIGNATURE, BOOT_SIGNATURE_OFFSET)
+  return (parseMbr(armed)?.partitions.length ?? 0) > 0 ? armed : undefined
+}
+
 /** What the kernel calls PARTUUID on an MBR disk (block/partitions/msdos.c): `1a2b3c4d-01`. */
 export function partUuidOfMbr(sector: Uint8Array, number: number): string {
   return `${diskIdentifier(sector).slice(2)}-${number.toString(16).padStart(2, '0')}`

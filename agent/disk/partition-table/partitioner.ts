@@ -27,6 +27,7 @@ import {
   MBR_ESP_TYPE,
   parseMbr,
   pointsToGpt,
+  rearmMbr,
 } from './mbr.ts'
 
 /** A partition by its place on the whole disk. */
@@ -87,10 +88,16 @@ export async function eraseMetadata(device: DiskBytes): Promise<void> {
 export async function listPartitions(device: DiskBytes): Promise<PartitionTable> {
   const gpt = await readGpt(device)
   if (gpt !== undefined) return { label: 'gpt', partitions: gpt.partitions.map(gptPartition(gpt)) }
-  const mbr = parseMbr(await readSector(device, 0))
+  const first = await readSector(device, 0)
+  const mbr = parseMbr(first)
   if (mbr === undefined || mbr.hasProtectiveEntry) return { label: null, partitions: [] }
+  return { label: 'msdos', partitions: mbrPartitions(device, first) }
+}
+
+/** The primary partitions of an MBR, whoever believes in it. */
+export function mbrPartitions(device: DiskBytes, sector: Uint8Array): Partition[] {
   const { logicalSectorBytes } = device.geometry
-  const partitions = mbr.partitions.map((partition) => ({
+  return (parseMbr(sector)?.partitions ?? []).map((partition) => ({
     number: partition.number,
     range: {
       offset: partition.firstLba * logicalSectorBytes,
@@ -101,18 +108,23 @@ export async function listPartitions(device: DiskBytes): Promise<PartitionTable>
     uniqueGuid: null,
     name: '',
   }))
-  return { label: 'msdos', partitions }
 }
 
 /**
- * The partitions of every table that is there, also of a GPT that the first sector does not lead to: for who must
+ * The partitions of every table that is there, also of a GPT that the first sector does not lead to, and of an MBR that
+ * was disarmed: for who must
  * not lose what an earlier table describes. A broken table has none.
  */
 export async function listRemains(device: DiskBytes): Promise<Partition[]> {
   const announced = await listPartitions(device).catch(() => undefined)
   if (announced?.label === 'gpt') return [...announced.partitions]
   const gpt = await readAnyGpt(device).catch(() => undefined)
-  return [...(announced?.partitions ?? []), ...(gpt?.partitions.map(gptPartition(gpt)) ?? [])]
+  const disarmed = rearmMbr(await readSector(device, 0))
+  return [
+    ...(announced?.partitions ?? []),
+    ...(disarmed ? mbrPartitions(device, disarmed) : []),
+    ...(gpt?.partitions.map(gptPartition(gpt)) ?? []),
+  ]
 }
 
 /**
@@ -243,6 +255,12 @@ async function readGpt(device: DiskBytes): Promise<Gpt | undefined> {
   const { logicalSectorBytes, sizeBytes } = device.geometry
   if (sizeBytes < 3 * logicalSectorBytes) return undefined
   return pointsToGpt(await readSector(device, 0)) ? await readAnyGpt(device) : undefined
+}
+
+/** The partitions of the GPT at LBA 1, whatever the first sector says; undefined for none. Throws BlockDeviceError. */
+export async function listGptPartitions(device: DiskBytes): Promise<Partition[] | undefined> {
+  const gpt = await readAnyGpt(device)
+  return gpt?.partitions.map(gptPartition(gpt))
 }
 
 async function readAnyGpt(device: DiskBytes): Promise<Gpt | undefined> {

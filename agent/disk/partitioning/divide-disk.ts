@@ -9,6 +9,7 @@ import { writeConfigDriveContent } from '../configdrive/configdrive.ts'
 import type { ConfigDriveImage } from '../configdrive/decode.ts'
 import type { DiskLayout } from './disk-layout.ts'
 import { makeFileSystems } from './file-systems.ts'
+import type { KeptTable } from './kept-table.ts'
 import { writeNewTable } from './new-table.ts'
 import { readWrittenPartitions, type WrittenPartitions } from './written-partitions.ts'
 
@@ -16,6 +17,8 @@ export interface DivideDiskRequest {
   /** Where partition tables lie it keeps what is written in RAM; the image is in its window already. */
   readonly device: DiskBytes
   readonly layout: DiskLayout
+  /** The table that stays; null for a new one. */
+  readonly table: KeptTable | null
   /** The part of the root partition that the image takes. */
   readonly imageArea: DiskRange
   readonly configdrive: ConfigDriveImage | null
@@ -27,8 +30,9 @@ export interface DivideDiskRequest {
 
 /** Throws DeploymentError, ImageWriteError, ReadBackMismatchError, BlockDeviceError. */
 export async function divideDisk(request: DivideDiskRequest): Promise<WrittenPartitions> {
-  const { device, layout, configdrive, exec, signal } = request
-  const partUuids = await writeNewTable(device, layout)
+  const { device, layout, table, configdrive, exec, signal } = request
+  if (table) await device.write(0, table.firstSector)
+  const partUuids = table?.partUuids ?? (await writeNewTable(device, layout))
   await wipeRemains(request)
   await makeFileSystems(device.geometry, layout, { exec, signal })
   const target = layout.partitions.find(({ kind }) => kind === 'configdrive')

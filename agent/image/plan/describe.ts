@@ -57,7 +57,7 @@ function stepsOf(plan: Plan): string[] {
   const fetch = `fetch from ${sources.map(({ name }) => name).join(', then ')}`
   const compare = `back from the disk and compare its ${hash.algo}`
   return [
-    `open ${path} exclusively, erase old partition tables`,
+    `open ${path} exclusively, ${target.layout?.preservesEphemeral ? 'disarm its first sector' : 'erase old partition tables'}`,
     ...(unpacking
       ? [
           `${fetch}, keeping the file at ${rangeText(unpacking.kept)}`,

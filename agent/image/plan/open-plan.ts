@@ -5,10 +5,12 @@ import { anySignal } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
+import { openBlockDevice } from '../../disk/block-device.ts'
 import { configDrivePartitionBytes } from '../../disk/configdrive/configdrive.ts'
 import { type ConfigDriveImage, decodeConfigDrive } from '../../disk/configdrive/decode.ts'
 import { type DeviceGeometry, readGeometry } from '../../disk/geometry.ts'
-import type { LayoutRequest } from '../../disk/partitioning/disk-layout.ts'
+import type { DiskLayout, LayoutRequest } from '../../disk/partitioning/disk-layout.ts'
+import { readKeptTable } from '../../disk/partitioning/kept-table.ts'
 import { assertApart } from '../../disk/same-storage.ts'
 import { createHttpClient } from '../../http/client.ts'
 import { pathOf } from '../../sources/file.ts'
@@ -73,6 +75,8 @@ export async function openPlan(
       hasConfigdrive: configdrive !== null,
       layoutRequest: await layoutRequestOf(imageInfo, configdrive, disk, deps),
     })
+    const { layout } = plan.target
+    if (layout?.preservesEphemeral) await assertTableFits(request.devicePath, layout, deps)
     deps.log.info({ image_id: imageInfo.id, plan: describePlan(plan) }, 'image planned')
     return { plan, servers, deadline, configdrive, [Symbol.asyncDispose]: close }
   } catch (error) {
@@ -102,6 +106,17 @@ async function layoutRequestOf(
     isPpc64: process.arch === 'ppc64',
     configdriveMib: bytes / MiB,
   }
+}
+
+/** A table that stays has to be the one that is planned. Throws DeploymentError, BlockDeviceError. */
+async function assertTableFits(
+  path: string,
+  layout: DiskLayout,
+  { root, config }: PlanDeps,
+): Promise<void> {
+  const timeoutMs = config.disk_timeout * 1000
+  await using device = await openBlockDevice(path, { mode: 'read', root, timeoutMs })
+  await readKeptTable(device, layout)
 }
 
 async function fetchConfigDrive(

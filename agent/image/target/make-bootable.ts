@@ -9,10 +9,11 @@ import { writeConfigDrive } from '../../disk/configdrive/configdrive.ts'
 import type { ConfigDriveImage } from '../../disk/configdrive/decode.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
 import { diskIdentifier } from '../../disk/partition-table/mbr.ts'
-import { fixBackupGpt, readSector } from '../../disk/partition-table/partitioner.ts'
+import { bootRanges, fixBackupGpt, readSector } from '../../disk/partition-table/partitioner.ts'
 import { assertPartitioned } from '../../disk/partition-table/written-table.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
 import { divideDisk } from '../../disk/partitioning/divide-disk.ts'
+import type { KeptTable } from '../../disk/partitioning/kept-table.ts'
 import { uuidOf, type WrittenPartitions } from '../../disk/partitioning/written-partitions.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -28,6 +29,8 @@ export interface MakeBootableRequest {
   readonly imageArea: DiskRange
   /** Into what the disk is to be divided; null: the image brings its table. */
   readonly layout: DiskLayout | null
+  /** Of a layout: the table that stays; null for a new one. */
+  readonly table: KeptTable | null
   readonly configdrive: ConfigDriveImage | null
   /** Option config_drive_rebuild. */
   readonly rebuild: boolean
@@ -72,12 +75,26 @@ async function fitWholeDisk(
   await writeConfigDrive({ device: staged, image: configdrive, exec, rebuild, log })
 }
 
+/** What a table that stays is made of, and what lies around it; where image bytes are held back, those. */
+async function keepBootRanges(
+  staged: DiskBytes,
+  { device, held }: MakeBootableRequest,
+): Promise<void> {
+  for (const { offset, length } of bootRanges(device.geometry)) {
+    const bytes = new Uint8Array(length)
+    await device.read(offset, bytes)
+    held.overlay(offset, bytes)
+    await staged.write(offset, bytes)
+  }
+}
+
 async function divide(
   staged: DiskBytes,
   layout: DiskLayout,
   request: MakeBootableRequest,
 ): Promise<WrittenPartitions> {
   request.onStage('partition', 0)
+  if (request.table) await keepBootRanges(staged, request)
   const partitions = await divideDisk({ ...request, layout, device: staged })
   request.log.info({ device: staged.geometry.path, partitions }, 'disk partitioned')
   return partitions

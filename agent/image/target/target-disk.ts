@@ -3,7 +3,7 @@
 // boot. Opens exclusively, erases old metadata, and erases again when the deploy fails.
 import { sleep } from '../../core/deadline.ts'
 import { isAgentError, messageOf } from '../../core/errors.ts'
-import { type BlockDevice, openBlockDevice } from '../../disk/block-device.ts'
+import { type BlockDevice, type DiskBytes, openBlockDevice } from '../../disk/block-device.ts'
 import { eraseMetadata } from '../../disk/partition-table/partitioner.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -22,6 +22,8 @@ export interface TargetDiskDeps {
   readonly log: Logger
   /** Longest time of one transfer, ms (option disk_timeout); 0 for no limit. */
   readonly timeoutMs?: number
+  /** Sees to it that nothing on the disk boots; eraseMetadata unless given. May be called again. */
+  readonly disable?: (device: DiskBytes) => Promise<void>
 }
 
 /** Claims of others after `release` (udev probing) are short; the erasure waits for them. */
@@ -34,6 +36,7 @@ const REOPEN_WAIT_MS = 250
  * Throws TargetInUseError, DeviceNotFound, BlockDeviceError, ImageWriteError.
  */
 export async function openTargetDisk(path: string, deps: TargetDiskDeps): Promise<TargetDisk> {
+  const { disable = eraseMetadata } = deps
   const device = await openBlockDevice(path, { ...deps, mode: 'write' })
   let isOpen = true
   let isKept = false
@@ -54,7 +57,7 @@ export async function openTargetDisk(path: string, deps: TargetDiskDeps): Promis
     },
   }
   try {
-    await eraseMetadata(device)
+    await disable(device)
     return target
   } catch (error) {
     await target[Symbol.asyncDispose]()
@@ -69,9 +72,10 @@ async function eraseAgain(
   deps: TargetDiskDeps,
 ): Promise<void> {
   try {
-    if (open) return await eraseMetadata(open)
+    const { disable = eraseMetadata } = deps
+    if (open) return await disable(open)
     await using reopened = await reopen(path, deps)
-    await eraseMetadata(reopened)
+    await disable(reopened)
   } catch (error) {
     deps.log.error(
       { device: path, err: error },

@@ -106,6 +106,7 @@ describe.runIf(canRun).each(['gpt', 'mbr'] as const)(
         onOverwrite: () => undefined,
         imageArea: { offset: 0, length: image.sizeBytes },
         layout: null,
+        table: null,
         configdrive: inMemory(drive),
         rebuild: false,
         onStage: () => undefined,
