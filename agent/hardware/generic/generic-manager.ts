@@ -69,6 +69,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
       ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
       ...createRaidSteps({
         ...deps,
+        runDir: config.run_dir,
         rootVolumes,
         listDisks: (node) => finder.listMarked(node),
         listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),

@@ -14,6 +14,7 @@ import { settle } from '../../system/udev.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
 import { fatesOf, keptVolumeNames, listArrays, type MdArray } from './arrays.ts'
+import { pauseAssembly } from './assembly-pause.ts'
 import { bootSpaceOf } from './boot-space.ts'
 import { addMember, createArray, stopArray } from './mdadm.ts'
 import { assertEmpty, makeMemberPartitions } from './member-partitions.ts'
@@ -24,6 +25,8 @@ export interface RaidDeps {
   readonly exec: Exec
   readonly root: Root
   readonly log: Logger
+  /** The option `run_dir`. */
+  readonly runDir: string
   /** All disks; those that must be left alone say why, also those of `skip_block_devices`. */
   readonly listDisks: (node: JsonObject | undefined) => Promise<readonly Disk[]>
   /** The same, but the superblock of an array that is not started is no reason. */
@@ -88,6 +91,7 @@ function withoutMedia(disks: readonly Disk[], rows: readonly LsblkDevice[]): Dis
 }
 
 async function makeOrTakeBack(deps: RaidDeps, plan: RaidPlan, signal: AbortSignal): Promise<void> {
+  await using _pause = await pauseAssembly(deps)
   const made = { disks: [] as string[], arrays: [] as string[] }
   const options: EraseOptions = { ...deps, signal }
   try {
@@ -154,24 +158,31 @@ async function freeArrayPath(root: Root): Promise<string> {
   throw new AgentError('SoftwareRAIDError', `all of /dev/md0 to md${MOST_NUMBERS - 1} are in use`)
 }
 
-/** What could not be taken back, one phrase each. */
+/** What could not be taken back, one phrase each. Arrays that udev made of our members go too. */
 async function takeBack(
   deps: RaidDeps,
   made: { readonly disks: readonly string[]; readonly arrays: readonly string[] },
 ): Promise<string[]> {
   const options = { ...deps, signal: AbortSignal.timeout(TAKE_BACK_TIMEOUT_MS) }
   const left: string[] = []
-  for (const path of made.arrays) {
-    const directory = blockDeviceDirectory(path.slice('/dev/'.length))
-    const state = await deps.root.readText(`${directory}/md/array_state`)
-    if (state === undefined) continue
-    await stopArray(options, path).catch((error) => left.push(`${path}: ${messageOf(error)}`))
-  }
-  for (const path of made.disks) {
-    await eraseDiskMetadata(path, options).catch((error) =>
-      left.push(`${path}: ${messageOf(error)}`),
-    )
-  }
+  const attempt = (path: string, work: Promise<void>) =>
+    work.catch((error) => left.push(`${path}: ${messageOf(error)}`))
+  for (const path of await arraysToStop(deps, made)) await attempt(path, stopArray(options, path))
+  for (const path of made.disks) await attempt(path, eraseDiskMetadata(path, options))
   for (const what of left) deps.log.error({ what }, 'RAID not taken back')
   return left
+}
+
+async function arraysToStop(
+  { exec, root }: RaidDeps,
+  made: { readonly disks: readonly string[]; readonly arrays: readonly string[] },
+): Promise<string[]> {
+  const rows = await listBlockDevices(exec).catch(() => [])
+  return (await listArrays(root, rows))
+    .filter(
+      ({ path, disks }) =>
+        made.arrays.includes(path) ||
+        disks.some((disk) => made.disks.includes(blockDevicePath(disk))),
+    )
+    .map(({ path }) => path)
 }

@@ -19,6 +19,7 @@ import {
   MD_SIGNATURE,
   type MdArray,
 } from './arrays.ts'
+import { pauseAssembly } from './assembly-pause.ts'
 import type { RaidDeps } from './create.ts'
 import { assembleArrays, stopArray } from './mdadm.ts'
 
@@ -46,6 +47,7 @@ export async function deleteArrays(
   node: JsonObject | undefined,
   context: DeleteContext,
 ): Promise<void> {
+  await using _pause = await pauseAssembly(deps)
   const options = { ...deps, signal: context.signal }
   const disks = new Set<string>()
   for (let pass = 1; pass <= PASSES; pass++) {

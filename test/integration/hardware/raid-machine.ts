@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a machine whose disks are loop devices and whose kernel has no md driver: partitions are real, arrays are what
 // a stand-in for mdadm notes down and sysfs then shows. Does not check what comes of it.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { RaidDeps } from '../../../agent/hardware/raid/create.ts'
 import { type Exec, exec } from '../../../agent/system/exec.ts'
@@ -55,9 +58,11 @@ export async function createRaidMachine(options: RaidMachineOptions): Promise<Ra
     )
   const log = createLogger({ level: 'silent' })
   const root = withArrays(createRoot('/'), arrays)
+  const runDir = await mkdtemp(join(tmpdir(), 'ironswarm-raid-'))
+  stack.defer(() => rm(runDir, { recursive: true, force: true }))
   const owned = stack.move()
   return {
-    deps: { exec: run, root, log, listDisks, listOldMembers: listDisks },
+    deps: { exec: run, root, log, runDir, listDisks, listOldMembers: listDisks },
     disks,
     mdadm,
     arrays,

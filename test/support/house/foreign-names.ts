@@ -4,8 +4,9 @@
 
 export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   bittorrent: ['ut_metadata'],
-  ironic: ['child_node', 'disable_power_off', 'is_equivalent', 'parent_node'],
+  ironic: ['child_node', 'disable_power_off', 'disk_label', 'is_equivalent', 'parent_node'],
   linux: ['discard_zeroes_data'],
+  mdadm: ['--examine', '--homehost', '--metadata'],
   node: [
     '--always-sparkplug',
     '--jitless',

@@ -1,7 +1,14 @@
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { OPTIONS } from '../../../agent/config/options.ts'
+import { pauseAssembly } from '../../../agent/hardware/raid/assembly-pause.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { programsOf } from '../../../image-build/ramdisk/contents.ts'
 import { VARIANTS } from '../../../image-build/ramdisk/variants.ts'
+
+const OWN_FILES = 'image-build/ramdisk/root'
 
 describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
   const paths = Object.values(programsOf(variant)).flat()
@@ -21,10 +28,25 @@ describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
     expect(await settingsOf('mdadm/mdadm.conf')).toContain('AUTO +0.90 +1.x -all')
     expect(await settingsOf('modprobe.d/md.conf')).toEqual(['options md_mod start_ro=1'])
   })
+
+  test('starts none while the agent makes or deletes some', async () => {
+    const log = createLogger({ level: 'silent' })
+    const runDir = await mkdtemp(join(tmpdir(), 'ironswarm-pause-'))
+    const exec = async () => ({ stdout: '', stderr: '', exitCode: 0 })
+    const pause = await pauseAssembly({ exec, log, runDir })
+    const [name] = await readdir(runDir)
+    const rules = `${OWN_FILES}/usr/lib/udev/rules.d/61-ironswarm-raid.rules`
+    expect(await readFile(rules, 'utf8')).toContain(
+      `TEST=="${OPTIONS.run_dir.default}/${name}", ENV{ANACONDA}="1"`,
+    )
+    await pause[Symbol.asyncDispose]()
+    expect(await readdir(runDir)).toEqual([])
+    await rm(runDir, { recursive: true })
+  })
 })
 
 /** The lines of a file of the ramdisk's own /etc that are no comments. */
 async function settingsOf(name: string): Promise<string[]> {
-  const text = await readFile(`image-build/ramdisk/root/etc/${name}`, 'utf8')
+  const text = await readFile(`${OWN_FILES}/etc/${name}`, 'utf8')
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
 }
