@@ -79,6 +79,17 @@ async function tableOf(serial: string) {
   return { label: partitiontable.label, partitions }
 }
 
+/** Of both members of both arrays, by mdadm. */
+async function arrayUuids(): Promise<string[]> {
+  const uuids: string[] = []
+  for (const serial of MEMBERS) {
+    for (const partition of (await tableOf(serial)).partitions) {
+      uuids.push((await readSuperblock(pathOf(serial), partition)).arrayUuid)
+    }
+  }
+  return uuids
+}
+
 /** The first bytes of the array as this member of the mirror has them. */
 async function mirrored(serial: string, length: number): Promise<Buffer> {
   const { partitions } = await tableOf(serial)
@@ -207,20 +218,36 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
     })
 
     test('cleaning erases what is on the arrays, and they stay', async () => {
+      const before = await arrayUuids()
       const client = await bootAgent(lab, machine)
       const changes = { ...skipping(OWN_DISK()), raid_config: TARGET }
       const result = await clean(client, 'erase_devices_metadata', changes)
       expect(result.command_error).toBeNull()
       await machine.powerOff()
-      const uuids = new Set<string>()
+      expect(new Set(before).size).toBe(2)
+      expect(await arrayUuids()).toEqual(before)
       for (const serial of MEMBERS) {
-        const { partitions } = await tableOf(serial)
-        for (const partition of partitions) {
-          uuids.add((await readSuperblock(pathOf(serial), partition)).arrayUuid)
-        }
         expect((await mirrored(serial, 16 * MiB)).equals(Buffer.alloc(16 * MiB))).toBe(true)
       }
-      expect(uuids.size).toBe(2)
+    })
+
+    test('apply_configuration puts new arrays in the place of those that are there', async () => {
+      const before = await arrayUuids()
+      const client = await bootAgent(lab, machine)
+      const applied = await runStep(client, {
+        kind: 'deploy',
+        step: 'apply_configuration',
+        interface: 'raid',
+        args: { raid_config: TARGET },
+        node: nodeWith({ raid_config: TARGET }),
+      })
+      expect(applied).toMatchObject({
+        command_error: null,
+        command_result: { deploy_result: TARGET },
+      })
+      await machine.powerOff()
+      const after = await arrayUuids()
+      expect([after.length, new Set([...before, ...after]).size]).toEqual([4, 4])
     })
 
     test('deletes one array that lost a member, and then nothing is found on the disks', async () => {
