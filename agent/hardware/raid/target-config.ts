@@ -72,10 +72,14 @@ export function parseTargetConfig(
     ...complete.filter(({ size }) => size !== 'MAX'),
     ...complete.filter(({ size }) => size === 'MAX'),
   ]
-  return inOrder.map(({ volumeName, ...disk }, i) => ({
-    ...disk,
-    volumeName: volumeName ?? `md${i}`,
-  }))
+  const named = inOrder.map((disk, i) => ({ ...disk, volumeName: disk.volumeName ?? `md${i}` }))
+  for (const [i, { volumeName }] of named.entries()) {
+    if (named.findIndex((disk) => disk.volumeName === volumeName) === i) continue
+    throw refused([
+      `${volumeName} is what a logical disk without volume_name is called by its place`,
+    ])
+  }
+  return named
 }
 
 type Entry = Omit<LogicalDisk, 'volumeName'> & { readonly volumeName: string | undefined }

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isAgentError } from '../../../../agent/core/errors.ts'
 import type { JsonObject } from '../../../../agent/core/json.ts'
@@ -93,6 +94,11 @@ const REFUSED: [string, JsonObject, RegExp][] = [
     configOf(first({ volume_name: 'a' }), first({ volume_name: 'a' })),
     /volume_name a; names must differ/,
   ],
+  [
+    'a name that another has by its place',
+    configOf(first({ volume_name: 'md1' }), first()),
+    /md1 is what a logical disk without volume_name is called/,
+  ],
   ['a name too long', configOf(first({ volume_name: 'x'.repeat(33) })), /1 to 32 letters/],
   ['a name with a path', configOf(first({ volume_name: '../md' })), /volume_name "..\/md"/],
   [
@@ -145,6 +151,43 @@ describe('a RAID configuration is refused, with what was found and what is allow
     expect(parseTargetConfig(configOf(first({ volume_name: 'root' })), ['data'])).toHaveLength(1)
   })
 })
+
+test('a RAID configuration of any JSON is read or refused, and what is read can be made', () => {
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.constantFrom('software', '1', '5', 'MAX', 20, true, null),
+  )
+  const keys = ['raid_level', 'size_gb', 'volume_name', 'is_root_volume', 'physical_disks']
+  const entry = fc.record(Object.fromEntries(keys.map((key) => [key, value])), { requiredKeys: [] })
+  const entries = fc.array(
+    fc.oneof(
+      value,
+      fc.tuple(fc.constant(first()), entry).map(([a, b]) => ({ ...a, ...b })),
+    ),
+    { maxLength: 3 },
+  )
+  fc.assert(
+    fc.property(fc.oneof(value, entries), (logical_disks) => {
+      const config = { logical_disks } as JsonObject
+      expect(() => asksForSoftwareRaid(config)).not.toThrow()
+      const arrays = readOrRefused(config)
+      expect(arrays.map(({ size }) => size).slice(0, -1)).not.toContain('MAX')
+      expect(new Set(arrays.map(({ volumeName }) => volumeName)).size).toBe(arrays.length)
+      for (const { volumeName } of arrays) expect(volumeName).toMatch(/^\w[\w.-]{0,31}$/)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+/** None where it is refused; any other error fails the test. */
+function readOrRefused(config: JsonObject) {
+  try {
+    return parseTargetConfig(config)
+  } catch (error) {
+    if (isAgentError(error, 'SoftwareRAIDError')) return []
+    throw error
+  }
+}
 
 test('software RAID is asked for if one logical disk has that controller', () => {
   expect(asksForSoftwareRaid(configOf({ controller: 'RAID.1' }, first()))).toBe(true)
