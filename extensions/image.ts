@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the `image` extension: what makes a written disk boot (contract 5.5). Does not touch firmware or
-// disks; agent/disk/bootloader.ts does.
+// Owns the `image` extension: what makes a written disk boot (contract 5.5), and whether programs of an image may run
+// for it. Does not touch firmware or disks; agent/disk/bootloader.ts and agent/disk/grub/ do.
 import { type CommandContext, command, type Extension } from '../agent/commands/command.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
+import type { WrittenImage } from '../agent/deploy/written-image.ts'
 import { isUefi } from '../agent/system/efi.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'
 
@@ -15,6 +16,7 @@ const NO_ROOT = '0x00000000'
 interface BootloaderParams {
   readonly rootUuid: string | null
   readonly efiSystemPartUuid: string | null
+  readonly prepBootPartUuid: string | null
   readonly targetBootMode: string
   readonly ignoresFailure: boolean
 }
@@ -45,10 +47,10 @@ function parseParams(params: JsonObject, ignoresByOption: boolean): BootloaderPa
     'target_boot_mode',
     'ignore_bootloader_failure',
   ])
-  optionalString(NAME, params, 'prep_boot_part_uuid')
   return {
     rootUuid: optionalString(NAME, params, 'root_uuid'),
     efiSystemPartUuid: optionalString(NAME, params, 'efi_system_part_uuid'),
+    prepBootPartUuid: optionalString(NAME, params, 'prep_boot_part_uuid'),
     targetBootMode: optionalString(NAME, params, 'target_boot_mode') ?? 'bios',
     ignoresFailure: optionalBoolean(NAME, params, 'ignore_bootloader_failure') ?? ignoresByOption,
   }
@@ -60,7 +62,9 @@ async function installBootloader(
   context: CommandContext,
 ): Promise<void> {
   const devicePath = await writtenDevice(deps)
-  if (await canSetUpUefi(deps, params.targetBootMode)) {
+  const named = await findNamed(deps, devicePath, params.rootUuid)
+  const canRegister = await canSetUpUefi(deps, params.targetBootMode)
+  if (canRegister) {
     const done = await deps.deploy.installUefiBootloader({
       devicePath,
       efiSystemPartUuid: params.efiSystemPartUuid,
@@ -68,8 +72,20 @@ async function installBootloader(
     })
     if (done) return
   }
-  await requireOwnLoader(deps, devicePath, params.rootUuid)
-  deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
+  if (named === 'own loader') {
+    deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
+    return
+  }
+  assertMayRunGrub(deps, params.rootUuid)
+  await deps.deploy.installGrub({
+    devicePath,
+    rootUuid: named.rootUuid,
+    efiSystemPartUuid: params.efiSystemPartUuid,
+    prepBootPartUuid: params.prepBootPartUuid,
+    canRegister,
+    keepsPartial: params.ignoresFailure,
+    signal: context.signal,
+  })
 }
 
 /**
@@ -83,30 +99,42 @@ async function writtenDevice({ deploy, hardware, nodeCache }: ExtensionDeps): Pr
 }
 
 /**
- * Resolves where there is nothing to do, as in contract 5.5 step 3: no root file system is named, or what is
- * named is this very disk, or a partition of the image that this agent wrote. Every other name is of an image
- * that this agent does not make boot, or of none that is here.
+ * What the root uuid says of the image. It brings its own loader where none is named (contract 5.5 step 3), where
+ * this very disk is, or a partition of a whole-disk image that this agent wrote; else GRUB is to be installed from the
+ * root file system. Throws DeviceNotFound for a name of nothing on a disk that this agent wrote.
  */
-async function requireOwnLoader(
+async function findNamed(
   deps: ExtensionDeps,
   devicePath: string,
   rootUuid: string | null,
-): Promise<void> {
-  if (rootUuid === null || rootUuid === '' || rootUuid === NO_ROOT) return
+): Promise<'own loader' | { readonly rootUuid: string }> {
+  if (rootUuid === null || rootUuid === '' || rootUuid === NO_ROOT) return 'own loader'
   const named = await deps.deploy.findRootUuid(devicePath, rootUuid)
-  const isWritten = deps.deploy.images.lastWritten()?.device === devicePath
-  if (named === 'disk' || (named === 'partition' && isWritten)) return
-  if (isWritten) {
+  const written = deps.deploy.images.lastWritten()
+  const isWritten = written?.device === devicePath
+  if (isWritten && named === undefined) {
     throw new AgentError(
       'DeviceNotFound',
       `no partition of ${devicePath} has the UUID ${rootUuid}, nor has the disk; was the image written to another?`,
     )
   }
+  const isWholeDisk = isWritten && !isPartitionImage(written)
+  return named === 'disk' || isWholeDisk ? 'own loader' : { rootUuid }
+}
+
+/** What was divided for it is told of a partition image only. */
+function isPartitionImage(written: WrittenImage): boolean {
+  return 'partitions' in written && written.partitions !== null
+}
+
+/** Throws InvalidImage unless operators have agreed to it: Ironic by its answer to the lookup, or the option. */
+function assertMayRunGrub({ config }: ExtensionDeps, rootUuid: string | null): void {
+  if (config.enable_bios_bootloader_install) return
   throw new AgentError(
     'InvalidImage',
-    `the image with root file system ${rootUuid} would need grub-install run from inside of it, ` +
-      'which lets an image run programs as root (CVE-2026-43003) and which this agent does not do; ' +
-      'deploy a whole-disk image',
+    `the image with root file system ${rootUuid} needs grub-install run from inside of it, which lets an image run ` +
+      'programs as root (CVE-2026-43003); deploy a whole-disk image, or allow it: ' +
+      '[agent]enable_bios_bootloader_install in ironic.conf, enable_bios_bootloader_install here',
   )
 }
 

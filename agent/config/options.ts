@@ -189,9 +189,10 @@ export const OPTIONS = {
   ignore_bootloader_failure: bool(false, 'A failing bootloader set-up does not fail the deploy', {
     karg: 'ipa-ignore-bootloader-failure',
   }),
-  enable_bios_bootloader_install: bool(false, 'Run grub-install from the image (CVE-2026-43003)', {
-    noEffect: true,
-  }),
+  enable_bios_bootloader_install: bool(
+    false,
+    'Run grub-install from a partition image, confined (CVE-2026-43003); Ironic sends it with the lookup',
+  ),
   config_drive_rebuild: bool(false, 'Always rebuild the config drive as vfat'),
   // hardware
   disk_wait_attempts: int(10, 'How often to look for a root disk; 0 = do not wait', {

@@ -4,6 +4,7 @@
 import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../disk/bootloader.ts'
+import { type GrubRequest, installGrub } from '../disk/grub/install-grub.ts'
 import { findRootUuid } from '../disk/root-uuid.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
@@ -23,12 +24,20 @@ export type BootloaderRequest = Pick<
   'devicePath' | 'efiSystemPartUuid' | 'signal'
 >
 
+/** What the image's own GRUB is to do (contract 5.5). */
+export type GrubInstallation = Omit<GrubRequest, 'exec' | 'root' | 'log' | 'machineControl'>
+
 export interface DeployService {
   readonly images: ImageWriter
   readonly seeding: SeedingKeeper
   readonly power: PowerControl
   /** True when boot entries were made, false when the ESP holds no loader. Throws DeviceNotFound. */
   installUefiBootloader(request: BootloaderRequest): Promise<boolean>
+  /**
+   * Runs programs of the image, which is a stranger's: who asks has made sure that they may run. Ends seeding, for the
+   * image on the disk changes. Throws DeviceNotFound, InvalidImage, ProcessError.
+   */
+  installGrub(request: GrubInstallation): Promise<void>
   /** What of this disk the UUID names. Throws DeviceNotFound, BlockDeviceError. */
   findRootUuid(devicePath: string, rootUuid: string): Promise<'disk' | 'partition' | undefined>
 }
@@ -80,6 +89,10 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
     }),
     installUefiBootloader: (request) =>
       installUefiBootloader({ ...request, exec, root, log, machineControl }),
+    installGrub: async (request) => {
+      await seeding.release('the boot loader changes the image')
+      await installGrub({ ...request, exec, root, log, machineControl })
+    },
     findRootUuid: (devicePath, rootUuid) => findRootUuid({ exec, root, devicePath, rootUuid }),
   }
 }

@@ -65,7 +65,16 @@ export async function installUefiBootloader(request: UefiBootloaderRequest): Pro
     log.warn({ device: devicePath, partition: esp.number }, 'no boot loader on the ESP')
     return false
   }
-  for (const entry of entries) await register(request, entry)
+  const registered: NewBootEntry[] = []
+  try {
+    for (const entry of entries) {
+      registered.push(entry)
+      await register(request, entry)
+    }
+  } catch (error) {
+    for (const entry of registered) await takeBack(request, entry)
+    throw error
+  }
   return true
 }
 
@@ -147,6 +156,21 @@ async function register(request: UefiBootloaderRequest, entry: NewBootEntry): Pr
   }
   await createBootEntry(exec, entry)
   log.info({ label: entry.label, loader: entry.loader }, 'boot entry created')
+}
+
+/** Half of them is no boot menu. What cannot be taken back is logged; the first failure is what is told. */
+async function takeBack(
+  { exec, log, machineControl }: UefiBootloaderRequest,
+  { label }: NewBootEntry,
+): Promise<void> {
+  if (machineControl === 'log') return
+  try {
+    const left = (await listBootEntries(exec)).filter((entry) => entry.label === label)
+    for (const { number } of left) await deleteBootEntry(exec, number)
+    log.info({ label }, 'boot entry taken back')
+  } catch (err) {
+    log.warn({ err, label }, 'boot entry left behind')
+  }
 }
 
 /**

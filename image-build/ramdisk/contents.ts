@@ -22,6 +22,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   gdisk: ['usr/sbin/sgdisk'],
   iproute2: ['usr/bin/ip'],
   kmod: ['usr/bin/kmod'],
+  // takes capabilities away from programs of an image
+  'libcap2-bin': ['usr/sbin/capsh'],
   'libpam-modules': ['usr/lib/x86_64-linux-gnu/security/pam_permit.so'],
   // character sets of FAT names, for mtools
   libc6: ['usr/lib/x86_64-linux-gnu/gconv/IBM437.so', 'usr/lib/x86_64-linux-gnu/gconv/IBM850.so'],
@@ -60,6 +62,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/bin/lsblk',
     'usr/bin/lscpu',
     'usr/bin/partx',
+    'usr/bin/unshare',
     'usr/sbin/blkdiscard',
     'usr/sbin/blkid',
     'usr/sbin/blockdev',
@@ -153,6 +156,7 @@ export const LINKS: Readonly<Record<string, string>> = {
   'usr/bin/mattrib': 'mtools',
   'usr/bin/mcopy': 'mtools',
   'usr/bin/mdel': 'mtools',
+  'usr/bin/mdeltree': 'mtools',
   'usr/bin/mdir': 'mtools',
   'usr/bin/minfo': 'mtools',
   'usr/bin/mmd': 'mtools',

@@ -41,6 +41,10 @@ export const PACKAGE_SETS = {
     purpose: 'the programs that make and compare images of other formats',
     packages: ['bzip2', 'gzip', 'pigz', 'qemu-utils', 'tabix', 'xz-utils', 'zstd'],
   },
+  'boot-loaders': {
+    purpose: 'what runs the programs of an image, and images to run',
+    packages: ['busybox-static', 'e2fsprogs', 'fdisk', 'libcap2-bin', 'mount', 'util-linux'],
+  },
   lldp: {
     purpose: 'what listens to switches, and what speaks like one',
     packages: ['iproute2', 'lldpd', 'tcpdump', 'util-linux'],

@@ -10,7 +10,11 @@ import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { MiB } from '../../../agent/core/units.ts'
-import type { BootloaderRequest, DeployService } from '../../../agent/deploy/deploy-service.ts'
+import type {
+  BootloaderRequest,
+  DeployService,
+  GrubInstallation,
+} from '../../../agent/deploy/deploy-service.ts'
 import type { ExtensionDeps } from '../../../agent/deploy/extension-deps.ts'
 import { createImageWriter, type ImageWriterDeps } from '../../../agent/deploy/image-writer.ts'
 import type { PowerControl } from '../../../agent/deploy/power-control.ts'
@@ -53,6 +57,7 @@ export interface ExtensionLab extends AsyncDisposable {
   readonly diskPath: string
   readonly deploys: WriteImageRequest[]
   readonly bootloaders: BootloaderRequest[]
+  readonly grubs: GrubInstallation[]
   /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`, `rescued`. */
   readonly events: string[]
   readonly logLines: string[]
@@ -102,6 +107,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
   const stream = createEventStream({ now: () => 1_700_000_000_000 })
   const deploys: WriteImageRequest[] = []
   const bootloaders: BootloaderRequest[] = []
+  const grubs: GrubInstallation[] = []
   const generic = createGenericManager({ config, log, exec: machine.exec, root: machine.root })
   const hardware = await loadHardware([...(options.managers ?? []), generic])
   const note = (event: string) => async () => void events.push(event)
@@ -128,6 +134,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
       bootloaders.push(request)
       return (await options.installUefiBootloader?.(request)) ?? true
     },
+    installGrub: async (request) => void grubs.push(request),
     findRootUuid: (devicePath, rootUuid) =>
       findRootUuid({ exec: realExec, root: machine.root, devicePath, rootUuid }),
   }
@@ -154,6 +161,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     diskPath,
     deploys,
     bootloaders,
+    grubs,
     events,
     logLines,
     stream,

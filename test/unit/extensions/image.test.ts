@@ -124,8 +124,8 @@ describe('image.install_bootloader, where there is no loader to register, by the
   const run = promisify(execFile)
 
   /** A lab whose disk has a table by sfdisk, and an ext4 in its second partition. */
-  async function createDisk(label: 'gpt' | 'dos') {
-    const lab = await createExtensionLab()
+  async function createDisk(label: 'gpt' | 'dos', options: ExtensionLabOptions = {}) {
+    const lab = await createExtensionLab(options)
     const sfdisk = run('sfdisk', ['--quiet', lab.diskPath])
     const id = label === 'dos' ? 'label-id: 0x1234abcd\n' : ''
     const uuid = label === 'gpt' ? `,uuid=${GUID}` : ''
@@ -178,6 +178,61 @@ describe('image.install_bootloader, where there is no loader to register, by the
   test('the identifier of the disk itself needs nothing, whoever wrote it', async () => {
     await using lab = await createDisk('dos')
     expect(await installed(lab, '0x1234abcd')).toBeNull()
+  })
+
+  test.each(['bios', 'uefi'])(
+    'with leave of Ironic, in %s mode too, it gets GRUB',
+    async (mode) => {
+      await using lab = await createDisk('gpt', {
+        config: { enable_bios_bootloader_install: true },
+        ...(mode === 'uefi' ? { files: UEFI, answers: EFIBOOTMGR } : {}),
+        installUefiBootloader: async () => false,
+      })
+      await lab.run('image.install_bootloader', {
+        root_uuid: FS_UUID,
+        efi_system_part_uuid: 'ABCD-1234',
+        prep_boot_part_uuid: null,
+        target_boot_mode: mode,
+        ignore_bootloader_failure: true,
+      })
+      expect(lab.grubs).toMatchObject([
+        {
+          devicePath: lab.diskPath,
+          rootUuid: FS_UUID,
+          efiSystemPartUuid: 'ABCD-1234',
+          prepBootPartUuid: null,
+          canRegister: mode === 'uefi',
+          keepsPartial: true,
+        },
+      ])
+    },
+  )
+
+  test('loaders on the ESP are enough, and no program of the image runs', async () => {
+    await using lab = await createDisk('gpt', {
+      config: { enable_bios_bootloader_install: true },
+      files: UEFI,
+      answers: EFIBOOTMGR,
+    })
+    await lab.run('image.install_bootloader', params({ root_uuid: FS_UUID }))
+    expect(lab.bootloaders).toHaveLength(1)
+    expect(lab.grubs).toEqual([])
+  })
+
+  test('a whole-disk image that was written gets none, whatever is allowed', async () => {
+    await using lab = await createDisk('gpt', { config: { enable_bios_bootloader_install: true } })
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(await installed(lab, FS_UUID)).toBeNull()
+    expect(lab.grubs).toEqual([])
+  })
+
+  test('what is of nothing on a disk that was written is refused before boot entries are made', async () => {
+    await using lab = await createDisk('gpt', { files: UEFI, answers: EFIBOOTMGR })
+    await lab.run('standby.prepare_image', PREPARE)
+    await expect(
+      lab.run('image.install_bootloader', params({ root_uuid: '0x1234abcd' })),
+    ).rejects.toMatchObject({ type: 'DeviceNotFound' })
+    expect(lab.bootloaders).toEqual([])
   })
 
   test('a restarted agent still knows what was written', async () => {

@@ -1,0 +1,291 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type GrubRequest, installGrub } from '../../../agent/disk/grub/install-grub.ts'
+import { exec } from '../../../agent/system/exec.ts'
+import { createRoot } from '../../../agent/system/root.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
+import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
+import {
+  createWrittenDisk,
+  processesWith,
+  ROOT_FS_UUID,
+  type WrittenDisk,
+} from '../../support/image-root/written-disk.ts'
+import { hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+import { keepUntilEnd } from '../../support/resources.ts'
+
+const run = promisify(execFile)
+const canRun = hasLoopDevices('boot loaders of an image') && hasPackages('boot-loaders')
+const keep = keepUntilEnd()
+/** What a GRUB of tests puts into the first sector. */
+const BOOT_CODE = 'test boot code'
+
+/** Scripts in the places of GRUB's programs: they tell how they were called in /called. */
+const FAKE_GRUB = {
+  '/usr/sbin/grub-install': `#!/bin/sh
+echo "grub-install $*" >> /called
+for device; do :; done
+case $device in /dev/*) printf '${BOOT_CODE}' | dd of=$device conv=notrunc ;; esac`,
+  '/usr/sbin/grub-mkconfig': `#!/bin/sh
+echo "grub-mkconfig $* $GRUB_DISABLE_OS_PROBER $GRUB_SAVEDEFAULT" >> /called
+echo menu > "$2"`,
+}
+
+interface Options {
+  readonly files?: Readonly<Record<string, string>>
+  readonly links?: Readonly<Record<string, string>>
+  readonly label?: 'gpt' | 'dos'
+}
+
+let disk: WrittenDisk | undefined
+afterEach(async () => {
+  expect(await disk?.mounts()).toEqual(disk ? [] : undefined)
+  disk = undefined
+})
+
+async function createDisk({ files = FAKE_GRUB, links = {}, label = 'gpt' }: Options = {}) {
+  const root = keep(await createBusyboxRoot(files))
+  for (const [path, target] of Object.entries(links)) await root.link(path, target)
+  const boot =
+    label === 'gpt' ? ['start=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649'] : []
+  disk = keep(
+    await createWrittenDisk({
+      label,
+      partitions: [...boot, `start=4096,size=61440${label === 'dos' ? ',bootable' : ''}`],
+      root: { startMiB: 2, sizeMiB: 30, folder: root.folder },
+      diskMiB: 36,
+    }),
+  )
+  return disk
+}
+
+const lines: string[] = []
+const install = (path: string, changes: Partial<GrubRequest> = {}) =>
+  installGrub({
+    exec,
+    root: createRoot('/'),
+    log: createLogger({ level: 'debug', destination: { write: (line) => lines.push(line) } }),
+    machineControl: 'real',
+    devicePath: path,
+    rootUuid: ROOT_FS_UUID,
+    prepBootPartUuid: null,
+    canRegister: false,
+    keepsPartial: false,
+    ...changes,
+  })
+
+async function bootCodeOf(path: string): Promise<string> {
+  await run('blockdev', ['--flushbufs', path])
+  const { stdout } = await run('dd', [`if=${path}`, 'bs=440', 'count=1'], { encoding: 'latin1' })
+  return stdout.replaceAll('\0', '')
+}
+
+describe.skipIf(!canRun)('GRUB out of an image, under BIOS', () => {
+  test.each(['gpt', 'dos'] as const)(
+    'is installed to a %s disk, then makes its menu',
+    async (label) => {
+      const { path, readRoot, checkRoot } = await createDisk({ label })
+      await install(path)
+      expect(await readRoot('/called')).toBe(
+        `grub-install --target=i386-pc ${path}\ngrub-mkconfig -o /boot/grub/grub.cfg true true\n`,
+      )
+      expect(await bootCodeOf(path)).toBe(BOOT_CODE)
+      expect(await readRoot('/etc/fstab')).toBeUndefined()
+      await checkRoot()
+    },
+  )
+
+  test('is called grub2 where the image calls it so', async () => {
+    const { path, readRoot } = await createDisk({
+      files: {
+        '/usr/sbin/grub2-install': '#!/bin/sh\necho "grub2-install $*" >> /called',
+        '/usr/sbin/grub2-mkconfig': '#!/bin/sh\necho "grub2-mkconfig $*" >> /called',
+      },
+    })
+    await install(path)
+    expect(await readRoot('/called')).toBe(
+      `grub2-install --target=i386-pc ${path}\ngrub2-mkconfig -o /boot/grub2/grub.cfg\n`,
+    )
+  })
+
+  test('goes to the PReP partition where Ironic names one', async () => {
+    const { path, readRoot, nameOf } = await createDisk()
+    const { stdout } = await run('sfdisk', ['--part-uuid', path, '1'])
+    await install(path, { prepBootPartUuid: stdout.trim() })
+    expect(await readRoot('/called')).toContain(`grub-install /dev/${nameOf(1)}\n`)
+  })
+
+  test('sees the root file system by its UUID, as grub-mkconfig asks for it', async () => {
+    const files = {
+      ...FAKE_GRUB,
+      '/usr/sbin/grub-mkconfig': '#!/bin/sh\nfor link in /dev/disk/*/*; do readlink $link; done',
+    }
+    const { path, nameOf } = await createDisk({ files })
+    lines.length = 0
+    await install(path)
+    const nodes = [nameOf(2), nameOf(1), nameOf(2)].map((name) => `/dev/${name}`)
+    const { output } = JSON.parse(lines.at(-1) as string)
+    expect(output.trim().split('\n').slice(-3).sort()).toEqual(nodes.sort())
+  })
+
+  test('is not asked where the disk has boot code and a partition to start', async () => {
+    const { path, readRoot } = await createDisk({ label: 'dos' })
+    await run('sh', ['-c', `printf 'code of its own' | dd of=${path} conv=notrunc`])
+    await install(path)
+    expect(await readRoot('/called')).toBeUndefined()
+    expect(await bootCodeOf(path)).toBe('code of its own')
+  })
+
+  test.each(['e2d6ea51-0000-4000-8000-000000000002', '', 'rootfs'])(
+    'is not asked for a root file system %j that is not of this disk',
+    async (rootUuid) => {
+      const { path, readRoot } = await createDisk()
+      await expect(install(path, { rootUuid })).rejects.toMatchObject({ type: 'DeviceNotFound' })
+      expect(await readRoot('/called')).toBeUndefined()
+    },
+  )
+})
+
+/** What the image's own programs make of it, and what the error says. */
+const FAILURES: [string, Readonly<Record<string, string>>, string][] = [
+  ['is not there', {}, 'neither grub2-install nor grub-install'],
+  [
+    'fails',
+    { '/usr/sbin/grub-install': '#!/bin/sh\necho "will not proceed with blocklists" >&2\nexit 1' },
+    'will not proceed with blocklists',
+  ],
+  [
+    'is installed, and its menu fails',
+    { ...FAKE_GRUB, '/usr/sbin/grub-mkconfig': '#!/bin/sh\necho "no kernel" >&2\nexit 9' },
+    'ended with 9: ',
+  ],
+  [
+    'leaves a daemon that writes boot code for ever',
+    {
+      '/usr/sbin/grub-install': `#!/bin/sh
+(setsid sh -c "while :; do printf evil | dd of=$2 conv=notrunc; : 65432; done" > /dev/null 2>&1 < /dev/null &)
+sleep 1
+exit 1`,
+    },
+    'ended with 1',
+  ],
+]
+
+describe.skipIf(!canRun)('GRUB out of an image that does not work', () => {
+  test.each(FAILURES)(
+    'because it %s leaves a disk that does not boot, and says so',
+    async (_, files, details) => {
+      const { path, checkRoot } = await createDisk({ files })
+      await expect(install(path)).rejects.toMatchObject({
+        type: 'InvalidImage',
+        details: expect.stringContaining(details),
+      })
+      await expect(install(path)).rejects.toThrow(`${path} does not boot`)
+      expect(await bootCodeOf(path)).toBe('')
+      expect(await processesWith('65432')).toEqual([])
+      await checkRoot()
+    },
+  )
+
+  test('leaves what it has done where the machine is started all the same', async () => {
+    const files = { ...FAKE_GRUB, '/usr/sbin/grub-mkconfig': '#!/bin/sh\nexit 9' }
+    const { path } = await createDisk({ files })
+    await expect(install(path, { keepsPartial: true })).rejects.toThrow(`${path} may not boot`)
+    expect(await bootCodeOf(path)).toBe(BOOT_CODE)
+  })
+})
+
+describe.skipIf(!canRun)('loaders that an image brings for its ESP', () => {
+  // this kernel may have no FAT; the scripts do not know what file system it is, only mtools do afterwards
+  const FILES = {
+    ...FAKE_GRUB,
+    '/boot/efi/EFI/BOOT/BOOTX64.EFI': 'shim',
+    '/boot/efi/EFI/test/grubx64.efi': 'grub',
+    '/etc/fstab': 'UUID=1 / ext4 defaults 0 1',
+  }
+
+  async function createEspDisk(options: Options & { readonly espFiles?: Record<string, string> }) {
+    const { files = FILES, links = {}, espFiles = {} } = options
+    const root = keep(await createBusyboxRoot(files))
+    for (const [path, target] of Object.entries(links)) await root.link(path, target)
+    const made = keep(
+      await createWrittenDisk({
+        label: 'gpt',
+        partitions: ['start=2048,size=61440', 'start=65536,size=16384,type=U'],
+        root: { startMiB: 1, sizeMiB: 30, folder: root.folder },
+        diskMiB: 44,
+      }),
+    )
+    const esp = keep(await createBusyboxRoot()).folder
+    await mkdir(join(esp, 'esp'))
+    for (const [path, text] of Object.entries(espFiles))
+      await run('sh', ['-c', `echo '${text}' > ${esp}/esp/${path}`])
+    await run('mke2fs', ['-q', '-t', 'ext4', '-d', join(esp, 'esp'), join(esp, 'fs'), '8M'])
+    await run('dd', [
+      `if=${join(esp, 'fs')}`,
+      `of=${made.path}`,
+      'bs=1M',
+      'seek=32',
+      'conv=notrunc',
+    ])
+    disk = made
+    const readEsp = async (path: string) => {
+      await run('blockdev', ['--flushbufs', made.path])
+      await run('dd', [`if=${made.path}`, `of=${join(esp, 'fs')}`, 'bs=1M', 'skip=32', 'count=8'])
+      const { stdout, stderr } = await run('debugfs', ['-R', `cat ${path}`, join(esp, 'fs')])
+      return stderr.includes('not found') ? undefined : stdout
+    }
+    const { stdout } = await run('sfdisk', ['--part-uuid', made.path, '2'])
+    return { ...made, readEsp, espUuid: stdout.trim() }
+  }
+
+  test('are copied, with a menu beside GRUB, and the ESP is in fstab once', async () => {
+    const { path, readEsp, readRoot, espUuid, checkRoot } = await createEspDisk({})
+    await install(path, { efiSystemPartUuid: espUuid })
+    expect(await readEsp('/EFI/BOOT/BOOTX64.EFI')).toBe('shim')
+    expect(await readEsp('/EFI/test/grub.cfg')).toBe(
+      `search --no-floppy --fs-uuid --set=root ${ROOT_FS_UUID}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n`,
+    )
+    const line =
+      /^UUID=1 \/ ext4 defaults 0 1\nUUID=[\da-f-]{36} \/boot\/efi vfat umask=0077 0 1\n$/
+    expect(await readRoot('/etc/fstab')).toMatch(line)
+    await install(path, { efiSystemPartUuid: espUuid })
+    expect(await readRoot('/etc/fstab')).toMatch(line)
+    expect(await readRoot('/called')).not.toContain('grub-install')
+    await checkRoot()
+  })
+
+  test('are not there: GRUB is installed to the ESP twice, without touching the firmware', async () => {
+    const { path, readRoot, espUuid } = await createEspDisk({ files: FAKE_GRUB })
+    await install(path, { efiSystemPartUuid: espUuid })
+    const how = 'grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram'
+    expect(await readRoot('/called')).toBe(
+      `${how}\n${how} --removable\ngrub-mkconfig -o /boot/grub/grub.cfg true true\n`,
+    )
+    expect(await readRoot('/etc/fstab')).toMatch(/^UUID=\S+ \/boot\/efi vfat umask=0077 0 1\n$/)
+  })
+
+  test('an fstab that is a link to a file of the machine is one to a file of the image', async () => {
+    const outside = join(
+      keep(await createBusyboxRoot({ '/passwd': 'root:x:0:0\n' })).folder,
+      'passwd',
+    )
+    const { path, espUuid, readRoot } = await createEspDisk({ links: { '/etc/fstab': outside } })
+    await expect(install(path, { efiSystemPartUuid: espUuid })).rejects.toThrow()
+    expect(await readFile(outside, 'utf8')).toBe('root:x:0:0\n')
+    expect(await readRoot(outside)).toBeUndefined()
+  })
+
+  test('a loader that is a link to a file of the machine does not bring it to the disk', async () => {
+    const outside = join(keep(await createBusyboxRoot({ '/token': 'secret' })).folder, 'token')
+    const links = { '/boot/efi/EFI/test/grubx64.efi': outside }
+    const { path, espUuid, readEsp, readRoot } = await createEspDisk({ links })
+    await install(path, { efiSystemPartUuid: espUuid })
+    expect(await readEsp('/EFI/test/grubx64.efi')).toBeUndefined()
+    expect(await readRoot('/called')).toContain('grub-install')
+  })
+})

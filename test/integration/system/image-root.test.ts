@@ -1,0 +1,294 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, stat } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { exec } from '../../../agent/system/exec.ts'
+import { type ImageRun, runInImage } from '../../../agent/system/image-root/run-in-image.ts'
+import { type BusyboxRoot, createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
+import {
+  createWrittenDisk,
+  processesWith,
+  type WrittenDisk,
+} from '../../support/image-root/written-disk.ts'
+import { hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+import { type Keep, keepUntilEnd } from '../../support/resources.ts'
+
+const execute = promisify(execFile)
+const canRun = hasLoopDevices('programs of an image') && hasPackages('boot-loaders')
+const keep = keepUntilEnd()
+
+interface Lab {
+  readonly disk: WrittenDisk
+  readonly lines: object[]
+  run(script: string, changes?: Partial<ImageRun>): ReturnType<typeof runInImage>
+}
+
+/** A disk with one partition, in it a BusyBox; the kernel knows the partition. */
+async function createLab(root?: BusyboxRoot, owned: Keep = keep): Promise<Lab> {
+  const { folder } = root ?? keep(await createBusyboxRoot())
+  const disk = owned(
+    await createWrittenDisk({
+      label: 'gpt',
+      partitions: ['start=2048,size=61440'],
+      root: { startMiB: 1, sizeMiB: 30, folder },
+      diskMiB: 34,
+    }),
+  )
+  await execute('partx', ['--add', disk.path])
+  const names = [disk.path.slice('/dev/'.length), disk.nameOf(1)]
+  const nodes = await Promise.all(
+    names.map(async (name) => {
+      const { stdout } = await execute('cat', [`/sys/class/block/${name}/dev`])
+      return { name, deviceNumber: stdout.trim(), links: [] }
+    }),
+  )
+  const lines: object[] = []
+  return {
+    disk,
+    lines,
+    run: (script, changes = {}) =>
+      runInImage({
+        exec,
+        log: { info: (fields: object) => void lines.push(fields) } as ImageRun['log'],
+        name: 'test',
+        rootNode: disk.nameOf(1),
+        nodes,
+        script,
+        args: [],
+        timeoutMs: 30_000,
+        ...changes,
+      }),
+  }
+}
+
+const mountPoints = async () =>
+  (await readdir(tmpdir())).filter((name) => name.startsWith('ironswarm-image-root-'))
+
+let lab: Lab | undefined
+/** After each test, whatever it was about. */
+afterEach(async () => {
+  if (lab === undefined) return
+  expect(await lab.disk.mounts()).toEqual([])
+  expect(await mountPoints()).toEqual([])
+  lab = undefined
+})
+
+describe.skipIf(!canRun)('a script in an image', () => {
+  test('changes the image, says what came of it, and is unmounted when it is told', async () => {
+    lab = await createLab()
+    const result = await lab.run('echo "$1 $WORD" > /etc/made; cat /etc/made; exit 7', {
+      args: ['some thing'],
+      env: { WORD: 'here' },
+    })
+    expect(result).toEqual({ exitCode: 7, output: 'some thing here\n' })
+    expect(await lab.disk.readRoot('/etc/made')).toBe('some thing here\n')
+    await lab.disk.checkRoot()
+    expect(lab.lines).toEqual([{ program: 'test', exit_code: 7, output: 'some thing here\n' }])
+  })
+
+  test('sees no devices but those it is given', async () => {
+    lab = await createLab()
+    const { output } = await lab.run('cd /dev && find . -type b -o -type c | sort')
+    const mine = [lab.disk.path.slice('/dev/'.length), lab.disk.nameOf(1)]
+    const all = [...mine, 'full', 'null', 'random', 'urandom', 'zero'].sort()
+    expect(output.trim().split('\n')).toEqual(all.map((name) => `./${name}`))
+  })
+
+  test('knows nothing of the agent: its environment, its processes, its kernel command line', async () => {
+    lab = await createLab()
+    process.env['IRONSWARM_TEST_SECRET'] = 'hidden-in-the-environment'
+    try {
+      const { output } = await lab.run(
+        'env; cat /proc/[0-9]*/environ; ps; cat /proc/cmdline; echo end',
+      )
+      expect(output).not.toContain('hidden-in')
+      expect(output).not.toContain('vitest')
+      expect(output.trimEnd().endsWith('end')).toBe(true)
+    } finally {
+      delete process.env['IRONSWARM_TEST_SECRET']
+    }
+  })
+})
+
+describe.skipIf(!canRun)('what no program of an image may do', () => {
+  let shared: Lab
+  const resources = new AsyncDisposableStack()
+  beforeAll(async () => {
+    const root = resources.use(await createBusyboxRoot({ '/etc/passwd': 'root' }))
+    await execute('mknod', [join(root.folder, 'brought'), 'b', '7', '0'])
+    shared = await createLab(root, (disk) => resources.use(disk))
+  })
+  afterAll(() => resources.disposeAsync())
+
+  test.each<[string, string]>([
+    ['mounts', 'mount -t tmpfs none /mnt'],
+    ['makes the node of another disk', 'mknod /tmp/node b 7 0'],
+    ['opens a node that the image brought', 'dd if=/brought of=/dev/null count=1'],
+    ['makes its /dev writable', 'mount -o remount,rw /dev'],
+    [
+      'changes the kernel',
+      'is=$(cat /proc/sys/kernel/core_pattern); echo "$is" > /proc/sys/kernel/core_pattern',
+    ],
+    ['asks the kernel for help', 'echo h > /proc/sysrq-trigger'],
+    [
+      'writes to sysfs',
+      'is=$(cat /sys/block/loop0/queue/nomerges); echo "$is" > /sys/block/loop0/queue/nomerges',
+    ],
+    ['goes through the root of its parent', 'ls /proc/1/root/'],
+    ['leaves the chroot', 'mkdir -p /tmp/x && chroot /tmp/x'],
+    ['enters the namespace of its parent', 'nsenter -t 1 -m true'],
+    ['loads a module', 'insmod /etc/passwd'],
+    ['gives itself a network', 'ip link add v0 type veth peer name v1'],
+    ['sets the clock', '! date -s "$(date "+%F %T")" 2>&1 | grep permitted'],
+    ['sets the name of the machine', 'hostname "$(hostname)"'],
+    ['adds swap', 'mkswap /tmp/s; swapon /tmp/s'],
+  ])('one that %s is refused', async (_, script) => {
+    lab = shared
+    const { exitCode } = await lab.run(`mkdir -p /mnt; ${script}`)
+    expect(exitCode).not.toBe(0)
+  })
+})
+
+describe.skipIf(!canRun)('a hostile program of an image', () => {
+  test('that speaks to the network is heard by nobody', async () => {
+    let calls = 0
+    const server = createServer((_, response) => {
+      calls++
+      response.end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    keep({ [Symbol.asyncDispose]: async () => void server.close() })
+    lab = await createLab()
+    const { port } = server.address() as AddressInfo
+    const script = `wget -T 2 -O - http://127.0.0.1:${port}/; wget -T 2 -O - http://192.0.2.1/; cat /proc/net/route`
+    const { output } = await lab.run(script)
+    expect(calls).toBe(0)
+    expect(output).not.toMatch(/^(eth|en)/m)
+  })
+
+  test.each([
+    ['leaves a daemon behind', '(setsid sleep 98765 < /dev/null > /dev/null 2>&1 &); sleep 0.2'],
+    ['leaves one that ignores signals', "(trap '' TERM HUP INT; setsid sleep 98765 &)"],
+    ['leaves one that works in the image', '(cd /etc; exec setsid sleep 98765) &'],
+  ])('that %s ends with everything it started', async (_, script) => {
+    lab = await createLab()
+    await lab.run(script)
+    expect(await processesWith('98765')).toEqual([])
+  })
+
+  test.each([
+    ['never ends', 'sleep 87654'],
+    ['never ends and ignores signals', "trap '' TERM HUP INT; while :; do sleep 87654; done"],
+    ['never ends and closes its output', 'exec > /dev/null 2>&1; sleep 87654'],
+    ['never ends, with daemons', '(setsid sleep 87654 &); sleep 87654'],
+    ['kills all it can reach', 'kill -9 -1; kill -9 1; sleep 87654'],
+  ])('that %s is killed at its deadline', async (_, script) => {
+    lab = await createLab()
+    await expect(lab.run(script, { timeoutMs: 1000 })).rejects.toMatchObject({
+      type: 'ProcessError',
+      details: expect.stringContaining('no end after 1 s'),
+    })
+    expect(await processesWith('87654')).toEqual([])
+    await lab.disk.checkRoot().catch(async () => {
+      // its journal is replayed by the next mount, as after a power cut
+      expect((await (lab as Lab).run('true')).exitCode).toBe(0)
+      await (lab as Lab).disk.checkRoot()
+    })
+  })
+
+  test('that never ends is killed when the command is cancelled', async () => {
+    lab = await createLab()
+    const controller = new AbortController()
+    const running = lab.run('sleep 76543', { signal: controller.signal })
+    while ((await processesWith('76543')).length === 0) await new Promise(setImmediate)
+    controller.abort()
+    await expect(running).rejects.toThrow()
+    expect(await processesWith('76543')).toEqual([])
+  })
+
+  test('that prints a gigabyte is heard to the end, and its end is kept', async () => {
+    lab = await createLab()
+    const before = process.memoryUsage().rss
+    const { output } = await lab.run('dd if=/dev/zero bs=1M count=1024; echo; echo the end', {
+      timeoutMs: 120_000,
+    })
+    expect(output.length).toBeLessThan(8192)
+    expect(output.trimEnd().endsWith('the end')).toBe(true)
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
+  }, 150_000)
+
+  test('that prints a password is not quoted', async () => {
+    lab = await createLab()
+    const { output } = await lab.run(
+      'echo "fetching http://user:hunter2@192.0.2.1/ password=hunter3"',
+    )
+    expect(output).not.toContain('hunter')
+    expect(JSON.stringify(lab.lines)).not.toContain('hunter')
+  })
+})
+
+describe.skipIf(!canRun)('an image that is no usual one', () => {
+  test.each(['dev', 'proc', 'sys', 'run'])(
+    'is refused if its /%s is a link, which would lead mounts out of it',
+    async (name) => {
+      const root = keep(await createBusyboxRoot())
+      await root.link(`/${name}`, '/tmp')
+      lab = await createLab(root)
+      await expect(lab.run('true')).rejects.toMatchObject({
+        type: 'ProcessError',
+        details: expect.stringContaining(`/${name} of the image is a symbolic link`),
+      })
+    },
+  )
+
+  test('is refused if its /boot is a link to a folder of the machine, where no folder is made', async () => {
+    const root = keep(await createBusyboxRoot())
+    const outside = keep(await createBusyboxRoot()).folder
+    await root.link('/boot', outside)
+    lab = await createLab(root)
+    await expect(
+      lab.run('true', { esp: { node: lab.disk.nameOf(1), at: 'boot/efi' } }),
+    ).rejects.toMatchObject({ details: expect.stringContaining('/boot of the image') })
+    await expect(stat(join(outside, 'efi'))).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
+  test('gets the folders it lacks', async () => {
+    const root = keep(await createBusyboxRoot())
+    for (const name of ['dev', 'proc', 'sys', 'run']) {
+      await execute('rmdir', [join(root.folder, name)])
+    }
+    lab = await createLab(root)
+    expect((await lab.run('ls /proc/self > /dev/null && ls /sys/block > /dev/null')).exitCode).toBe(
+      0,
+    )
+  })
+
+  test('without a shell, or without a file system, is an error', async () => {
+    const root = keep(await createBusyboxRoot())
+    await execute('rm', ['-r', join(root.folder, 'bin')])
+    lab = await createLab(root)
+    expect((await lab.run('true')).exitCode).not.toBe(0)
+    await execute('dd', ['if=/dev/zero', `of=${lab.disk.path}`, 'bs=1M', 'seek=1', 'count=4'])
+    await execute('blockdev', ['--flushbufs', `/dev/${lab.disk.nameOf(1)}`])
+    await expect(lab.run('true')).rejects.toMatchObject({
+      details: expect.stringContaining('cannot be mounted'),
+    })
+  })
+
+  test('is refused while it is mounted elsewhere', async () => {
+    lab = await createLab()
+    const folder = keep(await createBusyboxRoot()).folder
+    await execute('mount', [`/dev/${lab.disk.nameOf(1)}`, join(folder, 'tmp')])
+    try {
+      await expect(lab.run('true')).rejects.toMatchObject({ type: 'TargetInUseError' })
+    } finally {
+      await execute('umount', [join(folder, 'tmp')])
+    }
+  }, 30_000)
+})
