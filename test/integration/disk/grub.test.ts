@@ -8,6 +8,7 @@ import { exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
+import { createDebianRoot } from '../../support/image-root/debian-root.ts'
 import {
   createWrittenDisk,
   processesWith,
@@ -288,4 +289,33 @@ describe.skipIf(!canRun)('loaders that an image brings for its ESP', () => {
     expect(await readEsp('/EFI/test/grubx64.efi')).toBeUndefined()
     expect(await readRoot('/called')).toContain('grub-install')
   })
+})
+
+describe.skipIf(!canRun)("Debian's own GRUB", () => {
+  test.each(['gpt', 'dos'] as const)(
+    'is installed from a %s disk, with a menu that finds the root by its UUID',
+    async (label) => {
+      const { folder } = keep(await createDebianRoot())
+      const bios = 'start=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649'
+      disk = keep(
+        await createWrittenDisk({
+          label,
+          partitions: [...(label === 'gpt' ? [bios] : []), 'start=4096,size=327680'],
+          root: { startMiB: 2, sizeMiB: 160, folder },
+          diskMiB: 164,
+        }),
+      )
+      const { path, readRoot, checkRoot } = disk
+      await install(path)
+      // boot.img of GRUB says so where nothing else can be read
+      expect(await bootCodeOf(path)).toContain('GRUB')
+      const menu = await readRoot('/boot/grub/grub.cfg')
+      expect(menu).toContain(`linux\t/boot/vmlinuz-6.1.0-1-amd64 root=UUID=${ROOT_FS_UUID} ro`)
+      expect(menu).toContain(`search --no-floppy --fs-uuid --set=root`)
+      expect(await readRoot('/boot/grub/i386-pc/core.img')).toBeDefined()
+      await checkRoot()
+      await run('sfdisk', ['--verify', path])
+    },
+    120_000,
+  )
 })
