@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { AgentError } from '../../../agent/core/errors.ts'
 import { installUefiBootloader } from '../../../agent/disk/bootloader.ts'
 import { type Exec, exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
@@ -240,6 +241,33 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       ['efibootmgr', '-b', '0003', '-B'],
     ])
     expect(creates(calls)).toHaveLength(1)
+  })
+
+  test('takes back the entries it has made where a later one fails, and leaves those of others', async () => {
+    await using disk = await createUefiDisk()
+    await disk.put('EFI/BOOT/BOOTX64.EFI', 'loader')
+    await disk.put('EFI/BOOT/BOOTIA32.EFI', 'loader')
+    const entries = new Map([['0001', 'UEFI PXEv4']])
+    let next = 0x10
+    const listed = () =>
+      [
+        'BootCurrent: 0001',
+        ...[...entries].map(([n, label]) => `Boot${n}* ${label}\tHD(1)`),
+        '',
+      ].join('\n')
+    // a firmware with room for two entries; what fails may have left a half of it
+    const full: Exec = async (argv, options) => {
+      if (argv[0] !== 'efibootmgr') return await exec(argv, options)
+      if (argv.includes('-B')) entries.delete(argv[argv.indexOf('-b') + 1] as string)
+      if (argv.includes('-c')) {
+        entries.set(`00${(next++).toString(16)}`, argv[argv.indexOf('-L') + 1] as string)
+        if (entries.size > 2) throw new AgentError('ProcessError', 'no space left on device')
+      }
+      return { stdout: listed(), stderr: '', exitCode: 0 }
+    }
+    const request = { ...REAL, exec: full, log: capturedLog().log, devicePath: disk.path }
+    await expect(installUefiBootloader(request)).rejects.toThrow('no space left')
+    expect([...entries]).toEqual([['0001', 'UEFI PXEv4']])
   })
 
   test('with machine control logged, the command is in the log and nothing is run', async () => {
