@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns a partition image that boots once its own GRUB is installed: one ext4 with a Debian's GRUB, a kernel, and the
+// start scripts of the instance image. It has no boot code and no ESP.
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import {
+  downloadPackages,
+  firstDependency,
+  resolvePackages,
+  unpackPackages,
+} from '../../../image-build/debian-packages.ts'
+import { findKernel, makeInitramfs, recipe } from '../../../image-build/instance-files.ts'
+import { createDebianRoot } from '../image-root/debian-root.ts'
+import { ROOT_FS_UUID } from '../image-root/written-disk.ts'
+
+const run = promisify(execFile)
+const BUILD = join(import.meta.dirname, '../../../build')
+const SIZE = '192M'
+
+/** Makes it at `path`; needs packages of Debian. */
+export async function makePartitionImage(path: string): Promise<void> {
+  const kernelFolder = `${path}.kernel`
+  await using root = await createDebianRoot()
+  try {
+    const names = ['busybox-static', await firstDependency('linux-image-cloud-amd64')]
+    const packages = await downloadPackages(await resolvePackages(names), join(BUILD, 'debian'))
+    await unpackPackages(packages, kernelFolder)
+    const kernel = await findKernel(kernelFolder)
+    const release = basename(kernel).slice('vmlinuz-'.length)
+    await run('sh', ['-c', `rm ${root.folder}/boot/vmlinuz-* ${root.folder}/boot/initrd.img-*`])
+    await copyFile(kernel, join(root.folder, 'boot', basename(kernel)))
+    const files: Record<string, string | Buffer> = {
+      [`boot/initrd.img-${release}`]: await makeInitramfs(kernelFolder),
+      'etc/default/grub':
+        'GRUB_TIMEOUT=0\nGRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n',
+      'etc/fstab': `UUID=${ROOT_FS_UUID} / ext4 defaults 0 1\n`,
+      'etc/group': 'root:x:0:\n',
+      'etc/hostname': 'partition-image\n',
+      'etc/inittab': await recipe('inittab'),
+      'etc/passwd': 'root::0:0:root:/root:/bin/sh\n',
+      'etc/rc': `${await recipe('rc')}cat /etc/fstab\n`,
+    }
+    for (const [name, content] of Object.entries(files)) {
+      await mkdir(dirname(join(root.folder, name)), { recursive: true })
+      await writeFile(join(root.folder, name), content, { mode: 0o755 })
+    }
+    await copyFile(join(kernelFolder, 'bin/busybox'), join(root.folder, 'bin/busybox'))
+    await mkdir(join(root.folder, 'root'), { recursive: true })
+    await mkdir(join(root.folder, 'sbin'), { recursive: true })
+    await symlink('busybox', join(root.folder, 'bin/login'))
+    await symlink('/bin/busybox', join(root.folder, 'sbin/init'))
+    await rm(path, { force: true })
+    await run('mke2fs', ['-q', '-t', 'ext4', '-U', ROOT_FS_UUID, '-d', root.folder, path, SIZE])
+  } finally {
+    await rm(kernelFolder, { recursive: true, force: true })
+  }
+}
