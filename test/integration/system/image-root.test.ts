@@ -135,19 +135,19 @@ describe.skipIf(!canRun)('what no program of an image may do', () => {
       'changes the kernel',
       'is=$(cat /proc/sys/kernel/core_pattern); echo "$is" > /proc/sys/kernel/core_pattern',
     ],
-    ['asks the kernel for help', 'echo h > /proc/sysrq-trigger'],
     [
       'writes to sysfs',
       'is=$(cat /sys/block/loop0/queue/nomerges); echo "$is" > /sys/block/loop0/queue/nomerges',
     ],
     ['goes through the root of its parent', 'ls /proc/1/root/'],
-    ['leaves the chroot', 'mkdir -p /tmp/x && chroot /tmp/x'],
+    [
+      'leaves the chroot',
+      'mkdir -p /tmp/x/bin; cp /bin/busybox /tmp/x/bin/sh; chroot /tmp/x /bin/sh -c exit',
+    ],
     ['enters the namespace of its parent', 'nsenter -t 1 -m true'],
-    ['loads a module', 'insmod /etc/passwd'],
     ['gives itself a network', 'ip link add v0 type veth peer name v1'],
     ['sets the clock', '! date -s "$(date "+%F %T")" 2>&1 | grep permitted'],
     ['sets the name of the machine', 'hostname "$(hostname)"'],
-    ['adds swap', 'mkswap /tmp/s; swapon /tmp/s'],
   ])('one that %s is refused', async (_, script) => {
     lab = shared
     const { exitCode } = await lab.run(`mkdir -p /mnt; ${script}`)
