@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a partition image that boots once its own GRUB is installed: one ext4 with a Debian's GRUB, a kernel, and the
 // start scripts of the instance image. It has no boot code and no ESP.
+//
+//   node test/support/vm/partition-image.ts      makes it, where there is a network
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -18,9 +21,16 @@ import { ROOT_FS_UUID } from '../image-root/written-disk.ts'
 const run = promisify(execFile)
 const BUILD = join(import.meta.dirname, '../../../build')
 const SIZE = '192M'
+export const PARTITION_IMAGE = join(BUILD, 'partition-image.ext4')
 
-/** Makes it at `path`; needs packages of Debian. */
-export async function makePartitionImage(path: string): Promise<void> {
+/** True if the image was made; else prints what makes it. */
+export function hasPartitionImage(): boolean {
+  if (existsSync(PARTITION_IMAGE)) return true
+  console.log('skipped: no partition image: node test/support/vm/partition-image.ts')
+  return false
+}
+
+async function makePartitionImage(path: string): Promise<void> {
   const kernelFolder = `${path}.kernel`
   await using root = await createDebianRoot()
   try {
@@ -57,3 +67,5 @@ export async function makePartitionImage(path: string): Promise<void> {
     await rm(kernelFolder, { recursive: true, force: true })
   }
 }
+
+if (import.meta.main) await makePartitionImage(PARTITION_IMAGE)
