@@ -32,6 +32,7 @@ export const EXIT_NOT_UNMOUNTED = 121
  * Run by the shell of the ramdisk as the first process of a PID namespace: with its end everything ends. Arguments:
  * mount point, name of the root's node, name of the ESP's node or nothing, where that is mounted, the nodes
  * (`b name major minor` or `l link name`, one argument each), `--`, what `env` gets, `--`, a script, its arguments.
+ * mount and umount by their paths: BusyBox's shell takes its own before others, which load no modules and know no -R.
  * The names of /dev come from sysfs and from UUIDs that the caller has looked at.
  */
 export const SET_UP_SCRIPT = `
@@ -46,17 +47,17 @@ ulimit -c 0
 ulimit -v ${MEMORY_KIB}
 
 # the image's own nodes are none (nodev), so no other disk can be reached by one
-mount -o rw,nodev,nosuid "/dev/$root" "$at" || fail "the root file system on /dev/$root cannot be mounted"
+/bin/mount -o rw,nodev,nosuid "/dev/$root" "$at" || fail "the root file system on /dev/$root cannot be mounted"
 # a link there would lead the mounts below out of the image
 for name in dev proc sys run \${esp:+boot} \${esp:+boot/efi}; do
   [ ! -L "$at/$name" ] || fail "/$name of the image is a symbolic link"
   mkdir -p "$at/$name" || fail "/$name of the image is no folder"
 done
-mount -t tmpfs -o size=1m,mode=755,nosuid,noexec dev "$at/dev"
-mount -t tmpfs -o size=16m,mode=755,nosuid,nodev run "$at/run"
+/bin/mount -t tmpfs -o size=1m,mode=755,nosuid,noexec dev "$at/dev"
+/bin/mount -t tmpfs -o size=16m,mode=755,nosuid,nodev run "$at/run"
 mkdir "$at/run/lock"
-mount -t proc -o ro,nosuid,nodev,noexec proc "$at/proc"
-mount -t sysfs -o ro,nosuid,nodev,noexec sys "$at/sys"
+/bin/mount -t proc -o ro,nosuid,nodev,noexec proc "$at/proc"
+/bin/mount -t sysfs -o ro,nosuid,nodev,noexec sys "$at/sys"
 
 node() {
   [ "$1" = b ] || { mkdir -p "$at/dev/\${2%/*}" && ln -s "/dev/$3" "$at/dev/$2"; return; }
@@ -78,12 +79,12 @@ ln -s /proc/self/fd "$at/dev/fd"
 ln -s /proc/self/fd/0 "$at/dev/stdin"
 ln -s /proc/self/fd/1 "$at/dev/stdout"
 ln -s /proc/self/fd/2 "$at/dev/stderr"
-mount -o remount,ro,size=1m,mode=755,nosuid,noexec "$at/dev"
+/bin/mount -o remount,ro,size=1m,mode=755,nosuid,noexec "$at/dev"
 # it may name what is of no business to an image
-mount --bind "$at/dev/null" "$at/proc/cmdline"
+/bin/mount --bind "$at/dev/null" "$at/proc/cmdline"
 if [ -n "$esp" ]; then
   mkdir -p "$at/$esp_at"
-  mount -o rw,nodev,nosuid,noexec "/dev/$esp" "$at/$esp_at" || fail "the ESP on /dev/$esp cannot be mounted"
+  /bin/mount -o rw,nodev,nosuid,noexec "/dev/$esp" "$at/$esp_at" || fail "the ESP on /dev/$esp cannot be mounted"
 fi
 
 words=0
@@ -109,7 +110,7 @@ in_image "$@" < /dev/null || code=$?
 # whatever it has left running
 kill -KILL -1 2> /dev/null || :
 for attempt in 1 2 3 4 5; do
-  if umount -R "$at" 2> /dev/null; then exit "$code"; fi
+  if /bin/umount -R "$at" 2> /dev/null; then exit "$code"; fi
   sleep 1
 done
 echo "the file systems of the image cannot be unmounted"
