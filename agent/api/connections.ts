@@ -5,9 +5,11 @@ import { EventEmitter, once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** In all, and of one host: a conductor holds one or two, and several may share an address. */
+/** In all, and of one host or /64: a conductor holds one or two, and several may share an address. */
 const MOST = 256
 const MOST_OF_A_HOST = 32
+/** Addresses from which the token came; those that came first are forgotten. Conductors of one group take turns. */
+const MOST_KNOWN = 16
 /** Requests sent before the answers to those before them. Conductors and their libraries send one. */
 const MOST_UNANSWERED = 8
 
@@ -19,7 +21,7 @@ export interface Connections {
    * @param onEnd called once, when the answer has left or nobody waits for it any more
    */
   begin(request: IncomingMessage, response: ServerResponse, onEnd: () => void): boolean
-  /** The client has shown the agent token: nobody else's connection takes the place of its own. */
+  /** The client has shown the agent token: nobody else's connection takes the place of its own, and of its address. */
   trust(request: IncomingMessage): void
   /** Aborts when the request's connection is gone: nobody waits for an answer any more. */
   gone(request: IncomingMessage): AbortSignal
@@ -30,7 +32,9 @@ export interface Connections {
 
 interface Connection {
   readonly socket: Socket
-  readonly host: string
+  /** The client's, and the network that one host may own. */
+  readonly address: string
+  readonly network: string
   /** What ends each request that is under way. */
   readonly unanswered: Set<() => void>
   readonly gone: AbortController
@@ -40,8 +44,10 @@ interface Connection {
 }
 
 /**
- * Without connections. A new one is always let in unless all others are the conductor's and busy: the
- * one that has been idle for longest goes, else the untrusted one that has been busy for longest.
+ * Without connections. A new one is always let in unless all others are the conductor's and busy. Who goes for
+ * it is a stranger while there is one, of the network and then the address that hold most; of these the
+ * one that has been idle for longest, else the untrusted one that has been busy for longest. So nobody crowds
+ * out an address that has shown the token, not from addresses beside it either, of which an IPv6 host has many.
  */
 export function createConnections(): Connections {
   /** By address and port: with TLS a request knows another socket than the one that was accepted. */
@@ -50,9 +56,16 @@ export function createConnections(): Connections {
   let underWay = 0
   const bell = new EventEmitter()
 
-  const closeOneOf = (candidates: readonly Connection[], newcomer: Connection) => {
-    const others = candidates.filter((one) => one !== newcomer && canGo(one)).sort(firstToGo)
-    const victim = others[0] ?? newcomer
+  const known = new Set<string>()
+  const isKnown = ({ address }: Connection) => known.has(address)
+  const shareOf = (one: Connection) => (isKnown(one) ? one.address : one.network)
+
+  const closeOneOf = (crowd: readonly Connection[], newcomer: Connection) => {
+    const others = crowd.filter((one) => one !== newcomer && canGo(one))
+    const strangers = others.filter((one) => !isKnown(one))
+    const ofShare = largest(strangers.length > 0 ? strangers : others, shareOf)
+    const ofAddress = largest(ofShare, ({ address }) => address)
+    const victim = ofAddress.toSorted(firstToGo)[0] ?? newcomer
     victim.socket.destroy()
     open.delete(keyOf(victim.socket) ?? '')
   }
@@ -60,12 +73,13 @@ export function createConnections(): Connections {
   return {
     admit: (socket) => {
       const key = keyOf(socket)
-      const host = hostOf(socket)
+      const address = addressOf(socket)
       // it has gone already
-      if (key === undefined || host === undefined) return void socket.destroy()
+      if (key === undefined || address === undefined) return void socket.destroy()
       const connection: Connection = {
         socket,
-        host,
+        address,
+        network: networkOf(address),
         unanswered: new Set(),
         gone: new AbortController(),
         isTrusted: false,
@@ -79,13 +93,9 @@ export function createConnections(): Connections {
         connection.gone.abort()
       })
       const all = [...open.values()]
-      const ofHost = all.filter((one) => one.host === host)
-      if (ofHost.length > MOST_OF_A_HOST) closeOneOf(ofHost, connection)
-      else if (all.length > MOST) {
-        const largest = ofLargestHost(all)
-        const canAny = largest.some((one) => one !== connection && canGo(one))
-        closeOneOf(canAny ? largest : all, connection)
-      }
+      const ofShare = all.filter((one) => shareOf(one) === shareOf(connection))
+      if (ofShare.length > MOST_OF_A_HOST) closeOneOf(ofShare, connection)
+      else if (all.length > MOST) closeOneOf(all, connection)
     },
     begin: (request, response, onEnd) => {
       const connection = open.get(keyOf(request.socket) ?? '')
@@ -110,7 +120,14 @@ export function createConnections(): Connections {
     },
     trust: (request) => {
       const connection = open.get(keyOf(request.socket) ?? '')
-      if (connection) connection.isTrusted = true
+      if (connection === undefined) return
+      connection.isTrusted = true
+      known.delete(connection.address)
+      known.add(connection.address)
+      for (const oldest of known) {
+        if (known.size <= MOST_KNOWN) break
+        known.delete(oldest)
+      }
     },
     gone: (request) => open.get(keyOf(request.socket) ?? '')?.gone.signal ?? AbortSignal.abort(),
     drained: async (deadlineMs) => {
@@ -138,21 +155,26 @@ function firstToGo(a: Connection, b: Connection): number {
   )
 }
 
-function ofLargestHost(all: readonly Connection[]): readonly Connection[] {
-  const groups = Map.groupBy(all, ({ host }) => host)
-  return [...groups.values()].reduce((largest, group) =>
-    group.length > largest.length ? group : largest,
-  )
+/** Those of the group that is the largest; of all such groups if there are several. */
+function largest(
+  all: readonly Connection[],
+  keyOf: (one: Connection) => string,
+): readonly Connection[] {
+  const groups = [...Map.groupBy(all, keyOf).values()]
+  const most = Math.max(...groups.map(({ length }) => length))
+  return groups.filter(({ length }) => length === most).flat()
 }
 
 function keyOf({ remoteAddress, remotePort }: Socket): string | undefined {
   return remoteAddress === undefined ? undefined : `${remoteAddress} ${remotePort}`
 }
 
+function addressOf({ remoteAddress }: Socket): string | undefined {
+  return remoteAddress?.replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '')
+}
+
 /** An IPv6 host owns a /64 at least, so its first four groups count. */
-function hostOf({ remoteAddress }: Socket): string | undefined {
-  if (remoteAddress === undefined) return undefined
-  const address = remoteAddress.replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '')
+function networkOf(address: string): string {
   if (!address.includes(':')) return address
   const [head = '', tail] = address.split('::')
   const groups = head === '' ? [] : head.split(':')

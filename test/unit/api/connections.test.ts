@@ -1,7 +1,9 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { describe, expect, test } from 'vitest'
+import { type Connections, createConnections } from '../../../agent/api/connections.ts'
 import { createSelfSignedCertificate } from '../../../agent/ironic/certificate.ts'
 import { answerOn, startServer, TOKEN } from './server-lab.ts'
 
@@ -93,6 +95,72 @@ describe('connections', () => {
     expect((await api.call('GET', '/v1/status')).status).toBe(200)
     await expect.poll(() => openOf(sockets).length, soon).toBeLessThan(MOST_OF_A_HOST)
     for (const socket of sockets) socket.destroy()
+  })
+})
+
+describe('connections over IPv6', () => {
+  let ports = 0
+  /** What the kernel hands over for a client of that address. */
+  const arrive = (connections: Connections, address: string) => {
+    const socket = new Socket()
+    ports += 1
+    Object.defineProperties(socket, {
+      remoteAddress: { value: address },
+      remotePort: { value: ports },
+    })
+    connections.admit(socket)
+    return socket
+  }
+  const requestOn = (socket: Socket) => ({ socket }) as IncomingMessage
+  const neighbour = (index: number) => `fd00:0:0:7::${index.toString(16)}`
+  const CONDUCTOR = 'fd00::7:0:0:0:c0'
+  const openOnes = (sockets: readonly Socket[]) => sockets.filter(({ destroyed }) => !destroyed)
+
+  test('of one /64 have a share together, in which an address with few keeps them', () => {
+    const connections = createConnections()
+    const conductor = arrive(connections, CONDUCTOR)
+    const sockets = Array.from({ length: 1000 }, () => arrive(connections, neighbour(1)))
+    expect(openOnes(sockets)).toHaveLength(MOST_OF_A_HOST - 1)
+    expect(conductor.destroyed).toBe(false)
+    const next = arrive(connections, CONDUCTOR)
+    expect([conductor.destroyed, next.destroyed]).toEqual([false, false])
+    expect(openOnes(sockets)).toHaveLength(MOST_OF_A_HOST - 2)
+  })
+
+  test('from an address that has shown the token stay whatever comes from addresses beside it', () => {
+    const connections = createConnections()
+    const conductor = arrive(connections, CONDUCTOR)
+    connections.trust(requestOn(conductor))
+    // in its handshake: it has shown nothing yet
+    const next = arrive(connections, CONDUCTOR)
+    const near = Array.from({ length: 5000 }, (_, i) => arrive(connections, neighbour(i)))
+    // from everywhere: no network has more than one
+    const far = Array.from({ length: 5000 }, (_, i) =>
+      arrive(connections, `fd00:${i.toString(16)}:1::1`),
+    )
+    expect([conductor.destroyed, next.destroyed]).toEqual([false, false])
+    expect(openOnes([...near, ...far])).toHaveLength(256 - 2)
+    expect(far.at(-1)?.destroyed).toBe(false)
+  })
+
+  test('of addresses that showed the token give way to a stranger where there is nobody else', () => {
+    const connections = createConnections()
+    const conductors = Array.from({ length: 256 }, (_, i) => {
+      const socket = arrive(connections, neighbour(i % 16))
+      connections.trust(requestOn(socket))
+      return socket
+    })
+    const stranger = arrive(connections, CONDUCTOR)
+    expect(stranger.destroyed).toBe(false)
+    expect(openOnes(conductors)).toHaveLength(255)
+    // those that are busy do not
+    for (const socket of openOnes(conductors)) {
+      const response = { once: () => undefined } as unknown as ServerResponse
+      expect(connections.begin(requestOn(socket), response, () => undefined)).toBe(true)
+    }
+    const late = arrive(connections, 'fd00::8:0:0:0:1')
+    expect([stranger.destroyed, late.destroyed]).toEqual([true, false])
+    expect(openOnes(conductors)).toHaveLength(255)
   })
 })
 
