@@ -19,7 +19,7 @@ export interface ClaimExtension {
 
 export interface ClaimExtensionDeps {
   readonly wire: LibraryWire
-  /** Writes a whole message. */
+  /** Writes a whole message; it may be lost. */
   send(bytes: Uint8Array): void
   onClaim(message: ClaimMessage): void
   onAbuse(reason: string): void

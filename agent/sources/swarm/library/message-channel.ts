@@ -58,7 +58,7 @@ export function createMessageChannel(deps: MessageChannelDeps): MessageChannel {
       unread.heard()
       deps.onDrain()
     },
-    onAbuse: (reason) => handler.onAbuse(reason),
+    onUnread: onFailure,
   })
   const unread = watchSilence(
     UNREAD_MS,

@@ -258,7 +258,7 @@ class PeerConnection implements PeerWire, MessageHandler {
     return offerClaims({
       wire: this.#wire,
       send: (bytes) => {
-        if (!this.#isClosed) this.#writer.raw(bytes)
+        if (!this.#isClosed) this.#writer.hint(bytes)
       },
       onClaim: ({ kind, hops, pieces }) => this.#listener?.onClaim(kind, hops, pieces),
       onAbuse: (reason) => this.onAbuse(reason),

@@ -9,9 +9,9 @@ import { BLOCK_HEADER_BYTES, MESSAGE_IDS, writeUint32 } from './messages.ts'
 const CHUNK_BYTES = 4 * (BLOCK_BYTES + BLOCK_HEADER_BYTES)
 const KEPT_CHUNKS = 8
 const FIRST_URGENT_BYTES = 1024
-/** All that is ever asked or refused at a time; a peer that lets more pile up does not read. */
+/** All that is ever asked or refused at a time; a peer that lets more pile up does not read, whatever keeps it. */
 const MAX_URGENT_BYTES = 64 * 1024
-/** HAVEs beyond this much wait as bits. */
+/** Beyond this much HAVEs wait as bits, and hints are left out. */
 const HAVE_WINDOW_BYTES = 16 * 1024
 const HAVE_BYTES = 9
 
@@ -38,7 +38,8 @@ export interface MessageWriterDeps {
   write(bytes: Uint8Array, onWritten: () => void): void
   /** A write has reached the kernel: there may be room for more. */
   onDrain(): void
-  onAbuse(reason: string): void
+  /** The peer does not read: the connection is of no use. It may be an honest one, whose disk or machine stands still. */
+  onUnread(reason: string): void
 }
 
 interface Chunk {
@@ -114,6 +115,11 @@ export class MessageWriter {
     this.#flushSoon()
   }
 
+  /** The same of a message that may be lost: who does not read is not told what is old by the time it does. */
+  hint(message: Uint8Array): void {
+    if (this.#urgentBytes + message.length <= HAVE_WINDOW_BYTES) this.raw(message)
+  }
+
   /** A block as an answer to a request; it is copied. At most 128 KiB. */
   block(piece: number, offset: number, block: Uint8Array): void {
     const length = BLOCK_HEADER_BYTES + block.length
@@ -142,7 +148,7 @@ export class MessageWriter {
     const at = this.#urgentBytes
     const needed = at + length
     if (needed > MAX_URGENT_BYTES) {
-      this.#deps.onAbuse(`it does not read: ${at} bytes of messages wait for it`)
+      this.#deps.onUnread(`it does not read: ${at} bytes of messages wait for it`)
       return -1
     }
     if (needed > this.#urgent.length) {

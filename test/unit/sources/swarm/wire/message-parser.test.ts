@@ -173,7 +173,7 @@ test('what the writer writes, the parser reads: steering before blocks that wait
       release = onWritten
     },
     onDrain: () => undefined,
-    onAbuse: (reason) => expect.unreachable(reason),
+    onUnread: (reason) => expect.unreachable(reason),
   })
   writer.message(2)
   expect(writer.unsentBytes).toBe(5)
@@ -205,7 +205,7 @@ test('a peer that does not read is given up before its messages fill the memory'
     pieceCount: PIECES,
     write: () => undefined,
     onDrain: () => undefined,
-    onAbuse: (reason) => complaints.push(reason),
+    onUnread: (reason) => complaints.push(reason),
   })
   writer.open()
   for (let count = 0; count < 200_000 && complaints.length === 0; count++)
@@ -225,7 +225,7 @@ test('a peer that does not read is told of every piece when it does, and held no
       release = onWritten
     },
     onDrain: () => undefined,
-    onAbuse: (reason) => expect.unreachable(reason),
+    onUnread: (reason) => expect.unreachable(reason),
   })
   writer.open()
   for (let piece = 0; piece < PIECES; piece++) writer.have(piece)
@@ -240,6 +240,38 @@ test('a peer that does not read is told of every piece when it does, and held no
   expect(told.sort((a, b) => a - b)).toEqual(Array.from({ length: PIECES }, (_, piece) => piece))
 })
 
+test('a peer that does not read is spared the hints, and told of requests in front of HAVEs that wait', async () => {
+  const written: Uint8Array[] = []
+  let release: () => void = () => undefined
+  const writer = new MessageWriter({
+    chunks: createChunkPool(),
+    pieceCount: PIECES,
+    write: (bytes, onWritten) => {
+      written.push(bytes)
+      release = onWritten
+    },
+    onDrain: () => undefined,
+    onUnread: (reason) => expect.unreachable(reason),
+  })
+  writer.open()
+  const hint = message(20, Buffer.alloc(2 + 64, 9))
+  for (let count = 0; count < 10_000; count++) writer.hint(hint)
+  expect(writer.unsentBytes).toBeLessThan(32 * 1024)
+  for (let piece = 0; piece < 256; piece++) {
+    writer.message(6, piece, 0, 16_384)
+    writer.message(8, piece, 0, 16_384)
+  }
+  for (let count = 0; count < 10; count++) {
+    await undefined
+    release()
+  }
+  const told = parse(written)
+  expect(told.filter((note) => note.startsWith('request'))).toHaveLength(256)
+  const hints = told.filter((note) => note.startsWith('extended')).length
+  expect(hints).toBeGreaterThan(100)
+  expect(hints).toBeLessThan(1000)
+})
+
 test('chunks of longer blocks are not kept for others when the connection ends', () => {
   const chunks = createChunkPool()
   const writer = new MessageWriter({
@@ -247,7 +279,7 @@ test('chunks of longer blocks are not kept for others when the connection ends',
     pieceCount: PIECES,
     write: () => undefined,
     onDrain: () => undefined,
-    onAbuse: (reason) => expect.unreachable(reason),
+    onUnread: (reason) => expect.unreachable(reason),
   })
   for (let piece = 0; piece < 10; piece++) writer.block(piece, 0, new Uint8Array(128 * 1024))
   writer.close()
