@@ -44,7 +44,8 @@ export function createClusterDecoder({
       )
     }
     target.set(decoded.subarray(0, target.length))
-    // Given back at once: V8 lets garbage of this kind grow to 64 MiB. Small ones share a buffer with others
-    if (clusterBytes > Buffer.poolSize) decoded.buffer.transfer(0)
+    // given back at once: V8 lets garbage of this kind grow to 64 MiB. Small ones lie in Node's own buffer
+    const isAlone = decoded.buffer.byteLength === options.chunkSize
+    if (isAlone) decoded.buffer.transfer(0)
   }
 }
