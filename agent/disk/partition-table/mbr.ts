@@ -140,7 +140,8 @@ export function protectiveMbr(sectorBytes: number, totalSectors: number): Uint8A
  * still there for {@link rearmMbr}.
  */
 export function disarmMbr(sector: Uint8Array): Uint8Array {
-  const disarmed = viewOf(sector.slice())
+  // slice() of a Buffer shares its memory
+  const disarmed = Buffer.from(sector)
   disarmed.fill(0, 0, DISK_SIGNATURE_OFFSET)
   disarmed.writeUInt16LE(0, BOOT_SIGNATURE_OFFSET)
   return disarmed
@@ -149,7 +150,7 @@ export function disarmMbr(sector: Uint8Array): Uint8Array {
 /** With its signature again, still without boot code; undefined for a sector that was not disarmed. */
 export function rearmMbr(sector: Uint8Array): Uint8Array | undefined {
   if (sector.length < 512) return undefined
-  const armed = viewOf(sector.slice())
+  const armed = Buffer.from(sector)
   const hasCode = armed.subarray(0, DISK_SIGNATURE_OFFSET).some((byte) => byte !== 0)
   if (hasCode || armed.readUInt16LE(BOOT_SIGNATURE_OFFSET) !== 0) return undefined
   armed.writeUInt16LE(BOOT_SIGNATURE, BOOT_SIGNATURE_OFFSET)

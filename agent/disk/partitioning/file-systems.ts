@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the empty file systems of a new disk (contract 5.3.10): ESP, swap, ephemeral, by the programs that make them.
 // Does not place them; disk-layout.ts does.
+import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { DeviceGeometry } from '../geometry.ts'
@@ -56,12 +57,13 @@ export async function requirePrograms(layout: DiskLayout, { exec, signal }: File
       // mkfs.vfat knows no such option, and says so
       await exec([program, '-V'], { okExitCodes: [0, 1], signal, timeoutMs: SMALL_TIMEOUT_MS })
     } catch (error) {
+      throwIfAborted(signal)
       throw failed(partition, error)
     }
   }
 }
 
-/** Makes them, by loop devices over the windows. Throws DeploymentError, BlockDeviceError. */
+/** Makes them, by loop devices over the windows. Throws DeploymentError, BlockDeviceError, CancelledError. */
 export async function makeFileSystems(
   geometry: DeviceGeometry,
   layout: DiskLayout,
@@ -73,6 +75,7 @@ export async function makeFileSystems(
     try {
       await exec([...argv, loop.path], { signal, timeoutMs })
     } catch (error) {
+      throwIfAborted(signal)
       throw failed(partition, error)
     }
   }

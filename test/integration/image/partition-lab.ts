@@ -3,10 +3,11 @@
 // programs say of the disk afterwards.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import type { DiskImage } from '../../support/disk-image.ts'
 import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
@@ -135,4 +136,27 @@ export async function loopsOver(path: string): Promise<string> {
     .split('\n')
     .filter((line) => line.trim().endsWith(` ${path}`))
     .join('\n')
+}
+
+export async function bytesAt(path: string, offset: number, length: number): Promise<Buffer> {
+  await using file = await open(path)
+  const bytes = Buffer.alloc(length)
+  await file.read(bytes, 0, length, offset)
+  return bytes
+}
+
+/** As Ironic's conductor makes it: base64 of a gzipped ISO. */
+export async function makeConfigDrive(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'ironswarm-configdrive-'))
+  try {
+    const tree = join(folder, 'tree/openstack/latest')
+    await mkdir(tree, { recursive: true })
+    await writeFile(join(tree, 'meta_data.json'), '{"uuid":"1234"}')
+    const iso = join(folder, 'iso')
+    const options = ['-quiet', '-V', 'config-2', '-J', '-r', '-o', iso]
+    await run('genisoimage', [...options, join(folder, 'tree')])
+    return gzipSync(await readFile(iso)).toString('base64')
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }

@@ -4,6 +4,11 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { ImageWriterDeps } from '../../../agent/deploy/image-writer.ts'
 import { RELEASE_DEADLINE_MS } from '../../../agent/deploy/seeding-keeper.ts'
+import type { PartitionKind } from '../../../agent/disk/partitioning/disk-layout.ts'
+import {
+  uuidOf,
+  type WrittenPartitions,
+} from '../../../agent/disk/partitioning/written-partitions.ts'
 import { createExtensionLab, writtenImage } from './extension-lab.ts'
 
 afterEach(() => {
@@ -209,6 +214,71 @@ describe('standby.get_partition_uuids', () => {
     fails = true
     await expect(lab.run('standby.prepare_image', PREPARE)).rejects.toThrow(/wrong/)
     expect(await lab.run('standby.get_partition_uuids')).toEqual({})
+  })
+})
+
+describe('a partition image', () => {
+  const ROOT = 'e2d6ea51-0000-4000-8000-000000000001'
+  const row = (kind: PartitionKind, number: number, uuid: string | null) => ({
+    kind,
+    number,
+    path: `/dev/sda${number}`,
+    range: { offset: number, length: 1 },
+    uuid,
+    partUuid: `part-${number}`,
+  })
+  const UEFI: WrittenPartitions = {
+    label: 'gpt',
+    bootMode: 'uefi',
+    list: [
+      row('esp', 1, 'ABCD-1234'),
+      row('ephemeral', 2, 'e'),
+      row('swap', 3, 's'),
+      row('configdrive', 4, null),
+      row('root', 5, ROOT),
+    ],
+  }
+  const writes =
+    (partitions: WrittenPartitions): ImageWriterDeps['writeImage'] =>
+    async (request) => ({
+      ...writtenImage(request, []),
+      rootUuid: uuidOf(partitions, 'root'),
+      partitions,
+    })
+
+  test('has its partitions told by nodes and UUIDs, also by an agent that was started again', async () => {
+    await using lab = await createExtensionLab({ writeImage: writes(UEFI) })
+    expect(await lab.run('standby.prepare_image', PREPARE)).toBe(
+      `image (img.raw) written to device ${lab.diskPath} root_uuid=${ROOT} efi_system_partition_uuid=ABCD-1234`,
+    )
+    await using restarted = await createExtensionLab({ runDir: lab.deps.config.run_dir })
+    for (const each of [lab, restarted]) {
+      expect(await each.run('standby.get_partition_uuids')).toEqual({
+        partitions: {
+          'efi system partition': '/dev/sda1',
+          ephemeral: '/dev/sda2',
+          swap: '/dev/sda3',
+          configdrive: '/dev/sda4',
+          root: '/dev/sda5',
+        },
+        'root uuid': ROOT,
+        'efi system partition uuid': 'ABCD-1234',
+      })
+      expect(each.deps.deploy.images.lastWritten()?.partitions).toEqual(UEFI)
+    }
+  })
+
+  test('without an ESP has null for it; a PReP partition is told by its PARTUUID', async () => {
+    const list = [row('prep', 1, null), row('root', 2, null)]
+    const written: WrittenPartitions = { label: 'gpt', bootMode: 'bios', list }
+    await using lab = await createExtensionLab({ writeImage: writes(written) })
+    expect(await lab.run('standby.prepare_image', PREPARE)).toMatch(/ root_uuid=part-2$/)
+    expect(await lab.run('standby.get_partition_uuids')).toEqual({
+      partitions: { 'PReP Boot partition': '/dev/sda1', root: '/dev/sda2' },
+      'root uuid': 'part-2',
+      'efi system partition uuid': null,
+      'PReP Boot partition uuid': 'part-1',
+    })
   })
 })
 
