@@ -4,7 +4,7 @@ import type { Piece } from '../../../../../agent/image/formats/qcow2/clusters.ts
 import { createRunMaker, type Run } from '../../../../../agent/image/formats/qcow2/runs.ts'
 
 const CLUSTER = 64
-const LIMITS = { guestBytes: 4 * CLUSTER, hostBytes: 256 }
+const LIMITS = { guestBytes: 2 * CLUSTER, hostBytes: 256 }
 
 /** Clusters of a guest's disk without a gap; those of the file are few, so that some follow each other. */
 const pieces = fc
