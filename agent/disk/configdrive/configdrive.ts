@@ -10,6 +10,7 @@ import { allocateAligned } from '../aligned-pool.ts'
 import type { DiskBytes } from '../block-device.ts'
 import { probeFileSystem } from '../file-system-probe.ts'
 import type { DeviceGeometry } from '../geometry.ts'
+import { listLogicalPartitions } from '../partition-table/logical.ts'
 import {
   addPartition,
   fixBackupGpt,
@@ -134,7 +135,8 @@ async function writeContent(
 
 async function findConfigPartition(device: DiskBytes, exec: Exec): Promise<Partition | undefined> {
   const found: Partition[] = []
-  for (const partition of (await listPartitions(device)).partitions) {
+  const { partitions } = await listPartitions(device)
+  for (const partition of [...partitions, ...(await listLogicalPartitions(device))]) {
     if (endOf(partition.range) > device.geometry.sizeBytes) continue
     const { label } = await probeFileSystem(exec, device, partition.range)
     if (label?.toLowerCase() === LABEL) found.push(partition)

@@ -295,7 +295,8 @@ export async function readSector(device: DiskBytes, lba: number): Promise<Uint8A
   return sector
 }
 
-function mbrType(type: number): string {
+/** How {@link Partition} writes a type of an MBR. */
+export function mbrType(type: number): string {
   return `0x${type.toString(16)}`
 }
 
