@@ -2,29 +2,28 @@
 // Owns the failures of images that are unpacked: what they are named, what is in them, room for them, and what
 // befalls the disk meanwhile.
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { JsonObject } from '../../../agent/core/json.ts'
-import { describeImage } from '../../support/disk-image.ts'
 import { type DeployLab, MiB } from '../image/deploy-lab.ts'
 import type { Arrangement, FailureCase } from './failure-case.ts'
 
 const run = promisify(execFile)
 
 /** What the origin serves is this from now on, and its hash the expected one. */
-async function serve({ image }: DeployLab, bytes: Uint8Array): Promise<JsonObject> {
-  await writeFile(image.path, bytes)
-  return { os_hash_value: (await describeImage(image.path)).sha256 }
+function serve({ origin }: DeployLab, bytes: Uint8Array): JsonObject {
+  origin.replace(Buffer.from(bytes))
+  return { os_hash_value: createHash('sha256').update(bytes).digest('hex') }
 }
 
 async function packed(
   lab: DeployLab,
   pack: (bytes: Uint8Array) => Uint8Array = zstdCompressSync,
 ): Promise<JsonObject> {
-  return await serve(lab, pack(await readFile(lab.image.path)))
+  return serve(lab, pack(await readFile(lab.image.path)))
 }
 
 async function asQcow2(lab: DeployLab, change: (file: Buffer) => void = () => undefined) {
@@ -32,7 +31,7 @@ async function asQcow2(lab: DeployLab, change: (file: Buffer) => void = () => un
   await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', lab.image.path, path])
   const bytes = await readFile(path)
   change(bytes)
-  return { fields: { disk_format: 'qcow2', ...(await serve(lab, bytes)) } }
+  return { fields: { disk_format: 'qcow2', ...serve(lab, bytes) } }
 }
 
 /** At the second reading back: what was unpacked is on the disk. */
@@ -160,7 +159,7 @@ export const PACKED_CASES: readonly FailureCase[] = [
     arrange: async (lab) => {
       const bytes = Buffer.alloc(4 * MiB)
       bytes.writeUInt16LE(0xef53, 0x438)
-      return { fields: await serve(lab, zstdCompressSync(bytes)) }
+      return { fields: serve(lab, zstdCompressSync(bytes)) }
     },
     error: 'InvalidImage',
     details: /no partition table.*ext4/,
@@ -180,7 +179,7 @@ export const PACKED_CASES: readonly FailureCase[] = [
       const bytes = await readFile(lab.image.path)
       bytes.fill(0, 6 * MiB, 12 * MiB)
       return {
-        fields: await serve(lab, zstdCompressSync(bytes)),
+        fields: serve(lab, zstdCompressSync(bytes)),
         onProgress: whenUnpacked(() => overwriteNow(lab, 9 * MiB)),
       }
     },

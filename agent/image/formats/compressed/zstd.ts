@@ -10,7 +10,7 @@ import { createImageOutput, type ImageOutput } from './image-output.ts'
 import { runDecoder, type StreamDecoder } from './stream-decoder.ts'
 import { assertDecodable, MOST_WINDOW_BYTES, ZstdFrame } from './zstd-frame.ts'
 
-/** Unpacks what zstd has packed. Takes 10 MiB of memory and the window of a frame, 128 MiB at most. */
+/** Unpacks what zstd has packed. Takes 10 MiB of memory and the window of a frame, 64 MiB at most. */
 export const unpackZstd: Unpack = async (request) => {
   const output = createImageOutput({ ...request, format: 'zstd' })
   let frame: ZstdFrame | undefined
