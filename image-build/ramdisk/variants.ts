@@ -19,6 +19,8 @@ export interface Variant {
 
 /** Of config drives, boot media and EFI partitions; the root's own come with the first program. */
 const FILE_SYSTEMS = [
+  // what ext4 and xfs ask the kernel's crypto for, by no dependency
+  'crc32c_generic',
   'efivarfs',
   'ext4',
   'isofs',
