@@ -181,7 +181,7 @@ export const OPTIONS = {
   md5_enabled: bool(true, 'Accept MD5 checksums'),
   permitted_image_formats: list(
     ['raw', 'gpt', 'qcow2'],
-    'Formats that an image may have, of raw, gpt, iso and qcow2; what a file is packed with is none (docs/formats.md)',
+    'Formats that an image may have, of raw, gpt, iso, qcow2, vmdk, vhd, vhdx and vdi; what a file is packed with is none (docs/formats.md)',
   ),
   disable_deep_image_inspection: bool(false, 'Trust disk_format without looking', {
     noEffect: true,

@@ -5,6 +5,7 @@
 import { throwIfAborted } from '../core/deadline.ts'
 import type { ImageReader } from '../core/extent.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
+import { blockDeviceAt } from '../system/sysfs.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
 import type { ImageContent } from './formats/image-format.ts'
 import { judgeUnpacked, type NamedFormat } from './formats/judge-file.ts'
@@ -58,10 +59,18 @@ export async function unpackImage(
   const sink = judgeBeginning(placed, window, (firstBytes) =>
     judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats, content),
   )
+  const isBlockDevice = (await blockDeviceAt(root, device.geometry.path)) !== undefined
   progress.begin('unpack', fileBytes)
   const read = countedReader(image.read, fileBytes, (bytes) => progress.add(bytes))
   try {
-    const imageBytes = await UNPACKERS[format]({ read, fileBytes, window, sink, signal })
+    const imageBytes = await UNPACKERS[format]({
+      read,
+      keptAt: { path: device.geometry.path, isBlockDevice, range: unpacking.kept },
+      fileBytes,
+      window,
+      sink,
+      signal,
+    })
     await sink.finish()
     throwIfAborted(request.signal)
     await device.sync()

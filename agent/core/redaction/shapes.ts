@@ -15,6 +15,7 @@ const BASE64 = /[\w+/-]{4,512}={0,2}/y
 const BASE64_RUN = /[\w+/=-]*/y
 /** No user and password are longer; a longer word is struck out unseen, for looking at it would take too long. */
 const MAX_CREDENTIALS = 512
+const UUID = /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i
 const TOKEN = /[\w.~+/-]+={0,2}/y
 const ANNOUNCE = /(?:\/|%(?:25)*2F)(?:announce|scrape)(?:\.php)?(?![\w-])/gi
 
@@ -73,9 +74,11 @@ function wordAt(text: string, start: number, pattern: RegExp): string {
   return matchFrom(text, pattern, start)?.[0] ?? ''
 }
 
+/** Without control characters (RFC 7617, 2). A UUID is a name, though one in a few decodes to a pair by chance. */
 function isUserAndPassword(word: string): boolean {
-  const pair = Buffer.from(word, 'base64').toString('latin1')
-  return pair.includes(':')
+  if (UUID.test(word)) return false
+  const pair = Buffer.from(word, 'base64')
+  return pair.includes(0x3a) && !pair.some((byte) => byte < 0x20 || byte === 0x7f)
 }
 
 /** A word of a language has neither digits nor this length. */

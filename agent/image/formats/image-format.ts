@@ -5,7 +5,7 @@ import { AgentError } from '../../core/errors.ts'
 import { KiB } from '../../core/units.ts'
 import { parseMbr, pointsToGpt } from '../../disk/partition-table/mbr.ts'
 import { ENCODINGS, type WritableFormat } from './encodings.ts'
-import { UNPACKERS } from './unpackers.ts'
+import { type Container, isContainer, UNPACKERS } from './unpackers.ts'
 
 /** Enough for every signature below; ISO 9660 has its own at 32 KiB. */
 export const SNIFFED_BYTES = 64 * KiB
@@ -169,10 +169,10 @@ function requireWholeDisk(firstBytes: Uint8Array): void {
 
 /** Throws InvalidImage for a format that permitted_image_formats leaves out. */
 export function requirePermitted(
-  format: WritableFormat | 'qcow2',
+  format: WritableFormat | Container,
   permitted: readonly string[],
 ): void {
-  const names = format === 'iso' || format === 'qcow2' ? [format] : ['raw', 'gpt']
+  const names: string[] = format === 'iso' || isContainer(format) ? [format] : ['raw', 'gpt']
   if (names.some((name) => permitted.includes(name))) return
   throw new AgentError(
     'InvalidImage',

@@ -13,7 +13,8 @@ import {
   requirePermitted,
 } from './image-format.ts'
 import { judgeQcow2Header } from './qcow2/header.ts'
-import { isUnpacked, type UnpackedFormat } from './unpackers.ts'
+import { judgeQemuHeader } from './qemu/judge-header.ts'
+import { type Container, isContainer, isUnpacked, type UnpackedFormat } from './unpackers.ts'
 
 /** A format that can be deployed. */
 export type FileFormat = WritableFormat | UnpackedFormat
@@ -21,7 +22,7 @@ export type FileFormat = WritableFormat | UnpackedFormat
 /** What an image was named; null where nothing was said. */
 export interface NamedFormat {
   /** By disk_format. Compression is none: the conductor sends `raw` for a packed raw image. */
-  readonly disk: WritableFormat | 'qcow2' | null
+  readonly disk: WritableFormat | Container | null
   /** By the node's instance_info. */
   readonly packing: UnpackedFormat | null
 }
@@ -45,27 +46,28 @@ export function judgeFile(
       `the node's instance_info says that the image is packed by ${named.packing}, but its first bytes show ${found}`,
     )
   }
-  if (named.disk === 'qcow2' && found !== 'qcow2') {
+  if (named.disk !== null && isContainer(named.disk) && found !== named.disk) {
     throw new AgentError(
       'InvalidImage',
-      `disk_format is qcow2, but the image's first bytes show ${found}`,
+      `disk_format is ${named.disk}, but the image's first bytes show ${found}`,
     )
   }
-  if (found === 'qcow2') return judgeQcow2(firstBytes, named, permitted)
+  if (isContainer(found)) return judgeContainer(found, firstBytes, named, permitted)
   if (isUnpacked(found)) return found
   return judgeFirstBytes(firstBytes, rawNameOf(named), permitted, content)
 }
 
 /** As strict as contract 5.3.6: permitted, named so or not at all, and nothing else at the same time. */
-function judgeQcow2(
+function judgeContainer(
+  found: Container,
   firstBytes: Uint8Array,
   { disk }: NamedFormat,
   permitted: readonly string[],
-): 'qcow2' {
-  if (disk !== null && disk !== 'qcow2') {
+): Container {
+  if (disk !== null && disk !== found) {
     throw new AgentError(
       'InvalidImage',
-      `the image is qcow2, although disk_format is ${disk}: set instance_info.image_disk_format to qcow2`,
+      `the image is ${found}, although disk_format is ${disk}: set instance_info.image_disk_format to ${found}`,
     )
   }
   const formats = allFormats(firstBytes)
@@ -75,14 +77,20 @@ function judgeQcow2(
       `the image is ${formats.join(' and ')} at the same time; an image must be of one format: make it anew`,
     )
   }
-  requirePermitted('qcow2', permitted)
-  judgeQcow2Header(firstBytes)
-  return 'qcow2'
+  requirePermitted(found, permitted)
+  virtualBytesOf(found, firstBytes)
+  return found
 }
 
-/** What is in a qcow2 is raw: permission was given to the qcow2. */
+/** Null where the beginning of the file does not say. Throws InvalidImage for a header that is not to be deployed. */
+function virtualBytesOf(format: Container, firstBytes: Uint8Array): number | null {
+  if (format === 'qcow2') return judgeQcow2Header(firstBytes).virtualBytes
+  return judgeQemuHeader(format, firstBytes).virtualBytes
+}
+
+/** What is in a container is raw: permission was given to the container. */
 function rawNameOf({ disk }: NamedFormat): WritableFormat | null {
-  return disk === 'qcow2' ? 'raw' : disk
+  return disk !== null && isContainer(disk) ? 'raw' : disk
 }
 
 /**
@@ -104,7 +112,7 @@ export function judgeUnpacked(
         'qcow2 as it is (qemu-img convert -O qcow2 -c packs it)',
     )
   }
-  const name = format === 'qcow2' ? 'raw' : rawNameOf(named)
+  const name = isContainer(format) ? 'raw' : rawNameOf(named)
   judgeFirstBytes(firstBytes, name, permitted, content)
 }
 
@@ -113,7 +121,7 @@ export function judgeUnpacked(
  * Throws InvalidImage for a header that cannot be unpacked.
  */
 export function leastUnpackedBytes(format: UnpackedFormat, firstBytes: Uint8Array): number {
-  if (format === 'qcow2') return judgeQcow2Header(firstBytes).virtualBytes
+  if (isContainer(format)) return virtualBytesOf(format, firstBytes) ?? 0
   if (format !== 'zstd') return 0
   const header = firstFrameHeader(firstBytes)
   if (header) assertDecodable(header)

@@ -9,9 +9,17 @@ export interface UnpackSink {
   zero(range: DiskRange): Promise<void>
 }
 
+/** Where the file lies: on a block device, or in a file. For programs that read it themselves. */
+export interface KeptAt {
+  readonly path: string
+  readonly isBlockDevice: boolean
+  readonly range: DiskRange
+}
+
 export interface UnpackRequest {
   /** Reads the verified file. */
   readonly read: ImageReader
+  readonly keptAt: KeptAt
   readonly fileBytes: number
   /** Where the unpacked image goes; nothing is written outside of it. */
   readonly window: DiskRange

@@ -25,7 +25,7 @@ import {
 } from '../formats/judge-file.ts'
 import type { Layout } from '../formats/layout.ts'
 import { createRawLayout } from '../formats/raw.ts'
-import { isUnpacked, type UnpackedFormat } from '../formats/unpackers.ts'
+import { isContainer, isUnpacked, type UnpackedFormat } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import { placeKeptFile } from './kept-file.ts'
@@ -228,7 +228,9 @@ function formatOf(
 ): FileFormat {
   const named = namedFormat(info)
   if (firstBytes) return judgeFile(firstBytes, named, permitted, contentOf(info))
-  if (named.disk === 'iso' || named.disk === 'qcow2') requirePermitted(named.disk, permitted)
+  if (named.disk !== null && (named.disk === 'iso' || isContainer(named.disk))) {
+    requirePermitted(named.disk, permitted)
+  }
   return named.packing ?? named.disk ?? 'raw'
 }
 
@@ -243,7 +245,7 @@ export function contentOf({ partition }: Pick<ImageInfo, 'partition'>): ImageCon
  */
 function namedFormat({ diskFormat, packing }: ImageInfo): NamedFormat {
   if (diskFormat === null || diskFormat === 'unknown') return { disk: null, packing }
-  if (diskFormat === 'qcow2' || isWritable(diskFormat)) return { disk: diskFormat, packing }
+  if (isContainer(diskFormat) || isWritable(diskFormat)) return { disk: diskFormat, packing }
   throw laterFormat(diskFormat)
 }
 

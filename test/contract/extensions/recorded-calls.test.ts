@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -91,7 +91,8 @@ async function replay(trace: string, options: ExtensionLabOptions = UEFI) {
   try {
     const replays: Replay[] = []
     for (const call of recordedCalls(trace)) {
-      const params = withOwnVersions(call.params, lab)
+      const params = withOwnRootUuid(withOwnVersions(call.params, lab))
+      if (call.name === 'image.install_bootloader') await identify(lab.diskPath)
       const started = await runner.execute(call.name, params)
       const end = await runner.whenDone(started.id)
       replays.push({ call, reply: call.wait ? end : started, end })
@@ -112,6 +113,22 @@ function stop(runner: CommandRunner): Promise<void> {
 function withOwnVersions(params: JsonObject, lab: ExtensionLab): JsonObject {
   const key = ['deploy_version', 'clean_version'].find((version) => version in params)
   return key === undefined ? params : { ...params, [key]: lab.deps.hardware.versions() }
+}
+
+/** What the lab's writes answer with (extension-lab.ts). */
+const ROOT_UUID = 0x1234abcd
+
+/** The conductor repeats the root uuid this agent gave it. */
+function withOwnRootUuid(params: JsonObject): JsonObject {
+  return params['root_uuid'] ? { ...params, root_uuid: `0x${ROOT_UUID.toString(16)}` } : params
+}
+
+/** Gives the disk the identifier of the image that was written to it. */
+async function identify(diskPath: string): Promise<void> {
+  const identifier = Buffer.alloc(4)
+  identifier.writeUInt32LE(ROOT_UUID)
+  await using disk = await open(diskPath, 'r+')
+  await disk.write(identifier, 0, identifier.length, 440)
 }
 
 const DEPLOYS = [

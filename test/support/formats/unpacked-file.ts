@@ -64,6 +64,7 @@ export async function unpackToFile(
   const { size: fileBytes } = await file.stat()
   const imageBytes = await unpack({
     read: readerOf(file),
+    keptAt: { path: source, isBlockDevice: false, range: { offset: 0, length: fileBytes } },
     fileBytes,
     window: { offset, length },
     sink,

@@ -3,8 +3,15 @@
 // not at all. Does not judge what the bytes are.
 import { Coverage } from '../../../agent/core/coverage.ts'
 import { type ByteRange, endOf, type ImageReader } from '../../../agent/core/extent.ts'
-import type { Unpack, UnpackSink } from '../../../agent/image/formats/unpacker.ts'
+import type { KeptAt, Unpack, UnpackSink } from '../../../agent/image/formats/unpacker.ts'
 import { LEFT_BEHIND } from './unpacked-file.ts'
+
+/** Where no program finds the file: it lies in memory. */
+export const NOWHERE: KeptAt = {
+  path: '/nonexistent',
+  isBlockDevice: false,
+  range: { offset: 0, length: 0 },
+}
 
 /** Where the window of the disk begins. */
 const WINDOW_AT = 4096
@@ -43,6 +50,7 @@ export async function unpackInMemory(
   }
   const imageBytes = await unpack({
     read,
+    keptAt: NOWHERE,
     fileBytes: file.length,
     window: { offset: WINDOW_AT, length: windowBytes },
     sink,

@@ -79,6 +79,12 @@ describe('redactText keeps', () => {
     expect(redactText(text)).toBe(text)
   })
 
+  test('a UUID behind the word Basic, also one that is base64 of a pair', () => {
+    const text =
+      'Basic aa860000-0000-1000-8000-000000000000, Basic 00000000-3a3a-3a3a-3a3a-3a3a3a3a3a3a'
+    expect(redactText(text)).toBe(text)
+  })
+
   test('any text made of ordinary words, numbers, addresses and paths', () => {
     const word = fc.oneof(
       fc.constantFrom(

@@ -10,6 +10,7 @@ import {
   runTo,
   skippableFrame,
 } from '../../../support/formats/packed-image.ts'
+import { NOWHERE } from '../../../support/formats/unpacked-memory.ts'
 import { hasPackages } from '../../../support/packages.ts'
 import { compareBy, KiB, MiB, SOURCE_BYTES, unpackInto, writeSource } from './packed-lab.ts'
 
@@ -278,6 +279,7 @@ describe.runIf(canRun)('unpacking that is cancelled', () => {
           await slow.read(target, 0, length, offset)
           return target
         },
+        keptAt: NOWHERE,
         fileBytes: size,
         window: { offset: 0, length: SOURCE_BYTES },
         sink: {

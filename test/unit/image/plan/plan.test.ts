@@ -112,7 +112,7 @@ describe('a plan', () => {
   test('is refused where it cannot end well', () => {
     expect(() => plan({ sizeBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
     expect(() => plan({ sizeBytes: 0 })).toThrow(/empty/)
-    expect(() => plan({}, { disk_format: 'vmdk' })).toThrow(/the image is vmdk; whole-disk images/)
+    expect(() => plan({}, { disk_format: 'qed' })).toThrow(/the image is qed; whole-disk images/)
     expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
   })
 

@@ -10,7 +10,7 @@ import {
   L2_AT,
   type SmallQcow2,
 } from '../../../../support/formats/qcow2-builder.ts'
-import { unpackInMemory } from '../../../../support/formats/unpacked-memory.ts'
+import { NOWHERE, unpackInMemory } from '../../../../support/formats/unpacked-memory.ts'
 
 const WINDOW_BYTES = 1024 * 1024
 const AT = BigInt(DATA_AT)
@@ -182,6 +182,7 @@ describe('unpacking a qcow2', () => {
     const touched: string[] = []
     const unpacking = unpackQcow2({
       read: async ({ offset, length }) => file.slice(offset, offset + length),
+      keptAt: NOWHERE,
       fileBytes: file.length,
       window: { offset: 0, length: WINDOW_BYTES },
       sink: {
@@ -263,6 +264,7 @@ describe('unpacking a qcow2', () => {
     let underWay = 0
     const unpacking = unpackQcow2({
       read: async ({ offset, length }) => file.slice(offset, offset + length),
+      keptAt: NOWHERE,
       fileBytes: file.length,
       window: { offset: 0, length: WINDOW_BYTES },
       sink: {
