@@ -29,7 +29,10 @@ export function runDecoder(
   faultOf: (reason: string) => Error,
 ): StreamDecoder {
   const drain = async () => {
-    for await (const chunk of decoder) await push(chunk as Uint8Array)
+    for await (const chunk of decoder as AsyncIterable<Uint8Array<ArrayBuffer>>) {
+      await push(chunk)
+      giveBack(chunk)
+    }
   }
   const drained = drain()
   // met by write() or end()
@@ -57,4 +60,12 @@ export function runDecoder(
       decoder.destroy()
     },
   }
+}
+
+/**
+ * Frees the memory of a chunk at once: left to the collector it grows by 64 MiB. A decoder goes on with what is left
+ * of its buffer, so only one that is used up to its end is freed.
+ */
+function giveBack({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): void {
+  if (byteLength > 0 && byteOffset + byteLength === buffer.byteLength) buffer.transfer(0)
 }

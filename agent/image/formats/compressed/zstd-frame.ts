@@ -17,7 +17,7 @@ export interface ZstdFrameHeader {
   readonly bytes: Uint8Array
 }
 
-/** With 128 MiB, as much as zstd(1) decodes without being asked, the agent was at 284 MiB; it may take 256. */
+/** With 128 MiB, as much as zstd(1) takes, unpacking alone is at 225 MiB; the agent may take 256 (docs/design/220-formats.md). */
 export const MOST_WINDOW_BYTES = 64 * MiB
 
 const MAGIC = 0xfd2fb528
