@@ -43,8 +43,14 @@ async function makePartitionImage(path: string): Promise<void> {
     await copyFile(kernel, join(root.folder, 'boot', basename(kernel)))
     const files: Record<string, string | Buffer> = {
       [`boot/initrd.img-${release}`]: await makeInitramfs(kernelFolder),
-      'etc/default/grub':
-        'GRUB_TIMEOUT=0\nGRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n',
+      'etc/default/grub': [
+        'GRUB_TIMEOUT=0',
+        // these machines have no screen, and GRUB waits for one
+        'GRUB_TERMINAL=serial',
+        'GRUB_SERIAL_COMMAND="serial --speed=115200"',
+        'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"',
+        '',
+      ].join('\n'),
       'etc/fstab': `UUID=${ROOT_FS_UUID} / ext4 defaults 0 1\n`,
       'etc/group': 'root:x:0:\n',
       'etc/hostname': 'partition-image\n',
