@@ -124,7 +124,7 @@ async function findNamed(
 
 /** What was divided for it is told of a partition image only. */
 function isPartitionImage(written: WrittenImage): boolean {
-  return 'partitions' in written && written.partitions !== null
+  return written.partitions !== null
 }
 
 /** Throws InvalidImage unless operators have agreed to it: Ironic by its answer to the lookup, or the option. */

@@ -41,7 +41,7 @@ interface Unpacking extends UnpackRequest {
 
 /**
  * Unpacks a qcow2 of version 2 or 3: what snapshots and saved states hold is left out, what is not allocated is
- * zero. All tables are checked before the first byte is written. Takes up to 24 MiB of memory.
+ * zero. All tables are checked before the first byte is written. Takes up to 42 MiB of memory, most of it by decoders.
  */
 export const unpackQcow2: Unpack = async (request) => {
   const { read, fileBytes, window, signal } = request
