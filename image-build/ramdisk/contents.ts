@@ -62,6 +62,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/bin/lsblk',
     'usr/bin/lscpu',
     'usr/bin/partx',
+    'usr/bin/prlimit',
     'usr/bin/unshare',
     'usr/sbin/blkdiscard',
     'usr/sbin/blkid',
@@ -85,14 +86,24 @@ const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   smartmontools: ['usr/sbin/smartctl'],
 }
 
+/** For images of other hypervisors; few have them, and it brings 15 libraries. */
+const QEMU_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  'qemu-utils': ['usr/bin/qemu-nbd'],
+}
+
 /** What the variant takes of which package. */
 export function programsOf(variant: Variant): Readonly<Record<string, readonly string[]>> {
-  return variant.hasHardwareTools ? { ...PROGRAMS, ...HARDWARE_PROGRAMS } : PROGRAMS
+  return {
+    ...PROGRAMS,
+    ...(variant.hasHardwareTools ? HARDWARE_PROGRAMS : {}),
+    ...(variant.hasQemu ? QEMU_PROGRAMS : {}),
+  }
 }
 
 /** Where the programs' shared libraries may come from; only what is needed is taken. */
 export const LIBRARY_PACKAGES: readonly string[] = [
   'libacl1',
+  'libaio1',
   'libaudit1',
   'libblkid1',
   'libbpf1',
@@ -110,11 +121,17 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libelf1',
   'libext2fs2',
   'libfdisk1',
+  'libffi8',
   'libfreeipmi17',
+  'libfuse3-3',
   'libgcc-s1',
   'libgcrypt20',
+  'libglib2.0-0',
   'libgmp10',
+  'libgnutls30',
   'libgpg-error0',
+  'libhogweed6',
+  'libidn2-0',
   'libjson-c5',
   'libkmod2',
   'liblz4-1',
@@ -122,7 +139,10 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libmd0',
   'libmnl0',
   'libmount1',
+  'libnettle8',
+  'libnuma1',
   'libnvme1',
+  'libp11-kit0',
   'libpam0g',
   'libparted2',
   'libpcap0.8',
@@ -135,10 +155,13 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libssl3',
   'libstdc++6',
   'libsystemd0',
+  'libtasn1-6',
   'libtinfo6',
   'libtomcrypt1',
   'libtommath1',
   'libudev1',
+  'libunistring2',
+  'liburing2',
   'libuuid1',
   'libxtables12',
   'libxxhash0',

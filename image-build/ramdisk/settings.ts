@@ -17,7 +17,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** Throws an Error whose message says what to write instead. Empty values are as good as none. */
 export async function readRamdiskSettings(env: Environment): Promise<RamdiskSettings> {
   return {
-    variant: variantOf(env['RAMDISK']),
+    variant: { ...variantOf(env['RAMDISK']), hasQemu: Boolean(env['QEMU']) },
     isFast: Boolean(env['FAST']),
     sshKeys: env['SSH_KEY'] ? await readSshKeys(env['SSH_KEY']) : undefined,
   }

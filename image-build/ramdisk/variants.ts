@@ -11,6 +11,8 @@ export interface Variant {
   readonly modules: readonly string[]
   /** Takes HARDWARE_PROGRAMS of contents.ts too. */
   readonly hasHardwareTools: boolean
+  /** Takes QEMU_PROGRAMS of contents.ts too: what reads vmdk, vhd, vhdx and vdi. */
+  readonly hasQemu: boolean
   /** Options of `udevadm trigger`: the devices a driver is looked for. */
   readonly coldplug: readonly string[]
   /** Loaded at boot, because no device asks for them by modalias. */
@@ -66,6 +68,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     prefix: 'ironswarm',
     kernelPackage: 'linux-image-amd64',
     hasHardwareTools: true,
+    hasQemu: false,
     modules: [
       ...FILE_SYSTEMS,
       ...STORAGE,
@@ -114,6 +117,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     prefix: 'ironswarm-vm',
     kernelPackage: 'linux-image-amd64',
     hasHardwareTools: false,
+    hasQemu: false,
     modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK, ...RAID],
     coldplug: ['--subsystem-match=pci', '--subsystem-match=virtio', '--subsystem-match=scsi'],
     loadedAtBoot: [],

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { programsOf } from '../../../image-build/ramdisk/contents.ts'
 import { readRamdiskSettings } from '../../../image-build/ramdisk/settings.ts'
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJpnl4mCNqT4mBqPGkYwZ operator@site'
@@ -24,6 +25,13 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 test('it builds for bare metal, compresses well and lets nobody in unless told', async () => {
   const settings = await readRamdiskSettings({ RAMDISK: '', SSH_KEY: '', FAST: '' })
   expect(settings).toMatchObject({ variant: { name: 'metal' }, isFast: false, sshKeys: undefined })
+})
+
+test('it brings qemu’s reader of images where it is asked to, for either machine', async () => {
+  expect((await readRamdiskSettings({ RAMDISK: 'vm' })).variant.hasQemu).toBe(false)
+  const { variant } = await readRamdiskSettings({ RAMDISK: 'vm', QEMU: '1' })
+  expect(variant).toMatchObject({ name: 'vm', hasQemu: true })
+  expect(programsOf(variant)['qemu-utils']).toEqual(['usr/bin/qemu-nbd'])
 })
 
 test('it takes a key as it stands, and all keys of a file', async () => {
