@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns packing images by the programs that people pack them with. Does not unpack.
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
 import { type DiskImage, describeImage } from '../disk-image.ts'
+
+const run = promisify(execFile)
 
 /** Programs and what they are told; each writes to stdout. */
 export const PACKERS = {
@@ -29,6 +32,17 @@ export async function packImage(path: string, packer: Packer): Promise<DiskImage
   const packed = `${path}.${packer.replaceAll(/[^a-z0-9]+/g, '-')}`
   await runTo(packed, program, [...args, path])
   return await describeImage(packed)
+}
+
+/** Converts the raw file by qemu-img beside itself; the new file, described. Throws what the program complains of. */
+export async function convertImage(
+  path: string,
+  driver: string,
+  options: readonly string[] = [],
+): Promise<DiskImage> {
+  const converted = `${path}.${driver}`
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', driver, ...options, path, converted])
+  return await describeImage(converted)
 }
 
 /** Runs a program with its stdout in a file. */
