@@ -13,6 +13,7 @@ import {
   readPartitionTable,
 } from '../../support/compare-disk.ts'
 import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
+import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'
 import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
 import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
@@ -76,11 +77,11 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
   async function createMachine(
     { machines }: Rig,
     bootMode: 'uefi' | 'bios',
-    { info = instanceInfo(), options = {} }: CreateOptions = {},
+    { info = instanceInfo(), options = {}, diskBytes = 128 * MiB }: CreateOptions = {},
   ): Promise<Machine> {
     onTestFailed(async () => console.log(await machines.logs()))
     const fields = { instance_info: info }
-    return machines.create({ bootMode, diskBytes: 128 * MiB, fields, options })
+    return machines.create({ bootMode, diskBytes, fields, options })
   }
 
   async function expectGoodDisk(machine: Machine): Promise<void> {
@@ -124,6 +125,29 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
       await deploy(rig, machine)
       await expectGoodDisk(machine)
     })
+
+    test.for([
+      ['qcow2', 'qcow2', 'uefi'],
+      ['zstd', 'raw', 'bios'],
+    ] as const)(
+      'deploys a whole-disk image that is served as %s, by URL',
+      async ([format, image_disk_format, bootMode]) => {
+        const { path } = image
+        const packed =
+          format === 'qcow2'
+            ? await convertImage(path, 'qcow2', ['-c'])
+            : await packImage(path, format)
+        await using packedOrigin = await createHttpOrigin({ path: packed.path })
+        const info = {
+          ...instanceInfo({ image_disk_format }),
+          image_source: packedOrigin.url,
+          image_os_hash_value: packed.sha256,
+        }
+        const machine = await createMachine(rig, bootMode, { info, diskBytes: 256 * MiB })
+        await deploy(rig, machine)
+        await expectGoodDisk(machine)
+      },
+    )
 
     test('rebuilds a machine whose disk somebody has written to', async () => {
       const machine = await createMachine(rig, 'uefi')
@@ -225,6 +249,7 @@ const CONFIGDRIVE = {
 }
 
 interface CreateOptions {
+  readonly diskBytes?: number
   readonly info?: Record<string, unknown>
   /** Of the agent. */
   readonly options?: Record<string, string | number | boolean>
