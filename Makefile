@@ -22,7 +22,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check house test fuzz-images test-ironic demo instance-image ramdisk iso vm test-vm bench docs clean
+.PHONY: help setup check house test fuzz-images test-ironic demo instance-image ramdisk iso vm test-vm bench bench-formats docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -96,6 +96,10 @@ test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@$(PACKAGES) agent bench
 	@node test/bench/write-bench.ts
+
+bench-formats: $(MODULES) ## write packed images by HTTP, against what people do by hand [FORMATS=zstd,qcow2] (root)
+	@$(PACKAGES) agent bench image-formats
+	@node test/bench/formats-bench.ts
 
 bench-swarm: $(MODULES) ## N nodes behind shaped links against their bound [N=1,2,4,8] [PEERS=ironswarm,http,…] (root)
 	@$(PACKAGES) agent bench

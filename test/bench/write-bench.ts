@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `make bench`: `ironswarm write` by HTTP to a loop device against curl | tee >(sha256sum) | dd, in
 // turns, so that the ratio holds when the machine's speed drifts. Prints a table, keeps it as JSON.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { createCipheriv } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -11,19 +11,13 @@ import { describeImage } from '../support/disk-image.ts'
 import { createHttpOrigin } from '../support/http-origin.ts'
 import { createLoopDevice } from '../support/loop-device.ts'
 import { startNginx } from '../support/nginx.ts'
+import { measure, median, type Run } from './measured-run.ts'
 
 const MiB = 1024 * 1024
 const GiB = 1024 * MiB
 const FOLDER = resolve('build/bench')
 const SIZE_BYTES = Number(process.env['BENCH_MIB'] ?? 2048) * MiB
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
-
-interface Run {
-  readonly seconds: number
-  readonly cpuSeconds: number
-  readonly peakRssBytes: number
-  readonly report?: Record<string, unknown>
-}
 
 if (process.getuid?.() !== 0) {
   console.error('bench: needs root for a loop device; run it as root')
@@ -102,58 +96,8 @@ async function ironswarmWrite(): Promise<Run> {
   )
 }
 
-/** Runs to the end: wall time, CPU of all children by the shell's `times`, peak of the summed RSS. */
-async function measure(child: ChildProcess): Promise<Run> {
-  const startedAt = performance.now()
-  const text = { stdout: '', times: '' }
-  child.stdout?.on('data', (data) => (text.stdout += data))
-  child.stdio[3]?.on('data', (data: Buffer) => (text.times += data))
-  let peakRssBytes = 0
-  const sampler = setInterval(() => {
-    peakRssBytes = Math.max(peakRssBytes, largestRss(child.pid as number))
-  }, 50)
-  const code = await new Promise((done) => child.once('close', done))
-  clearInterval(sampler)
-  if (code !== 0) throw new Error(`${child.spawnargs.join(' ')} ended with ${code}\n${text.stdout}`)
-  const lastLine = text.stdout.trim().split('\n').at(-1) ?? ''
-  return {
-    seconds: (performance.now() - startedAt) / 1000,
-    cpuSeconds: childCpuSeconds(text.times),
-    peakRssBytes,
-    ...(lastLine.startsWith('{') ? { report: JSON.parse(lastLine) } : {}),
-  }
-}
-
-/** `times` prints two lines: the shell's own, then its children's user and system time (bash(1)). */
-function childCpuSeconds(times: string): number {
-  const line = times.trim().split('\n').at(-1) ?? ''
-  return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
-    (sum, match) => sum + Number(match[1]) * 60 + Number(match[2]),
-    0,
-  )
-}
-
-/** The largest peak RSS among a process and its children, bytes. */
-function largestRss(pid: number): number {
-  const read = (path: string) => {
-    try {
-      return readFileSync(path, 'utf8')
-    } catch {
-      return ''
-    }
-  }
-  const own = Number(/VmHWM:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024
-  const children = read(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean)
-  return Math.max(own, ...children.map((child) => largestRss(Number(child))))
-}
-
 function rate(run: Run | undefined): string {
   return run ? `${(SIZE_BYTES / MiB / run.seconds).toFixed(0)} MiB/s` : '-'
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] as number
 }
 
 function report(): void {
