@@ -151,11 +151,17 @@ const MOST_NUMBERS = 128
 /** The first number that no array has: kept ones may be there. */
 async function freeArrayPath(root: Root): Promise<string> {
   for (let number = 0; number < MOST_NUMBERS; number++) {
-    const directory = blockDeviceDirectory(`md${number}`)
-    const state = await root.readText(`${directory}/md/array_state`)
-    if (state === undefined || state === 'clear') return `/dev/md${number}`
+    const path = `/dev/md${number}`
+    if (await isFreeNumber(root, path)) return path
   }
   throw new AgentError('SoftwareRAIDError', `all of /dev/md0 to md${MOST_NUMBERS - 1} are in use`)
+}
+
+/** True where there is no array, or nothing but the node of one that is no more (Documentation/admin-guide/md.rst). */
+async function isFreeNumber(root: Root, path: string): Promise<boolean> {
+  const directory = blockDeviceDirectory(path.slice('/dev/'.length))
+  const state = await root.readText(`${directory}/md/array_state`)
+  return state === undefined || state === 'clear'
 }
 
 /** What could not be taken back, one phrase each. Arrays that udev made of our members go too. */
@@ -178,11 +184,11 @@ async function arraysToStop(
   made: { readonly disks: readonly string[]; readonly arrays: readonly string[] },
 ): Promise<string[]> {
   const rows = await listBlockDevices(exec).catch(() => [])
-  return (await listArrays(root, rows))
-    .filter(
-      ({ path, disks }) =>
-        made.arrays.includes(path) ||
-        disks.some((disk) => made.disks.includes(blockDevicePath(disk))),
-    )
+  const ofOurDisks = (await listArrays(root, rows))
+    .filter(({ disks }) => disks.some((disk) => made.disks.includes(blockDevicePath(disk))))
     .map(({ path }) => path)
+  const own: string[] = []
+  // one that lost all members is on no disk, and still takes its number
+  for (const path of made.arrays) if (!(await isFreeNumber(root, path))) own.push(path)
+  return [...new Set([...own, ...ofOurDisks])]
 }
