@@ -190,6 +190,9 @@ async function unpackKept(stage: Stage): Promise<DiskRange> {
       content,
       fileBytes: sizeBytes,
       isTrailing: await canTrail(stage),
+      dropCache: async () => {
+        if (!device.isDirect) await dropCache(device.geometry.path, stage.deps)
+      },
     },
     stage.deps,
   )

@@ -7,8 +7,8 @@ import type { ImageReader } from '../core/extent.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
 import { blockDeviceAt } from '../system/sysfs.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
-import type { ImageContent } from './formats/image-format.ts'
-import { judgeUnpacked, type NamedFormat } from './formats/judge-file.ts'
+import { type ImageContent, SNIFFED_BYTES } from './formats/image-format.ts'
+import { judgeProved, judgeUnpacked, type NamedFormat } from './formats/judge-file.ts'
 import { UNPACKERS } from './formats/unpackers.ts'
 import type { PlannedUnpacking } from './plan/plan.ts'
 import { createUnpackedProof } from './proof/unpacked-proof.ts'
@@ -27,6 +27,8 @@ export interface UnpackImageRequest {
   /** Has the file, proved, and takes what of the image is held back. */
   readonly image: ImageOnDisk
   readonly device: BlockDevice
+  /** After it nothing is read from the page cache. */
+  readonly dropCache: () => Promise<void>
   /** Read the beginning back while the rest is unpacked. */
   readonly isTrailing: boolean
   readonly progress: ProgressMeter
@@ -44,6 +46,9 @@ export async function unpackImage(
 ): Promise<number> {
   const { unpacking, namedFormat, content, fileBytes, image, device, progress } = request
   const { format, window } = unpacking
+  const beginning = { offset: 0, length: Math.min(SNIFFED_BYTES, fileBytes) }
+  const firstBytes = await image.read(beginning)
+  const virtualBytes = judgeProved(firstBytes, format, namedFormat, config.permitted_image_formats)
   // whatever fails ends what still reads and decodes
   const ending = new AbortController()
   const signal = AbortSignal.any([request.signal, ending.signal])
@@ -67,6 +72,7 @@ export async function unpackImage(
       read,
       keptAt: { path: device.geometry.path, isBlockDevice, range: unpacking.kept },
       fileBytes,
+      virtualBytes,
       window,
       sink,
       signal,
@@ -74,6 +80,7 @@ export async function unpackImage(
     await sink.finish()
     throwIfAborted(request.signal)
     await device.sync()
+    await request.dropCache()
     progress.begin('read-back', proof.totalBytes, proof.doneBytes)
     await proof.finish((bytes) => progress.add(bytes))
     return imageBytes

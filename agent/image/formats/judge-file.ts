@@ -70,6 +70,7 @@ function judgeContainer(
       `the image is ${found}, although disk_format is ${disk}: set instance_info.image_disk_format to ${found}`,
     )
   }
+  virtualBytesOf(found, firstBytes)
   const formats = allFormats(firstBytes)
   if (formats.length > 1) {
     throw new AgentError(
@@ -78,7 +79,6 @@ function judgeContainer(
     )
   }
   requirePermitted(found, permitted)
-  virtualBytesOf(found, firstBytes)
   return found
 }
 
@@ -91,6 +91,27 @@ function virtualBytesOf(format: Container, firstBytes: Uint8Array): number | nul
 /** What is in a container is raw: permission was given to the container. */
 function rawNameOf({ disk }: NamedFormat): WritableFormat | null {
   return disk !== null && isContainer(disk) ? 'raw' : disk
+}
+
+/**
+ * Judges the beginning of a file whose hash is proved, before a decoder sees it: what a server answered to the probe
+ * may have been of another one. Resolves to the size that its header tells, bytes; null where it does not. Throws
+ * InvalidImage for a file of another format than was planned, and what judgeFile throws.
+ */
+export function judgeProved(
+  firstBytes: Uint8Array,
+  planned: UnpackedFormat,
+  named: NamedFormat,
+  permitted: readonly string[],
+): number | null {
+  const found = judgeFile(firstBytes, named, permitted)
+  if (found !== planned) {
+    throw new AgentError(
+      'InvalidImage',
+      `the file is ${found}, although its server's answers to the first questions showed ${planned}: it serves two files`,
+    )
+  }
+  return isContainer(planned) ? virtualBytesOf(planned, firstBytes) : null
 }
 
 /**

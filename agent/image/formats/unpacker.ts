@@ -21,6 +21,8 @@ export interface UnpackRequest {
   readonly read: ImageReader
   readonly keptAt: KeptAt
   readonly fileBytes: number
+  /** Of the disk in it, as its judged header says; null where it does not. */
+  readonly virtualBytes: number | null
   /** Where the unpacked image goes; nothing is written outside of it. */
   readonly window: DiskRange
   readonly sink: UnpackSink

@@ -65,8 +65,8 @@ export const IMAGE_CASES: readonly FailureCase[] = [
     name: 'a disk packed in a way that is not unpacked, named raw',
     arrange: async ({ image }) => {
       await overwrite(image.path, 0, Buffer.from('\x04\x22\x4d\x18', 'latin1'))
-      // an MBR signature would outweigh it
-      await overwrite(image.path, 510, Buffer.alloc(2))
+      // an MBR signature would outweigh it, and so would a GPT behind it
+      await overwrite(image.path, 510, Buffer.alloc(10))
       return {}
     },
     error: 'InvalidImage',

@@ -66,6 +66,7 @@ export async function unpackToFile(
     read: readerOf(file),
     keptAt: { path: source, isBlockDevice: false, range: { offset: 0, length: fileBytes } },
     fileBytes,
+    virtualBytes: null,
     window: { offset, length },
     sink,
     signal,

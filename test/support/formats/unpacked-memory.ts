@@ -51,6 +51,7 @@ export async function unpackInMemory(
   const imageBytes = await unpack({
     read,
     keptAt: NOWHERE,
+    virtualBytes: null,
     fileBytes: file.length,
     window: { offset: WINDOW_AT, length: windowBytes },
     sink,

@@ -30,6 +30,8 @@ export function judgeQemuHeader(format: QemuFormat, firstBytes: Uint8Array): Qem
 }
 
 const VMDK_HEADER_BYTES = 79
+/** What qemu reads of a descriptor. */
+const QEMU_DESCRIPTOR_BYTES = 20 * SECTOR_BYTES
 const VMDK_TYPES = ['monolithicSparse', 'streamOptimized']
 
 /** VMware's Virtual Disk Format 5.0: the sparse extent header and the descriptor inside of it. */
@@ -47,14 +49,19 @@ function judgeVmdk(bytes: Buffer): number {
   const length = safe('vmdk', 'descriptor size', bytes.readBigUInt64LE(36)) * SECTOR_BYTES
   // of a header without capacity the descriptor decides what is read: also other files
   const virtualBytes = requireVirtualBytes('vmdk', sectors * SECTOR_BYTES)
-  if (at < SECTOR_BYTES || length === 0 || at + length > bytes.length) {
+  // where qemu looks for a parent, whatever the header says
+  if (at !== SECTOR_BYTES || length === 0 || at + length > bytes.length) {
     throw refused(
       'vmdk',
       `its descriptor is at byte ${at} with ${length} bytes`,
-      `a descriptor within the first ${bytes.length} bytes`,
+      `one at byte ${SECTOR_BYTES}, within the first ${bytes.length} bytes`,
     )
   }
-  judgeDescriptor(bytes.subarray(at, at + length).toString('latin1'))
+  const text = bytes.subarray(at, at + Math.max(length, QEMU_DESCRIPTOR_BYTES)).toString('latin1')
+  if (/parentFileNameHint/i.test(text)) {
+    throw refused('vmdk', 'it has a parent image', 'images that stand alone')
+  }
+  judgeDescriptor(text)
   return virtualBytes
 }
 

@@ -34,8 +34,8 @@ const CHUNK = { none: 0, offsetData: 1, offsetHole: 2, blockStatus: 5, isError: 
 const DONE = 1
 const STATE_ZERO = 2
 const REQUEST_BYTES = 28
-/** No reply of these options has more. */
-const MAX_REPLY_BYTES = 64 * 1024
+/** qemu names 128 Ki runs at once at most. */
+const MAX_REPLY_BYTES = 1024 * 1024 + 4
 const ALLOCATION = 'base:allocation'
 
 interface Chunk {

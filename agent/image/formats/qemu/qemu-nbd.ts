@@ -51,8 +51,7 @@ export async function startQemuNbd(
     'qemu-nbd',
     '--read-only',
     `--socket=${socket}`,
-    '--image-opts',
-    imageOptions(format, kept),
+    imageName(format, kept),
   ]
   const running = exec(argv, {
     timeoutMs: RUN_MS,
@@ -100,20 +99,19 @@ function isMissing(error: unknown): boolean {
   return messageOf(error).includes('command not found') || messageOf(error).includes('No such file')
 }
 
-/** qemu's block options (qemu-block-drivers(7)); none of the values is anybody's but ours. */
-function imageOptions(format: QemuFormat, { path, isBlockDevice, range }: KeptAt): string {
-  const options = {
+/**
+ * qemu's block options (qemu-block-drivers(7)); none of the values is anybody's but ours. Whatever an image says of a
+ * backing file is not followed, and the size of a vhd is the one of its header.
+ */
+function imageName(format: QemuFormat, { path, isBlockDevice, range }: KeptAt): string {
+  const driver = isBlockDevice ? 'host_device' : 'file'
+  const file = { driver, filename: path, locking: 'off' }
+  return `json:${JSON.stringify({
     driver: QEMU_DRIVERS[format],
-    'file.driver': 'raw',
-    'file.offset': range.offset,
-    'file.size': range.length,
-    'file.file.driver': isBlockDevice ? 'host_device' : 'file',
-    'file.file.filename': path.replaceAll(',', ',,'),
-    'file.file.locking': 'off',
-  }
-  return Object.entries(options)
-    .map(([name, value]) => `${name}=${value}`)
-    .join(',')
+    ...(format === 'vmdk' ? { backing: null } : {}),
+    ...(format === 'vhd' ? { force_size_calc: 'current_size' } : {}),
+    file: { driver: 'raw', offset: range.offset, size: range.length, file },
+  })}`
 }
 
 function unreadable(format: QemuFormat, error: unknown): AgentError {

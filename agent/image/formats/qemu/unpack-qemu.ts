@@ -28,6 +28,13 @@ export function unpackByQemu(format: QemuFormat): Unpack {
         `the ${format} image is a disk of ${client.exportBytes} bytes, there is room for ${window.length}`,
       )
     }
+    if (request.virtualBytes !== null && request.virtualBytes !== client.exportBytes) {
+      throw new AgentError(
+        'InvalidImage',
+        `the header of the ${format} image tells a disk of ${request.virtualBytes} bytes, qemu reads ${client.exportBytes}: ` +
+          'make it anew (qemu-img convert)',
+      )
+    }
     try {
       await unpackRuns(client, request)
     } catch (error) {

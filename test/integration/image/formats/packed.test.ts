@@ -280,6 +280,7 @@ describe.runIf(canRun)('unpacking that is cancelled', () => {
           return target
         },
         keptAt: NOWHERE,
+        virtualBytes: null,
         fileBytes: size,
         window: { offset: 0, length: SOURCE_BYTES },
         sink: {

@@ -114,6 +114,18 @@ test('an image that is larger than its window is refused before a byte of it is 
   })
 })
 
+test('one whose header tells another size than qemu reads is refused', async () => {
+  await using folder = await createFolder()
+  const image = await makeImage(folder.path, 'vdi')
+  const unpack = unpackByQemu('vdi')
+  const unpacking = unpackToFile(
+    (request) => unpack({ ...request, virtualBytes: DISK_BYTES + 512 }),
+    image,
+    join(folder.path, 'target'),
+  )
+  await expect(unpacking).rejects.toThrow(`tells a disk of ${DISK_BYTES + 512} bytes`)
+})
+
 test('a file cut short is refused with qemu’s words, and nothing of the reader stays', async () => {
   await using folder = await createFolder()
   const image = await makeImage(folder.path, 'vhdx')

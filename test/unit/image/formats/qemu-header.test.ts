@@ -71,6 +71,18 @@ test.for([
   ['vmdk', 'a descriptor alone', Buffer.from(DESCRIPTOR), 'descriptor that names other files'],
   ['vmdk', 'no capacity, so that the descriptor decides', vmdk({ sectors: 0n }), '0 bytes'],
   ['vmdk', 'a capacity of 2^63', vmdk({ sectors: 1n << 63n }), 'its capacity is 92233'],
+  [
+    'vmdk',
+    'a parent behind the end of a descriptor of one sector',
+    vmdk({ descriptor: `${'#'.repeat(511)}\n${DESCRIPTOR}parentFileNameHint="nbd:evil:10809"\n` }),
+    'parent image',
+  ],
+  [
+    'vmdk',
+    'a descriptor where qemu does not look',
+    vmdk({ descriptorSector: 40n }),
+    'at byte 20480',
+  ],
   ['vmdk', 'no descriptor', vmdk({ descriptorSector: 0n }), 'its descriptor is at byte 0'],
   ['vmdk', 'a far descriptor', vmdk({ descriptorSector: 4096n }), 'at byte 2097152'],
   [

@@ -183,6 +183,7 @@ describe('unpacking a qcow2', () => {
     const unpacking = unpackQcow2({
       read: async ({ offset, length }) => file.slice(offset, offset + length),
       keptAt: NOWHERE,
+      virtualBytes: null,
       fileBytes: file.length,
       window: { offset: 0, length: WINDOW_BYTES },
       sink: {
@@ -265,6 +266,7 @@ describe('unpacking a qcow2', () => {
     const unpacking = unpackQcow2({
       read: async ({ offset, length }) => file.slice(offset, offset + length),
       keptAt: NOWHERE,
+      virtualBytes: null,
       fileBytes: file.length,
       window: { offset: 0, length: WINDOW_BYTES },
       sink: {
