@@ -64,6 +64,7 @@ async function installBootloader(
   const devicePath = await writtenDevice(deps)
   const named = await findNamed(deps, devicePath, params.rootUuid)
   const canRegister = await canSetUpUefi(deps, params.targetBootMode)
+  if (canRegister || named === 'own loader') assertNoArray(devicePath)
   if (canRegister) {
     const done = await deps.deploy.installUefiBootloader({
       devicePath,
@@ -125,6 +126,19 @@ async function findNamed(
 /** What was divided for it is told of a partition image only. */
 function isPartitionImage(written: WrittenImage): boolean {
   return written.partitions !== null
+}
+
+/**
+ * Firmware sees no partition inside of an array: an ESP or a BIOS boot partition on each member would have to be made
+ * (contract 5.5), which this agent does not do.
+ */
+function assertNoArray(devicePath: string): void {
+  if (!devicePath.startsWith('/dev/md')) return
+  throw new AgentError(
+    'DeploymentError',
+    `${devicePath} is a software RAID array, from which firmware starts nothing, and no boot loader is made on its ` +
+      'members so far; use a data volume, or boot over the network',
+  )
 }
 
 /** Throws InvalidImage unless operators have agreed to it: Ironic by its answer to the lookup, or the option. */

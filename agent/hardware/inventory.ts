@@ -28,6 +28,8 @@ export interface Disk {
   readonly partitions: readonly DiskPartition[]
   /** Names of the software RAID volumes that it is part of, or is, as their superblocks have them. */
   readonly raidVolumes: readonly string[]
+  /** Paths of what it is made of, down to the disks: the members of an array, the partitions that they are. */
+  readonly liesOn: readonly string[]
   /** The kernel lets nobody write to it. */
   readonly isReadOnly: boolean
   /** Why it is neither erased nor a root disk; null for a disk like any other. */

@@ -136,7 +136,7 @@ export function withoutSkipped(disks: readonly Disk[], skipList: readonly JsonOb
 
 /**
  * The same disks; those that an entry matches are left alone and say so, and so are the members of a RAID volume
- * that an entry names, and the volume.
+ * that an entry names, the volume, and every array that lies on one of these: to write to it is to write to them.
  */
 export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObject[]): Disk[] {
   const isSkipped = compileSkipList(skipList)
@@ -146,8 +146,10 @@ export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObjec
     const volume = disk.raidVolumes.find((name) => kept.includes(name))
     return volume && `skip_block_devices names its RAID volume ${volume}`
   }
+  const reasons = new Map(disks.flatMap((disk) => [[disk.name, whyKept(disk)] as const]))
   return disks.map((disk) => {
-    const reason = whyKept(disk)
+    const below = disk.liesOn.find((name) => reasons.get(name) !== undefined)
+    const reason = reasons.get(disk.name) ?? (below && `it lies on ${below}: ${reasons.get(below)}`)
     return reason === undefined ? disk : { ...disk, leftAlone: { reason, isWanted: true } }
   })
 }

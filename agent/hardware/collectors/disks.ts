@@ -125,6 +125,7 @@ const UNKNOWN = {
   links: [],
   partitions: [],
   raidVolumes: [],
+  liesOn: [],
   isReadOnly: false,
   leftAlone: null,
   isListed: true,
@@ -173,6 +174,7 @@ async function describeDisk(
     links,
     partitions: partitionsOf(rows, deps.links),
     raidVolumes: [...new Set(rows.flatMap((each) => volumes.get(each.kname) ?? []))],
+    liesOn: parentsOf(all, row).map(blockDevicePath),
     isReadOnly: row.isReadOnly,
     leftAlone: await whyLeftAlone(
       { root: deps.root, erasesRaidMembers: deps.erasesRaidMembers ?? false },
@@ -180,6 +182,20 @@ async function describeDisk(
     ),
     isListed,
   }
+}
+
+/** Kernel names of all that the row lies on. */
+function parentsOf(all: readonly LsblkDevice[], row: LsblkDevice): string[] {
+  const found = new Set<string>()
+  const add = ({ parentKnames }: LsblkDevice) => {
+    for (const kname of parentKnames) {
+      if (found.has(kname)) continue
+      found.add(kname)
+      for (const parent of all) if (parent.kname === kname) add(parent)
+    }
+  }
+  add(row)
+  return [...found]
 }
 
 async function vendorOf(root: Root, kname: string): Promise<string | undefined> {

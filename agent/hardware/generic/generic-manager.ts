@@ -71,6 +71,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
         ...deps,
         runDir: config.run_dir,
         rootVolumes,
+        listed: config.block_devices,
         listDisks: (node) => finder.listMarked(node),
         listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
       }),

@@ -82,7 +82,7 @@ export type Fate = 'delete' | 'wipe' | 'keep'
 const ESP_ARRAY = 'esp'
 
 /**
- * By kernel name. Kept are arrays that `skip_block_devices` names and those on disks that it names; one that shares
+ * By kernel name. Kept are arrays that `skip_block_devices` names and those on disks or arrays that it names; one that shares
  * a disk with such an array keeps its superblocks and loses its content, or the table of that disk would have to
  * change. The ESPs beside a kept array stay, since it boots by them.
  */
@@ -91,9 +91,18 @@ export function fatesOf(
   keptNames: readonly string[],
   keptDisks: ReadonlySet<string>,
 ): ReadonlyMap<string, Fate> {
-  const isKept = ({ name, disks }: MdArray) =>
-    (name !== null && keptNames.includes(name)) || disks.some((disk) => keptDisks.has(disk))
-  const shared = new Set(arrays.filter(isKept).flatMap(({ disks }) => disks))
+  const byKname = new Map(arrays.map((array) => [array.kname, array]))
+  /** Itself, the arrays that it is made of, and their disks. */
+  const below = (kname: string): string[] => {
+    const array = byKname.get(kname)
+    return array === undefined ? [kname] : [kname, ...array.disks.flatMap(below)]
+  }
+  const isNamed = (kname: string) => {
+    const name = byKname.get(kname)?.name
+    return keptDisks.has(kname) || (typeof name === 'string' && keptNames.includes(name))
+  }
+  const isKept = ({ kname }: MdArray) => below(kname).some(isNamed)
+  const shared = new Set(arrays.filter(isKept).flatMap(({ kname }) => below(kname)))
   const fateOf = (array: MdArray): Fate => {
     if (isKept(array)) return 'keep'
     if (!array.disks.some((disk) => shared.has(disk))) return 'delete'

@@ -29,6 +29,8 @@ export interface RaidDeps {
   readonly runDir: string
   /** All disks; those that must be left alone say why, also those of `skip_block_devices`. */
   readonly listDisks: (node: JsonObject | undefined) => Promise<readonly Disk[]>
+  /** Option block_devices: where it names some, no other disk is touched. */
+  readonly listed: readonly string[]
   /** The same, but the superblock of an array that is not started is no reason. */
   readonly listOldMembers: (node: JsonObject | undefined) => Promise<readonly Disk[]>
 }

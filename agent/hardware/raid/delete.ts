@@ -73,9 +73,12 @@ async function survey(deps: RaidDeps, node: JsonObject | undefined): Promise<Sur
   const arrays = await listArrays(deps.root, rows)
   const kept = (await deps.listOldMembers(node)).filter(({ leftAlone }) => leftAlone?.isWanted)
   const byPath = new Set(kept.map(({ name }) => name))
+  const known = new Set((await deps.listOldMembers(node)).map(({ name }) => name))
+  const isExcluded = (row: LsblkDevice) =>
+    deps.listed.length > 0 && row.type === 'disk' && !known.has(blockDevicePath(row.kname))
   const keptDisks = rows
+    .filter((row) => byPath.has(blockDevicePath(row.kname)) || isExcluded(row))
     .map(({ kname }) => kname)
-    .filter((kname) => byPath.has(blockDevicePath(kname)))
   return { rows, arrays, fates: fatesOf(arrays, keptVolumeNames(node), new Set(keptDisks)) }
 }
 

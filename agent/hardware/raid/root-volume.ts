@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns which RAID volume is the root disk: `is_root_volume` of what was made in this boot, else of Ironic's
 // raid_config (contract 5.4). Does not choose among other disks (root-device-hints.ts).
+import { AgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject, objectAt } from '../../core/json.ts'
 import type { Disk } from '../inventory.ts'
 import { asksForSoftwareRaid, type LogicalDisk, parseTargetConfig } from './target-config.ts'
@@ -39,12 +40,29 @@ export function createRootVolumes(): RootVolumes {
         disk.name.startsWith('/dev/md')
           ? disk.raidVolumes.map((name) => flags.get(name)).find((flag) => flag !== undefined)
           : undefined
+      const root = disks.find((disk) => flagOf(disk) === true && disk.leftAlone === null)
+      // what was made in this boot must be there: another disk would be overwritten in its place
+      const wanted = [...(own ?? [])].find(([, isRoot]) => isRoot)?.[0]
+      if (wanted !== undefined && root === undefined) throw rootMissing(wanted, disks)
       return {
-        root: disks.find((disk) => flagOf(disk) === true && disk.leftAlone === null),
+        root,
         disks: disks.map((disk) => (flagOf(disk) === false ? withoutRoot(disk) : disk)),
       }
     },
   }
+}
+
+function rootMissing(volume: string, disks: readonly Disk[]): AgentError {
+  const there = disks.find(
+    ({ name, raidVolumes }) => name.startsWith('/dev/md') && raidVolumes.includes(volume),
+  )
+  const why = there
+    ? `${there.name} must be left alone: ${there.leftAlone?.reason}`
+    : 'no array of that name is there'
+  return new AgentError(
+    'DeviceNotFound',
+    `the root volume ${volume} was made in this boot, and ${why}; see /proc/mdstat for arrays that are not started`,
+  )
 }
 
 function flagsOf(logicalDisks: readonly LogicalDisk[]): Flags {

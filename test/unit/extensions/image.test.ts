@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { ExtensionLab, ExtensionLabOptions } from './extension-lab.ts'
-import { createExtensionLab } from './extension-lab.ts'
+import { createExtensionLab, writtenImage } from './extension-lab.ts'
 
 const UEFI = { '/sys/firmware/efi/fw_platform_size': '64' }
 const EFIBOOTMGR = { 'efibootmgr --version': 'version 17' }
@@ -90,11 +90,32 @@ describe('image.install_bootloader on a machine booted by UEFI', () => {
   })
 })
 
+const PREPARE = {
+  image_info: {
+    id: 'i',
+    urls: ['http://192.0.2.1/i'],
+    os_hash_algo: 'sha256',
+    os_hash_value: 'ab'.repeat(32),
+  },
+}
+
 describe('image.install_bootloader on a machine booted by BIOS', () => {
   test('succeeds without doing anything for a whole-disk image', async () => {
     const { result, bootloaders } = await install({}, { target_boot_mode: 'bios' })
     expect(result).toBeNull()
     expect(bootloaders).toEqual([])
+  })
+
+  test('fails for an array, from which firmware starts nothing', async () => {
+    await using lab = await createExtensionLab({
+      writeImage: async (request) => ({ ...writtenImage(request, []), device: '/dev/md127' }),
+    })
+    await lab.run('standby.prepare_image', PREPARE)
+    const installed = lab.run('image.install_bootloader', params({ target_boot_mode: 'bios' }))
+    await expect(installed).rejects.toMatchObject({
+      type: 'DeploymentError',
+      details: expect.stringContaining('/dev/md127 is a software RAID array'),
+    })
   })
 
   test('warns when Ironic means another boot mode', async () => {
@@ -112,14 +133,6 @@ describe('image.install_bootloader on a machine booted by BIOS', () => {
 })
 
 describe('image.install_bootloader, where there is no loader to register, by the root uuid', () => {
-  const PREPARE = {
-    image_info: {
-      id: 'i',
-      urls: ['http://192.0.2.1/i'],
-      os_hash_algo: 'sha256',
-      os_hash_value: 'ab'.repeat(32),
-    },
-  }
   const GUID = '6e1b2a4c-0000-4000-8000-00000000000a'
   const run = promisify(execFile)
 

@@ -25,6 +25,7 @@ export function diskWith(changes: Partial<Disk> = {}): Disk {
     links: ['/dev/disk/by-path/pci-0000:00:17.0-ata-1'],
     partitions: [],
     raidVolumes: [],
+    liesOn: [],
     isReadOnly: false,
     leftAlone: null,
     isListed: false,

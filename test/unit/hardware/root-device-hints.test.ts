@@ -371,3 +371,20 @@ test('of several names some may be links and others none', () => {
   expect(withoutSkipped([disk], [entry])).toEqual([])
   expect(withoutSkipped([disk], [{ name: 's!= /dev/disk/by-id/boot' }])).toEqual([])
 })
+
+test('an array on a disk that is skipped is left alone too, and what lies on that array', () => {
+  const disks = [
+    diskWith({ name: '/dev/sda', serials: ['S1'] }),
+    diskWith({ name: '/dev/md127', liesOn: ['/dev/sda1', '/dev/sda', '/dev/sdb'], serials: [] }),
+    diskWith({ name: '/dev/md126', liesOn: ['/dev/md127', '/dev/sda'], serials: [] }),
+    diskWith({ name: '/dev/md125', liesOn: ['/dev/sdc'], serials: [] }),
+  ]
+  const marked = markSkipped(disks, [{ serial: 'S1' }])
+  expect(marked.map(({ leftAlone }) => leftAlone?.isWanted ?? false)).toEqual([
+    true,
+    true,
+    true,
+    false,
+  ])
+  expect(marked[1]?.leftAlone?.reason).toBe('it lies on /dev/sda: skip_block_devices excludes it')
+})

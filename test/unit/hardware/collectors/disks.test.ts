@@ -123,6 +123,7 @@ test('a disk carries what lsblk, udev and sysfs know of it', async () => {
       links: ['/dev/disk/by-id/x', '/dev/disk/by-path/pci-a', '/dev/disk/by-path/pci-b'],
       partitions: [],
       raidVolumes: [],
+      liesOn: [],
       isReadOnly: false,
       leftAlone: null,
       isListed: false,

@@ -117,3 +117,23 @@ test('volumes to keep are the names in skip_block_devices, and nothing else ther
   expect(keptVolumeNames({ properties: { skip_block_devices } })).toEqual(['data'])
   expect(keptVolumeNames(undefined)).toEqual([])
 })
+
+test('an array is kept by its own name, and so is one that is made of it', () => {
+  const array = (kname: string, disks: readonly string[], name: string): MdArray => ({
+    kname,
+    path: `/dev/${kname}`,
+    isActive: true,
+    members: disks,
+    disks,
+    name,
+  })
+  const arrays = [
+    array('md127', ['sda', 'sdb'], 'data'),
+    array('md126', ['md127'], 'top'),
+    array('md125', ['sdc', 'sdd'], 'other'),
+  ]
+  const byName = fatesOf(arrays, ['data'], new Set())
+  expect([...byName.values()]).toEqual(['keep', 'keep', 'delete'])
+  expect([...fatesOf(arrays, [], new Set(['md127'])).values()]).toEqual(['keep', 'keep', 'delete'])
+  expect([...fatesOf(arrays, [], new Set(['sda'])).values()]).toEqual(['keep', 'keep', 'delete'])
+})

@@ -52,6 +52,17 @@ describe('the root disk of a node with RAID', () => {
     expect(await rootOf({ raid_config: configOf(volume('root', true)) })).toBe('/dev/md127')
   })
 
+  test('is no other one where the root volume that was made in this boot is not there, or is excluded', async () => {
+    const late = configOf(volume('late', true), volume('data'))
+    await expect(rootOf({}, late)).rejects.toMatchObject({
+      type: 'DeviceNotFound',
+      details: expect.stringContaining('and no array of that name is there'),
+    })
+    const node = { properties: { skip_block_devices: [{ name: '/dev/md127' }] } }
+    const made = configOf(volume('root', true))
+    await expect(rootOf(node, made)).rejects.toThrow(/md127 must be left alone: skip_block_devices/)
+  })
+
   test('is not a volume with is_root_volume false', async () => {
     const node = { raid_config: configOf(volume('root'), volume('data', false)) }
     expect(await rootOf(node)).toBe('/dev/sdb')

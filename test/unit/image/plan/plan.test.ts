@@ -121,7 +121,9 @@ describe('a plan', () => {
     const disk = Buffer.alloc(1024)
     disk.set([0x55, 0xaa], 510)
     for (const disk_format of [null, 'unknown', 'raw', 'gpt']) {
-      expect(() => plan({ firstBytes }, { disk_format })).toThrow(/the image is vmdk/)
+      expect(() => plan({ firstBytes }, { disk_format })).toThrow(
+        /the (?:image is vmdk|vmdk image is not written)/,
+      )
       expect(plan({ firstBytes: disk }, { disk_format }).isFormatOpen).toBe(false)
       expect(plan({}, { disk_format }).isFormatOpen).toBe(true)
     }
