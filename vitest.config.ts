@@ -11,6 +11,8 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    // as the agent is started: V8 loses its account of code pages where threads come and go, and ends the process
+    execArgv: ['--no-memory-protection-keys'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
