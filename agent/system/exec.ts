@@ -59,6 +59,12 @@ async function unlessItHangs<T>(
   }
 }
 
+/** What every program gets: output that can be parsed, and sbin, which a user's PATH on Debian lacks. */
+export function programEnvironment(): { readonly LC_ALL: string; readonly PATH: string } {
+  // biome-ignore lint/style/noProcessEnv: children inherit it; only PATH is looked at
+  return { LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
+}
+
 /** The Exec of the real machine, with LC_ALL=C so that output can be parsed. */
 export const exec: Exec = async (argv, options = {}) => {
   const [command, ...args] = argv
@@ -70,9 +76,7 @@ export const exec: Exec = async (argv, options = {}) => {
     timeout: timeoutMs,
     forceKillAfterDelay: KILL_AFTER_MS,
     maxBuffer: options.maxBytes ?? 16 * MiB,
-    // a user's PATH on Debian lacks sbin, where most of these tools are
-    // biome-ignore lint/style/noProcessEnv: children inherit it; only PATH is looked at
-    env: { LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, ...options.env },
+    env: { ...programEnvironment(), ...options.env },
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
     ...(options.signal ? { cancelSignal: options.signal } : {}),
     ...(onStdout ? { buffer: { stdout: false, stderr: true } } : {}),

@@ -5,6 +5,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { KiB } from '../core/units.ts'
+import { programEnvironment } from './exec.ts'
 
 export interface FilterOptions {
   /** Longest time in which the program neither takes nor gives anything, ms. */
@@ -44,8 +45,7 @@ export function startFilter(
   const [command, ...args] = argv
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
-    // biome-ignore lint/style/noProcessEnv: children inherit it; only PATH is looked at
-    env: { LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+    env: programEnvironment(),
   })
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
