@@ -85,6 +85,9 @@ export function startFilter(
       signal.removeEventListener('abort', kill)
       if (isOver) return
       kill()
+      // what nobody reads any more would keep its end from being told
+      child.stdout.destroy()
+      child.stdin.destroy()
       const late = Promise.withResolvers<void>()
       const timer = setTimeout(late.resolve, END_AFTER_MS)
       await Promise.race([ended.promise.catch(() => undefined), late.promise])
