@@ -6,6 +6,7 @@ import { redactUrl } from '../../core/redact.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
 import type { Plan, PlannedSource } from './plan.ts'
+import type { PlannedUnpacking } from './unpacking.ts'
 
 /** The plan as lines for a person. */
 export function describePlan(plan: Plan): string[] {
@@ -59,16 +60,28 @@ function stepsOf(plan: Plan): string[] {
   return [
     `open ${path} exclusively, ${target.layout?.preservesEphemeral ? 'disarm its first sector' : 'erase old partition tables'}`,
     ...(unpacking
-      ? [
-          `${fetch}, keeping the file at ${rangeText(unpacking.kept)}`,
-          `read the file ${compare}`,
-          `unpack the ${unpacking.format} to ${rangeText(unpacking.window)}, zeros written as zeros, ${held}`,
-          'read what was unpacked back from the disk and compare it',
-        ]
+      ? unpackingSteps(unpacking, { fetch, held, compare, algo: hash.algo })
       : [`${fetch}, ${held}`, `read the image ${compare}`]),
     ...(target.layout ? divisionOf(target.layout, hasConfigdrive) : fittingOf(hasConfigdrive)),
     'commit: write what was held back, the first sector last',
   ]
+}
+
+interface Words {
+  readonly fetch: string
+  readonly held: string
+  readonly compare: string
+  readonly algo: string
+}
+
+function unpackingSteps(unpacking: PlannedUnpacking, { fetch, held, compare, algo }: Words) {
+  const to = `the ${unpacking.format} to ${rangeText(unpacking.window)}, zeros written as zeros, ${held}`
+  const readBack = 'read what was unpacked back from the disk and compare it'
+  if (unpacking.kept === null) {
+    return [`${fetch} and unpack ${to}`, `compare the ${algo} of the file that came`, readBack]
+  }
+  const keep = `${fetch}, keeping the file at ${rangeText(unpacking.kept)}`
+  return [keep, `read the file ${compare}`, `unpack ${to}`, readBack]
 }
 
 function fittingOf(hasConfigdrive: boolean): string[] {

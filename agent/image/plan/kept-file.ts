@@ -23,19 +23,29 @@ export interface KeptFileRequest {
   readonly hasConfigdrive: boolean
 }
 
-/** Throws InvalidImage, with the numbers, where there is no room for both. */
-export function placeKeptFile(request: KeptFileRequest): DiskRange {
-  const { imageId, fileBytes, unpackedBytes, room, disk, hasConfigdrive } = request
-  const spare = TABLE_BYTES + (hasConfigdrive ? MAX_CONFIG_DRIVE_BYTES + ALIGNMENT_BYTES : 0)
-  const end = roundDown(Math.min(endOf(room), disk.sizeBytes - spare), ALIGNMENT_BYTES)
+/** The place; undefined where there is no room for both. */
+export function placeKeptFile(request: KeptFileRequest): DiskRange | undefined {
+  const { fileBytes, unpackedBytes, room, disk } = request
+  const end = roundDown(
+    Math.min(endOf(room), disk.sizeBytes - spareBytes(request)),
+    ALIGNMENT_BYTES,
+  )
   const offset = roundDown(end - fileBytes, ALIGNMENT_BYTES)
-  if (offset - room.offset >= Math.max(unpackedBytes, ALIGNMENT_BYTES)) {
-    return { offset, length: fileBytes }
-  }
-  throw new AgentError(
+  const leastBytes = Math.max(unpackedBytes, ALIGNMENT_BYTES)
+  return offset - room.offset >= leastBytes ? { offset, length: fileBytes } : undefined
+}
+
+/** For a disk that has no place, with the numbers. */
+export function noRoomError(request: KeptFileRequest): AgentError {
+  const { imageId, fileBytes, unpackedBytes, room, disk } = request
+  return new AgentError(
     'InvalidImage',
     `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, the ` +
-      `file it is unpacked from ${fileBytes} bytes behind it, and ${spare} are left free; ${disk.path} has room for ` +
-      `${room.length}: choose a larger disk with root device hints, or serve the image raw`,
+      `file it is unpacked from ${fileBytes} bytes behind it, and ${spareBytes(request)} are left free; ${disk.path} ` +
+      `has room for ${room.length}: choose a larger disk with root device hints, or serve the image raw`,
   )
+}
+
+function spareBytes({ hasConfigdrive }: KeptFileRequest): number {
+  return TABLE_BYTES + (hasConfigdrive ? MAX_CONFIG_DRIVE_BYTES + ALIGNMENT_BYTES : 0)
 }

@@ -25,10 +25,10 @@ import {
 } from '../formats/judge-file.ts'
 import type { Layout } from '../formats/layout.ts'
 import { createRawLayout } from '../formats/raw.ts'
-import { isContainer, isUnpacked, type UnpackedFormat } from '../formats/unpackers.ts'
+import { isContainer, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
-import { placeKeptFile } from './kept-file.ts'
+import { type KeptUnpacking, type PlannedUnpacking, planUnpacking } from './unpacking.ts'
 
 /** What servers say of an image. */
 export interface ImageAnswers {
@@ -68,17 +68,6 @@ export interface PlannedTarget {
   readonly window: DiskRange
   /** Into what the disk is divided, for a partition image: the window is the root partition. Null: the image brings it. */
   readonly layout: DiskLayout | null
-}
-
-/** How a file that is not written as it is comes to the disk. */
-export interface PlannedUnpacking {
-  readonly format: UnpackedFormat
-  /** Where the file is kept, read back, and served from. */
-  readonly kept: DiskRange
-  /** What is before it in the target's window. */
-  readonly window: DiskRange
-  /** The least that the unpacked image takes, bytes; 0 where nothing is known. */
-  readonly leastBytes: number
 }
 
 /** Plain data. May hold credentials in urls: describe.ts makes what is shown of it. */
@@ -129,11 +118,22 @@ export function planImage(
   const window = layout?.root.range ?? { offset: 0, length: disk.sizeBytes }
   const target = { disk, window, layout }
   const leastBytes = leastBytesOf(format, facts)
+  const isWritten = isUnpacked(format) ? leastBytes : Math.max(leastBytes, sizeBytes)
   if (layout) requireRootRoom(leastBytes, layout)
-  else requireRoom(imageInfo.id, Math.max(leastBytes, sizeBytes), disk)
-  const unpacking = isUnpacked(format)
-    ? planUnpacking(imageInfo.id, format, { sizeBytes, leastBytes, target, hasConfigdrive })
-    : null
+  else requireRoom(imageInfo.id, isWritten, disk)
+  const sources = sourcesOf(imageInfo, swarm.metainfo, config)
+  const { unpacking, ...way } = isUnpacked(format)
+    ? planUnpacking(format, {
+        imageId: imageInfo.id,
+        urls: imageInfo.urls,
+        isSwarmRequired: config.swarm_mode === 'require',
+        sizeBytes,
+        leastBytes,
+        target,
+        hasConfigdrive,
+        sources,
+      })
+    : { unpacking: null, sources, warnings: [] }
   return {
     imageId: imageInfo.id,
     target,
@@ -144,23 +144,21 @@ export function planImage(
     isFormatOpen: !facts.firstBytes,
     content: contentOf(imageInfo),
     hash: facts.hash,
-    sources: sourcesOf(imageInfo, swarm.metainfo, config),
+    sources: way.sources,
     holdBack: holdBackRanges(
-      unpacking ? unpacking.window : fileLayout({ sizeBytes, format, target, unpacking }).area,
+      unpacking ? unpacking.window : fileLayout({ sizeBytes, format, target }, null).area,
       disk,
     ),
     hasConfigdrive,
-    warnings: [...facts.warnings, ...swarm.warnings],
+    warnings: [...facts.warnings, ...swarm.warnings, ...way.warnings],
   }
 }
 
 /** Where the bytes of the file lie on the disk. */
-export function fileLayout({
-  sizeBytes,
-  format,
-  target,
-  unpacking,
-}: Pick<Plan, 'sizeBytes' | 'format' | 'target' | 'unpacking'>): Layout {
+export function fileLayout(
+  { sizeBytes, format, target }: Pick<Plan, 'sizeBytes' | 'format' | 'target'>,
+  unpacking: KeptUnpacking | null,
+): Layout {
   if (unpacking) return createRawLayout(sizeBytes, unpacking.kept)
   return ENCODINGS[format as WritableFormat](sizeBytes, target.window)
 }
@@ -169,33 +167,6 @@ export function fileLayout({
 function leastBytesOf(format: FileFormat, { sizeBytes, firstBytes }: ImageFacts): number {
   if (!isUnpacked(format)) return sizeBytes
   return firstBytes ? leastUnpackedBytes(format, firstBytes) : 0
-}
-
-interface UnpackingFacts {
-  readonly sizeBytes: number
-  readonly leastBytes: number
-  readonly target: PlannedTarget
-  readonly hasConfigdrive: boolean
-}
-
-function planUnpacking(
-  imageId: string,
-  format: UnpackedFormat,
-  { sizeBytes, leastBytes, target, hasConfigdrive }: UnpackingFacts,
-): PlannedUnpacking {
-  const { window, disk, layout } = target
-  const kept = placeKeptFile({
-    imageId,
-    fileBytes: sizeBytes,
-    unpackedBytes: leastBytes,
-    // the root partition is the last: what lies behind it is free
-    room: { offset: window.offset, length: disk.sizeBytes - window.offset },
-    disk,
-    // that of a partition image has a place of its own
-    hasConfigdrive: hasConfigdrive && layout === null,
-  })
-  const before = intersect(window, { offset: window.offset, length: kept.offset - window.offset })
-  return { format, kept, window: before ?? { ...window, length: 0 }, leastBytes }
 }
 
 /** What of the area that an image takes falls where boot code and partition tables lie. */

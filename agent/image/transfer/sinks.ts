@@ -62,6 +62,15 @@ export function place(next: DiskSink, layout: Layout): FileSink {
   }
 }
 
+/** From the file to the disk: placed, what boots held back, the rest written by way of `journaled`. */
+export function sinkToDisk(
+  { layout, held }: { readonly layout: Layout; readonly held: HeldBack },
+  device: Pick<DiskBytes, 'geometry' | 'write'>,
+  journaled: (next: DiskSink) => DiskSink,
+): FileSink {
+  return place(holdBack(journaled(writeTo(device)), held), layout)
+}
+
 /** Keeps the bytes of the held-back ranges in RAM and lets the others pass. */
 export function holdBack(next: DiskSink, held: HeldBack): DiskSink {
   return {

@@ -1,42 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns bringing the image to the disk: the sinks between sources and disk, strung together from the bottom up,
-// and the sources that fill them. Does not prove that it is there (proof/), nor make the disk bootable.
+// Owns bringing the file from its sources to a sink: the account of what is there, and the sources that bring what is
+// missing. Does not prove that it is there (proof/), nor make the disk bootable.
+
+import type { Coverage } from '../../core/coverage.ts'
 import { anySignal } from '../../core/deadline.ts'
 import type { EventPublisher } from '../../core/events.ts'
-import type { DiskSink, FileRange } from '../../core/extent.ts'
+import type { FileRange, FileSink, ImageReader } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import { createAlignedPool } from '../../disk/aligned-pool.ts'
-import type { BlockDevice } from '../../disk/block-device.ts'
 import type { ImageSource } from '../../sources/source.ts'
 import type { ProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { Plan, PlannedSource } from '../plan/plan.ts'
 import type { DownloadDeadline } from '../request/download-deadline.ts'
 import { fetchImage } from './fetch-image.ts'
-import type { ImageOnDisk } from './image-on-disk.ts'
-import { type MeteredSink, meter } from './meter.ts'
-import { checkFormat, holdBack, limit, place, writeTo } from './sinks.ts'
+import { meter } from './meter.ts'
+import { limit } from './sinks.ts'
 
 /** The only memory image bytes pass through on their way to the disk; the swarm brings its own. */
 const POOL = { bufferBytes: 4 * MiB, count: 6 }
 
-/** Who has to know what happens to the disk. */
-export interface TransferWatch {
-  /** Put between the held-back bytes and the disk. */
-  journaled(next: DiskSink): DiskSink
-  /** More bytes of the file are on the disk. */
+/** Where the file goes. */
+export interface TransferTarget {
+  readonly coverage: Coverage
+  /** Takes what is not longer than promised. */
+  readonly sink: FileSink
+  /** Reads what is covered, for seeding and for checking pieces. */
+  readonly readImage: ImageReader
+  /** More bytes of the file are there. */
   covered(): void
   /** These bytes are about to be written again. */
   rewritten(range: FileRange): void
 }
 
 export interface TransferOptions {
-  readonly plan: Pick<Plan, 'imageId' | 'sizeBytes' | 'sources' | 'isFormatOpen'>
-  readonly image: ImageOnDisk
-  readonly device: Pick<BlockDevice, 'geometry' | 'write'>
-  readonly watch: TransferWatch
+  readonly plan: Pick<Plan, 'imageId' | 'sizeBytes' | 'sources'>
+  readonly target: TransferTarget
   readonly createSource: (planned: PlannedSource) => ImageSource
-  /** Judges the file's beginning where the plan could not, and throws InvalidImage. */
-  readonly judge: (firstBytes: Uint8Array) => void
   readonly progress: ProgressMeter
   /** Runs since the plan was begun; stopped when every byte is there. */
   readonly deadline: DownloadDeadline
@@ -45,15 +44,23 @@ export interface TransferOptions {
 }
 
 /**
- * Resolves when every byte of the file has been written or held back, to the source that completed it: it may
- * serve others from `image` until it is disposed of. Throws InvalidImage, ImageWriteError, BlockDeviceError,
- * or what the sources throw.
+ * Resolves when the target has taken every byte of the file, to the source that completed it: it may serve others
+ * by `readImage` until it is disposed of. Throws InvalidImage, what the target throws, or what the sources throw.
  */
 export async function transferImage(options: TransferOptions): Promise<ImageSource> {
-  const { plan, image, progress, signal, events } = options
-  const metered = createSinks(options)
+  const { plan, target, progress, signal, events } = options
+  const metered = meter(target.sink, {
+    coverage: target.coverage,
+    onCovered: (bytes, from) => {
+      progress.add(bytes, from)
+      target.covered()
+    },
+    onRewrite: (range) => target.rewritten(range),
+    // another source has brought them: an image server, as only one of the two is a swarm
+    onWithdrawn: (bytes) => progress.add(-bytes, 'origin'),
+  })
   using deadline = options.deadline
-  deadline.watch(image.coverage)
+  deadline.watch(target.coverage)
   progress.begin('fetch', plan.sizeBytes)
   return await fetchImage({
     planned: plan.sources,
@@ -61,31 +68,14 @@ export async function transferImage(options: TransferOptions): Promise<ImageSour
     metered,
     request: {
       totalBytes: plan.sizeBytes,
-      coverage: image.coverage,
+      coverage: target.coverage,
       sink: limit(metered, plan.sizeBytes, `image ${plan.imageId}`),
       withdraw: (range) => metered.withdraw(range),
       pool: createAlignedPool(POOL),
-      readImage: image.read,
+      readImage: target.readImage,
       signal: anySignal(signal, deadline.signal),
     },
     onSource: (next) => progress.useSource(next),
     events,
-  })
-}
-
-function createSinks(options: TransferOptions): MeteredSink {
-  const { plan, image, watch, progress } = options
-  const toDisk = holdBack(watch.journaled(writeTo(options.device)), image.held)
-  const placed = place(toDisk, image.layout)
-  const checked = plan.isFormatOpen ? checkFormat(placed, plan.sizeBytes, options.judge) : placed
-  return meter(checked, {
-    coverage: image.coverage,
-    onCovered: (bytes, from) => {
-      progress.add(bytes, from)
-      watch.covered()
-    },
-    onRewrite: (range) => watch.rewritten(range),
-    // another source has brought them: an image server, as only one of the two is a swarm
-    onWithdrawn: (bytes) => progress.add(-bytes, 'origin'),
   })
 }

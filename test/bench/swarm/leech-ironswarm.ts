@@ -12,6 +12,7 @@ import { createRawLayout } from '../../../agent/image/formats/raw.ts'
 import { createImageProof } from '../../../agent/image/proof/image-proof.ts'
 import { downloadDeadline } from '../../../agent/image/request/download-deadline.ts'
 import { createImageOnDisk } from '../../../agent/image/transfer/image-on-disk.ts'
+import { sinkToDisk } from '../../../agent/image/transfer/sinks.ts'
 import { transferImage } from '../../../agent/image/transfer/transfer-image.ts'
 import { createHttpSource } from '../../../agent/sources/http/http-source.ts'
 import type { HttpImageSettings } from '../../../agent/sources/http/image-options.ts'
@@ -123,16 +124,18 @@ const source = await transferImage({
   plan: {
     imageId: 'bench',
     sizeBytes,
-    isFormatOpen: false,
     sources: [
       mode === 'swarm' ? { name: 'swarm', metainfo, trackers: [], urls } : { name: 'http', urls },
     ],
   },
-  image,
-  device,
-  watch: proof,
+  target: {
+    coverage: image.coverage,
+    sink: sinkToDisk(image, device, proof.journaled),
+    readImage: image.read,
+    covered: proof.covered,
+    rewritten: proof.rewritten,
+  },
   createSource,
-  judge: () => undefined,
   progress,
   deadline: downloadDeadline(0),
   signal,

@@ -29,7 +29,6 @@ describe.runIf(canRun)('deploying a packed image', () => {
       'prepare',
       'fetch',
       'read-back',
-      'unpack',
       'commit',
       'done',
     ])

@@ -35,7 +35,9 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
     ['agent/image/transfer'],
     ['agent/image/proof'],
     ['agent/image/target'],
-    ['agent/image/unpack-image.ts'],
+    ['agent/image/unpack-target.ts'],
+    ['agent/image/unpack-kept.ts', 'agent/image/unpack-arriving.ts'],
+    ['agent/image/bring-image.ts'],
     ['agent/image/deploy-image.ts'],
   ],
   'agent/sources/swarm': [

@@ -2,20 +2,21 @@
 // Owns the file in its order: read where it is kept, one chunk ahead of who decodes it. Does not decode.
 import { MiB } from '../../../core/units.ts'
 import { allocateAligned } from '../../../disk/aligned-pool.ts'
-import type { UnpackRequest } from '../unpacker.ts'
+import type { FileChunk, Unpack, UnpackInOrder, UnpackRequest } from '../unpacker.ts'
 
 /** Large enough that handing a chunk to a decoder costs nothing beside decoding it. */
 const CHUNK_BYTES = MiB
 
-/** Bytes of the file from `offset` on. */
-export interface FileChunk {
-  readonly offset: number
-  /** Good until the next chunk is asked for. */
-  readonly bytes: Uint8Array
+/** Unpacks a file that is kept by reading it in its order. */
+export function unpackKept(unpack: UnpackInOrder): Unpack {
+  return ({ read, fileBytes, window, sink, signal }) => {
+    const chunks = readInOrder({ read, fileBytes, signal })
+    return unpack({ chunks, fileBytes, window, sink, signal })
+  }
 }
 
 /** The whole file, from its beginning. Throws what `read` throws, or the reason of `signal`. */
-export async function* readInOrder({
+async function* readInOrder({
   read,
   fileBytes,
   signal,

@@ -4,19 +4,18 @@
 import { createGunzip } from 'node:zlib'
 import { AgentError } from '../../../core/errors.ts'
 import { MiB } from '../../../core/units.ts'
-import type { Unpack } from '../unpacker.ts'
-import { readInOrder } from './file-chunks.ts'
+import type { UnpackInOrder } from '../unpacker.ts'
 import { createImageOutput } from './image-output.ts'
 import { runDecoder } from './stream-decoder.ts'
 
 /** Unpacks what gzip has packed. Takes about 10 MiB of memory. */
-export const unpackGzip: Unpack = async (request) => {
+export const unpackGzip: UnpackInOrder = async (request) => {
   const output = createImageOutput({ ...request, format: 'gzip' })
   let givenBytes = 0
   const faultOf = (reason: string) => broken(decoder.consumedBytes, reason)
   using decoder = runDecoder(createGunzip({ chunkSize: MiB }), output.push, faultOf)
   let isOver = false
-  for await (const { offset, bytes } of readInOrder(request)) {
+  for await (const { offset, bytes } of request.chunks) {
     if (!isOver) {
       await decoder.write(bytes)
       givenBytes += bytes.length

@@ -5,8 +5,7 @@
 import { AgentError } from '../../../core/errors.ts'
 import { formatBytes, MiB } from '../../../core/units.ts'
 import { type FilterEnd, startFilter } from '../../../system/filter.ts'
-import type { Unpack } from '../unpacker.ts'
-import { readInOrder } from './file-chunks.ts'
+import type { UnpackInOrder } from '../unpacker.ts'
 import { createImageOutput } from './image-output.ts'
 
 /** A block of 16 MiB that decodes at 1 MiB/s, and room for a machine that is busy. */
@@ -17,7 +16,7 @@ const MOST_XZ_BYTES = 96 * MiB
 /**
  * Unpacks .xz (xz-file-format 1.2.1). xz takes up to 96 MiB of memory; a file that needs more is refused.
  */
-export const unpackXz: Unpack = unpackBy('xz', [
+export const unpackXz: UnpackInOrder = unpackBy('xz', [
   'xz',
   '--decompress',
   '--stdout',
@@ -26,16 +25,16 @@ export const unpackXz: Unpack = unpackBy('xz', [
 ])
 
 /** Unpacks .bz2. bzip2 takes about 4 MiB of memory. */
-export const unpackBzip2: Unpack = unpackBy('bzip2', ['bzip2', '--decompress', '--stdout'])
+export const unpackBzip2: UnpackInOrder = unpackBy('bzip2', ['bzip2', '--decompress', '--stdout'])
 
-function unpackBy(format: 'xz' | 'bzip2', argv: readonly [string, ...string[]]): Unpack {
+function unpackBy(format: 'xz' | 'bzip2', argv: readonly [string, ...string[]]): UnpackInOrder {
   return async (request) => {
     const { signal } = request
     const output = createImageOutput({ ...request, format })
     await using program = startFilter(argv, { silenceMs: SILENCE_MS, signal })
     let givenBytes = 0
     const feed = async () => {
-      for await (const { bytes } of readInOrder(request)) {
+      for await (const { bytes } of request.chunks) {
         if (!(await program.write(bytes))) return
         givenBytes += bytes.length
       }

@@ -4,19 +4,18 @@
 import { createZstdDecompress, constants as zlib } from 'node:zlib'
 import { AgentError } from '../../../core/errors.ts'
 import { MiB } from '../../../core/units.ts'
-import type { Unpack } from '../unpacker.ts'
-import { readInOrder } from './file-chunks.ts'
+import type { UnpackInOrder } from '../unpacker.ts'
 import { createImageOutput, type ImageOutput } from './image-output.ts'
 import { runDecoder, type StreamDecoder } from './stream-decoder.ts'
 import { assertDecodable, MOST_WINDOW_BYTES, ZstdFrame } from './zstd-frame.ts'
 
 /** Unpacks what zstd has packed. Takes 10 MiB of memory and the window of a frame, 64 MiB at most. */
-export const unpackZstd: Unpack = async (request) => {
+export const unpackZstd: UnpackInOrder = async (request) => {
   const output = createImageOutput({ ...request, format: 'zstd' })
   let frame: ZstdFrame | undefined
   let decoder: StreamDecoder | undefined
   try {
-    for await (const { offset, bytes } of readInOrder(request)) {
+    for await (const { offset, bytes } of request.chunks) {
       for (let at = 0; at < bytes.length; ) {
         frame ??= new ZstdFrame(offset + at)
         if (!frame.header) {

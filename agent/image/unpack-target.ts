@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the place of an image that is unpacked: what comes out of a decoder is judged, held back or written, and read
+// back in the end. Does not unpack, nor make the disk bootable.
+/// <reference lib="esnext.disposable" />
+import type { BlockDevice } from '../disk/block-device.ts'
+import type { HeldBack } from '../disk/hold-back.ts'
+import type { ProgressMeter } from '../telemetry/progress-meter.ts'
+import type { ImageContent } from './formats/image-format.ts'
+import { judgeUnpacked, type NamedFormat } from './formats/judge-file.ts'
+import type { UnpackSink } from './formats/unpacker.ts'
+import type { PlannedUnpacking } from './plan/unpacking.ts'
+import { createUnpackedProof } from './proof/unpacked-proof.ts'
+import type { DeployImageDeps } from './request/deploy-request.ts'
+import { writeTo } from './transfer/sinks.ts'
+import { createUnpackSink, judgeBeginning } from './transfer/unpack-sink.ts'
+import { createZeroWriter } from './transfer/zeroes.ts'
+
+export interface UnpackTargetRequest {
+  readonly unpacking: PlannedUnpacking
+  readonly namedFormat: NamedFormat
+  readonly content: ImageContent
+  /** Takes what of the image is held back. */
+  readonly held: HeldBack
+  readonly device: BlockDevice
+  /** After it nothing is read from the page cache. */
+  readonly dropCache: () => Promise<void>
+  /** Read the beginning back while the rest is unpacked. */
+  readonly isTrailing: boolean
+  readonly progress: ProgressMeter
+  readonly signal: AbortSignal
+}
+
+/** Disposal ends what still reads and writes; the device must stay open until then. */
+export interface UnpackTarget extends AsyncDisposable {
+  readonly sink: UnpackSink
+  /** Aborted by disposal too. */
+  readonly signal: AbortSignal
+  /**
+   * All of the image was handed over: resolves when it is on the disk or held back, and read back. Throws InvalidImage
+   * for an image that is not of what was asked for, ReadBackMismatchError, ImageWriteError, BlockDeviceError.
+   */
+  finish(): Promise<void>
+}
+
+/** Nothing of the image is there yet. */
+export async function openUnpackTarget(
+  request: UnpackTargetRequest,
+  { exec, root, log, config }: DeployImageDeps,
+): Promise<UnpackTarget> {
+  const { unpacking, namedFormat, content, held, device, progress } = request
+  const { format, window } = unpacking
+  const ending = new AbortController()
+  const signal = AbortSignal.any([request.signal, ending.signal])
+  const zeroes = await createZeroWriter(device, { exec, root, log, signal })
+  const proof = createUnpackedProof({ ...request, signal })
+  const placed = createUnpackSink({
+    window,
+    held,
+    toDisk: proof.sinkTo(writeTo(device)),
+    zeroes,
+    onZeroed: proof.zeroed,
+  })
+  const sink = judgeBeginning(placed, window, (firstBytes) =>
+    judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats, content),
+  )
+  return {
+    sink,
+    signal,
+    finish: async () => {
+      await sink.finish()
+      await device.sync()
+      await request.dropCache()
+      progress.begin('read-back', proof.totalBytes, proof.doneBytes)
+      await proof.finish((bytes) => progress.add(bytes))
+    },
+    [Symbol.asyncDispose]: async () => {
+      ending.abort()
+      await proof[Symbol.asyncDispose]()
+    },
+  }
+}
