@@ -73,11 +73,12 @@ export function startFilter(
       if (isOver || child.stdin.destroyed) return false
       const taken = Promise.withResolvers<void>()
       child.stdin.write(bytes, () => taken.resolve())
-      await silence.watch(Promise.race([taken.promise, ended.promise]))
+      await silence.watch('given', Promise.race([taken.promise, ended.promise]))
       return !child.stdin.destroyed
     },
     end: () => {
       child.stdin.end()
+      silence.noteEnd()
     },
     output: { [Symbol.asyncIterator]: () => readOut(child.stdout, silence) },
     ended: ended.promise,
@@ -96,37 +97,51 @@ export function startFilter(
   }
 }
 
-/** The clock runs while something is waited for, and starts anew with everything that comes or goes. */
+/**
+ * The clock runs while the program could go on: what it gives is waited for, and it has been given something, or the end.
+ * It starts anew with everything that comes or goes. A slow source of its input, or who is slow to take its output, is
+ * no silence of the program.
+ */
 interface Silence {
-  watch<T>(work: Promise<T>): Promise<T>
+  watch<T>(what: 'given' | 'asked', work: Promise<T>): Promise<T>
+  /** Its input has ended. */
+  noteEnd(): void
 }
 
 function createSilence(silenceMs: number, command: string, kill: () => void): Silence {
-  const waits = new Set<(error: Error) => void>()
+  const waits = { given: 0, asked: 0 }
+  const late = new Set<(error: Error) => void>()
+  let hasEnded = false
   let timer: NodeJS.Timeout | undefined
   const restart = () => {
     clearTimeout(timer)
-    if (waits.size === 0) return
+    if (waits.asked === 0 || (waits.given === 0 && !hasEnded)) return
     timer = setTimeout(() => {
       kill()
       const error = new AgentError(
         'ProcessError',
         `${command}: took and gave nothing for ${silenceMs / 1000} s; killed`,
       )
-      for (const fail of waits) fail(error)
+      for (const fail of late) fail(error)
     }, silenceMs)
   }
   return {
-    watch: async (work) => {
-      const late = Promise.withResolvers<never>()
-      waits.add(late.reject)
+    watch: async (what, work) => {
+      const tooLate = Promise.withResolvers<never>()
+      late.add(tooLate.reject)
+      waits[what] += 1
       restart()
       try {
-        return await Promise.race([work, late.promise])
+        return await Promise.race([work, tooLate.promise])
       } finally {
-        waits.delete(late.reject)
+        late.delete(tooLate.reject)
+        waits[what] -= 1
         restart()
       }
+    },
+    noteEnd: () => {
+      hasEnded = true
+      restart()
     },
   }
 }
@@ -134,7 +149,7 @@ function createSilence(silenceMs: number, command: string, kill: () => void): Si
 async function* readOut(stdout: Readable, silence: Silence): AsyncGenerator<Uint8Array, undefined> {
   const chunks = stdout[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
   while (true) {
-    const { done, value } = await silence.watch(chunks.next())
+    const { done, value } = await silence.watch('asked', chunks.next())
     if (done) return
     yield value
   }

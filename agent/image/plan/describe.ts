@@ -5,7 +5,8 @@ import { type DiskRange, endOf } from '../../core/extent.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
-import type { Plan, PlannedSource } from './plan.ts'
+import type { Plan } from './plan.ts'
+import type { PlannedSource } from './plan-parts.ts'
 import type { PlannedUnpacking } from './unpacking.ts'
 
 /** The plan as lines for a person. */

@@ -14,7 +14,7 @@ import { createSwarmTask, type OriginOptions } from '../../sources/swarm/swarm-t
 import { startSwarmWorker } from '../../sources/swarm/thread/worker-host.ts'
 import type { DeployImageDeps, PlanDeps } from '../request/deploy-request.ts'
 import type { ImageInfo } from '../request/image-info.ts'
-import type { PlannedSource } from './plan.ts'
+import type { PlannedSource } from './plan-parts.ts'
 
 /** The image's servers, ready to be asked. Disposal closes their connections. */
 export interface ImageServers extends AsyncDisposable {

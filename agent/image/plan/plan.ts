@@ -9,7 +9,6 @@ import type { DeviceGeometry } from '../../disk/geometry.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
 import { type DiskLayout, type LayoutRequest, layOut } from '../../disk/partitioning/disk-layout.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
-import type { TrackerList } from '../../sources/swarm/torrent/trackers.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
 import {
   type ImageContent,
@@ -28,6 +27,7 @@ import { createRawLayout } from '../formats/raw.ts'
 import { isContainer, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
+import type { PlannedSource, PlannedTarget } from './plan-parts.ts'
 import { type KeptUnpacking, type PlannedUnpacking, planUnpacking } from './unpacking.ts'
 
 /** What servers say of an image. */
@@ -47,27 +47,6 @@ export interface ImageAnswers {
 export interface ImageFacts extends ImageAnswers {
   /** Length of the file, bytes. */
   readonly sizeBytes: number
-}
-
-/** One source with what it needs to know of the image. */
-export type PlannedSource =
-  | {
-      readonly name: 'swarm'
-      readonly metainfo: Metainfo
-      /** Those of image_info; the metainfo has its own, and so has the configuration. */
-      readonly trackers: TrackerList
-      /** The origin; what peers do not have is fetched there. */
-      readonly urls: readonly string[]
-    }
-  | { readonly name: 'http'; readonly urls: readonly string[] }
-  | { readonly name: 'file'; readonly url: string }
-
-/** Where the image goes: a window of a disk. */
-export interface PlannedTarget {
-  readonly disk: DeviceGeometry
-  readonly window: DiskRange
-  /** Into what the disk is divided, for a partition image: the window is the root partition. Null: the image brings it. */
-  readonly layout: DiskLayout | null
 }
 
 /** Plain data. May hold credentials in urls: describe.ts makes what is shown of it. */

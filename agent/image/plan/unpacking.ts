@@ -4,7 +4,7 @@
 import { type DiskRange, intersect } from '../../core/extent.ts'
 import { type InOrderFormat, isInOrder, type UnpackedFormat } from '../formats/unpackers.ts'
 import { type KeptFileRequest, noRoomError, placeKeptFile } from './kept-file.ts'
-import type { PlannedSource, PlannedTarget } from './plan.ts'
+import type { PlannedSource, PlannedTarget } from './plan-parts.ts'
 
 /** How a file that is not written as it is comes to the disk. */
 export type PlannedUnpacking = KeptUnpacking | InOrderUnpacking

@@ -7,7 +7,7 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import type { EventPublisher } from '../../core/events.ts'
 import type { DeliverRequest, ImageSource } from '../../sources/source.ts'
 import { warn } from '../../telemetry/operation.ts'
-import type { PlannedSource } from '../plan/plan.ts'
+import type { PlannedSource } from '../plan/plan-parts.ts'
 import type { MeteredSink } from './meter.ts'
 
 export interface FetchOptions {

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
-import { packImage } from '../../support/formats/packed-image.ts'
+import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
@@ -67,16 +67,25 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
   })
 
   test.runIf(hasPackages('image-formats')).each([
-    // it is done before progress is told a second time
-    ['zstd', /^unpack/],
-    ['xz', /^unpack [1-9]/],
+    // all of it is there before progress is told a second time
+    ['zstd', /^read-back/],
+    ['xz', /^fetch [1-9]/],
+    ['qcow2', /^unpack/],
   ] as const)(
     'while it unpacks %s leaves no bootable disk and no process',
-    async (packer, moment) => {
+    async (format, moment) => {
       await using lab = await createDeployLab({ imageBytes: 256 * MiB })
-      const packed = await packImage(lab.image.path, packer)
+      const { path } = lab.image
+      const packed =
+        format === 'qcow2'
+          ? await convertImage(path, 'qcow2', ['-c'])
+          : await packImage(path, format)
       await using origin = await createHttpOrigin({ path: packed.path })
-      const fields = { urls: [origin.url], os_hash_value: packed.sha256 }
+      const fields = {
+        urls: [origin.url],
+        os_hash_value: packed.sha256,
+        disk_format: format === 'qcow2' ? 'qcow2' : 'raw',
+      }
       const child = startDeploy(lab, fields)
       const lines = await killAt(child, (line) => moment.test(line))
       expect(lines.at(-1)).toMatch(moment)
