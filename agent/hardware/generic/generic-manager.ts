@@ -18,6 +18,7 @@ import { readSystemVendor } from '../collectors/system-vendor.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
 import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
+import { ASSEMBLY_PAUSE } from '../raid/assembly-pause.ts'
 import { createRootVolumes } from '../raid/root-volume.ts'
 import { createRaidSteps } from '../raid/steps.ts'
 import { markSkipped } from '../root-device-hints.ts'
@@ -69,7 +70,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
       ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
       ...createRaidSteps({
         ...deps,
-        runDir: config.run_dir,
+        pausePath: ASSEMBLY_PAUSE,
         rootVolumes,
         listed: config.block_devices,
         listDisks: (node) => finder.listMarked(node),

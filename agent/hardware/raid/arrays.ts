@@ -17,8 +17,14 @@ export interface MdArray {
   readonly path: string
   /** False where too few members are there, or nobody has started it: it cannot be read. */
   readonly isActive: boolean
+  /** md's word, `raid10`; empty for one that nobody has started. */
+  readonly level: string
+  /** Members that it is made for; some may be missing. 0 for one that nobody has started. */
+  readonly memberCount: number
   /** Kernel names of members and spares. */
   readonly members: readonly string[]
+  /** Those of them that md takes for failed. */
+  readonly faulty: readonly string[]
   /** Kernel names of the disks that these lie on. */
   readonly disks: readonly string[]
   /** Without the host's name before it; null for metadata 0.90. */
@@ -40,12 +46,28 @@ export async function listArrays(root: Root, rows: readonly LsblkDevice[]): Prom
       kname,
       path: blockDevicePath(kname),
       isActive: !['clear', 'inactive'].includes(state),
+      level: (await root.readText(`${directory}/md/level`)) ?? '',
+      memberCount: Number((await root.readText(`${directory}/md/raid_disks`)) ?? 0),
       members,
+      faulty: await faultyOf(root, directory, members),
       disks: [...new Set(members.flatMap((member) => disksOf(rows, member)))],
       name: volumeNameOf(rows, members),
     })
   }
   return arrays
+}
+
+async function faultyOf(
+  root: Root,
+  directory: string,
+  members: readonly string[],
+): Promise<string[]> {
+  const faulty: string[] = []
+  for (const member of members) {
+    const state = await root.readText(`${directory}/md/dev-${member}/state`)
+    if (state?.split(',').includes('faulty')) faulty.push(member)
+  }
+  return faulty
 }
 
 /** The disks that a device lies on: its own name for a disk. */

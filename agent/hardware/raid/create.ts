@@ -13,9 +13,10 @@ import { blockDeviceDirectory, blockDevicePath } from '../../system/sysfs.ts'
 import { settle } from '../../system/udev.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
-import { fatesOf, keptVolumeNames, listArrays, type MdArray } from './arrays.ts'
+import { keptVolumeNames, listArrays } from './arrays.ts'
 import { pauseAssembly } from './assembly-pause.ts'
 import { bootSpaceOf } from './boot-space.ts'
+import { missingOf } from './existing.ts'
 import { addMember, createArray, stopArray } from './mdadm.ts'
 import { assertEmpty, makeMemberPartitions } from './member-partitions.ts'
 import { type MemberDisk, type PlannedArray, planRaid, type RaidPlan } from './plan.ts'
@@ -25,8 +26,8 @@ export interface RaidDeps {
   readonly exec: Exec
   readonly root: Root
   readonly log: Logger
-  /** The option `run_dir`. */
-  readonly runDir: string
+  /** Where the ramdisk's udev rule looks (assembly-pause.ts). */
+  readonly pausePath: string
   /** All disks; those that must be left alone say why, also those of `skip_block_devices`. */
   readonly listDisks: (node: JsonObject | undefined) => Promise<readonly Disk[]>
   /** Option block_devices: where it names some, no other disk is touched. */
@@ -53,35 +54,13 @@ export async function createArrays(
   const wanted = parseTargetConfig(config, keptNames)
   const rows = await listBlockDevices(deps.exec)
   const there = await listArrays(deps.root, rows)
-  const missing = missingOf(wanted, there, keptNames)
-  if (missing.length === 0) return wanted
   const disks = withoutMedia(await deps.listDisks(node), rows)
+  const missing = missingOf(wanted, { arrays: there, disks, keptNames })
+  if (missing.length === 0) return wanted
   const plan = planRaid(disks, missing, await bootSpaceOf(node, deps.root))
   for (const { disk } of plan.disks) await assertEmpty(deps.root, disk.name)
   await makeOrTakeBack(deps, plan, signal)
   return wanted
-}
-
-/**
- * What is not there yet. An array may be there already where `skip_block_devices` keeps it, or one on its disks
- * (contract 7.5). Throws SoftwareRAIDError for any other: it would have to be deleted first.
- */
-function missingOf(
-  wanted: readonly LogicalDisk[],
-  there: readonly MdArray[],
-  keptNames: readonly string[],
-): readonly LogicalDisk[] {
-  if (keptNames.length === 0) return wanted
-  const fates = fatesOf(there, keptNames, new Set())
-  for (const { kname, path, name } of there) {
-    if (fates.get(kname) !== 'delete') continue
-    throw new AgentError(
-      'SoftwareRAIDError',
-      `${path} (${name ?? 'without a name'}) is an array that skip_block_devices does not keep ` +
-        `(it keeps ${keptNames.join(', ')}); run delete_configuration first`,
-    )
-  }
-  return wanted.filter(({ volumeName }) => !there.some(({ name }) => name === volumeName))
 }
 
 /** Disks that an array may take: no arrays, and not what the machine was booted from. */

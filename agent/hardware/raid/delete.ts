@@ -71,15 +71,21 @@ export async function deleteArrays(
 async function survey(deps: RaidDeps, node: JsonObject | undefined): Promise<Survey> {
   const rows = await listBlockDevices(deps.exec)
   const arrays = await listArrays(deps.root, rows)
-  const kept = (await deps.listOldMembers(node)).filter(({ leftAlone }) => leftAlone?.isWanted)
+  const disks = await deps.listOldMembers(node)
+  const kept = disks.filter(({ leftAlone }) => leftAlone?.isWanted)
   const byPath = new Set(kept.map(({ name }) => name))
-  const known = new Set((await deps.listOldMembers(node)).map(({ name }) => name))
+  const known = new Set(disks.map(({ name }) => name))
   const isExcluded = (row: LsblkDevice) =>
-    deps.listed.length > 0 && row.type === 'disk' && !known.has(blockDevicePath(row.kname))
+    deps.listed.length > 0 && isDisk(row) && !known.has(blockDevicePath(row.kname))
   const keptDisks = rows
     .filter((row) => byPath.has(blockDevicePath(row.kname)) || isExcluded(row))
     .map(({ kname }) => kname)
   return { rows, arrays, fates: fatesOf(arrays, keptVolumeNames(node), new Set(keptDisks)) }
+}
+
+/** What `block_devices` may leave out: an array is on disks, and goes by these. */
+function isDisk({ type, parentKnames }: LsblkDevice): boolean {
+  return parentKnames.length === 0 || type === 'mpath'
 }
 
 function hasDeletable({ arrays, fates }: Survey): boolean {

@@ -19,6 +19,15 @@ export interface NewArray {
   readonly members: readonly string[]
 }
 
+/** As sysfs has it: `raid10`. */
+export function mdLevelOf(level: RaidLevel): string {
+  return `raid${numberOf(level)}`
+}
+
+function numberOf(level: RaidLevel): string {
+  return level === '1+0' ? '10' : level
+}
+
 /** Of one call, ms; it waits for udev, and for a superblock on every member. */
 const MDADM_TIMEOUT_MS = 120_000
 /** udev may look at an array just when it is to be stopped. */
@@ -35,7 +44,7 @@ export async function createArray({ exec, signal }: MdadmDeps, array: NewArray):
   await exec(
     [
       ...(['mdadm', '--create', path, '--run', '--force', '--metadata=1.2'] as const),
-      `--level=${level === '1+0' ? '10' : level}`,
+      `--level=${numberOf(level)}`,
       `--name=${name}`,
       '--homehost=any',
       `--raid-devices=${members.length}`,

@@ -4,8 +4,10 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import { GiB, MiB } from '../../../agent/core/units.ts'
+import { listDisks } from '../../../agent/hardware/collectors/disks.ts'
 import { createArrays } from '../../../agent/hardware/raid/create.ts'
 import { deleteArrays } from '../../../agent/hardware/raid/delete.ts'
+import { exec } from '../../../agent/system/exec.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { createRaidMachine, type RaidMachineOptions } from './raid-machine.ts'
 
@@ -155,6 +157,37 @@ describe.skipIf(!hasLoopDevices('RAID'))('making arrays', () => {
       'mdadm --stop /dev/md1',
     ])
     for (const { path } of machine.disks) expect(await isEmpty(path)).toBe(true)
+  })
+
+  test.each([
+    ['the first array', [0, 1], 'md0'],
+    ['the second array', [2, 3], 'md1'],
+    ['none, where each lies on disks that are not listed too', [1, 2], undefined],
+  ])('deleting with block_devices takes %s away', async (_, places, deleted) => {
+    await using machine = await createRaidMachine({ ...SIZES, count: 4 })
+    const onDisks = (...serials: string[]) => ({
+      physical_disks: serials.map((serial) => ({ serial })),
+    })
+    const config = {
+      logical_disks: [
+        logical({ raid_level: '1', size_gb: 1, volume_name: 'root', ...onDisks('s0', 's1') }),
+        logical({ raid_level: '0', size_gb: 1, volume_name: 'data', ...onDisks('s2', 's3') }),
+      ],
+    }
+    await createArrays(machine.deps, undefined, config, signal)
+    const before = await Promise.all(machine.disks.map(({ path }) => tableOf(path)))
+    expect(before.map((table) => table?.length)).toEqual([1, 1, 1, 1])
+
+    const listed = places.map((place) => machine.disks[place]?.path ?? '')
+    const listOldMembers = () =>
+      listDisks({ exec, root: machine.deps.root, listed, erasesRaidMembers: true })
+    const deps = { ...machine.deps, listed, listOldMembers }
+    await deleteArrays(deps, undefined, { signal, events })
+    expect([...machine.arrays.keys()]).toEqual(['md0', 'md1'].filter((name) => name !== deleted))
+    const after = await Promise.all(machine.disks.map(({ path }) => tableOf(path)))
+    expect(after).toEqual(
+      before.map((table, i) => (deleted && places.includes(i) ? undefined : table)),
+    )
   })
 
   test('deleting fails with what is left where an array comes back', async () => {

@@ -62,7 +62,10 @@ export async function createRaidMachine(options: RaidMachineOptions): Promise<Ra
   stack.defer(() => rm(runDir, { recursive: true, force: true }))
   const owned = stack.move()
   return {
-    deps: { exec: run, root, log, runDir, listed: [], listDisks, listOldMembers: listDisks },
+    deps: {
+      ...{ exec: run, root, log, listed: [], listDisks, listOldMembers: listDisks },
+      pausePath: join(runDir, 'run/raid-changes'),
+    },
     disks,
     mdadm,
     arrays,

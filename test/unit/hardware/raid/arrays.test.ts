@@ -40,12 +40,22 @@ describe('the arrays of a machine', () => {
       { kname: 'sdb' },
       member('sdb', 'node:root'),
     ]
-    expect(await arraysOf(arrayFiles('md127', ['sda1', 'sdb1']), rows)).toEqual([
+    const files = {
+      ...arrayFiles('md127', ['sda1', 'sdb1']),
+      '/sys/class/block/md127/md/level': 'raid1\n',
+      '/sys/class/block/md127/md/raid_disks': '3\n',
+      '/sys/class/block/md127/md/dev-sda1/state': 'in_sync\n',
+      '/sys/class/block/md127/md/dev-sdb1/state': 'faulty,blocked\n',
+    }
+    expect(await arraysOf(files, rows)).toEqual([
       {
         kname: 'md127',
         path: '/dev/md127',
         isActive: true,
+        level: 'raid1',
+        memberCount: 3,
         members: ['sda1', 'sdb1'],
+        faulty: ['sdb1'],
         disks: ['sda', 'sdb'],
         name: 'root',
       },
@@ -77,6 +87,7 @@ describe('the arrays of a machine', () => {
 describe('what becomes of an array when the configuration is deleted', () => {
   const array = (kname: string, name: string | null, ...disks: string[]): MdArray => ({
     ...{ kname, name, disks, path: `/dev/${kname}`, isActive: true, members: disks },
+    ...{ level: 'raid1', memberCount: disks.length, faulty: [] },
   })
   const CASES: [string, MdArray[], readonly string[], readonly string[], Record<string, string>][] =
     [
@@ -123,7 +134,10 @@ test('an array is kept by its own name, and so is one that is made of it', () =>
     kname,
     path: `/dev/${kname}`,
     isActive: true,
+    level: 'raid1',
+    memberCount: disks.length,
     members: disks,
+    faulty: [],
     disks,
     name,
   })
