@@ -6,6 +6,7 @@ import { AgentError } from '../agent/core/errors.ts'
 import type { JsonObject } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { WrittenImage } from '../agent/deploy/written-image.ts'
+import { isSoftwareArray } from '../agent/disk/md/member-disks.ts'
 import { isUefi } from '../agent/system/efi.ts'
 import { assertOnly, optionalBoolean, optionalString } from './params.ts'
 
@@ -62,9 +63,9 @@ async function installBootloader(
   context: CommandContext,
 ): Promise<void> {
   const devicePath = await writtenDevice(deps)
-  const named = await findNamed(deps, devicePath, params.rootUuid)
+  const isArray = await isSoftwareArray(deps.root, devicePath)
+  const named = await findNamed(deps, { devicePath, isArray }, params.rootUuid)
   const canRegister = await canSetUpUefi(deps, params.targetBootMode)
-  if (canRegister || named === 'own loader') assertNoArray(devicePath)
   if (canRegister) {
     const done = await deps.deploy.installUefiBootloader({
       devicePath,
@@ -74,6 +75,7 @@ async function installBootloader(
     if (done) return
   }
   if (named === 'own loader') {
+    if (isArray) throw startsFromNoArray(devicePath, params)
     deps.log.info({ root_uuid: params.rootUuid }, 'whole-disk image brings its own boot loader')
     return
   }
@@ -101,12 +103,12 @@ async function writtenDevice({ deploy, hardware, nodeCache }: ExtensionDeps): Pr
 
 /**
  * What the root uuid says of the image. It brings its own loader where none is named (contract 5.5 step 3), where
- * this very disk is, or a partition of a whole-disk image that this agent wrote; else GRUB is to be installed from the
+ * this very disk is, or a partition of a whole-disk image that this agent wrote to a plain disk; else GRUB is to be installed from the
  * root file system. Throws DeviceNotFound for a name of nothing on a disk that this agent wrote.
  */
 async function findNamed(
   deps: ExtensionDeps,
-  devicePath: string,
+  { devicePath, isArray }: { readonly devicePath: string; readonly isArray: boolean },
   rootUuid: string | null,
 ): Promise<'own loader' | { readonly rootUuid: string }> {
   if (rootUuid === null || rootUuid === '' || rootUuid === NO_ROOT) return 'own loader'
@@ -119,7 +121,8 @@ async function findNamed(
       `no partition of ${devicePath} has the UUID ${rootUuid}, nor has the disk; was the image written to another?`,
     )
   }
-  const isWholeDisk = isWritten && !isPartitionImage(written)
+  // firmware does not see the loader inside of an array
+  const isWholeDisk = isWritten && !isPartitionImage(written) && !isArray
   return named === 'disk' || isWholeDisk ? 'own loader' : { rootUuid }
 }
 
@@ -128,16 +131,16 @@ function isPartitionImage(written: WrittenImage): boolean {
   return written.partitions !== null
 }
 
-/**
- * Firmware sees no partition inside of an array: an ESP or a BIOS boot partition on each member would have to be made
- * (contract 5.5), which this agent does not do.
- */
-function assertNoArray(devicePath: string): void {
-  if (!devicePath.startsWith('/dev/md')) return
-  throw new AgentError(
+/** A whole-disk image in an array, of which firmware sees no byte, and nothing that could be put on the members. */
+function startsFromNoArray(
+  devicePath: string,
+  { rootUuid, targetBootMode }: BootloaderParams,
+): AgentError {
+  return new AgentError(
     'DeploymentError',
-    `${devicePath} is a software RAID array, from which firmware starts nothing, and no boot loader is made on its ` +
-      'members so far; use a data volume, or boot over the network',
+    `${devicePath} is a software RAID array, and no loader for its members was found (boot mode ${targetBootMode}, root ` +
+      `uuid ${rootUuid}): by UEFI it is taken from the ESP of the image; by BIOS it is the GRUB of the image, for which ` +
+      "its property rootfs_uuid must name the root file system (instance_info's image_rootfs_uuid)",
   )
 }
 

@@ -5,6 +5,8 @@ import type { Config } from '../config/options.ts'
 import type { Random } from '../core/backoff.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../disk/bootloader.ts'
 import { type GrubRequest, installGrub } from '../disk/grub/install-grub.ts'
+import { ASSEMBLY_PAUSE } from '../disk/md/assembly-pause.ts'
+import { isSoftwareArray } from '../disk/md/member-disks.ts'
 import { findRootUuid } from '../disk/root-uuid.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
@@ -25,13 +27,19 @@ export type BootloaderRequest = Pick<
 >
 
 /** What the image's own GRUB is to do (contract 5.5). */
-export type GrubInstallation = Omit<GrubRequest, 'exec' | 'root' | 'log' | 'machineControl'>
+export type GrubInstallation = Omit<
+  GrubRequest,
+  'exec' | 'root' | 'log' | 'machineControl' | 'pausePath'
+>
 
 export interface DeployService {
   readonly images: ImageWriter
   readonly seeding: SeedingKeeper
   readonly power: PowerControl
-  /** True when boot entries were made, false when the ESP holds no loader. Throws DeviceNotFound. */
+  /**
+   * True when boot entries were made, false when the ESP holds no loader. Of an array the ESP moves to its members, which
+   * ends seeding. Throws DeviceNotFound, DeploymentError, ProcessError.
+   */
   installUefiBootloader(request: BootloaderRequest): Promise<boolean>
   /**
    * Runs programs of the image, which is a stranger's: who asks has made sure that they may run. Ends seeding, for the
@@ -53,6 +61,8 @@ export interface DeployServiceDeps {
   /** Instead of an end that `machine_control=log` only logs. */
   readonly onMachineEnd: (reason: string) => void
 }
+
+const IMAGE_CHANGES = 'the boot loader changes the image'
 
 /** Nothing is seeded or ended yet; what this boot has written is known. */
 export function createDeployService(deps: DeployServiceDeps): DeployService {
@@ -77,6 +87,7 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
       }),
   })
   const machineControl = config.machine_control
+  const bootloaderDeps = { exec, root, log, machineControl, pausePath: ASSEMBLY_PAUSE }
   return {
     images,
     seeding,
@@ -87,11 +98,13 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
       machineControl,
       onMachineEnd: deps.onMachineEnd,
     }),
-    installUefiBootloader: (request) =>
-      installUefiBootloader({ ...request, exec, root, log, machineControl }),
+    installUefiBootloader: async (request) => {
+      if (await isSoftwareArray(root, request.devicePath)) await seeding.release(IMAGE_CHANGES)
+      return await installUefiBootloader({ ...request, ...bootloaderDeps })
+    },
     installGrub: async (request) => {
-      await seeding.release('the boot loader changes the image')
-      await installGrub({ ...request, exec, root, log, machineControl })
+      await seeding.release(IMAGE_CHANGES)
+      await installGrub({ ...request, ...bootloaderDeps })
     },
     findRootUuid: (devicePath, rootUuid) => findRootUuid({ exec, root, devicePath, rootUuid }),
   }

@@ -2,7 +2,7 @@
 // Owns the UEFI boot entries of a deployed disk (contract 5.5): find the ESP, its loaders, register them.
 // Runs nothing of the image: no grub-install, no chroot (CVE-2026-43003).
 import { throwIfAborted } from '../core/deadline.ts'
-import { AgentError, messageOf } from '../core/errors.ts'
+import { messageOf } from '../core/errors.ts'
 import {
   createBootEntry,
   deleteBootEntry,
@@ -13,10 +13,10 @@ import {
 import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { openBlockDevice } from './block-device.ts'
-import { probeFileSystem } from './file-system-probe.ts'
+import { mirrorEsp } from './md/esp-mirror.ts'
+import { isSoftwareArray } from './md/member-disks.ts'
 import { createFatReader, type FatReader } from './mtools.ts'
-import { listPartitions, type Partition } from './partition-table/partitioner.ts'
+import { findEsp } from './partition-table/esp.ts'
 
 /** Loader files by name, any case: Ironic's list. */
 const LOADER_NAMES: ReadonlySet<string> = new Set([
@@ -46,23 +46,43 @@ export interface UefiBootloaderRequest {
   readonly devicePath: string
   /** GUID of the partition or UUID of its file system, where the table marks no ESP. */
   readonly efiSystemPartUuid?: string | null
+  /** See AssemblyPauseDeps; for arrays. */
+  readonly pausePath: string
   readonly signal?: AbortSignal | undefined
 }
 
+/** Where the ESP can be read, and from which disks firmware starts what is on it. */
+interface EspPlace {
+  readonly path: string
+  readonly offset: number
+  readonly starts: readonly EspStart[]
+}
+
+interface EspStart {
+  readonly devicePath: string
+  readonly partitionNumber: number
+  /** What the label of its boot entry ends with. */
+  readonly suffix: string
+}
+
 /**
- * Registers the loaders on the disk's ESP with the firmware, replacing entries of the same label.
+ * Registers the loaders on the disk's ESP with the firmware, replacing entries of the same label. Of an array each member
+ * gets the ESP, and an entry of its own: any of them may be the one that is left (contract 5.5).
  * The caller has made sure that this machine runs in UEFI mode.
  * @returns false if the ESP holds no known loader: there is nothing to do
- * Throws DeviceNotFound without an ESP, ProcessError if mtools or efibootmgr fail.
+ * Throws DeviceNotFound without an ESP, ProcessError if mtools or efibootmgr fail; for arrays what mirrorEsp throws.
  */
 export async function installUefiBootloader(request: UefiBootloaderRequest): Promise<boolean> {
   const { exec, log, devicePath, signal } = request
-  const esp = await findEsp(request)
-  const fat = createFatReader(exec, devicePath, esp.range.offset)
+  const { path, offset, starts } = await placeOfEsp(request)
+  const fat = createFatReader(exec, path, offset)
   const loaders = (await fat.listFiles(signal)).filter(isLoader)
-  const entries = await planEntries({ fat, loaders, devicePath, esp, log, signal })
+  const named = await nameLoaders({ fat, loaders, devicePath, log, signal })
+  const entries = starts.flatMap(({ suffix, ...place }) =>
+    named.map(({ label, loader }) => ({ ...place, label: `${label}${suffix}`, loader })),
+  )
   if (entries.length === 0) {
-    log.warn({ device: devicePath, partition: esp.number }, 'no boot loader on the ESP')
+    log.warn({ device: devicePath, esp: path, offset }, 'no boot loader on the ESP')
     return false
   }
   const registered: NewBootEntry[] = []
@@ -82,42 +102,43 @@ function isLoader(path: string): boolean {
   return LOADER_NAMES.has(baseName(path).toLowerCase())
 }
 
-async function findEsp(request: UefiBootloaderRequest): Promise<Partition> {
-  const { exec, root, devicePath } = request
-  await using device = await openBlockDevice(devicePath, { mode: 'read', root })
-  const { partitions } = await listPartitions(device)
-  const marked = partitions.find(({ isEsp }) => isEsp)
-  if (marked !== undefined) return marked
-  const wanted = request.efiSystemPartUuid?.toLowerCase()
-  for (const partition of wanted ? partitions : []) {
-    const { uuid } = await probeFileSystem(exec, device, partition.range)
-    if ([partition.uniqueGuid, uuid?.toLowerCase()].includes(wanted)) return partition
+async function placeOfEsp(request: UefiBootloaderRequest): Promise<EspPlace> {
+  const { root, devicePath } = request
+  if (await isSoftwareArray(root, devicePath)) {
+    const { path, members } = await mirrorEsp(request)
+    const starts = members.map(({ disk, number }, i) => ({
+      ...{ devicePath: disk, partitionNumber: number },
+      suffix: ` (RAID, part${i})`,
+    }))
+    return { path, offset: 0, starts }
   }
-  throw new AgentError(
-    'DeviceNotFound',
-    `no EFI system partition among the ${partitions.length} partitions of ${devicePath}. ` +
-      'Are you using a UEFI-compatible image?',
-  )
+  const { number, range } = await findEsp(request)
+  return {
+    path: devicePath,
+    offset: range.offset,
+    starts: [{ devicePath, partitionNumber: number, suffix: '' }],
+  }
 }
 
-interface EntryPlan {
+/** What the firmware's menu calls a loader. */
+type NamedLoader = Pick<NewBootEntry, 'label' | 'loader'>
+
+interface LoaderFiles {
   readonly fat: FatReader
   readonly loaders: readonly string[]
   readonly devicePath: string
-  readonly esp: Partition
   readonly log: Pick<Logger, 'warn'>
   readonly signal: AbortSignal | undefined
 }
 
 /** The first CSV file that names a loader wins alone; without one each loader gets an entry `ironic<N>`. */
-async function planEntries(plan: EntryPlan): Promise<NewBootEntry[]> {
-  const { loaders, devicePath, esp, log } = plan
-  const place = { devicePath, partitionNumber: esp.number }
+async function nameLoaders(files: LoaderFiles): Promise<NamedLoader[]> {
+  const { loaders, devicePath, log } = files
   for (const csv of loaders.filter(isCsv)) {
-    const named = await readLoaderCsv(plan, csv)
+    const named = await readLoaderCsv(files, csv)
     if (named !== undefined) {
       const loader = firmwarePath(csv.slice(0, csv.length - baseName(csv).length) + named.file)
-      return [{ ...place, label: named.label, loader }]
+      return [{ label: named.label, loader }]
     }
     log.warn(
       { device: devicePath, path: csv },
@@ -126,12 +147,12 @@ async function planEntries(plan: EntryPlan): Promise<NewBootEntry[]> {
   }
   return loaders
     .filter((path) => !isCsv(path))
-    .map((path, i) => ({ ...place, label: `ironic${i + 1}`, loader: firmwarePath(path) }))
+    .map((path, i) => ({ label: `ironic${i + 1}`, loader: firmwarePath(path) }))
 }
 
 /** Undefined for one that cannot be read: it must not keep the loaders beside it from being found. */
 async function readLoaderCsv(
-  { fat, devicePath, log, signal }: EntryPlan,
+  { fat, devicePath, log, signal }: LoaderFiles,
   path: string,
 ): Promise<{ file: string; label: string } | undefined> {
   try {

@@ -8,6 +8,7 @@ import { parseProperties } from '../../system/udev.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../bootloader.ts'
 import { keepBootCode } from './boot-code.ts'
 import { type BootPartitions, findBootPartitions } from './boot-partitions.ts'
+import { type GrubEsp, makeRoom } from './boot-room.ts'
 import { findKernelNodes, type KernelNodes } from './kernel-nodes.ts'
 import { EXIT_HAS_NONE, INSTALL_SCRIPT, PRESERVE_SCRIPT } from './scripts.ts'
 
@@ -44,13 +45,13 @@ export async function installGrub(request: GrubRequest): Promise<void> {
     log.info({ device: devicePath }, 'the disk has boot code already')
     return
   }
+  const esp = await makeRoom(request, found, isUefi)
   const nodes = await findKernelNodes(devicePath, found.all, request)
   const disks = nodes.disks.map((name) => `/dev/${name}`)
-  const undo = isUefi
-    ? () => removeLoaders(request, found)
-    : await keepBootCode(disks, request.root)
+  const undo = isUefi ? () => removeLoaders(request, esp) : await keepBootCode(disks, request.root)
   try {
-    const grub: Grub = { ...request, found, nodes, arrayUuid: await arrayUuidOf(request, nodes) }
+    const arrayUuid = await arrayUuidOf(request, nodes)
+    const grub: Grub = { ...request, found, nodes, esp, arrayUuid }
     if (isUefi) await installToEsp(grub)
     else await installToDisks(grub)
   } catch (error) {
@@ -63,6 +64,7 @@ export async function installGrub(request: GrubRequest): Promise<void> {
 interface Grub extends GrubRequest {
   readonly found: BootPartitions
   readonly nodes: KernelNodes
+  readonly esp: GrubEsp | undefined
   /** Of the array that the disk is. */
   readonly arrayUuid: string
 }
@@ -81,13 +83,12 @@ async function installToDisks(grub: Grub): Promise<void> {
 }
 
 async function installToEsp(grub: Grub): Promise<void> {
-  const { found, nodes, devicePath } = grub
-  if (found.esp === undefined) {
+  const { found, nodes, esp, devicePath } = grub
+  if (esp === undefined) {
     throw new AgentError('DeviceNotFound', `no EFI system partition on ${devicePath}`)
   }
-  const { fileSystem, partUuid } = found.esp
-  const inFstab = fileSystem.uuid ? `UUID=${fileSystem.uuid}` : `PARTUUID=${partUuid}`
-  const node = nodes.nameOf(found.esp)
+  const { inFstab } = esp
+  const node = esp.mirror?.name ?? nodes.nameOf(esp.partition)
   const preserved = await runScript(grub, {
     name: 'preserving of loaders',
     script: PRESERVE_SCRIPT,
@@ -110,7 +111,7 @@ async function installToEsp(grub: Grub): Promise<void> {
 /** True where loaders are registered, or where this ramdisk cannot register any. */
 async function register(grub: Grub): Promise<boolean> {
   // mtools reads the whole disk, whose pages may be older than what was written to the partition
-  await grub.exec(['blockdev', '--flushbufs', grub.devicePath])
+  await grub.exec(['blockdev', '--flushbufs', grub.esp?.path ?? grub.devicePath])
   return grub.canRegister ? await installUefiBootloader(grub) : true
 }
 
@@ -122,14 +123,14 @@ interface Script {
 }
 
 async function runScript(grub: Grub, script: Script): Promise<ImageRunResult> {
-  const { exec, log, found, nodes, signal } = grub
+  const { exec, log, found, nodes, esp, signal } = grub
   return await runInImage({
     ...script,
     exec,
     log,
     signal,
     rootNode: nodes.nameOf(found.root),
-    nodes: nodes.all,
+    nodes: esp?.mirror ? [...nodes.all, esp.mirror] : nodes.all,
     // other systems are not on a disk that was just written; the saved choice is what one-time boots need
     env: { GRUB_DISABLE_OS_PROBER: 'true', GRUB_SAVEDEFAULT: 'true' },
     timeoutMs: SCRIPT_TIMEOUT_MS,
@@ -158,13 +159,10 @@ async function arrayUuidOf(
 }
 
 /** What firmware starts from an ESP by itself. Without a file system there is nothing to remove. */
-async function removeLoaders(
-  { exec, devicePath }: GrubRequest,
-  { esp }: BootPartitions,
-): Promise<void> {
+async function removeLoaders({ exec }: GrubRequest, esp: GrubEsp | undefined): Promise<void> {
   if (esp === undefined) return
-  await exec(['blockdev', '--flushbufs', devicePath])
-  await exec(['mdeltree', '-i', `${devicePath}@@${esp.range.offset}`, '::/EFI/BOOT'], {
+  await exec(['blockdev', '--flushbufs', esp.path])
+  await exec(['mdeltree', '-i', `${esp.path}@@${esp.offset}`, '::/EFI/BOOT'], {
     env: { MTOOLS_SKIP_CHECK: '1' },
     okExitCodes: [0, 1],
   })

@@ -6,14 +6,9 @@ import { SYSFS_SECTOR_BYTES } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { ImageNode } from '../../system/image-root/run-in-image.ts'
 import type { Root } from '../../system/root.ts'
-import {
-  blockDeviceAt,
-  findBlockDevice,
-  listKernelPartitions,
-  listSlaves,
-  type SysfsBlockDevice,
-} from '../../system/sysfs.ts'
+import { blockDeviceAt, listKernelPartitions, type SysfsBlockDevice } from '../../system/sysfs.ts'
 import { settle } from '../../system/udev.ts'
+import { listMemberDisks } from '../md/member-disks.ts'
 import type { BootPartition } from './boot-partitions.ts'
 
 export interface KernelNodes {
@@ -58,8 +53,8 @@ export async function findKernelNodes(
     await settle(exec)
     names = await namesByNumber(root, disk, partitions)
   }
-  const members = await listSlaves(root, disk)
-  const disks = members.length > 0 ? await disksOf(root, members) : [disk]
+  const members = await listMemberDisks(root, disk)
+  const disks = members.length > 0 ? members : [disk]
   return {
     all: [
       ...(await nodesOf(root, disk, partitions, names)),
@@ -119,20 +114,6 @@ function linksOf({ partUuid, fileSystem: { uuid } }: BootPartition): string[] {
     // a file system says of itself what it likes
     ...(uuid !== undefined && /^[\da-f-]{4,64}$/i.test(uuid) ? [`disk/by-uuid/${uuid}`] : []),
   ]
-}
-
-/** The whole disks that members of an array lie on. */
-async function disksOf(
-  root: Root,
-  members: readonly SysfsBlockDevice[],
-): Promise<SysfsBlockDevice[]> {
-  const disks = new Map<string, SysfsBlockDevice>()
-  for (const member of members) {
-    const number = await root.readText(`${member.diskDirectory}/dev`)
-    const disk = number === undefined ? undefined : await findBlockDevice(root, number)
-    if (disk !== undefined) disks.set(disk.name, disk)
-  }
-  return [...disks.values()]
 }
 
 /** sysfs writes `!` for the slash of `cciss/c0d0`. */

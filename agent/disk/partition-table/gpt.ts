@@ -8,6 +8,8 @@ import { formatGuid, parseGuid } from './guid.ts'
 
 /** EFI System Partition (UEFI 2.10 table 5.7). */
 export const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
+/** Where GRUB lies on a GPT disk that BIOS starts; its own word for `Hah!IdontNeedEFI`. */
+export const BIOS_BOOT_TYPE = '21686148-6449-6e6f-744e-656564454649'
 /** Linux file system data, sgdisk's default type 8300. */
 export const LINUX_FS_TYPE = '0fc63daf-8483-4772-8e79-3d69d8477de4'
 

@@ -6,7 +6,7 @@ import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, endOf } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import type { DeviceGeometry } from '../geometry.ts'
-import { ESP_TYPE, LINUX_FS_TYPE } from '../partition-table/gpt.ts'
+import { BIOS_BOOT_TYPE, ESP_TYPE, LINUX_FS_TYPE } from '../partition-table/gpt.ts'
 
 /** In the order in which they lie on the disk: what the image is grown into comes last. */
 export type PartitionKind =
@@ -73,7 +73,7 @@ export const PARTITION_KINDS: Readonly<
 > = {
   esp: { gptType: ESP_TYPE, mbrType: 0xef, name: 'EFI system partition' },
   'bios-boot': {
-    gptType: '21686148-6449-6e6f-744e-656564454649',
+    gptType: BIOS_BOOT_TYPE,
     mbrType: 0xda,
     name: 'BIOS boot',
   },

@@ -2,6 +2,7 @@
 // Owns the generic hardware manager: what any Linux machine can do, put together from this folder, and
 // the steps of contract 7.2 that are built. Does not write images; a step is handed the function for it.
 import type { Config } from '../../config/options.ts'
+import { ASSEMBLY_PAUSE } from '../../disk/md/assembly-pause.ts'
 import type { Exec } from '../../system/exec.ts'
 import { listenForLldp } from '../../system/lldp/lldp.ts'
 import type { Tlv } from '../../system/lldp/lldpdu.ts'
@@ -18,7 +19,6 @@ import { readSystemVendor } from '../collectors/system-vendor.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
 import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
-import { ASSEMBLY_PAUSE } from '../raid/assembly-pause.ts'
 import { createRootVolumes } from '../raid/root-volume.ts'
 import { createRaidSteps } from '../raid/steps.ts'
 import { markSkipped } from '../root-device-hints.ts'

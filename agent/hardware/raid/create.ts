@@ -6,6 +6,14 @@ import { isVirtualMedium } from '../../config/virtual-media.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { type EraseOptions, eraseDiskMetadata } from '../../disk/erase.ts'
+import { pauseAssembly } from '../../disk/md/assembly-pause.ts'
+import {
+  addMember,
+  createArray,
+  freeArrayPath,
+  isFreeNumber,
+  stopArray,
+} from '../../disk/md/mdadm.ts'
 import type { Exec } from '../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../system/lsblk.ts'
 import type { Root } from '../../system/root.ts'
@@ -14,13 +22,11 @@ import { settle } from '../../system/udev.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
 import { keptVolumeNames, listArrays } from './arrays.ts'
-import { pauseAssembly } from './assembly-pause.ts'
 import { bootSpaceOf } from './boot-space.ts'
 import { missingOf } from './existing.ts'
-import { addMember, createArray, stopArray } from './mdadm.ts'
 import { assertEmpty, makeMemberPartitions } from './member-partitions.ts'
 import { type MemberDisk, type PlannedArray, planRaid, type RaidPlan } from './plan.ts'
-import { type LogicalDisk, parseTargetConfig } from './target-config.ts'
+import { type LogicalDisk, mdLevelOf, parseTargetConfig } from './target-config.ts'
 
 export interface RaidDeps {
   readonly exec: Exec
@@ -112,7 +118,7 @@ async function makeArray(
 ): Promise<void> {
   const parts = members.map(({ disk, partition }) => nodes.get(disk)?.[partition - 1] as string)
   const { volumeName, level } = logicalDisk
-  await createArray(options, { path, name: volumeName, level, members: parts })
+  await createArray(options, { path, name: volumeName, level: mdLevelOf(level), members: parts })
   await settle(options.exec)
   const kname = path.slice('/dev/'.length)
   const membersOf = () => options.root.list(`${blockDeviceDirectory(kname)}/slaves`)
@@ -124,25 +130,6 @@ async function makeArray(
     'SoftwareRAIDError',
     `${path} (${volumeName}) has ${count} members instead of ${parts.length}: ${parts.join(', ')}`,
   )
-}
-
-/** mdadm's own limit of numbered arrays is far higher. */
-const MOST_NUMBERS = 128
-
-/** The first number that no array has: kept ones may be there. */
-async function freeArrayPath(root: Root): Promise<string> {
-  for (let number = 0; number < MOST_NUMBERS; number++) {
-    const path = `/dev/md${number}`
-    if (await isFreeNumber(root, path)) return path
-  }
-  throw new AgentError('SoftwareRAIDError', `all of /dev/md0 to md${MOST_NUMBERS - 1} are in use`)
-}
-
-/** True where there is no array, or nothing but the node of one that is no more (Documentation/admin-guide/md.rst). */
-async function isFreeNumber(root: Root, path: string): Promise<boolean> {
-  const directory = blockDeviceDirectory(path.slice('/dev/'.length))
-  const state = await root.readText(`${directory}/md/array_state`)
-  return state === undefined || state === 'clear'
 }
 
 /** What could not be taken back, one phrase each. Arrays that udev made of our members go too. */

@@ -5,6 +5,8 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import type { EventPublisher } from '../../core/events.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { eraseDiskMetadata } from '../../disk/erase.ts'
+import { pauseAssembly } from '../../disk/md/assembly-pause.ts'
+import { assembleArrays, stopArray } from '../../disk/md/mdadm.ts'
 import { findRaidSignature } from '../../disk/raid-signature.ts'
 import { type LsblkDevice, listBlockDevices } from '../../system/lsblk.ts'
 import { blockDevicePath } from '../../system/sysfs.ts'
@@ -19,9 +21,7 @@ import {
   MD_SIGNATURE,
   type MdArray,
 } from './arrays.ts'
-import { pauseAssembly } from './assembly-pause.ts'
 import type { RaidDeps } from './create.ts'
-import { assembleArrays, stopArray } from './mdadm.ts'
 
 export interface DeleteContext {
   readonly signal: AbortSignal

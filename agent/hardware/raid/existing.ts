@@ -7,8 +7,7 @@ import { blockDevicePath } from '../../system/sysfs.ts'
 import type { Disk } from '../inventory.ts'
 import { compileHints } from '../root-device-hints.ts'
 import { fatesOf, type MdArray } from './arrays.ts'
-import { mdLevelOf } from './mdadm.ts'
-import type { LogicalDisk } from './target-config.ts'
+import { type LogicalDisk, mdLevelOf } from './target-config.ts'
 
 export interface Existing {
   readonly arrays: readonly MdArray[]
@@ -58,7 +57,8 @@ function whatDiffers(
   disks: readonly Disk[],
 ): string | undefined {
   if (!isActive) return `it is not started: of its members only ${members.join(', ')} are there`
-  if (level !== mdLevelOf(wanted)) return `it is ${level} and not ${mdLevelOf(wanted)}`
+  const wantedLevel = `raid${mdLevelOf(wanted)}`
+  if (level !== wantedLevel) return `it is ${level} and not ${wantedLevel}`
   const working = members.filter((member) => !faulty.includes(member))
   if (working.length < memberCount) {
     return `${working.length} of its ${memberCount} members work: ${working.join(', ') || 'none'}`

@@ -5,10 +5,15 @@ import { AgentError, messageOf } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import { compileHints } from '../root-device-hints.ts'
 
-/** Ironic's names; mdadm calls 1+0 `10`. */
+/** Ironic's names. */
 const RAID_LEVELS = ['0', '1', '1+0', '5', '6'] as const
 
 export type RaidLevel = (typeof RAID_LEVELS)[number]
+
+/** mdadm's word. */
+export function mdLevelOf(level: RaidLevel): string {
+  return level === '1+0' ? '10' : level
+}
 
 /** The fewest that make sense of a level: mdadm would take a mirror of one disk. */
 export const LEAST_DISKS: Readonly<Record<RaidLevel, number>> = {

@@ -24,8 +24,10 @@ interface UefiDisk extends AsyncDisposable {
   put(path: string, content: Uint8Array | string): Promise<void>
 }
 
+/** No disk of this test is an array. */
+const PAUSE = '/dev/null/raid-changes'
 /** Boot entries are made, as on a machine. */
-const REAL = { root, machineControl: 'real' } as const
+const REAL = { root, machineControl: 'real', pausePath: PAUSE } as const
 
 /** A disk with a root partition and, as partition 2 at 1 MiB, an ESP of 16 MiB. */
 async function createUefiDisk(
@@ -156,6 +158,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
         root,
         log,
         machineControl: 'real',
+        pausePath: PAUSE,
         devicePath: disk.path,
       })
       expect(done).toBe(true)
@@ -194,6 +197,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       root,
       log,
       machineControl: 'real',
+      pausePath: PAUSE,
       devicePath: disk.path,
     })
     expect(creates(calls)).toEqual([argvFor(disk.path, 'Débian', '\\EFI\\debian\\shimx64.efi')])
@@ -210,6 +214,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       root,
       log,
       machineControl: 'real',
+      pausePath: PAUSE,
       devicePath: disk.path,
     })
     expect(creates(calls)).toEqual([argvFor(disk.path, 'ironic1', '\\EFI\\BOOT\\BOOTX64.EFI')])
@@ -233,6 +238,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       root,
       log,
       machineControl: 'real',
+      pausePath: PAUSE,
       devicePath: disk.path,
     })
     expect(calls.slice(0, 3)).toEqual([
@@ -280,6 +286,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       root,
       log,
       machineControl: 'log',
+      pausePath: PAUSE,
       devicePath: disk.path,
     })
     expect(done).toBe(true)
@@ -300,6 +307,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
         root,
         log,
         machineControl: 'real',
+        pausePath: PAUSE,
         devicePath: disk.path,
       })
       expect(done).toBe(false)

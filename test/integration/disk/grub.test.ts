@@ -71,6 +71,8 @@ const install = (path: string, changes: Partial<GrubRequest> = {}) =>
     root: createRoot('/'),
     log: createLogger({ level: 'debug', destination: { write: (line) => lines.push(line) } }),
     machineControl: 'real',
+    // no disk of this test is an array
+    pausePath: '/dev/null/raid-changes',
     devicePath: path,
     rootUuid: ROOT_FS_UUID,
     prepBootPartUuid: null,

@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
+import { blockDeviceDirectory } from '../../../agent/system/sysfs.ts'
 import type { ExtensionLab, ExtensionLabOptions } from './extension-lab.ts'
 import { createExtensionLab, writtenImage } from './extension-lab.ts'
 
@@ -106,16 +109,26 @@ describe('image.install_bootloader on a machine booted by BIOS', () => {
     expect(bootloaders).toEqual([])
   })
 
-  test('fails for an array, from which firmware starts nothing', async () => {
-    await using lab = await createExtensionLab({
-      writeImage: async (request) => ({ ...writtenImage(request, []), device: '/dev/md127' }),
-    })
+  const onArray = (metadata: string): ExtensionLabOptions => ({
+    files: { '/sys/class/block/md127/md/metadata_version': `${metadata}\n` },
+    writeImage: async (request) => ({ ...writtenImage(request, []), device: '/dev/md127' }),
+  })
+
+  test('fails for a whole-disk image in an array, from which firmware starts nothing', async () => {
+    await using lab = await createExtensionLab(onArray('1.2'))
     await lab.run('standby.prepare_image', PREPARE)
     const installed = lab.run('image.install_bootloader', params({ target_boot_mode: 'bios' }))
     await expect(installed).rejects.toMatchObject({
       type: 'DeploymentError',
-      details: expect.stringContaining('/dev/md127 is a software RAID array'),
+      details: expect.stringMatching(/md127 is a software RAID array.*by BIOS.*image_rootfs_uuid/),
     })
+  })
+
+  test('succeeds for an array of the firmware, which is a disk for it', async () => {
+    await using lab = await createExtensionLab(onArray('external:/md126/0'))
+    await lab.run('standby.prepare_image', PREPARE)
+    const installed = lab.run('image.install_bootloader', params({ target_boot_mode: 'bios' }))
+    expect(await installed).toBeNull()
   })
 
   test('warns when Ironic means another boot mode', async () => {
@@ -149,6 +162,13 @@ describe('image.install_bootloader, where there is no loader to register, by the
     const ext4 = ['-q', '-U', FS_UUID, '-E', `offset=${10240 * 512}`, lab.diskPath, '8M']
     await run('mkfs.ext4', ext4)
     return lab
+  }
+  /** From here on sysfs says that the disk is an array of md. */
+  async function makeArray(lab: ExtensionLab): Promise<void> {
+    const directory = blockDeviceDirectory(lab.diskPath.slice('/dev/'.length))
+    const file = lab.machine.root.path(`${directory}/md/metadata_version`)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, '1.2\n')
   }
   const installed = (lab: ExtensionLab, root_uuid: string | null) =>
     lab.run('image.install_bootloader', params({ root_uuid, target_boot_mode: 'bios' }))
@@ -230,6 +250,20 @@ describe('image.install_bootloader, where there is no loader to register, by the
     await lab.run('image.install_bootloader', params({ root_uuid: FS_UUID }))
     expect(lab.bootloaders).toHaveLength(1)
     expect(lab.grubs).toEqual([])
+  })
+
+  test('a whole-disk image in an array gets GRUB from the root that is named, if that is allowed', async () => {
+    const deployed = async (enable_bios_bootloader_install: boolean) => {
+      await using lab = await createDisk('gpt', {
+        config: { enable_bios_bootloader_install },
+      })
+      await makeArray(lab)
+      await lab.run('standby.prepare_image', PREPARE)
+      await installed(lab, FS_UUID)
+      return lab.grubs
+    }
+    expect(await deployed(true)).toMatchObject([{ rootUuid: FS_UUID, canRegister: false }])
+    await expect(deployed(false)).rejects.toMatchObject({ type: 'InvalidImage' })
   })
 
   test('a whole-disk image that was written gets none, whatever is allowed', async () => {

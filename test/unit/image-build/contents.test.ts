@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { ASSEMBLY_PAUSE } from '../../../agent/hardware/raid/assembly-pause.ts'
+import { ASSEMBLY_PAUSE } from '../../../agent/disk/md/assembly-pause.ts'
 import { programsOf } from '../../../image-build/ramdisk/contents.ts'
 import { VARIANTS } from '../../../image-build/ramdisk/variants.ts'
 

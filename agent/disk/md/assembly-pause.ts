@@ -16,7 +16,7 @@ export const ASSEMBLY_PAUSE = '/run/ironswarm/raid-changes'
 
 export interface AssemblyPauseDeps {
   readonly exec: Exec
-  readonly log: Logger
+  readonly log: Pick<Logger, 'warn'>
   /** {@link ASSEMBLY_PAUSE}. */
   readonly pausePath: string
 }

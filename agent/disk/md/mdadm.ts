@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what mdadm is told, and how long it may take. Does not know which arrays there are (arrays.ts).
+// Owns what mdadm is told, and how long it may take. Does not know which arrays there are.
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
+import { AgentError } from '../../core/errors.ts'
 import type { Exec } from '../../system/exec.ts'
+import type { Root } from '../../system/root.ts'
+import { blockDeviceDirectory } from '../../system/sysfs.ts'
 import { settle } from '../../system/udev.ts'
-import type { RaidLevel } from './target-config.ts'
 
 export interface MdadmDeps {
   readonly exec: Exec
@@ -14,18 +16,12 @@ export interface NewArray {
   /** `/dev/md0`. */
   readonly path: string
   readonly name: string
-  readonly level: RaidLevel
+  /** mdadm's word: `1`, `10`. */
+  readonly level: string
   /** Partitions. */
   readonly members: readonly string[]
-}
-
-/** As sysfs has it: `raid10`. */
-export function mdLevelOf(level: RaidLevel): string {
-  return `raid${numberOf(level)}`
-}
-
-function numberOf(level: RaidLevel): string {
-  return level === '1+0' ? '10' : level
+  /** `1.2` unless given; with `1.0` the superblock lies at the end, and firmware reads a member as it reads a disk. */
+  readonly metadata?: '1.0' | '1.2'
 }
 
 /** Of one call, ms; it waits for udev, and for a superblock on every member. */
@@ -40,11 +36,12 @@ const STOP_DELAY_MS = 1000
  * Throws ProcessError.
  */
 export async function createArray({ exec, signal }: MdadmDeps, array: NewArray): Promise<void> {
-  const { path, name, level, members } = array
+  const { path, name, level, members, metadata = '1.2' } = array
   await exec(
     [
-      ...(['mdadm', '--create', path, '--run', '--force', '--metadata=1.2'] as const),
-      `--level=${numberOf(level)}`,
+      ...(['mdadm', '--create', path, '--run', '--force'] as const),
+      `--metadata=${metadata}`,
+      `--level=${level}`,
       `--name=${name}`,
       '--homehost=any',
       `--raid-devices=${members.length}`,
@@ -87,4 +84,23 @@ export async function stopArray({ exec, signal }: MdadmDeps, path: string): Prom
     }
     await sleep(STOP_DELAY_MS, signal)
   }
+}
+
+/** mdadm's own limit of numbered arrays is far higher. */
+const MOST_NUMBERS = 128
+
+/** The first number that no array has: kept ones may be there. Throws SoftwareRAIDError where all are taken. */
+export async function freeArrayPath(root: Root): Promise<string> {
+  for (let number = 0; number < MOST_NUMBERS; number++) {
+    const path = `/dev/md${number}`
+    if (await isFreeNumber(root, path)) return path
+  }
+  throw new AgentError('SoftwareRAIDError', `all of /dev/md0 to md${MOST_NUMBERS - 1} are in use`)
+}
+
+/** True where there is no array, or nothing but the node of one that is no more (Documentation/admin-guide/md.rst). */
+export async function isFreeNumber(root: Root, path: string): Promise<boolean> {
+  const directory = blockDeviceDirectory(path.slice('/dev/'.length))
+  const state = await root.readText(`${directory}/md/array_state`)
+  return state === undefined || state === 'clear'
 }

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { pauseAssembly } from '../../../agent/hardware/raid/assembly-pause.ts'
+import { pauseAssembly } from '../../../agent/disk/md/assembly-pause.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
-const MODULE = join(import.meta.dirname, '../../../agent/hardware/raid/assembly-pause.ts')
+const MODULE = join(import.meta.dirname, '../../../agent/disk/md/assembly-pause.ts')
 const exec = async () => ({ stdout: '', stderr: '', exitCode: 0 })
 const log = createLogger({ level: 'silent' })
 let folder: string
