@@ -91,6 +91,7 @@ test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE 
 	@$(if $(SMOKE),,RAMDISK=vm node image-build/ramdisk/boot-media.ts)
 	@$(if $(SMOKE),,node test/support/vm/array-maker.ts)
 	@$(if $(SMOKE),,node test/support/vm/partition-image.ts)
+	@$(if $(SMOKE),,node test/support/vm/raid-image.ts)
 	@$(OWN_NETWORK) vitest run --config test/e2e/vm/vitest.config.ts $(if $(SMOKE),smoke)
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd

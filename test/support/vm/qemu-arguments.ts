@@ -117,7 +117,10 @@ function moreDiskArguments(disks: readonly MoreDisk[]): string[] {
       const drive = `file.filename=${path},file.locking=off,format=raw,if=none,id=${id},cache=unsafe`
       const wwn = `wwn=0x5000c500${String(i).padStart(8, '0')}`
       const scsi = `scsi-hd,bus=scsi.0,drive=${id},serial=${serial},${wwn},share-rw=on`
-      const device = isLun ? scsi : `virtio-blk-pci,drive=${id},serial=${serial}`
+      // after all others; firmware starts from no disk without one
+      const device = isLun
+        ? scsi
+        : `virtio-blk-pci,drive=${id},serial=${serial},bootindex=${10 + i}`
       return ['-drive', drive, '-device', device]
     }).flat(),
   )

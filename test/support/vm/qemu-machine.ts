@@ -65,6 +65,8 @@ export interface QemuMachine extends AsyncDisposable {
     cdrom: string | undefined
     secondCdrom: string | undefined
     usbStick: string | undefined
+    /** See `Hardware.moreDisks`: one is pulled out, another put in. */
+    moreDisks: readonly MoreDisk[]
   }
   isOn(): boolean
   /** How many times it was started, by us or by a reset of its own. */
@@ -115,7 +117,6 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     tap: options.tap,
     hasPlainNic: options.hasPlainNic ?? false,
     hasNvme: options.hasNvme ?? false,
-    moreDisks: options.moreDisks ?? [],
   }
   const setup: QemuMachine['setup'] = {
     firmware: options.firmware,
@@ -125,6 +126,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     cdrom: undefined,
     secondCdrom: undefined,
     usbStick: undefined,
+    moreDisks: options.moreDisks ?? [],
   }
   let running: Running | undefined
   let boots = 0
@@ -133,12 +135,12 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
 
   const powerOn = async (): Promise<void> => {
     if (running || isDisposed) return
-    const { firmware, kernel, cdrom, secondCdrom, usbStick } = setup
+    const { firmware, kernel, cdrom, secondCdrom, usbStick, moreDisks } = setup
     const device = setup.once ?? setup.device
     setup.once = undefined
     boots++
     const boot = { firmware, device, cdrom, secondCdrom, usbStick, ...(kernel ? { kernel } : {}) }
-    const started = startQemu(qemuArguments(hardware, boot, files))
+    const started = startQemu(qemuArguments({ ...hardware, moreDisks }, boot, files))
     running = started
     void started.ended.then(async (end) => {
       running = undefined

@@ -60,7 +60,7 @@ test('more disks are virtio drives, a LUN is two SCSI disks that cannot be told 
     { path: '/b', serial: 'lun', isLun: true },
   ]
   const args = qemuArguments({ ...hardware, moreDisks }, boot, files)
-  expect(args).toContain('virtio-blk-pci,drive=more0-0,serial=plain')
+  expect(args).toContain('virtio-blk-pci,drive=more0-0,serial=plain,bootindex=10')
   const paths = args.filter((arg) => arg.startsWith('scsi-hd,'))
   expect(paths.map((arg) => arg.replace(/drive=more1-\d,/, ''))).toEqual(
     Array(2).fill('scsi-hd,bus=scsi.0,serial=lun,wwn=0x5000c50000000001,share-rw=on'),
