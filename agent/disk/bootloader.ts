@@ -12,6 +12,7 @@ import {
 } from '../system/efi.ts'
 import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
+import { blockDeviceAt, blockDevicePath, listSlaves } from '../system/sysfs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { mirrorEsp } from './md/esp-mirror.ts'
 import { isSoftwareArray } from './md/member-disks.ts'
@@ -116,8 +117,16 @@ async function placeOfEsp(request: UefiBootloaderRequest): Promise<EspPlace> {
   return {
     path: devicePath,
     offset: range.offset,
-    starts: [{ devicePath, partitionNumber: number, suffix: '' }],
+    starts: [{ devicePath: await pathOf(root, devicePath), partitionNumber: number, suffix: '' }],
   }
+}
+
+/** Of a multipath map its first path: efibootmgr asks sysfs what the disk hangs on, and reads it only. */
+async function pathOf(root: Root, devicePath: string): Promise<string> {
+  const map = await blockDeviceAt(root, devicePath)
+  const uuid = map && (await root.readText(`${map.directory}/dm/uuid`))
+  const [path] = map && uuid?.startsWith('mpath-') ? await listSlaves(root, map) : []
+  return path === undefined ? devicePath : blockDevicePath(path.name)
 }
 
 /** What the firmware's menu calls a loader. */

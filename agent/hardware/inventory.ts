@@ -24,7 +24,7 @@ export interface Disk {
   readonly wwns: readonly string[]
   /** Every link below /dev/disk that leads here; `byPath` is one of them. */
   readonly links: readonly string[]
-  /** What the kernel knows to lie on it; an operator may name one of them to keep it. */
+  /** What the kernel knows to lie on it, and the paths of a map; an operator may name one of them to keep it. */
   readonly partitions: readonly DiskPartition[]
   /** Names of the software RAID volumes that it is part of, or is, as their superblocks have them. */
   readonly raidVolumes: readonly string[]
@@ -46,12 +46,14 @@ export interface LeftAlone {
   readonly isWanted: boolean
 }
 
-/** A partition as hints may name it. */
+/** A partition as hints may name it; of a multipath map also a path. */
 export interface DiskPartition {
   /** `/dev/sda1`. */
   readonly name: string
   /** As {@link Disk.links}. */
   readonly links: readonly string[]
+  /** Of a path; a partition has that of its disk. */
+  readonly hctl?: string | null
 }
 
 /** The inventory exactly as it goes over the wire (contract 6.1): keys in snake_case, all present. */

@@ -156,7 +156,7 @@ export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObjec
 
 /**
  * True for a disk that an entry matches, and for one with a partition that an entry names: neither a new
- * partition table nor an image would leave that partition's content.
+ * partition table nor an image would leave that partition's content. So for a map with a path that is named.
  */
 function compileSkipList(skipList: readonly JsonObject[]): (disk: Disk) => boolean {
   const predicates = skipList
@@ -172,9 +172,11 @@ function compileSkipList(skipList: readonly JsonObject[]): (disk: Disk) => boole
   return (disk) => predicates.some((matches) => matches(disk))
 }
 
-/** By name or path, and by what it is rather than by what it is not: every partition is not /dev/sda. */
+/** By name or place, and by what it is rather than by what it is not: every partition is not /dev/sda. */
 function namesOne(entry: JsonObject): boolean {
-  const words = [entry['name'], entry['by_path']].filter((value) => value !== undefined)
+  const words = [entry['name'], entry['by_path'], entry['hctl']].filter(
+    (value) => value !== undefined,
+  )
   return (
     words.length > 0 && words.every((word) => !/^\s*s?(!=|[<>]=?(?![a-z]))/i.test(String(word)))
   )

@@ -14,6 +14,13 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/lib/x86_64-linux-gnu/dhcpcd/dev/udev.so',
   ],
   dmidecode: ['usr/sbin/dmidecode'],
+  // nodes of multipath maps; libdevmapper waits until its rules are through
+  dmsetup: [
+    'usr/sbin/dmsetup',
+    'usr/lib/udev/rules.d/55-dm.rules',
+    'usr/lib/udev/rules.d/60-persistent-storage-dm.rules',
+    'usr/lib/udev/rules.d/95-dm-notify.rules',
+  ],
   dosfstools: ['usr/sbin/mkfs.fat'],
   'dropbear-bin': ['usr/sbin/dropbear', 'usr/bin/dropbearkey'],
   // the ephemeral partition of a partition image (contract 5.3.10)
@@ -32,6 +39,14 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/sbin/mdadm',
     'usr/lib/udev/rules.d/63-md-raid-arrays.rules',
     'usr/lib/udev/rules.d/64-md-raid-assembly.rules',
+  ],
+  // joins the paths of LUNs where there are any; etc/multipath.conf says which (docs/design/310-multipath.md)
+  'multipath-tools': [
+    'usr/lib/multipath/',
+    'usr/lib/udev/rules.d/56-dm-mpath.rules',
+    'usr/lib/udev/rules.d/60-multipath.rules',
+    'usr/sbin/multipath',
+    'usr/sbin/multipathd',
   ],
   mount: ['usr/bin/mount', 'usr/bin/umount', 'usr/sbin/losetup'],
   mtools: ['usr/bin/mtools'],
@@ -162,6 +177,7 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libudev1',
   'libunistring2',
   'liburing2',
+  'liburcu8',
   'libuuid1',
   'libxtables12',
   'libxxhash0',

@@ -6,7 +6,14 @@ import { join } from 'node:path'
 import { run } from '../run.ts'
 
 /** Where the dynamic linker of the ramdisk looks, and where packages put what is theirs alone. */
-const FOLDERS = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib64', 'usr/libexec/sudo']
+const FOLDERS = [
+  'lib/x86_64-linux-gnu',
+  'usr/lib/x86_64-linux-gnu',
+  'lib64',
+  'usr/libexec/sudo',
+  // of multipath-tools
+  'lib',
+]
 
 /**
  * Everything `programs` need, and what that needs: path in the ramdisk to file on the build machine.

@@ -65,7 +65,7 @@ async function addPrograms(tree: Tree, { packages, variant }: RootParts): Promis
 
 /** By place, not by the mode on the build machine: an unprivileged unpacking may have lost bits. */
 function isProgram(path: string): boolean {
-  return /\/(s?bin|security)\/|\/udev\/\w+$|run-hooks$|\.so$/.test(path)
+  return /\/(s?bin|security|multipath)\/|\/udev\/\w+$|run-hooks$|\.so$/.test(path)
 }
 
 function modeOf(path: string): number {

@@ -60,6 +60,12 @@ const VIRTUAL = [
 /** Software RAID of every level that Ironic knows; nothing asks for them by modalias. */
 const RAID = ['md_mod', 'raid0', 'raid1', 'raid10', 'raid456']
 
+/** Device-mapper asks for the rest by name; the handlers are what arrays want to be asked by. */
+const MULTIPATH = [
+  ...['dm_mod', 'dm_multipath', 'dm_queue_length', 'dm_round_robin', 'dm_service_time'],
+  ...['scsi_dh_alua', 'scsi_dh_emc', 'scsi_dh_hp_sw', 'scsi_dh_rdac'],
+]
+
 const NETWORK = ['8021q', 'af_packet']
 
 export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
@@ -75,6 +81,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       ...VIRTUAL,
       ...NETWORK,
       ...RAID,
+      ...MULTIPATH,
       'bonding',
       'btrfs',
       'udf',
@@ -118,7 +125,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     kernelPackage: 'linux-image-amd64',
     hasHardwareTools: false,
     hasQemu: false,
-    modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK, ...RAID],
+    modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK, ...RAID, ...MULTIPATH],
     coldplug: ['--subsystem-match=pci', '--subsystem-match=virtio', '--subsystem-match=scsi'],
     loadedAtBoot: [],
   },

@@ -8,7 +8,8 @@ import type { Root } from '../../system/root.ts'
 import { blockDeviceAt, blockDeviceDirectory, blockDevicePath } from '../../system/sysfs.ts'
 import { readUdevProperties } from '../../system/udev.ts'
 import type { Disk, DiskPartition } from '../inventory.ts'
-import { markPaths, raidVolumesOf, rowsOfDisk, whyLeftAlone } from './left-alone.ts'
+import { raidVolumesOf, rowsOfDisk, whyLeftAlone } from './left-alone.ts'
+import { isMultipathMember, markPaths, withPathsOfMap } from './multipath.ts'
 
 export interface DiskDeps {
   readonly exec: Exec
@@ -49,22 +50,6 @@ function isCandidate(row: LsblkDevice): boolean {
   // dmraid: a volume of firmware RAID that device-mapper has assembled
   const isDisk = ['disk', 'mpath', 'dmraid'].includes(row.type) || row.type.startsWith('raid')
   return isDisk && row.sizeBytes > 0 && !NO_DISK.test(row.kname)
-}
-
-/** A path of a multipath disk is hidden in favour of its device-mapper disk (contract 7.7). */
-async function isMultipathMember(
-  root: Root,
-  rows: readonly LsblkDevice[],
-  row: LsblkDevice,
-): Promise<boolean> {
-  if (row.fsType === 'mpath_member') return true
-  if (rows.some(({ type, parentKnames }) => type === 'mpath' && parentKnames.includes(row.kname)))
-    return true
-  for (const holder of await root.list(`${blockDeviceDirectory(row.kname)}/holders`)) {
-    const uuid = await root.readText(`/sys/class/block/${holder}/dm/uuid`)
-    if (uuid?.startsWith('mpath-')) return true
-  }
-  return false
 }
 
 type Links = ReadonlyMap<string, readonly string[]>
@@ -133,6 +118,23 @@ const UNKNOWN = {
 
 /** @param all every row that is known; the disk's own is among them */
 async function describeDisk(
+  deps: DescribeDeps,
+  all: readonly LsblkDevice[],
+  kname: string,
+  isListed: boolean,
+): Promise<Disk> {
+  const disk = await describeAlone(deps, all, kname, isListed)
+  const { type, parentKnames } = all.find((row) => row.kname === kname) as LsblkDevice
+  if (type !== 'mpath') return disk
+  const paths: Disk[] = []
+  for (const path of parentKnames) {
+    if (all.some((row) => row.kname === path))
+      paths.push(await describeAlone(deps, all, path, isListed))
+  }
+  return withPathsOfMap(disk, paths)
+}
+
+async function describeAlone(
   deps: DescribeDeps,
   all: readonly LsblkDevice[],
   kname: string,

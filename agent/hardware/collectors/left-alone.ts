@@ -4,7 +4,7 @@
 import type { LsblkDevice } from '../../system/lsblk.ts'
 import type { Root } from '../../system/root.ts'
 import { blockDeviceDirectory } from '../../system/sysfs.ts'
-import type { Disk, LeftAlone } from '../inventory.ts'
+import type { LeftAlone } from '../inventory.ts'
 
 export interface LeftAloneDeps {
   readonly root: Root
@@ -27,8 +27,26 @@ export function isRaidSignature(type: string): boolean {
   return RAID_MEMBER.test(type)
 }
 
-/** The row of a disk and those of everything that lies on it, its own first; none if lsblk has no such disk. */
+/**
+ * The row of a disk and those of everything that lies on it, its own first; none if lsblk has no such disk. The kernel
+ * shows partitions of a multipath map on its paths alone: those of the first path that has some count as the map's.
+ */
 export function rowsOfDisk(all: readonly LsblkDevice[], kname: string): LsblkDevice[] {
+  const map = all.find((row) => row.kname === kname && row.type === 'mpath')
+  return rowsOn(map === undefined ? all : [...all, ...partitionsOfPaths(all, map)], kname)
+}
+
+function partitionsOfPaths(all: readonly LsblkDevice[], map: LsblkDevice): LsblkDevice[] {
+  for (const path of map.parentKnames) {
+    const parts = all.filter(
+      ({ type, parentKnames }) => type === 'part' && parentKnames.includes(path),
+    )
+    if (parts.length > 0) return parts.map((part) => ({ ...part, parentKnames: [map.kname] }))
+  }
+  return []
+}
+
+function rowsOn(all: readonly LsblkDevice[], kname: string): LsblkDevice[] {
   const names = new Set([kname])
   // a device may be listed before the second of its parents
   for (let before = 0; before !== names.size; ) {
@@ -37,7 +55,8 @@ export function rowsOfDisk(all: readonly LsblkDevice[], kname: string): LsblkDev
       if (row.parentKnames.some((name) => names.has(name))) names.add(row.kname)
   }
   const own = all.filter((row) => row.kname === kname)
-  return [...own, ...all.filter((row) => row.kname !== kname && names.has(row.kname))]
+  const others = all.filter((row) => row.kname !== kname && names.has(row.kname))
+  return [...own, ...new Map(others.map((row) => [row.kname, row])).values()]
 }
 
 /** Names of RAID volumes by kernel name: of their members, and of what lies on these. */
@@ -142,53 +161,4 @@ function describeHolders(
   if (isRaid) return `${kname} is a member of the RAID array ${names}`
   if (types.includes('mpath')) return `${kname} is a path of the multipath disk ${names}`
   return `${kname} is held by ${names}`
-}
-
-/** Disks of these are never reached by two ways, and cheap ones share made-up numbers. */
-const PRIVATE_TRANSPORTS: ReadonlySet<string> = new Set(['usb', 'sata', 'ata', 'ide', 'mmc', 'spi'])
-/** Fabrics and shelves; by these a serial number alone tells a LUN. */
-const SHARED_TRANSPORTS: ReadonlySet<string> = new Set([
-  'fc',
-  'fcoe',
-  'iscsi',
-  'sas',
-  'srp',
-  'nvme',
-])
-
-/**
- * Sets apart the disks that are several ways to one LUN, where no multipathd has joined them: writing
- * to each of them would write the LUN several times at once, maybe by a path that is passive.
- */
-export function markPaths(disks: readonly Disk[]): Disk[] {
-  return disks.map((disk) => {
-    const paths = disks.filter((other) => other === disk || isSameLun(disk, other))
-    if (disk.leftAlone !== null || paths.length === 1) return disk
-    const names = paths.map(({ name }) => name).join(', ')
-    const lun = wwnOf(disk) ?? disk.serial
-    const reason = `${names} are paths of one LUN, ${lun}, and no multipathd has joined them`
-    return { ...disk, leftAlone: { reason, isWanted: false } }
-  })
-}
-
-function isSameLun(a: Disk, b: Disk): boolean {
-  if (a.sizeBytes !== b.sizeBytes || !canBePath(a) || !canBePath(b)) return false
-  const [first, second] = [wwnOf(a), wwnOf(b)]
-  const hasSerials = a.serials.length > 0 && b.serials.length > 0
-  const sharesSerial = a.serials.some((serial) => b.serials.includes(serial))
-  if (first !== null && second !== null) return first === second && (sharesSerial || !hasSerials)
-  return sharesSerial && a.model === b.model && a.vendor === b.vendor && isShared(a) && isShared(b)
-}
-
-/** The longest spelling: LUNs of one array may share all but the extension. */
-function wwnOf(disk: Disk): string | null {
-  return disk.wwnWithExtension ?? disk.wwns[0] ?? null
-}
-
-function canBePath({ name, transport }: Disk): boolean {
-  return /^\/dev\/(sd|nvme|dasd)/.test(name) && !PRIVATE_TRANSPORTS.has(transport ?? '')
-}
-
-function isShared({ transport }: Disk): boolean {
-  return SHARED_TRANSPORTS.has(transport ?? '')
 }

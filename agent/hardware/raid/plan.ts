@@ -5,6 +5,7 @@ import { AgentError } from '../../core/errors.ts'
 import type { DiskRange } from '../../core/extent.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { formatBytes, GiB, MiB, roundDown } from '../../core/units.ts'
+import { isMap } from '../collectors/multipath.ts'
 import type { Disk } from '../inventory.ts'
 import { compileHints } from '../root-device-hints.ts'
 import { LEAST_DISKS, type LogicalDisk } from './target-config.ts'
@@ -104,6 +105,12 @@ function disksByHints(
 
 function assertFree(disk: Disk): void {
   if (disk.isReadOnly) throw refused(`${disk.name} is read-only`)
+  if (isMap(disk.name)) {
+    throw refused(
+      `${disk.name} is a multipath disk, of which the kernel shows no partitions to be members; its storage has RAID of ` +
+        'its own, choose others by physical_disks',
+    )
+  }
   if (disk.leftAlone === null) return
   const way = disk.leftAlone.isWanted
     ? 'choose others by physical_disks'

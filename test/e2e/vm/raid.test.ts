@@ -34,6 +34,8 @@ const KEPT = [{ volume_name: 'data' }]
 const LUN = 'lun'
 const PLAIN = 'plain'
 const UNTOUCHED = [...MEMBERS.filter((serial) => !STARTED.includes(serial)), LUN]
+/** Paths that are joined are in multipath.test.ts. */
+const UNJOINED = 'multipath=off'
 /** As sgdisk makes it below. */
 const PARTITION = { offset: MiB, length: 48 * MiB }
 
@@ -159,7 +161,7 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
 
     test('erases the plain disk and what is on an array, and says of each other one why it was left', async () => {
       const arrays = await Promise.all(STARTED.map(superblockOf))
-      const client = await bootAgent(lab, machine)
+      const client = await bootAgent(lab, machine, UNJOINED)
       expect(await clean(client, 'erase_devices_metadata', KEPT)).toBeNull()
       expect(await digests(UNTOUCHED)).toEqual(untouched())
       const metadataErased = await readFile(pathOf(PLAIN))
@@ -186,7 +188,7 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
     })
 
     test('erases old members where erase_raid_members says so, a LUN not even then', async () => {
-      const client = await bootAgent(lab, machine, 'ipa-erase-raid-members=1')
+      const client = await bootAgent(lab, machine, `ipa-erase-raid-members=1 ${UNJOINED}`)
       expect(await clean(client, 'erase_devices_metadata', [])).toBeNull()
       await machine.powerOff()
       expect(await Promise.all(MEMBERS.map(signatureOf))).toEqual(MEMBERS.map(() => ''))

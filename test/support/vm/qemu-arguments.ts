@@ -92,9 +92,9 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
   ]
 }
 
-/** QEMU's bootindex of each device: the chosen one first, then disk, CD drive, network. */
+/** QEMU's bootindex of each device: the chosen one first, then disk, more disks, CD drive, network. */
 export function bootOrder(first: BootDevice): Record<BootDevice, number> {
-  const order = { disk: 2, cdrom: 3, network: 4 }
+  const order = { disk: 2, cdrom: 30, network: 40 }
   return { ...order, [first]: 1 }
 }
 
@@ -117,7 +117,7 @@ function moreDiskArguments(disks: readonly MoreDisk[]): string[] {
       const drive = `file.filename=${path},file.locking=off,format=raw,if=none,id=${id},cache=unsafe`
       const wwn = `wwn=0x5000c500${String(i).padStart(8, '0')}`
       const scsi = `scsi-hd,bus=scsi.0,drive=${id},serial=${serial},${wwn},share-rw=on`
-      // after all others; firmware starts from no disk without one
+      // UEFI drops boot entries of disks without one
       const device = isLun
         ? scsi
         : `virtio-blk-pci,drive=${id},serial=${serial},bootindex=${10 + i}`

@@ -9,8 +9,8 @@ const OWN_FILES = 'image-build/ramdisk/root'
 describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
   const paths = Object.values(programsOf(variant)).flat()
 
-  test('takes nothing that writes to members of firmware RAID, joins paths or starts volumes', () => {
-    const joining = /mdmon|multipathd?$|dmraid|lvm|pvscan|bcache|rules\.d\/$/
+  test('takes nothing that writes to members of firmware RAID, makes partitions of maps or starts volumes', () => {
+    const joining = /mdmon|kpartx|dmraid|lvm|pvscan|bcache|rules\.d\/$/
     expect(paths.filter((path) => joining.test(path))).toEqual([])
   })
 
@@ -23,6 +23,15 @@ describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
     // mdadm.conf(5): what no word before `-all` names is not started
     expect(await settingsOf('mdadm/mdadm.conf')).toContain('AUTO +0.90 +1.x -all')
     expect(await settingsOf('modprobe.d/md.conf')).toEqual(['options md_mod start_ro=1'])
+  })
+
+  test('joins the paths of a LUN, and nothing that may make its identifier up', async () => {
+    expect(paths).toEqual(expect.arrayContaining(['usr/sbin/multipathd', 'usr/sbin/dmsetup']))
+    expect(variant.modules).toEqual(expect.arrayContaining(['dm_multipath', 'scsi_dh_alua']))
+    const settings = (await settingsOf('multipath.conf')).map((line) => line.trim())
+    const wanted = ['find_multipaths yes', 'skip_kpartx yes', 'no_path_retry fail']
+    expect(settings).toEqual(expect.arrayContaining(wanted))
+    expect(settings).toContain('protocol "scsi:(usb|ata|sbp|spi)"')
   })
 
   test('starts none while the agent makes or deletes some', async () => {
