@@ -15,6 +15,8 @@ export interface FatReader {
   listFiles(signal?: AbortSignal): Promise<string[]>
   /** The first `maxBytes` of a file. */
   readFile(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
+  /** Hands all bytes of a file on as they come; who has enough aborts the signal. */
+  streamFile(path: string, onBytes: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<void>
 }
 
 /** mdir's complaint about a root directory without entries. */
@@ -71,6 +73,13 @@ export function createFatReader(exec: Exec, devicePath: string, offset: number):
       } finally {
         await rm(folder, { recursive: true, force: true })
       }
+    },
+    streamFile: async (path, onBytes, signal) => {
+      await exec(['mtype', '-i', drive, `::/${escapeWildcards(path)}`], {
+        env,
+        signal,
+        onStdout: onBytes,
+      })
     },
   }
 }

@@ -16,18 +16,20 @@ export interface LoopWindow extends AsyncDisposable {
 /**
  * Attaches one with the sectors of the disk. It is told to detach at once: loop(4) does that when nobody has it open
  * any more, so that our own open file keeps it, and nothing stays behind when this process is killed.
- * Throws BlockDeviceError.
+ * With `read` whoever mounts it cannot write either, not even a journal. Throws BlockDeviceError.
  */
 export async function openLoopWindow(
   exec: Exec,
-  { path, logicalSectorBytes }: DeviceGeometry,
+  { path, logicalSectorBytes }: Pick<DeviceGeometry, 'path' | 'logicalSectorBytes'>,
   range: DiskRange,
+  mode: 'read' | 'write' = 'write',
 ): Promise<LoopWindow> {
   try {
     const { stdout } = await exec([
       'losetup',
       '--find',
       '--show',
+      ...(mode === 'read' ? ['--read-only'] : []),
       `--offset=${range.offset}`,
       `--sizelimit=${range.length}`,
       `--sector-size=${logicalSectorBytes}`,

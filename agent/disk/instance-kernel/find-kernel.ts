@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns which of the image's menus counts, as firmware and boot loaders would have it: systemd-boot, GRUB, entries without
+// either, kernels by their names. A menu that is there and is not understood ends the search: what it would start is not
+// guessed.
+import { messageOf } from '../../core/errors.ts'
+import { type BootEntry, cannotFollow, type ImageFile } from './boot-entry.ts'
+import { followMenu } from './grub-menu/follow-menu.ts'
+import type { ImageDisk } from './image-disk.ts'
+import { findByNames } from './kernel-names.ts'
+import { type BlsFolder, chooseBlsEntry } from './systemd-boot.ts'
+
+/** Extended boot loader partition (Boot Loader Specification). */
+const XBOOTLDR_TYPE = 'bc13c2ff-59e6-4262-a352-b275fd6f7172'
+/** `/@`: where Ubuntu has its root on btrfs. */
+const GRUB_MENUS = [
+  ...['/boot/grub/grub.cfg', '/boot/grub2/grub.cfg', '/grub/grub.cfg', '/grub2/grub.cfg'],
+  ...['/@/boot/grub/grub.cfg', '/@/boot/grub2/grub.cfg'],
+]
+
+export interface FoundKernel extends BootEntry {
+  /** Where it was read, for people: `/boot/grub/grub.cfg on partition 2`. */
+  readonly from: string
+}
+
+/** Throws InvalidImage, which says why the instance cannot be started without firmware; BlockDeviceError. */
+export async function findKernel(disk: ImageDisk, firmware: 'uefi' | 'bios'): Promise<FoundKernel> {
+  const esp = await looksLikeSystemdBoot(disk)
+  const menu = await findGrubMenu(disk, firmware)
+  if (esp !== undefined && (firmware === 'uefi' || menu === undefined)) {
+    const entry = await chooseBlsEntry(blsFolders(disk), disk)
+    if (entry) return { ...entry, from: `loader/entries of systemd-boot` }
+  }
+  if (menu !== undefined) {
+    const from = `${menu.path} on partition ${menu.partition}`
+    try {
+      return { ...(await followMenu(menu, disk, firmware)), from }
+    } catch (error) {
+      throw cannotFollow(`${from}: ${messageOf(error).replace(/^Error with the image: /, '')}`)
+    }
+  }
+  const entry = await chooseBlsEntry(blsFolders(disk), disk)
+  if (entry) return { ...entry, from: 'loader/entries' }
+  const named = await findByNames(
+    disk.readable.map(({ number, fileSystem: { uuid } }) => ({ partition: number, uuid })),
+    disk,
+  )
+  if (named) return { ...named, from: 'names of files' }
+  const others = disk.unreadable === '' ? '' : `; there is ${disk.unreadable}`
+  throw cannotFollow(`no menu and no kernel was found${others}`)
+}
+
+function blsFolders({ readable }: ImageDisk): BlsFolder[] {
+  const isBoot = ({ isEsp, type }: ImageDisk['readable'][number]) => isEsp || type === XBOOTLDR_TYPE
+  return [
+    ...readable.filter(isBoot).map(({ number }) => ({ partition: number, at: '' })),
+    ...readable
+      .filter((partition) => !isBoot(partition))
+      .flatMap(({ number }) => ['/boot', ''].map((at) => ({ partition: number, at }))),
+  ]
+}
+
+async function looksLikeSystemdBoot(disk: ImageDisk): Promise<number | undefined> {
+  for (const { number, isEsp } of disk.readable) {
+    if (!isEsp) continue
+    const names = await disk.list({ partition: number, path: '/EFI/systemd' })
+    if (names.some((name) => /^systemd-boot.*\.efi$/i.test(name))) return number
+  }
+  return undefined
+}
+
+/** Under UEFI GRUB begins with the file beside itself on the ESP; the one below /boot is where that leads to. */
+async function findGrubMenu(
+  disk: ImageDisk,
+  firmware: 'uefi' | 'bios',
+): Promise<ImageFile | undefined> {
+  const onEsp = await listEspMenus(disk)
+  if (firmware === 'uefi' && onEsp.length > 0) return theOnly(onEsp)
+  for (const path of GRUB_MENUS) {
+    for (const { number } of disk.readable) {
+      const file = { partition: number, path }
+      if ((await disk.kindOf(file)) === 'file') return file
+    }
+  }
+  return onEsp.length > 0 ? theOnly(onEsp) : undefined
+}
+
+async function listEspMenus(disk: ImageDisk): Promise<ImageFile[]> {
+  const found: ImageFile[] = []
+  for (const { number, isEsp } of disk.readable) {
+    if (!isEsp) continue
+    for (const name of await disk.list({ partition: number, path: '/EFI' })) {
+      const file = { partition: number, path: `/EFI/${name}/grub.cfg` }
+      if ((await disk.kindOf(file)) === 'file') found.push(file)
+    }
+  }
+  return found
+}
+
+/** A vendor's own before the one in BOOT, which is a copy for firmware that has forgotten its entries. */
+function theOnly(menus: readonly ImageFile[]): ImageFile | undefined {
+  const vendors = menus.filter(({ path }) => !/^\/EFI\/BOOT\//i.test(path))
+  if (vendors.length <= 1) return vendors[0] ?? menus[0]
+  const names = vendors.map(({ path }) => path).join(', ')
+  throw cannotFollow(`the ESP has the menus of several systems: ${names}`)
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the file systems of a written disk as a boot loader sees them: by partition, opened when they are asked for, closed
+// together. Does not know menus.
+/// <reference lib="esnext.disposable" />
+import type { FileHandle } from 'node:fs/promises'
+import { isAgentError, messageOf } from '../../core/errors.ts'
+import type { Exec } from '../../system/exec.ts'
+import type { Root } from '../../system/root.ts'
+import { openBlockDevice } from '../block-device.ts'
+import { type ProbedFileSystem, probeFileSystem } from '../file-system-probe.ts'
+import { listLogicalPartitions } from '../partition-table/logical.ts'
+import { listPartitions, type Partition } from '../partition-table/partitioner.ts'
+import { cannotFollow, type ImageFile } from './boot-entry.ts'
+import { openFatTree } from './fat-tree.ts'
+import type { MenuDisk } from './grub-menu/place.ts'
+import { createImageTree, type ImageTree } from './image-tree.ts'
+import { MOUNTS, mountTree } from './mounted-tree.ts'
+
+export interface ImagePartition extends Partition {
+  readonly fileSystem: ProbedFileSystem
+}
+
+export interface ImageDisk extends MenuDisk, AsyncDisposable {
+  readonly partitions: readonly ImagePartition[]
+  /** Those that can be read here. */
+  readonly readable: readonly ImagePartition[]
+  /** What lies in the others, in words: `LVM on partition 2`; empty for nothing. */
+  readonly unreadable: string
+  /** Throws InvalidImage. */
+  copy(
+    file: ImageFile,
+    target: FileHandle,
+    position: number,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<number>
+}
+
+export interface ImageDiskDeps {
+  readonly exec: Exec
+  readonly root: Root
+  readonly signal: AbortSignal
+}
+
+/** What has no file system that is read here, by blkid's names. */
+const CONTAINERS: ReadonlyMap<string, string> = new Map([
+  ['LVM2_member', 'LVM'],
+  ['crypto_LUKS', 'an encrypted volume'],
+  ['linux_raid_member', 'a member of a RAID array'],
+  ['zfs_member', 'ZFS'],
+])
+/** Of a table; a stranger's may have thousands. */
+const MOST_PARTITIONS = 32
+
+/** Throws InvalidImage for a disk without a table, DeviceNotFound, BlockDeviceError. */
+export async function openImageDisk(devicePath: string, deps: ImageDiskDeps): Promise<ImageDisk> {
+  const { exec, signal } = deps
+  const { partitions, geometry } = await readPartitions(devicePath, deps)
+  const stack = new AsyncDisposableStack()
+  const trees = new Map<number, Promise<ImageTree>>()
+  const openTree = async ({ range, fileSystem: { type = '' } }: ImagePartition) => {
+    try {
+      if (type === 'vfat') {
+        return createImageTree(await openFatTree(exec, devicePath, range.offset, signal))
+      }
+      return createImageTree(
+        stack.use(await mountTree({ exec, disk: geometry, range, type, signal })),
+      )
+    } catch (error) {
+      if (isAgentError(error, 'InvalidImage')) throw error
+      throw cannotFollow(`its ${type} file system cannot be read: ${messageOf(error)}`)
+    }
+  }
+  const treeOf = (number: number) => {
+    const known = trees.get(number)
+    if (known !== undefined) return known
+    const partition = readable.find((each) => each.number === number)
+    if (partition === undefined) {
+      throw cannotFollow(whatIsOn(partitions, number) ?? `there is no partition ${number}`)
+    }
+    const opened = openTree(partition)
+    trees.set(number, opened)
+    return opened
+  }
+  const readable = partitions.filter(({ fileSystem: { type = '' } }) => isReadable(type))
+  return {
+    partitions,
+    readable,
+    unreadable: partitions.flatMap(({ number }) => whatIsOn(partitions, number) ?? []).join(', '),
+    search: async (key, value) => {
+      if (key === 'file') {
+        for (const { number } of readable) {
+          if (await (await treeOf(number)).kindOf(value)) return number
+        }
+        return undefined
+      }
+      const isWanted = ({ fileSystem: { uuid, label } }: ImagePartition) =>
+        key === 'uuid' ? uuid?.toLowerCase() === value.toLowerCase() : label === value
+      return partitions.find(isWanted)?.number
+    },
+    readText: async ({ partition, path }, most) => (await treeOf(partition)).readText(path, most),
+    kindOf: async ({ partition, path }) => (await treeOf(partition)).kindOf(path),
+    list: async ({ partition, path }) => (await treeOf(partition)).list(path),
+    copy: async ({ partition, path }, ...rest) => (await treeOf(partition)).copy(path, ...rest),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
+
+async function readPartitions(devicePath: string, { exec, root }: ImageDiskDeps) {
+  await using device = await openBlockDevice(devicePath, { mode: 'read', root })
+  const table = await listPartitions(device)
+  if (table.label === null) throw cannotFollow('the disk has no partition table')
+  const logical = table.label === 'msdos' ? await listLogicalPartitions(device) : []
+  const partitions: ImagePartition[] = []
+  for (const partition of [...table.partitions, ...logical].slice(0, MOST_PARTITIONS)) {
+    const fileSystem = await probeFileSystem(exec, device, partition.range)
+    partitions.push({ ...partition, fileSystem })
+  }
+  return { partitions, geometry: device.geometry }
+}
+
+function isReadable(type: string): boolean {
+  return type === 'vfat' || MOUNTS.has(type)
+}
+
+function whatIsOn(partitions: readonly ImagePartition[], number: number): string | undefined {
+  const type = partitions.find((partition) => partition.number === number)?.fileSystem.type ?? ''
+  const container = CONTAINERS.get(type)
+  return container && `${container} on partition ${number}, which is not read here`
+}
