@@ -23,8 +23,8 @@ export function createStandbyExtension(deps: ExtensionDeps): Extension {
     commands: {
       prepare_image: createPrepareImage(deps),
       get_partition_uuids: createPartitionUuids(deps),
-      power_off: createMachineEnd(deps, 'standby.power_off', () => deps.deploy.power.powerOff()),
-      run_image: createMachineEnd(deps, 'standby.run_image', () => deps.deploy.power.reboot()),
+      power_off: createPowerOff(deps),
+      run_image: createRunImage(deps),
       sync: createSync(deps),
     },
   }
@@ -100,17 +100,39 @@ function partitionUuids(written: WrittenPartitions): JsonObject {
   }
 }
 
-/** Flushes and ends the machine: peers first, because they hold the disk open. */
-function createMachineEnd(deps: ExtensionDeps, name: string, end: () => Promise<void>): AnyCommand {
+/**
+ * Flushes and ends the machine: peers first, because they hold the disk open.
+ * @param end resolves to the command's result
+ */
+function createMachineEnd(
+  deps: ExtensionDeps,
+  name: string,
+  end: (signal: AbortSignal) => Promise<string | null>,
+): AnyCommand {
   return command({
     kind: 'async',
     parse: noParams(name),
-    run: async (_params, context) => {
+    run: async (_params, { signal }) => {
       await deps.deploy.seeding.release(name)
-      await flushInTime(deps, context.signal)
-      await end()
-      return null
+      await flushInTime(deps, signal)
+      return await end(signal)
     },
+  })
+}
+
+function createPowerOff(deps: ExtensionDeps): AnyCommand {
+  return createMachineEnd(deps, 'standby.power_off', async () => {
+    await deps.deploy.power.powerOff()
+    return null
+  })
+}
+
+/** A reboot, or with the option `kexec` the instance's own kernel; the result then says which, and why. */
+function createRunImage({ config, deploy, ...deps }: ExtensionDeps): AnyCommand {
+  return createMachineEnd({ config, deploy, ...deps }, 'standby.run_image', async (signal) => {
+    const start = config.kexec ? await deploy.prepareInstanceStart(signal) : undefined
+    await (start?.go() ?? deploy.power.reboot())
+    return start?.sentence ?? null
   })
 }
 

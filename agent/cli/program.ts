@@ -7,6 +7,14 @@ import { EXIT_CODES, errorLine, exitCodeHelp, exitCodeOf } from './exit-codes.ts
 
 const CONFIGDRIVE_DOC = 'file with the config drive: URL or base64 of a gzipped image'
 
+const BOOT_DOC =
+  'then end this system and start the instance, by kexec where its kernel can be found'
+const BOOT_HELP = `
+--boot does not ask before it ends this system, closes nobody's session, and does not change what the firmware
+boots: without a kernel that it finds, reads and may load, the machine is rebooted as it is set up. It reads menus of
+GRUB and systemd-boot, entries of the Boot Loader Specification and names below /boot; no LVM, no encrypted
+volumes, no unified kernel images. It wants a disk of this machine: a file, a partition and a loop device are refused.`
+
 type Action = (line: CommandLine, command: Command) => Promise<void>
 
 /**
@@ -103,7 +111,10 @@ function addDeployCommands(program: Command, add: Add): void {
       'write an image to a device, read it back, verify it',
       async () => (await import('./write.ts')).runWrite,
     ),
-  ).option('--configdrive <file>', CONFIGDRIVE_DOC)
+  )
+    .option('--configdrive <file>', CONFIGDRIVE_DOC)
+    .option('--boot', BOOT_DOC)
+    .addHelpText('after', BOOT_HELP)
   imageFlags(
     add(
       program,

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns `ironswarm write`: the agent's own pipeline, image to verified disk, without Ironic around it.
+// Owns `ironswarm write`: the agent's own pipeline, image to verified disk, without Ironic around it; with --boot on to
+// the start of the instance.
 import type { Command } from 'commander'
 import type { Config } from '../config/options.ts'
-import { toAgentError } from '../core/errors.ts'
+import { AgentError, toAgentError } from '../core/errors.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
+import { type InstanceStart, prepareInstanceStart } from '../deploy/instance-start.ts'
+import { createPowerControl } from '../deploy/power-control.ts'
 import { writeImage } from '../deploy/write-image.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
 import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import { exec } from '../system/exec.ts'
+import { blockDeviceAt, type SysfsBlockDevice } from '../system/sysfs.ts'
 import { type CommandLine, type Context, openContext } from './command-line.ts'
 import { type ImageRequest, readImageRequest } from './image-request.ts'
 import { openProgress } from './progress-view.ts'
@@ -20,13 +24,19 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
   const isJson = command.getOptionValue('json') === true
   const context = await openContext(line, command, { reader: isJson ? 'program' : 'person' })
   using progress = openProgress(line, isJson)
+  let start: InstanceStart | undefined
   try {
     const request = await readImageRequest(command, context.loaded.config)
+    const isBooted = command.getOptionValue('boot') === true
+    if (isBooted) await assertBootable(request, context)
     const deployed = await deploy(line, context, request)
     // a node goes on seeding until it is switched off; a command that is done is done
     await deployed.seeding?.[Symbol.asyncDispose]()
+    start = isBooted ? await prepareStart(line, context, request) : undefined
     progress[Symbol.dispose]()
-    line.stdout.write(isJson ? `${JSON.stringify(report(deployed))}\n` : summary(deployed))
+    line.stdout.write(
+      isJson ? `${JSON.stringify(report(deployed, start))}\n` : summary(deployed, start),
+    )
   } catch (error) {
     progress[Symbol.dispose]()
     if (isJson) {
@@ -35,6 +45,7 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     }
     throw error
   }
+  await start?.go()
 }
 
 function deploy(
@@ -57,17 +68,61 @@ function deploy(
   )
 }
 
-function report({ hash, seconds, bytes, device, imageId, rootUuid }: DeployedImage) {
-  return { verified: true, hash, seconds, bytes, device, image_id: imageId, root_uuid: rootUuid }
+/** What no firmware and no kernel of an instance could start from. Throws InvalidCommandParamsError. */
+async function assertBootable({ devicePath }: ImageRequest, { root }: Context): Promise<void> {
+  const device = await blockDeviceAt(root, devicePath)
+  const reason = whyNotBootable(device)
+  if (reason === undefined) return
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `--boot ends this system and starts the instance from a disk of this machine; ${devicePath} is ${reason}. ` +
+      'Leave --boot out, or give a whole disk as --device',
+  )
 }
 
-function summary({ hash, seconds, bytes, device, imageId }: DeployedImage): string {
+function whyNotBootable(device: SysfsBlockDevice | undefined): string | undefined {
+  if (device === undefined) return 'no block device'
+  if (device.isPartition) return 'a partition'
+  return /^(?:loop|nbd|ram|zram)\d/.test(device.name) ? 'no disk of its own' : undefined
+}
+
+async function prepareStart(
+  line: CommandLine,
+  { loaded, root, log }: Context,
+  { devicePath }: ImageRequest,
+): Promise<InstanceStart> {
+  const machineControl = loaded.config.machine_control
+  // a command ends by itself
+  const onMachineEnd = () => undefined
+  const power = createPowerControl({ exec, root, log, machineControl, onMachineEnd })
+  return await prepareInstanceStart(
+    devicePath,
+    { exec, root, log, machineControl, power },
+    line.signal,
+  )
+}
+
+function report(
+  { hash, seconds, bytes, device, imageId, rootUuid }: DeployedImage,
+  start: InstanceStart | undefined,
+) {
+  return {
+    ...{ verified: true, hash, seconds, bytes, device, image_id: imageId, root_uuid: rootUuid },
+    ...(start ? { start: start.sentence } : {}),
+  }
+}
+
+function summary(
+  { hash, seconds, bytes, device, imageId }: DeployedImage,
+  start: InstanceStart | undefined,
+): string {
   const sources = Object.entries(bytes)
     .filter(([, count]) => count > 0)
     .map(([source, count]) => `${formatBytes(count)} from ${source}`)
   return [
     `${imageId} is on ${device}: read back, ${hash.algo} ${hash.value}`,
     `${sources.join(', ')} in ${formatDuration(seconds)}`,
+    ...(start ? [start.sentence] : []),
     '',
   ].join('\n')
 }

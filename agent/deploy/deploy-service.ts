@@ -14,6 +14,7 @@ import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { createImageWriter, type ImageWriter } from './image-writer.ts'
+import { type InstanceStart, prepareInstanceStart } from './instance-start.ts'
 import { createPowerControl, type PowerControl } from './power-control.ts'
 import type { RackName } from './rack.ts'
 import { createSeedingKeeper, type SeedingKeeper } from './seeding-keeper.ts'
@@ -36,6 +37,11 @@ export interface DeployService {
   readonly images: ImageWriter
   readonly seeding: SeedingKeeper
   readonly power: PowerControl
+  /**
+   * How the instance of the last written image is to be started: by its own kernel where that can be loaded, else by a
+   * reboot. Undefined where this boot has written none.
+   */
+  prepareInstanceStart(signal: AbortSignal): Promise<InstanceStart | undefined>
   /**
    * True when boot entries were made, false when the ESP holds no loader. Of an array the ESP moves to its members, which
    * ends seeding. Throws DeviceNotFound, DeploymentError, ProcessError.
@@ -88,16 +94,17 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
   })
   const machineControl = config.machine_control
   const bootloaderDeps = { exec, root, log, machineControl, pausePath: ASSEMBLY_PAUSE }
+  const { onMachineEnd } = deps
+  const power = createPowerControl({ exec, root, log, machineControl, onMachineEnd })
   return {
     images,
     seeding,
-    power: createPowerControl({
-      exec,
-      root,
-      log,
-      machineControl,
-      onMachineEnd: deps.onMachineEnd,
-    }),
+    power,
+    prepareInstanceStart: async (signal) => {
+      const device = images.lastWritten()?.device
+      if (device === undefined) return undefined
+      return await prepareInstanceStart(device, { exec, root, log, machineControl, power }, signal)
+    },
     installUefiBootloader: async (request) => {
       if (await isSoftwareArray(root, request.devicePath)) await seeding.release(IMAGE_CHANGES)
       return await installUefiBootloader({ ...request, ...bootloaderDeps })

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the ends of the machine as commands ask for them. Does not switch anything; system/power.ts does.
-import { type PowerDeps, powerOff, reboot } from '../system/power.ts'
+import { type PowerDeps, powerOff, reboot, startLoadedKernel } from '../system/power.ts'
 
 export interface PowerControl {
-  /** Throws SystemRebootError, and so does reboot. */
+  /** Throws SystemRebootError, and so do the others. */
   powerOff(): Promise<void>
   reboot(): Promise<void>
+  /** Of the kernel that kexec has loaded. */
+  startLoadedKernel(): Promise<void>
 }
 
 export interface PowerControlDeps extends PowerDeps {
@@ -21,5 +23,6 @@ export function createPowerControl(deps: PowerControlDeps): PowerControl {
   return {
     powerOff: () => end(powerOff, 'powered off'),
     reboot: () => end(reboot, 'rebooted'),
+    startLoadedKernel: () => end(startLoadedKernel, 'instance started'),
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the end of the machine (contract 5.6): flush, clock, power off, reboot. Does not end the process.
+// Owns the end of the machine (contract 5.6): flush, clock, power off, reboot, the start of a kernel that was loaded. Does
+// not end the process and loads no kernel.
 import { writeFile } from 'node:fs/promises'
 import { anySignal, withDeadline } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
@@ -63,40 +64,50 @@ export interface PowerDeps {
  * Throws SystemRebootError if neither init nor the kernel took the request.
  */
 export function powerOff(deps: PowerDeps): Promise<void> {
-  return endMachine(deps, 'poweroff', 'o')
+  return endMachine(deps, ['poweroff'], 'o')
 }
 
 /** The same with a reboot. */
 export function reboot(deps: PowerDeps): Promise<void> {
-  return endMachine(deps, 'reboot', 'b')
+  return endMachine(deps, ['reboot'], 'b')
+}
+
+/**
+ * The same, into the kernel that kexec has loaded. systemd is told so; the ramdisk's init starts what is loaded at every
+ * reboot (`::shutdown` of its inittab), and where neither is, firmware starts the disk.
+ */
+export async function startLoadedKernel(deps: PowerDeps): Promise<void> {
+  const isSystemd = (await deps.root.resolve('/run/systemd/system')) !== undefined
+  await endMachine(deps, isSystemd ? ['systemctl', 'kexec'] : ['reboot'], 'b')
 }
 
 /** @param sysrq the kernel's own key for it (sysrq.rst), where init does not listen */
-async function endMachine(deps: PowerDeps, command: string, sysrq: string): Promise<void> {
+async function endMachine(
+  deps: PowerDeps,
+  argv: readonly [string, ...string[]],
+  sysrq: string,
+): Promise<void> {
   const { exec, root, log } = deps
   if (deps.machineControl === 'log') {
-    log.info({ argv: [command] }, 'machine control is logged, not done')
+    log.info({ argv }, 'machine control is logged, not done')
     return
   }
   await exec(['hwclock', '-v', '--systohc'], { timeoutMs: COMMAND_TIMEOUT_MS }).catch((err) => {
     log.warn({ err }, 'hardware clock not set')
   })
   try {
-    const result = await exec([command], { timeoutMs: COMMAND_TIMEOUT_MS })
+    const result = await exec(argv, { timeoutMs: COMMAND_TIMEOUT_MS })
     if (!isRefused(result)) return
-    log.warn(
-      { argv: [command], stderr: result.stderr },
-      'init ignores the request; asking the kernel',
-    )
+    log.warn({ argv, stderr: result.stderr }, 'init ignores the request; asking the kernel')
   } catch (err) {
-    log.warn({ argv: [command], err }, 'init refuses the request; asking the kernel')
+    log.warn({ argv, err }, 'init refuses the request; asking the kernel')
   }
   try {
     await writeKernelFile(root, '/proc/sysrq-trigger', sysrq)
   } catch (error) {
     throw new AgentError(
       'SystemRebootError',
-      `${command} failed and so did sysrq ${sysrq}: ${messageOf(error)}; switch the machine by its BMC`,
+      `${argv.join(' ')} failed and so did sysrq ${sysrq}: ${messageOf(error)}; switch the machine by its BMC`,
       { cause: error },
     )
   }

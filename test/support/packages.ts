@@ -43,7 +43,18 @@ export const PACKAGE_SETS = {
   },
   'boot-loaders': {
     purpose: 'what runs the programs of an image, and images to run',
-    packages: ['busybox-static', 'e2fsprogs', 'fdisk', 'libcap2-bin', 'mount', 'util-linux'],
+    packages: [
+      'btrfs-progs',
+      'busybox-static',
+      'dosfstools',
+      'e2fsprogs',
+      'fdisk',
+      'libcap2-bin',
+      'mount',
+      'mtools',
+      'util-linux',
+      'xfsprogs',
+    ],
   },
   lldp: {
     purpose: 'what listens to switches, and what speaks like one',

@@ -64,6 +64,23 @@ describe.runIf(canRun)('ironswarm write', () => {
     },
   )
 
+  test('refuses --boot for what no instance starts from, before anything is written', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const before = await readFile(disk.backingFile)
+    const [, path = ''] = await flags(origin.url)
+    for (const [target, reason] of [
+      [disk.path, 'is no disk of its own'],
+      [disk.backingFile, 'is no block device'],
+    ] as const) {
+      const ended = await run('write', '--image-info', path, '--device', target, '--boot')
+      expect(ended.code).toBe(2)
+      expect(ended.stderr).toContain('InvalidCommandParamsError: --boot ends this system')
+      expect(ended.stderr).toContain(reason)
+    }
+    expect(before.equals(await readFile(disk.backingFile))).toBe(true)
+    expect((await run('write', '--help')).stdout).toContain('--boot does not ask before it ends')
+  })
+
   test('writes a device from an HTTP server; --json ends stdout with one object', async () => {
     await using origin = await createHttpOrigin({ path: image.path })
     const ended = await run('write', ...(await flags(origin.url)), '--json')

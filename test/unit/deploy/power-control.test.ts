@@ -25,7 +25,12 @@ test('an end of the machine is asked of init, and the agent waits for it', async
   const { power, ran, ends } = controlWith('real')
   await power.powerOff()
   await power.reboot()
-  expect(ran.filter((line) => !line.startsWith('hwclock'))).toEqual(['poweroff', 'reboot'])
+  await power.startLoadedKernel()
+  expect(ran.filter((line) => !line.startsWith('hwclock'))).toEqual([
+    'poweroff',
+    'reboot',
+    'reboot',
+  ])
   expect(ends).toEqual([])
 })
 
@@ -33,6 +38,7 @@ test('an end that machine_control=log only logs ends the agent instead', async (
   const { power, ran, ends } = controlWith('log')
   await power.powerOff()
   await power.reboot()
+  await power.startLoadedKernel()
   expect(ran).toEqual([])
-  expect(ends).toEqual(['powered off', 'rebooted'])
+  expect(ends).toEqual(['powered off', 'rebooted', 'instance started'])
 })

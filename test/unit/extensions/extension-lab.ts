@@ -42,6 +42,7 @@ export interface ExtensionLabOptions {
   readonly writeImage?: ImageWriterDeps['writeImage']
   readonly installUefiBootloader?: DeployService['installUefiBootloader']
   readonly power?: PowerControl
+  readonly prepareInstanceStart?: DeployService['prepareInstanceStart']
   /** Size of the sparse file; 64 MiB unless given. */
   readonly diskBytes?: number
   readonly deps?: Partial<ExtensionDeps>
@@ -129,7 +130,12 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
   const deploy: DeployService = {
     images,
     seeding,
-    power: options.power ?? { powerOff: note('power off'), reboot: note('reboot') },
+    power: options.power ?? {
+      powerOff: note('power off'),
+      reboot: note('reboot'),
+      startLoadedKernel: note('start of the loaded kernel'),
+    },
+    prepareInstanceStart: options.prepareInstanceStart ?? (async () => undefined),
     installUefiBootloader: async (request) => {
       bootloaders.push(request)
       return (await options.installUefiBootloader?.(request)) ?? true

@@ -9,7 +9,7 @@ import {
   uuidOf,
   type WrittenPartitions,
 } from '../../../agent/disk/partitioning/written-partitions.ts'
-import { createExtensionLab, writtenImage } from './extension-lab.ts'
+import { createExtensionLab, type ExtensionLab, writtenImage } from './extension-lab.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -335,9 +335,43 @@ describe.each([
       throw new AgentError('SystemRebootError', 'nobody listens')
     }
     await using lab = await createExtensionLab({
-      power: { powerOff: refuse, reboot: refuse },
+      power: { powerOff: refuse, reboot: refuse, startLoadedKernel: refuse },
     })
     await expect(lab.run(name)).rejects.toMatchObject({ type: 'SystemRebootError' })
+  })
+})
+
+describe('standby.run_image with the option kexec', () => {
+  const go = (lab: () => ExtensionLab) => async () => void lab().events.push('kexec')
+
+  test('starts the instance after the orderly end, and says how', async () => {
+    const sentence = 'the instance is started by kexec: /vmlinuz'
+    await using lab: ExtensionLab = await createExtensionLab({
+      config: { kexec: true },
+      prepareInstanceStart: async () => {
+        lab.events.push('prepared')
+        return { sentence, go: go(() => lab) }
+      },
+    })
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(await lab.run('standby.run_image')).toBe(sentence)
+    expect(lab.events).toEqual(['deploy', 'seeding ended', 'prepared', 'kexec'])
+    expect(lab.machine.ran).toContain('sync')
+  })
+
+  test('reboots where no image was written since this boot', async () => {
+    await using lab = await createExtensionLab({ config: { kexec: true } })
+    expect(await lab.run('standby.run_image')).toBeNull()
+    expect(lab.events).toEqual(['reboot'])
+  })
+
+  test('is not asked for without the option', async () => {
+    await using lab: ExtensionLab = await createExtensionLab({
+      prepareInstanceStart: async () => ({ sentence: 'no', go: go(() => lab) }),
+    })
+    await lab.run('standby.prepare_image', PREPARE)
+    expect(await lab.run('standby.run_image')).toBeNull()
+    expect(lab.events.at(-1)).toBe('reboot')
   })
 })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
-import { powerOff, reboot, syncDisks } from '../../../agent/system/power.ts'
+import { powerOff, reboot, startLoadedKernel, syncDisks } from '../../../agent/system/power.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
@@ -73,6 +73,18 @@ describe('the end of the machine', () => {
     const { exec } = recording({ poweroff: failure })
     const ended = powerOff({ exec, root: proc.root, log, machineControl: 'real' })
     await expect(ended).rejects.toMatchObject({ type: 'SystemRebootError' })
+  })
+
+  test('goes into a kernel that was loaded by init: systemd is told, others start what is loaded', async () => {
+    await using proc = await createProc()
+    const { exec, calls } = recording()
+    await startLoadedKernel({ exec, root: proc.root, log, machineControl: 'real' })
+    await mkdir(proc.root.path('/run/systemd/system'), { recursive: true })
+    await startLoadedKernel({ exec, root: proc.root, log, machineControl: 'real' })
+    expect(calls.filter((call) => !call.startsWith('hwclock'))).toEqual([
+      'reboot',
+      'systemctl kexec',
+    ])
   })
 
   test('is only logged in a laboratory', async () => {
