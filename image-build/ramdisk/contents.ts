@@ -28,6 +28,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   efibootmgr: ['usr/bin/efibootmgr'],
   gdisk: ['usr/sbin/sgdisk'],
   iproute2: ['usr/bin/ip'],
+  // starts the instance without firmware (docs/design/280-kexec.md)
+  'kexec-tools': ['usr/sbin/kexec'],
   kmod: ['usr/bin/kmod'],
   // takes capabilities away from programs of an image
   'libcap2-bin': ['usr/sbin/capsh'],
@@ -179,6 +181,14 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'liburing2',
   'liburcu8',
   'libuuid1',
+  'libxencall1',
+  'libxendevicemodel1',
+  'libxenevtchn1',
+  'libxenforeignmemory1',
+  'libxengnttab1',
+  'libxenmisc4.17',
+  'libxentoolcore1',
+  'libxentoollog1',
   'libxtables12',
   'libxxhash0',
   'libzstd1',
