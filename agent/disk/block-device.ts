@@ -38,8 +38,11 @@ export interface BlockDevice extends DiskBytes, AsyncDisposable {
 }
 
 export interface OpenOptions {
-  /** `write` opens read-write and exclusively: a mounted or otherwise claimed device is refused. */
-  readonly mode: 'read' | 'write'
+  /**
+   * `write` opens read-write and exclusively: a mounted or otherwise claimed device is refused. `write-shared` does
+   * not ask for that: for bytes of a disk that are none of those who hold its partitions.
+   */
+  readonly mode: 'read' | 'write' | 'write-shared'
   /** Whose sysfs tells size and sectors. */
   readonly root: Root
   readonly log?: Pick<Logger, 'warn'>
@@ -59,10 +62,10 @@ const FLUSH_EVERY_BYTES = 64 * MiB
  */
 export async function openBlockDevice(path: string, options: OpenOptions): Promise<BlockDevice> {
   const known = await readGeometry(options.root, path)
-  if (options.mode === 'write') await assertNotReadOnly(options.root, path)
+  if (options.mode !== 'read') await assertNotReadOnly(options.root, path)
   // a partial last sector of a regular file cannot be written with O_DIRECT without growing the file
   const geometry =
-    options.mode === 'write'
+    options.mode !== 'read'
       ? { ...known, sizeBytes: roundDown(known.sizeBytes, known.logicalSectorBytes) }
       : known
   const timeoutMs = options.timeoutMs ?? DISK_TIMEOUT_MS
@@ -90,13 +93,19 @@ export async function assertNotReadOnly(root: Root, path: string): Promise<void>
   throw new AgentError('BlockDeviceError', `${path} is write-protected; see blockdev --getro`)
 }
 
+/** O_EXCL without O_CREAT: the kernel claims the block device for this open file (open(2)). */
+const ACCESS: Readonly<Record<OpenOptions['mode'], number>> = {
+  read: constants.O_RDONLY,
+  write: constants.O_RDWR | constants.O_EXCL,
+  'write-shared': constants.O_RDWR,
+}
+
 async function openDirect(
   geometry: DeviceGeometry,
   options: OpenOptions,
 ): Promise<{ handle: FileHandle; isDirect: boolean }> {
   const { path } = geometry
-  // O_EXCL without O_CREAT: the kernel claims the block device for this open file (open(2))
-  const access = options.mode === 'write' ? constants.O_RDWR | constants.O_EXCL : constants.O_RDONLY
+  const access = ACCESS[options.mode]
   let reason: unknown
   try {
     const handle = await open(path, access | constants.O_DIRECT)

@@ -90,7 +90,9 @@ export const exec: Exec = async (argv, options = {}) => {
     )
   }
   const exitCode = result.exitCode
-  if (exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
+  // one that was told to end may do so with any exit code: it is no answer
+  const isAnswer = !result.timedOut && !result.isCanceled
+  if (isAnswer && exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
     return { stdout: String(result.stdout ?? ''), stderr: String(result.stderr), exitCode }
   }
   throw new AgentError('ProcessError', `${command}: ${reasonOf(result, timeoutMs)}`, {

@@ -80,6 +80,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     'usr/bin/lscpu',
     'usr/bin/partx',
     'usr/bin/prlimit',
+    'usr/bin/setpriv',
     'usr/bin/unshare',
     'usr/sbin/blkdiscard',
     'usr/sbin/blkid',

@@ -6,8 +6,9 @@ import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
 import { openBlockDevice } from '../block-device.ts'
 import { type ProbedFileSystem, probeFileSystem } from '../file-system-probe.ts'
-import { diskIdentifier, parseMbr } from '../partition-table/mbr.ts'
+import { parseMbr, partUuidOfMbr } from '../partition-table/mbr.ts'
 import { listPartitions, type Partition, readSector } from '../partition-table/partitioner.ts'
+import { isCalled } from '../root-uuid.ts'
 import { hasCode } from './boot-code.ts'
 
 /** A partition with all the names it can be called by. */
@@ -28,7 +29,7 @@ export interface BootPartitions {
 
 export interface BootPartitionNames {
   readonly devicePath: string
-  /** UUID or label of a file system, PARTUUID; any case but for labels. */
+  /** What isCalled takes. */
   readonly rootUuid: string
   readonly efiSystemPartUuid: string | null
   readonly prepBootPartUuid: string | null
@@ -66,15 +67,6 @@ export async function findBootPartitions(
     prep: prep ? find(prep, 'the PReP boot partition') : undefined,
     hasBootCode: (await hasCode(device)) && isStarted(first),
   }
-}
-
-function isCalled({ partUuid, fileSystem }: BootPartition, wanted: string): boolean {
-  const name = wanted.toLowerCase()
-  return [partUuid, fileSystem.uuid?.toLowerCase()].includes(name) || fileSystem.label === wanted
-}
-
-function partUuidOfMbr(sector: Uint8Array, number: number): string {
-  return `${diskIdentifier(sector).slice(2)}-${String(number).padStart(2, '0')}`
 }
 
 function isStarted(sector: Uint8Array): boolean {

@@ -2,9 +2,10 @@
 // Owns making a written image boot by the GRUB that it brings (contract 5.5). Its programs are a stranger's
 // (CVE-2026-43003): system/image-root/ runs them. Whether they may run is decided above.
 import { throwIfAborted } from '../../core/deadline.ts'
-import { AgentError, toAgentError } from '../../core/errors.ts'
+import { AgentError, messageOf, toAgentError } from '../../core/errors.ts'
 import { type ImageRunResult, lastLine, runInImage } from '../../system/image-root/run-in-image.ts'
 import { parseProperties } from '../../system/udev.ts'
+import type { Logger } from '../../telemetry/logger.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../bootloader.ts'
 import { keepBootCode } from './boot-code.ts'
 import { type BootPartitions, findBootPartitions } from './boot-partitions.ts'
@@ -18,6 +19,7 @@ export interface GrubRequest extends UefiBootloaderRequest {
   readonly prepBootPartUuid: string | null
   /** This ramdisk was booted by UEFI and can write boot entries. */
   readonly canRegister: boolean
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   /** A disk that cannot be made to boot is left with what could be done, not as it was. */
   readonly keepsPartial: boolean
 }
@@ -28,6 +30,9 @@ const MDADM_TIMEOUT_MS = 30_000
 
 /** What grub-install calls the platforms of a PC; elsewhere it finds out by itself. */
 const TARGETS = { uefi: 'x86_64-efi', bios: 'i386-pc' } as const
+
+/** What firmware starts without a boot entry (UEFI 2.10 §3.5.1.1): the only loader there is where none can be made. */
+const DEFAULT_LOADER = process.arch === 'arm64' ? 'bootaa64.efi' : 'bootx64.efi'
 
 /**
  * Resolves when the disk boots: by its boot code, or by loaders on its ESP, which are registered with the firmware.
@@ -55,9 +60,20 @@ export async function installGrub(request: GrubRequest): Promise<void> {
     if (isUefi) await installToEsp(grub)
     else await installToDisks(grub)
   } catch (error) {
-    if (!request.keepsPartial) await undo()
+    const left = request.keepsPartial ? undefined : await failureOf(undo)
+    if (left !== undefined) log.error({ device: devicePath, err: left }, 'boot loader left behind')
     if (signal) throwIfAborted(signal)
-    throw doesNotBoot(error, request)
+    throw doesNotBoot(error, request, left)
+  }
+}
+
+/** What was wrong in the first place is what is told; this beside it. */
+async function failureOf(undo: () => Promise<void>): Promise<unknown> {
+  try {
+    await undo()
+    return undefined
+  } catch (error) {
+    return error
   }
 }
 
@@ -92,7 +108,10 @@ async function installToEsp(grub: Grub): Promise<void> {
   const preserved = await runScript(grub, {
     name: 'preserving of loaders',
     script: PRESERVE_SCRIPT,
-    args: [inFstab, grub.arrayUuid, found.root.fileSystem.uuid ?? ''],
+    args: [
+      ...[inFstab, grub.arrayUuid, found.root.fileSystem.uuid ?? ''],
+      grub.canRegister ? '' : DEFAULT_LOADER,
+    ],
     esp: { node, at: 'run/esp' },
   })
   if (preserved.exitCode === 0 && (await register(grub))) return
@@ -108,7 +127,7 @@ async function installToEsp(grub: Grub): Promise<void> {
   throw new AgentError('InvalidImage', 'its GRUB has put no loader that firmware finds on the ESP')
 }
 
-/** True where loaders are registered, or where this ramdisk cannot register any. */
+/** True where loaders are registered, or where this ramdisk cannot register any: the scripts made sure of the default. */
 async function register(grub: Grub): Promise<boolean> {
   // mtools reads the whole disk, whose pages may be older than what was written to the partition
   await grub.exec(['blockdev', '--flushbufs', grub.esp?.path ?? grub.devicePath])
@@ -169,12 +188,18 @@ async function removeLoaders({ exec }: GrubRequest, esp: GrubEsp | undefined): P
 }
 
 /** The same error, with what it means for the machine. */
-function doesNotBoot(error: unknown, { devicePath, keepsPartial }: GrubRequest): AgentError {
+function doesNotBoot(
+  error: unknown,
+  { devicePath, keepsPartial }: GrubRequest,
+  left: unknown,
+): AgentError {
   const { type, details } = toAgentError(error)
-  const boots = keepsPartial ? 'may not boot' : 'does not boot'
+  const boots = keepsPartial || left !== undefined ? 'may not boot' : 'does not boot'
+  const rest =
+    left === undefined ? '' : `; what is there of it cannot be removed: ${messageOf(left)}`
   return new AgentError(
     type,
-    `${devicePath} ${boots}, the boot loader of the image is not installed: ${details}`,
+    `${devicePath} ${boots}, the boot loader of the image is not installed: ${details}${rest}`,
     { cause: error },
   )
 }

@@ -59,17 +59,20 @@ sync
 `
 
 /**
- * `$3`: UUID of the root file system, or nothing. The ESP is mounted at /run/esp. Copies the loaders that the image
- * brings in its own /boot/efi; a GRUB without a menu beside it gets one that leads to the menu below /boot.
+ * `$3`: UUID of the root file system, or nothing; `$4`: the loader in EFI/BOOT without which nothing starts, in lower
+ * case, or nothing. The ESP is mounted at /run/esp. Copies the loaders that the image brings in its own /boot/efi; a
+ * GRUB without a menu beside it gets one that leads to the menu below /boot.
  */
 export const PRESERVE_SCRIPT = `${HEAD}
-root=$1
+root=$1 needed=$2
 found=
 for file in /boot/efi/EFI/*/*; do
-  if [ -f "$file" ]; then found=1; fi
+  if [ ! -f "$file" ]; then continue; fi
+  name=$(echo "\${file#/boot/efi/EFI/}" | tr '[:upper:]' '[:lower:]')
+  if [ -z "$needed" ] || [ "$name" = "boot/$needed" ]; then found=1; fi
 done
 if [ -z "$found" ]; then
-  echo 'the image brings no loaders in /boot/efi/EFI'
+  echo "the image brings no loaders in /boot/efi/EFI\${needed:+ that firmware starts by itself (BOOT/$needed)}"
   exit ${EXIT_HAS_NONE}
 fi
 if [ -n "$grub" ]; then make_menu; fi

@@ -51,17 +51,22 @@ export interface ImageRunResult {
 
 /** Kept of what a program prints, bytes, less than a field of the log holds; the rest is read and thrown away. */
 const OUTPUT_BYTES = 4 * 1024
+/** The kernel kills what comes behind it when its parent is gone (prctl(2)); unshare does so for what it starts. */
+const ENDS_WITH_PARENT = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
 const NAMESPACES = [
   ...['unshare', '--mount', '--propagation=private', '--net', '--pid', '--ipc', '--uts'],
   ...['--fork', '--kill-child', '--', '/bin/sh', '-c', SET_UP_SCRIPT, 'image-root'],
 ] as const
+/** For the moment in which a killed agent's child has not yet asked to end with it: later than exec's own deadline. */
+const GRACE_S = 10
 /** A word that the set-up script may split without quotes. */
 const WORD = /^[\w.:/=+,@-]+$/
 /** All there are: what a failure of the image's program means, its caller knows. */
 const EXIT_CODES = Array.from({ length: 256 }, (_, code) => code)
 
 /**
- * Mounts the image, runs the script, unmounts. However it ends, nothing that it started runs and nothing is mounted.
+ * Mounts the image, runs the script, unmounts. However it ends, nothing that it started runs and nothing is mounted;
+ * that holds for a killed agent too.
  * Throws ProcessError when it cannot be set up, does not end in time, or the file systems stay in use;
  * TargetInUseError when they are in use before it begins.
  */
@@ -87,14 +92,19 @@ async function runMounted(run: ImageRun, mountPoint: string): Promise<ImageRunRe
   const { exec, log, name, timeoutMs, signal } = run
   const tail = createTail(OUTPUT_BYTES)
   try {
-    const { exitCode } = await exec([...NAMESPACES, ...argumentsOf(run, mountPoint)], {
-      timeoutMs,
-      okExitCodes: EXIT_CODES,
-      onStdout: tail.add,
-      ...(signal ? { signal } : {}),
-    })
+    const { exitCode, stderr } = await exec(
+      [...boundTo(timeoutMs), ...argumentsOf(run, mountPoint)],
+      {
+        timeoutMs,
+        okExitCodes: EXIT_CODES,
+        onStdout: tail.add,
+        ...(signal ? { signal } : {}),
+      },
+    )
     const output = redactBounded(tail.text())
     log.info({ program: name, exit_code: exitCode, output }, 'ran in the image')
+    // the set-up script and all that it starts write to stdout: this is of the programs around it
+    if (stderr.trim() !== '') throw new AgentError('ProcessError', lastLine(stderr))
     if (exitCode !== EXIT_NOT_SET_UP && exitCode !== EXIT_NOT_UNMOUNTED) return { exitCode, output }
     throw new AgentError('ProcessError', lastLine(output))
   } catch (error) {
@@ -103,6 +113,13 @@ async function runMounted(run: ImageRun, mountPoint: string): Promise<ImageRunRe
     log.info({ program: name, output: redactBounded(tail.text()) }, 'broken off in the image')
     throw new AgentError('ProcessError', `${name}: ${error.details}`, { cause: error })
   }
+}
+
+/** Outside of the PID namespace, where no program of the image reaches it, and without the agent, which may be killed. */
+function boundTo(timeoutMs: number) {
+  const seconds = String(Math.ceil(timeoutMs / 1000) + GRACE_S)
+  const deadline = ['timeout', '-s', 'KILL', seconds] as const
+  return [...ENDS_WITH_PARENT, ...deadline, ...ENDS_WITH_PARENT, ...NAMESPACES] as const
 }
 
 /** What the set-up script takes. */

@@ -39,12 +39,15 @@ export const SET_UP_SCRIPT = `
 set -euf
 exec 2>&1
 fail() { echo "$1"; exit ${EXIT_NOT_SET_UP}; }
+# whatever fails from here on until the image's shell is started is no failure of the image's
+trap 'exit ${EXIT_NOT_SET_UP}' EXIT
 at=$1 root=$2 esp=$3 esp_at=$4
 shift 4
 # of all processes these are to go first when memory is short
 echo 1000 > /proc/self/oom_score_adj
 ulimit -c 0
 ulimit -v ${MEMORY_KIB}
+command -v capsh > /dev/null || fail "capsh: command not found; install it in the ramdisk"
 
 # the image's own nodes are none (nodev), so no other disk can be reached by one
 /bin/mount -o rw,nodev,nosuid "/dev/$root" "$at" || fail "the root file system on /dev/$root cannot be mounted"
@@ -60,7 +63,8 @@ mkdir "$at/run/lock"
 /bin/mount -t sysfs -o ro,nosuid,nodev,noexec sys "$at/sys"
 
 node() {
-  [ "$1" = b ] || { mkdir -p "$at/dev/\${2%/*}" && ln -s "/dev/$3" "$at/dev/$2"; return; }
+  # two file systems of one UUID are a tenant's business: the last one has the link, as with udev
+  [ "$1" = b ] || { mkdir -p "$at/dev/\${2%/*}" && ln -sfn "/dev/$3" "$at/dev/$2"; return; }
   case $2 in */*) mkdir -p "$at/dev/\${2%/*}" ;; esac
   mknod -m 600 "$at/dev/$2" b "$3" "$4"
 }
@@ -105,6 +109,7 @@ in_image() {
   env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root TERM=dumb $variables \\
     capsh --chroot="$at" --drop=${DROPPED} --no-new-privs --shell=/bin/sh -- -c "$@"
 }
+trap - EXIT
 in_image "$@" < /dev/null || code=$?
 
 # whatever it has left running

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -194,6 +195,39 @@ describe.skipIf(!canRun)('GRUB out of an image that does not work', () => {
     },
   )
 
+  test('leaves no boot code of a disk whose other partition is held, as an array holds its members', async () => {
+    const files = { ...FAKE_GRUB, '/usr/sbin/grub-mkconfig': '#!/bin/sh\nexit 9' }
+    const { path, nameOf } = await createDisk({ files })
+    await run('partx', ['--update', path])
+    await using _holder = await open(`/dev/${nameOf(1)}`, constants.O_RDONLY | constants.O_EXCL)
+    await expect(install(path)).rejects.toThrow(`${path} does not boot`)
+    expect(await bootCodeOf(path)).toBe('')
+  })
+
+  test('says what was wrong first where its boot code cannot be taken away', async () => {
+    const files = { ...FAKE_GRUB, '/usr/sbin/grub-mkconfig': '#!/bin/sh\nexit 9' }
+    const { path } = await createDisk({ files })
+    // write-protected as soon as its GRUB was there: what is mounted is known by then
+    const protectsAfter: typeof exec = async (argv, options) => {
+      const result = await exec(argv, options)
+      if (argv.includes('unshare')) await run('blockdev', ['--setro', path])
+      return result
+    }
+    try {
+      await expect(install(path, { exec: protectsAfter })).rejects.toMatchObject({
+        type: 'InvalidImage',
+        details: expect.stringMatching(
+          new RegExp(
+            `^${path} may not boot, .* ended with 9: .*cannot be removed: .*write-protected`,
+            's',
+          ),
+        ),
+      })
+    } finally {
+      await run('blockdev', ['--setrw', path])
+    }
+  })
+
   test('leaves what it has done where the machine is started all the same', async () => {
     const files = { ...FAKE_GRUB, '/usr/sbin/grub-mkconfig': '#!/bin/sh\nexit 9' }
     const { path } = await createDisk({ files })
@@ -260,6 +294,20 @@ describe.skipIf(!canRun)('loaders that an image brings for its ESP', () => {
     expect(await readRoot('/etc/fstab')).toMatch(line)
     expect(await readRoot('/called')).not.toContain('grub-install')
     await checkRoot()
+  })
+
+  test.each<[string, string[], boolean]>([
+    ['are no use without EFI/BOOT where no boot entry can be made', ['debian/shimx64.efi'], true],
+    ['nor with those of other firmware there', ['BOOT/bootia32.efi', 'BOOT/BOOTX64.CSV'], true],
+    ['are found in any case', ['boot/BootX64.efi'], false],
+  ])('%s', async (_, loaders, needsGrub) => {
+    const brought = loaders.map((name) => [`/boot/efi/EFI/${name}`, 'loader'])
+    const { path, readRoot, espUuid } = await createEspDisk({
+      files: { ...FAKE_GRUB, ...Object.fromEntries(brought) },
+    })
+    await install(path, { efiSystemPartUuid: espUuid })
+    const called = await readRoot('/called')
+    expect(called?.includes('grub-install')).toBe(needsGrub)
   })
 
   test('are not there: GRUB is installed to the ESP twice, without touching the firmware', async () => {

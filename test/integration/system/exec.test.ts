@@ -12,6 +12,16 @@ describe('a program that is killed', () => {
     })
   })
 
+  test('has given no answer, whatever it ends with', async () => {
+    const polite = ['sh', '-c', 'trap "exit 3" TERM; while :; do sleep 0.1; done'] as const
+    const deadline = exec(polite, { timeoutMs: 300, okExitCodes: [0, 3] })
+    await expect(deadline).rejects.toMatchObject({ details: 'sh: no end after 0.3 s; killed' })
+    const signal = AbortSignal.timeout(300)
+    await expect(exec(polite, { signal, okExitCodes: [3] })).rejects.toMatchObject({
+      details: 'sh: cancelled',
+    })
+  })
+
   // what it started is in a session of its own and holds the pipes: nobody hears the end of them
   const outliving = (seconds: number) =>
     ['sh', '-c', `setsid sleep ${seconds} & echo $!; wait`] as const

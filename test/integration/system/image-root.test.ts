@@ -1,6 +1,6 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,12 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../../agent/system/exec.ts'
-import { type ImageRun, runInImage } from '../../../agent/system/image-root/run-in-image.ts'
+import { waitUntilFree } from '../../../agent/system/image-root/exclusive-access.ts'
+import {
+  type ImageNode,
+  type ImageRun,
+  runInImage,
+} from '../../../agent/system/image-root/run-in-image.ts'
 import { type BusyboxRoot, createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
 import {
   createWrittenDisk,
@@ -25,6 +30,8 @@ const keep = keepUntilEnd()
 
 interface Lab {
   readonly disk: WrittenDisk
+  readonly rootNode: string
+  readonly nodes: readonly ImageNode[]
   readonly lines: object[]
   run(script: string, changes?: Partial<ImageRun>): ReturnType<typeof runInImage>
 }
@@ -51,6 +58,8 @@ async function createLab(root?: BusyboxRoot, owned: Keep = keep): Promise<Lab> {
   const lines: object[] = []
   return {
     disk,
+    rootNode: disk.nameOf(1),
+    nodes,
     lines,
     run: (script, changes = {}) =>
       runInImage({
@@ -66,6 +75,11 @@ async function createLab(root?: BusyboxRoot, owned: Keep = keep): Promise<Lab> {
       }),
   }
 }
+
+// other tests of this machine may run programs of images meanwhile
+const temporary = await mkdtemp(join(tmpdir(), 'ironswarm-image-root-test-'))
+process.env['TMPDIR'] = temporary
+afterAll(() => rm(temporary, { recursive: true, force: true }))
 
 const mountPoints = async () =>
   (await readdir(tmpdir())).filter((name) => name.startsWith('ironswarm-image-root-'))
@@ -233,6 +247,43 @@ describe.skipIf(!canRun)('a hostile program of an image', () => {
   })
 })
 
+describe.skipIf(!canRun)('a program of an image whose agent is killed', () => {
+  test('ends with it, and nothing is mounted', async () => {
+    lab = await createLab()
+    const { rootNode, nodes } = lab
+    const child = spawn(
+      process.execPath,
+      [
+        join(import.meta.dirname, 'image-root-process.ts'),
+        JSON.stringify({
+          rootNode,
+          nodes,
+          script: 'sleep 65431 & wait',
+          args: [],
+          timeoutMs: 600_000,
+        }),
+      ],
+      { stdio: 'inherit' },
+    )
+    const running = () => processesWith('sleep\0' + '65431')
+    await expect.poll(running, { timeout: 30_000 }).not.toEqual([])
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await expect.poll(() => processesWith('65431'), { timeout: 10_000 }).toEqual([])
+    await waitUntilFree(`/dev/${rootNode}`)
+    for (const name of await mountPoints()) await rmdir(join(tmpdir(), name))
+  })
+
+  test('ends soon after its deadline even if nobody is there to end it', async () => {
+    lab = await createLab()
+    const forgets: typeof exec = (argv, options) => exec(argv, { ...options, timeoutMs: 60_000 })
+    await expect(lab.run('sleep 54321', { timeoutMs: 1000, exec: forgets })).rejects.toMatchObject({
+      type: 'ProcessError',
+    })
+    expect(await processesWith('54321')).toEqual([])
+  })
+})
+
 describe.skipIf(!canRun)('an image that is no usual one', () => {
   test.each(['dev', 'proc', 'sys', 'run'])(
     'is refused if its /%s is a link, which would lead mounts out of it',
@@ -278,6 +329,32 @@ describe.skipIf(!canRun)('an image that is no usual one', () => {
     await execute('blockdev', ['--flushbufs', `/dev/${lab.disk.nameOf(1)}`])
     await expect(lab.run('true')).rejects.toMatchObject({
       details: expect.stringContaining('cannot be mounted'),
+    })
+  })
+
+  test('has two file systems of one UUID: the link leads to one of them', async () => {
+    lab = await createLab()
+    const nodes = lab.nodes.map((node) => ({ ...node, links: ['disk/by-uuid/abcd'] }))
+    const { output } = await lab.run('readlink /dev/disk/by-uuid/abcd', { nodes })
+    expect(output).toBe(`/dev/${lab.rootNode}\n`)
+  })
+
+  test('is not blamed for what fails before its shell is started', async () => {
+    lab = await createLab()
+    const nodes = [...lab.nodes, ...lab.nodes]
+    await expect(lab.run('true', { nodes })).rejects.toMatchObject({
+      type: 'ProcessError',
+      details: expect.stringContaining('mknod'),
+    })
+  })
+
+  test('is not blamed for namespaces that cannot be made', async () => {
+    lab = await createLab()
+    const without: typeof exec = (argv, options) =>
+      exec(argv.map((word) => (word === '--uts' ? '--no-such-namespace' : word)) as never, options)
+    await expect(lab.run('true', { exec: without })).rejects.toMatchObject({
+      type: 'ProcessError',
+      details: expect.stringContaining('unshare'),
     })
   })
 

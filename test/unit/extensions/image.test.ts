@@ -159,7 +159,17 @@ describe('image.install_bootloader, where there is no loader to register, by the
       `label: ${label}\n${id}start=2048,size=8192${uuid}\nstart=10240,size=16384\n`,
     )
     await sfdisk
-    const ext4 = ['-q', '-U', FS_UUID, '-E', `offset=${10240 * 512}`, lab.diskPath, '8M']
+    const ext4 = [
+      '-q',
+      '-U',
+      FS_UUID,
+      '-L',
+      'Root',
+      '-E',
+      `offset=${10240 * 512}`,
+      lab.diskPath,
+      '8M',
+    ]
     await run('mkfs.ext4', ext4)
     return lab
   }
@@ -182,6 +192,10 @@ describe('image.install_bootloader, where there is no loader to register, by the
     ['gpt', GUID],
     ['gpt', GUID.toUpperCase()],
     ['gpt', '0x00000000'],
+    ['gpt', 'Root'],
+    ['gpt', 'LABEL=Root'],
+    ['gpt', `UUID=${FS_UUID}`],
+    ['dos', 'PARTUUID=1234abcd-02'],
   ])('on a %s disk that was written, %s is of it', async (label, uuid) => {
     await using lab = await createDisk(label)
     await lab.run('standby.prepare_image', PREPARE)
@@ -193,7 +207,10 @@ describe('image.install_bootloader, where there is no loader to register, by the
     ['dos', '1234abcd-03'],
     ['gpt', '6e1b2a4c-0000-4000-8000-00000000000b'],
     ['gpt', '0x1234abcd'],
-    ['gpt', 'rootfs'],
+    ['gpt', 'root'],
+    ['gpt', 'UUID=Root'],
+    ['gpt', `LABEL=${FS_UUID}`],
+    ['gpt', 'LABEL='],
   ])('on a %s disk that was written, %s is of nothing there', async (label, uuid) => {
     await using lab = await createDisk(label)
     await lab.run('standby.prepare_image', PREPARE)
