@@ -51,8 +51,11 @@ export interface ImageRunResult {
 
 /** Kept of what a program prints, bytes, less than a field of the log holds; the rest is read and thrown away. */
 const OUTPUT_BYTES = 4 * 1024
-/** The kernel kills what comes behind it when its parent is gone (prctl(2)); unshare does so for what it starts. */
-const ENDS_WITH_PARENT = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
+/**
+ * The kernel kills what comes behind it when its parent is gone (prctl(2)); unshare does so for what it starts. By its
+ * path: BusyBox's timeout takes its own setpriv before others, which knows no such option.
+ */
+const ENDS_WITH_PARENT = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const
 const NAMESPACES = [
   ...['unshare', '--mount', '--propagation=private', '--net', '--pid', '--ipc', '--uts'],
   ...['--fork', '--kill-child', '--', '/bin/sh', '-c', SET_UP_SCRIPT, 'image-root'],
