@@ -40,6 +40,17 @@ export async function withDeadline<T>(
   }
 }
 
+/**
+ * Resolves when `work` has ended, well or not, and after `ms` at the latest: for what cannot be called back, and is
+ * then left behind.
+ */
+export async function endedOrLate(work: Promise<unknown>, ms: number): Promise<void> {
+  const late = Promise.withResolvers<void>()
+  const timer = setTimeout(late.resolve, ms)
+  await Promise.race([work.catch(() => undefined), late.promise])
+  clearTimeout(timer)
+}
+
 /** Throws CancelledError (or the AgentError the signal carries) if the signal has aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return

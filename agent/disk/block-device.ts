@@ -185,10 +185,10 @@ function createBlockDevice(
     },
     sync,
     [Symbol.asyncDispose]: async () => {
-      const closed = handle.close()
       // it waits for transfers that may never end; the claim on a device that hangs stays meanwhile
-      if (watch.isHung) closed.catch(() => undefined)
-      else await closed
+      if (watch.isHung) handle.close().catch(() => undefined)
+      // the last one to close a disk writes what others have left in its page cache
+      else await watch.run({ type: 'BlockDeviceError', what: 'closing' }, () => handle.close())
     },
   }
 }

@@ -3,6 +3,7 @@
 // bounded, a deadline on silence, killed when its owner is done. Argument vectors only, never a shell.
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
+import { endedOrLate } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { KiB } from '../core/units.ts'
 import { programEnvironment } from './exec.ts'
@@ -89,10 +90,7 @@ export function startFilter(
       // what nobody reads any more would keep its end from being told
       child.stdout.destroy()
       child.stdin.destroy()
-      const late = Promise.withResolvers<void>()
-      const timer = setTimeout(late.resolve, END_AFTER_MS)
-      await Promise.race([ended.promise.catch(() => undefined), late.promise])
-      clearTimeout(timer)
+      await endedOrLate(ended.promise, END_AFTER_MS)
     },
   }
 }

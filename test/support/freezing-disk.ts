@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns disks that hang: loop devices over files on a file system of their own, which is frozen (fsfreeze(8)). Writes
 // then wait in the kernel, uninterruptibly, until it is thawed. Needs root, loop devices and ext4.
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,8 @@ export interface FreezingDisks extends AsyncDisposable {
   readonly paths: readonly string[]
   /** From now on every write hangs. */
   freeze(): Promise<void>
+  /** The same before it returns: for whoever must not let the next turn begin. */
+  freezeNow(): void
   /** What hung goes on. */
   thaw(): Promise<void>
 }
@@ -46,6 +48,10 @@ export async function createFreezingDisks(
     paths,
     freeze: async () => {
       await run('fsfreeze', ['--freeze', mountPoint])
+      isFrozen = true
+    },
+    freezeNow: () => {
+      execFileSync('fsfreeze', ['--freeze', mountPoint])
       isFrozen = true
     },
     thaw,

@@ -2,7 +2,7 @@
 // Owns reading the file back from the disk and its digest, in a thread of its own so that heartbeats and
 // peers are served meanwhile. Does not decide what a wrong digest means; image-proof.ts does.
 import { Worker } from 'node:worker_threads'
-import { sleep } from '../../core/deadline.ts'
+import { endedOrLate } from '../../core/deadline.ts'
 import { AgentError, toAgentError } from '../../core/errors.ts'
 import { type DiskRange, intersect } from '../../core/extent.ts'
 import { MiB, roundDown } from '../../core/units.ts'
@@ -113,10 +113,7 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
     [Symbol.asyncDispose]: async () => {
       clearTimeout(silence)
       // a thread with a read that hangs does not end before it; it holds its two blocks until then
-      const patience = new AbortController()
-      const late = sleep(TERMINATE_MS, patience.signal).catch(() => undefined)
-      await Promise.race([worker.terminate(), late])
-      patience.abort()
+      await endedOrLate(worker.terminate(), TERMINATE_MS)
     },
   }
 }

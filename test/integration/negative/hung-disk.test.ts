@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -7,7 +7,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { openBlockDevice } from '../../../agent/disk/block-device.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { startAgent } from '../../support/agent-process.ts'
 import { makeDiskImage } from '../../support/disk-image.ts'
 import { createFakeIronic } from '../../support/fake-ironic.ts'
@@ -15,6 +18,7 @@ import { createFreezingDisks } from '../../support/freezing-disk.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { openersOf } from '../image/deploy-lab.ts'
 
 const MiB = 1024 * 1024
 const canRun = hasLoopDevices('disks that hang') && hasPackages('agent')
@@ -74,6 +78,27 @@ describe.runIf(canRun)('a disk that hangs in a deploy', { timeout: 120_000 }, ()
       await disks.thaw()
       await rm(directory, { recursive: true, force: true })
     }
+  })
+
+  test('does not keep whoever closes it, where others have left something in its page cache', async () => {
+    await using disks = await createFreezingDisks(1, 16 * MiB)
+    const [device = ''] = disks.paths
+    const disk = await openBlockDevice(device, {
+      mode: 'write',
+      root: createRoot('/'),
+      timeoutMs: 3000,
+    })
+    const fill = ['if=/dev/urandom', `of=${device}`, 'bs=4096', 'count=1', 'conv=notrunc']
+    await promisify(execFile)('dd', fill)
+    await disks.freeze()
+    try {
+      await expect(disk[Symbol.asyncDispose]()).rejects.toThrow(
+        /closing of .* has not returned for 3 s.*hangs/,
+      )
+    } finally {
+      await disks.thaw()
+    }
+    await expect.poll(() => openersOf(device), { timeout: 30_000 }).toEqual([])
   })
 
   test('leaves threads to resolve a name and send a heartbeat while eight writes hang', async () => {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { anySignal, sleep, throwIfAborted, withDeadline } from '../../../agent/core/deadline.ts'
+import {
+  anySignal,
+  endedOrLate,
+  sleep,
+  throwIfAborted,
+  withDeadline,
+} from '../../../agent/core/deadline.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 
 beforeEach(() => {
@@ -102,5 +108,21 @@ describe('an aborted signal', () => {
   test('is none when there is none, or it has not aborted', () => {
     throwIfAborted(undefined)
     throwIfAborted(new AbortController().signal)
+  })
+})
+
+describe('waiting for an end, or for the time to be up', () => {
+  test('ends with the work, well or not, and leaves no timer', async () => {
+    await endedOrLate(Promise.resolve(), 1000)
+    await endedOrLate(Promise.reject(new Error('hung up')), 1000)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('ends after its time for work that does not', async () => {
+    const waiting = endedOrLate(new Promise(() => undefined), 1000)
+    await vi.advanceTimersByTimeAsync(999)
+    expect(await hasSettled(waiting)).toBe(false)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await hasSettled(waiting)).toBe(true)
   })
 })

@@ -2,6 +2,7 @@
 // Owns the life of one swarm worker as the agent's thread sees it: start, messages, hang detection, end.
 // Does not decide what happens after a crash.
 import { Worker } from 'node:worker_threads'
+import { endedOrLate } from '../../../core/deadline.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import {
   NO_FIGURES,
@@ -14,6 +15,8 @@ import {
 const LOOK_MS = 1000
 /** For `stopped` to reach the trackers, and some for a busy machine. */
 const CLOSE_MS = 4000
+/** How long the end of the thread is waited for: a name that is being resolved holds it up (getaddrinfo(3)). */
+const TERMINATE_MS = 30_000
 
 export interface WorkerHost {
   readonly figures: SwarmFigures
@@ -125,7 +128,7 @@ function startWorker(
     clearTimeout(deadline)
     clearInterval(watchdog)
     isOver = true
-    await worker.terminate()
+    await endedOrLate(worker.terminate(), TERMINATE_MS)
   }
 
   return {
