@@ -34,10 +34,8 @@ export function authorizationParts(text: string, start: number, quote: string): 
     return { parts: [{ start: scheme, end }], end }
   }
   // no scheme that is known: all of it may be the secret
-  const end =
-    quote === ''
-      ? indexFrom(text, LINE_END, start, text.length)
-      : orEnd(text.indexOf(quote, start), text)
+  const lineEnd = indexFrom(text, LINE_END, start, text.length)
+  const end = quote === '' ? lineEnd : Math.min(lineEnd, orEnd(text.indexOf(quote, start), text))
   return { parts: end === start ? [] : [{ start, end }], end }
 }
 

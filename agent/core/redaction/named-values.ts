@@ -79,9 +79,12 @@ function nameBefore(text: string, at: number, notBefore: number): Name | undefin
   }
 }
 
-/** Percent-encoding undone, however often it was done; `\u0026` is `&`. */
+/** Percent-encoding undone, however often it was done; `\u0026` is `&`, and `\n` begins a line of a text in JSON. */
 function decoded(raw: string, before: string): string {
-  const text = before === '\\' ? raw.replace(/^u00(26|3f)/i, '&') : raw
+  const text =
+    before === '\\'
+      ? raw.replace(/^u00(26|3f)/i, '&').replace(/^[nrt](?=(?:set-)?cookie$)/i, '')
+      : raw
   return text.replaceAll(/%(?:25)*([2-7][0-9a-f])/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   )

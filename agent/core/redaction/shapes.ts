@@ -10,7 +10,8 @@ const JSON_WEB_TOKEN = /(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*(?:\.[\w-]*)*/g
 const FERNET = /(?<![\w-])gAAAAA[\w-]{30,}(?:%3D|=){0,2}/g
 const PRIVATE_KEY = /-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----/g
 const PRIVATE_KEY_END = /-----END [A-Z ]{0,32}PRIVATE KEY-----/g
-const SCHEME = /\b(basic|bearer|digest)(?:[ \t]{1,4}|%20|\+)/gi
+/** Behind the `\n` of a text inside of JSON too. */
+const SCHEME = /(?:\b|(?<=\\[nrt]))(basic|bearer|digest)(?:[ \t]{1,4}|%20|\+)/gi
 const BASE64 = /[\w+/-]{4,512}={0,2}/y
 const BASE64_RUN = /[\w+/=-]*/y
 /** No user and password are longer; a longer word is struck out unseen, for looking at it would take too long. */

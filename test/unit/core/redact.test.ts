@@ -25,6 +25,8 @@ describe('redactText strikes out', () => {
       for (const wrapped of [
         JSON.stringify({ message: text }),
         JSON.stringify(JSON.stringify({ message: text })),
+        JSON.stringify(`one\n${text}\r\ntwo`),
+        JSON.stringify(JSON.stringify(`one\t${text}\n`)),
         `failed: ${text} (status 403)`,
         `one\n${text}\ntwo`,
         `${text}: 3 attempts`,
@@ -35,6 +37,15 @@ describe('redactText strikes out', () => {
       }
     },
   )
+
+  test('every form in a line behind every other, as text inside of JSON', () => {
+    const whole = FORMS.filter(([name]) => !name.endsWith('cut off'))
+    for (const [, first] of whole) {
+      for (const [, second] of whole) {
+        expect(secretsIn(redactText(JSON.stringify(`${first}\n${second}`)))).toEqual([])
+      }
+    }
+  })
 
   test('what it has struck out is left as it is the second time', () => {
     for (const [, text] of FORMS) expect(redactText(redactText(text))).toBe(redactText(text))
