@@ -158,6 +158,7 @@ function addSwarmCommands(program: Command, add: Add): void {
   )
     .requiredOption('--path <path>', 'image file or device')
     .requiredOption('--output <file>', 'the .torrent to write')
+    .option('--zstd <file>', 'pack the raw image into this file, and make the .torrent of that')
     .option('--force', 'replace a file that is there')
     .option('--length <bytes>', 'length of the image, where the device is larger')
     .option('--piece-length <bytes>', 'a power of two, for example 4M; chosen by size if left out')

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/torrent/metainfo.ts's.
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { formatBytes, parseBytes } from '../core/units.ts'
 import { readGeometry } from '../disk/geometry.ts'
+import { packTorrent } from '../image/formats/seekable/pack-torrent.ts'
 import { createTorrent } from '../sources/swarm/torrent/create-torrent.ts'
 import { type Metainfo, parseMetainfo } from '../sources/swarm/torrent/metainfo.ts'
 import { isTrackerUrl } from '../sources/swarm/torrent/trackers.ts'
@@ -14,12 +16,27 @@ import { createProgressMeter } from '../telemetry/progress-meter.ts'
 import type { CommandLine } from './command-line.ts'
 import { openProgress } from './progress-view.ts'
 
-/** Hashes the image and writes the .torrent; nothing else has to be installed for it. */
+/** Hashes the image, or packs it and hashes that, and writes the .torrent; nothing else has to be installed for it. */
 export async function runTorrentCreate(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
   const output = String(command.getOptionValue('output'))
-  const metainfo = await makeTorrent(line, command, output, isJson, createRoot('/'))
-  line.stdout.write(isJson ? toJson(metainfo) : `${output}: ${toText(metainfo)}`)
+  const root = createRoot('/')
+  if (command.getOptionValue('zstd') === undefined) {
+    const metainfo = await makeTorrent(line, command, output, isJson, root)
+    line.stdout.write(isJson ? toJson(metainfo) : `${output}: ${toText(metainfo)}`)
+    return
+  }
+  const { metainfo, imageBytes } = await makePackedTorrent(line, command, output, isJson, root)
+  const packed = {
+    zstd: String(command.getOptionValue('zstd')),
+    image_length_bytes: imageBytes,
+  }
+  line.stdout.write(
+    isJson
+      ? toJson(metainfo, packed)
+      : `${packed.zstd}: ${imageBytes} bytes (${formatBytes(imageBytes)}) of image, ` +
+          `${(imageBytes / metainfo.lengthBytes).toFixed(2)} × its own length\n${output}: ${toText(metainfo)}`,
+  )
 }
 
 /** Prints what a .torrent says. @throws InvalidMetainfoError */
@@ -51,9 +68,7 @@ export async function makeTorrent(
   const { torrentFile, metainfo } = await createTorrent({
     image: { path },
     lengthBytes,
-    pieceLength: bytesFlag(command, 'pieceLength'),
-    trackers: trackerFlags(command),
-    webSeeds: (command.getOptionValue('webSeed') as string[] | undefined) ?? [],
+    ...torrentFlags(command),
     signal: line.signal,
     onProgress: (doneBytes) => {
       meter.add(doneBytes - reportedBytes, 'file')
@@ -63,6 +78,54 @@ export async function makeTorrent(
   view[Symbol.dispose]()
   await writeNewFile(root, file, torrentFile)
   return metainfo
+}
+
+/**
+ * Packs --path into the file of --zstd, makes its torrent, and writes that to `output`.
+ * @throws what makeTorrent throws, and packTorrent
+ */
+async function makePackedTorrent(
+  line: CommandLine,
+  command: Command,
+  output: string,
+  isJson: boolean,
+  root: Root,
+): Promise<{ readonly metainfo: Metainfo; readonly imageBytes: number }> {
+  const path = String(command.getOptionValue('path'))
+  const zstd = String(command.getOptionValue('zstd'))
+  const isForced = command.getOptionValue('force') === true
+  const file = { path: zstd, madeFrom: path, isForced }
+  const torrent = { path: output, madeFrom: zstd, isForced }
+  if (resolve(output) === resolve(zstd)) {
+    throw new AgentError(
+      'InvalidCommandParamsError',
+      `--zstd and --output are both ${zstd}; the packed image and its .torrent are two files`,
+    )
+  }
+  await checkNewFile(root, file)
+  await checkNewFile(root, { ...torrent, madeFrom: path })
+  await checkNewFile(root, torrent)
+  using view = openProgress(line, isJson)
+  using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
+  let reportedBytes = 0
+  const { torrentFile, metainfo, imageBytes } = await packTorrent(root, {
+    path,
+    imageBytes: bytesFlag(command, 'length'),
+    file,
+    ...torrentFlags(command),
+    signal: line.signal,
+    onStep: (step, totalBytes) => {
+      reportedBytes = 0
+      meter.begin(step, totalBytes)
+    },
+    onProgress: (doneBytes) => {
+      meter.add(doneBytes - reportedBytes, 'file')
+      reportedBytes = doneBytes
+    },
+  })
+  view[Symbol.dispose]()
+  await writeNewFile(root, torrent, torrentFile)
+  return { metainfo, imageBytes }
 }
 
 /** @throws InvalidCommandParamsError if the file cannot be read, InvalidMetainfoError */
@@ -89,6 +152,14 @@ export function trackerFlags(command: Command): string[] {
   )
 }
 
+function torrentFlags(command: Command) {
+  return {
+    pieceLength: bytesFlag(command, 'pieceLength'),
+    trackers: trackerFlags(command),
+    webSeeds: (command.getOptionValue('webSeed') as string[] | undefined) ?? [],
+  }
+}
+
 function bytesFlag(command: Command, attribute: string): number | undefined {
   const text = command.getOptionValue(attribute) as string | undefined
   if (text === undefined) return undefined
@@ -100,7 +171,7 @@ function bytesFlag(command: Command, attribute: string): number | undefined {
   )
 }
 
-function toJson(metainfo: Metainfo): string {
+function toJson(metainfo: Metainfo, packed: Readonly<Record<string, unknown>> = {}): string {
   const object = {
     name: metainfo.name,
     info_hash: metainfo.infoHash,
@@ -110,6 +181,7 @@ function toJson(metainfo: Metainfo): string {
     is_private: metainfo.isPrivate,
     trackers: metainfo.trackers,
     web_seeds: metainfo.webSeeds,
+    ...packed,
   }
   return `${JSON.stringify(object)}\n`
 }

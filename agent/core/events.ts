@@ -17,7 +17,7 @@ export interface BytesBySource {
 export interface Progress {
   /**
    * `fetch` the bytes come in and go to disk · `read-back` · `unpack` the file that was kept goes to its place ·
-   * `partition` · `configdrive` · `commit` · `erase` · `done`
+   * `partition` · `configdrive` · `commit` · `erase` · `pack` a raw image becomes a file for the swarm · `done`
    */
   readonly step:
     | 'prepare'
@@ -28,6 +28,7 @@ export interface Progress {
     | 'configdrive'
     | 'commit'
     | 'erase'
+    | 'pack'
     | 'done'
   /** Bytes of this step done, and in all. */
   readonly doneBytes: number

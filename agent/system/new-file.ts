@@ -3,9 +3,9 @@
 // was said. Does not know what is in them.
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { link, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, link, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { AgentError, messageOf, systemErrorCode } from '../core/errors.ts'
+import { AgentError, isAgentError, messageOf, systemErrorCode } from '../core/errors.ts'
 import type { Root } from './root.ts'
 import { listLoopBackings } from './sysfs.ts'
 
@@ -44,24 +44,42 @@ export async function checkNewFile(
 
 /** Throws what checkNewFile throws, or InvalidCommandParamsError with the system's words. */
 export async function writeNewFile(root: Root, file: NewFile, content: Uint8Array): Promise<void> {
+  await fillNewFile(root, file, (handle) => handle.writeFile(content))
+}
+
+/**
+ * For content that comes by and by: the file has its name once `fill` has ended, and is gone if that fails. Resolves
+ * to what `fill` does. Throws as writeNewFile does, and every AgentError of `fill` as it is.
+ * @param fill writes from the beginning on; it may read what it wrote
+ */
+export async function fillNewFile<T>(
+  root: Root,
+  file: NewFile,
+  fill: (handle: FileHandle) => Promise<T>,
+): Promise<T> {
   await checkNewFile(root, file)
   const { path, isForced } = file
   const unfinished = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
   try {
-    {
-      await using handle = await open(unfinished, 'wx')
-      await handle.writeFile(content)
-      await handle.sync()
-    }
+    const filled = await fillAndSync(unfinished, fill)
     if (isForced) await rename(unfinished, path)
     else await nameOnce(unfinished, path)
+    return filled
   } catch (cause) {
+    if (isAgentError(cause)) throw cause
     throw new AgentError('InvalidCommandParamsError', `cannot write ${path}: ${messageOf(cause)}`, {
       cause,
     })
   } finally {
     await rm(unfinished, { force: true })
   }
+}
+
+async function fillAndSync<T>(path: string, fill: (handle: FileHandle) => Promise<T>): Promise<T> {
+  await using handle = await open(path, 'wx+')
+  const filled = await fill(handle)
+  await handle.sync()
+  return filled
 }
 
 /** link(2) fails where somebody else has made the name meanwhile; file systems without links get a rename. */

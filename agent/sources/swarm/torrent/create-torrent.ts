@@ -86,14 +86,7 @@ function checkShape(lengthBytes: number, pieceLength: number): number {
   if (lengthBytes <= 0) {
     throw new AgentError('InvalidConfigError', 'an empty image has no torrent; check the path')
   }
-  const isSound =
-    Number.isInteger(pieceLength / BLOCK_BYTES) && pieceLength > 0 && pieceLength <= MAX_PIECE_BYTES
-  if (!isSound) {
-    throw new AgentError(
-      'InvalidConfigError',
-      `piece length ${pieceLength}: choose a multiple of 16 KiB up to ${formatBytes(MAX_PIECE_BYTES)}`,
-    )
-  }
+  requirePieceLength(pieceLength)
   const pieceCount = Math.ceil(lengthBytes / pieceLength)
   if (pieceCount > MAX_PIECES) {
     throw new AgentError(
@@ -103,6 +96,17 @@ function checkShape(lengthBytes: number, pieceLength: number): number {
     )
   }
   return pieceCount
+}
+
+/** Throws InvalidConfigError for a piece length that no torrent of ours may have. */
+export function requirePieceLength(pieceLength: number): void {
+  const isSound =
+    Number.isInteger(pieceLength / BLOCK_BYTES) && pieceLength > 0 && pieceLength <= MAX_PIECE_BYTES
+  if (isSound) return
+  throw new AgentError(
+    'InvalidConfigError',
+    `piece length ${pieceLength}: choose a multiple of 16 KiB up to ${formatBytes(MAX_PIECE_BYTES)}`,
+  )
 }
 
 interface PieceSource extends AsyncDisposable {
