@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { unpackQcow2 } from '../../../../agent/image/formats/qcow2/unpack.ts'
+import type { Unpack } from '../../../../agent/image/formats/unpacker.ts'
 import { type UnpackedFile, unpackToFile } from '../../../support/formats/unpacked-file.ts'
 
 export const run = promisify(execFile)
@@ -49,13 +50,13 @@ function commandOf({ how, offset, length, pattern }: GuestWrite): string {
 export async function unpackAndCompare(
   folder: string,
   image: string,
-  { slackBytes = 64 * KiB }: { slackBytes?: number } = {},
+  { slackBytes = 64 * KiB, unpack = unpackQcow2 }: { slackBytes?: number; unpack?: Unpack } = {},
 ): Promise<UnpackedFile> {
   const virtualBytes = await virtualBytesOf(image)
   const target = join(folder, 'disk.raw')
   const offset = MiB
   const length = virtualBytes + slackBytes
-  const unpacked = await unpackToFile(unpackQcow2, image, target, {
+  const unpacked = await unpackToFile(unpack, image, target, {
     offset,
     length,
     diskBytes: offset + length + MiB,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { unpackQcow2 } from '../../../../agent/image/formats/qcow2/unpack.ts'
 import {
   buildQcow2,
   compressedEntry,
@@ -12,6 +13,7 @@ import {
   L2_AT,
   type SmallQcow2,
 } from '../../../support/formats/qcow2-builder.ts'
+import { NotStraightError, unpackStraight } from '../../../support/formats/straight-qcow2.ts'
 import { hasPackages } from '../../../support/packages.ts'
 import { KiB, MiB, makeQcow2, run, unpackAndCompare } from './qcow2-lab.ts'
 
@@ -71,44 +73,79 @@ describe.runIf(canRun)('a qcow2 of qemu-img convert', () => {
     const unpacked = await unpackAndCompare(folder, image)
     expect(unpacked.imageBytes).toBe(SOURCE_BYTES)
     expect(unpacked.writtenBytes + unpacked.zeroedBytes).toBe(SOURCE_BYTES)
+    const straight = unpackAndCompare(folder, image, { unpack: unpackStraight })
+    if (flag === '-c') return await expect(straight).rejects.toThrow(NotStraightError)
+    expect(await straight).toMatchObject({ imageBytes: SOURCE_BYTES })
+  })
+
+  test.each(['metadata', 'falloc', 'full'])(
+    'goes straight to its places, preallocated (%s)',
+    async (preallocation) => {
+      await makeQcow2(image, `preallocation=${preallocation}`, 3 * MiB, [
+        { how: 'write', offset: 70 * KiB, length: MiB, pattern: 1 },
+        { how: 'zero', offset: 512 * KiB, length: 256 * KiB, pattern: 0 },
+      ])
+      const unpacked = await unpackAndCompare(folder, image, { unpack: unpackStraight })
+      expect(unpacked.writtenBytes + unpacked.zeroedBytes).toBe(3 * MiB)
+    },
+  )
+
+  test('goes straight to its places, made larger, smaller, with a snapshot and trailing bytes', async () => {
+    await makeQcow2(image, 'cluster_size=4k', 2 * MiB, [
+      { how: 'write', offset: 0, length: 2 * MiB, pattern: 1 },
+    ])
+    await run('qemu-img', ['resize', '-q', image, String(5 * MiB)])
+    await run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 2 3M 1M', image])
+    await unpackAndCompare(folder, image, { unpack: unpackStraight })
+    await run('qemu-img', ['resize', '-q', '--shrink', image, String(3 * MiB + 512)])
+    await run('qemu-img', ['snapshot', '-c', 'before', image])
+    await run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 3 100k 200k', image])
+    await run('truncate', ['--size=+123457', image])
+    await unpackAndCompare(folder, image, { unpack: unpackStraight })
   })
 })
 
 describe.runIf(canRun)('a qcow2 that a guest has written to', () => {
-  test('is unpacked to what qemu-img reads in it, whatever was written, zeroed and discarded', async () => {
-    const sizeBytes = 3 * MiB + 1536
-    const write = fc
-      .record({
-        offset: fc.integer({ min: 0, max: sizeBytes / 512 - 1 }).map((sector) => sector * 512),
-        sectors: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 2048 })),
-        how: fc.constantFrom('write', 'write', 'zero', 'discard'),
-        pattern: fc.integer({ min: 1, max: 255 }),
-      })
-      .map(({ sectors, ...write }) => ({
-        ...write,
-        length: Math.min(sectors * 512, sizeBytes - write.offset),
-      }))
-    const options = fc.constantFrom(
-      ...['512', '1k', '4k', '32k', '64k', '512k', '2M'].map((size) => `cluster_size=${size}`),
-      'compat=0.10',
-      'compat=0.10,cluster_size=512',
-      'lazy_refcounts=on,cluster_size=4k',
-      'extended_l2=on,cluster_size=16k',
-      'extended_l2=on,cluster_size=64k',
-      'extended_l2=on,cluster_size=2M',
-    )
-    const property = fc.asyncProperty(
-      options,
-      fc.array(write, { maxLength: 24 }),
-      async (made, writes) => {
-        await makeQcow2(image, made, sizeBytes, writes)
-        const unpacked = await unpackAndCompare(folder, image, { slackBytes: 0 })
-        expect(unpacked.imageBytes).toBe(sizeBytes)
-        expect(unpacked.writtenBytes + unpacked.zeroedBytes).toBe(sizeBytes)
-      },
-    )
-    await fc.assert(property, { numRuns: 25 })
-  })
+  test.each([
+    ['is unpacked', unpackQcow2, 25],
+    ['goes straight', unpackStraight, 12],
+  ])(
+    '%s to what qemu-img reads in it, whatever was written, zeroed and discarded',
+    async (_, unpack, numRuns) => {
+      const sizeBytes = 3 * MiB + 1536
+      const write = fc
+        .record({
+          offset: fc.integer({ min: 0, max: sizeBytes / 512 - 1 }).map((sector) => sector * 512),
+          sectors: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 2048 })),
+          how: fc.constantFrom('write', 'write', 'zero', 'discard'),
+          pattern: fc.integer({ min: 1, max: 255 }),
+        })
+        .map(({ sectors, ...write }) => ({
+          ...write,
+          length: Math.min(sectors * 512, sizeBytes - write.offset),
+        }))
+      const options = fc.constantFrom(
+        ...['512', '1k', '4k', '32k', '64k', '512k', '2M'].map((size) => `cluster_size=${size}`),
+        'compat=0.10',
+        'compat=0.10,cluster_size=512',
+        'lazy_refcounts=on,cluster_size=4k',
+        'extended_l2=on,cluster_size=16k',
+        'extended_l2=on,cluster_size=64k',
+        'extended_l2=on,cluster_size=2M',
+      )
+      const property = fc.asyncProperty(
+        options,
+        fc.array(write, { maxLength: 24 }),
+        async (made, writes) => {
+          await makeQcow2(image, made, sizeBytes, writes)
+          const unpacked = await unpackAndCompare(folder, image, { slackBytes: 0, unpack })
+          expect(unpacked.imageBytes).toBe(sizeBytes)
+          expect(unpacked.writtenBytes + unpacked.zeroedBytes).toBe(sizeBytes)
+        },
+      )
+      await fc.assert(property, { numRuns })
+    },
+  )
 
   test('is unpacked while it is marked dirty, as a machine that lost power leaves it', async () => {
     await makeQcow2(image, 'lazy_refcounts=on', 4 * MiB, [])
@@ -146,6 +183,9 @@ describe.runIf(canRun)('what follows the image in its file', () => {
     const { size } = await stat(image)
     await truncate(image, size + 123_457)
     await unpackAndCompare(folder, image)
+    await convert('cluster_size=64k')
+    await truncate(image, (await stat(image)).size + 123_457)
+    await unpackAndCompare(folder, image, { unpack: unpackStraight })
   })
 })
 
@@ -175,7 +215,7 @@ describe.runIf(canRun)('a qcow2 that no program makes and QEMU reads', () => {
       { l1: [BigInt(L2_AT) | (1n << 60n)], l2: [AT | (1n << 60n) | 0x1fen] },
       Buffer.alloc(BLOCK, 7),
     ],
-  ])('is unpacked to what QEMU reads: %s', async (_what, parts, data) => {
+  ])('is unpacked to what QEMU reads: %s', async (what, parts, data) => {
     const file = buildQcow2({
       ...parts,
       fields: REFCOUNTS,
@@ -183,5 +223,8 @@ describe.runIf(canRun)('a qcow2 that no program makes and QEMU reads', () => {
     })
     await writeFile(image, file)
     await unpackAndCompare(folder, image)
+    const straight = unpackAndCompare(folder, image, { unpack: unpackStraight })
+    if (/share|compressed/.test(what)) await expect(straight).rejects.toThrow(NotStraightError)
+    else await straight
   })
 })
