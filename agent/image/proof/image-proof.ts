@@ -45,7 +45,7 @@ export function createImageProof(options: ImageProofOptions): ImageProof {
     covered: readBack.covered,
     rewritten: (range) => {
       readBack.rewritten(range)
-      for (const part of image.layout.locate(range)) journal.forget(part)
+      journal.forget(image.layout.locate(range))
     },
     verify: async (origin, signal) => {
       throwIfAborted(signal)

@@ -23,6 +23,7 @@ export interface ReadBackTask {
 /** To the thread: these bytes follow those ordered before. They are on the disk, or among those held back. */
 export interface ReadBackOrder {
   readonly ranges: readonly DiskRange[]
+  /** What of these ranges is held back. */
   readonly held: readonly HeldRange[]
   /** The end of the file: answer with the digest. */
   readonly isLast: boolean
@@ -40,7 +41,6 @@ const readInto = promisify(read)
 function serve(port: NonNullable<typeof parentPort>, task: ReadBackTask): void {
   const hash = createHasher(task.algo)
   const buffers = [allocateAligned(task.blockBytes), allocateAligned(task.blockBytes)]
-  const held: HeldRange[] = []
   const tell = (news: ReadBackNews) => port.postMessage(news)
   let doneBytes = 0
   let at = 0
@@ -48,7 +48,6 @@ function serve(port: NonNullable<typeof parentPort>, task: ReadBackTask): void {
   let queue = Promise.resolve()
 
   const work = async (order: ReadBackOrder) => {
-    held.push(...order.held)
     const blocks = blocksOf(order.ranges, task)
     const readNext = () => {
       const block = blocks.next().value
@@ -60,7 +59,7 @@ function serve(port: NonNullable<typeof parentPort>, task: ReadBackTask): void {
       ahead = readNext()
       // its failure is met when it is awaited
       ahead?.catch(() => undefined)
-      overlay(held, offset, bytes)
+      overlay(order.held, offset, bytes)
       hash.update(bytes)
       doneBytes += bytes.length
       tell({ kind: 'progress', doneBytes })

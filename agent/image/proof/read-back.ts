@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads'
 import { endedOrLate } from '../../core/deadline.ts'
 import { AgentError, toAgentError } from '../../core/errors.ts'
-import { type DiskRange, intersect } from '../../core/extent.ts'
+import { type DiskRange, endOf, intersect } from '../../core/extent.ts'
 import { MiB, roundDown } from '../../core/units.ts'
 import type { BlockDevice } from '../../disk/block-device.ts'
 import type { HeldRange } from '../../disk/hold-back.ts'
@@ -13,6 +13,8 @@ import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-work
 
 /** One read. Two of these are the thread's image memory. */
 const BLOCK_BYTES = 2 * MiB
+/** Of the file, told to the thread at once: it may lie in as many places as it has sectors. */
+const PORTION_BYTES = 16 * MiB
 /** How long the end of the thread is waited for, ms: on a crowded machine it takes seconds. */
 const TERMINATE_MS = 30_000
 
@@ -61,9 +63,11 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
   const digest = Promise.withResolvers<string>()
   // a fault while the image is still coming in is thrown by finish()
   digest.promise.catch(() => undefined)
-  const sent = new Set<number>()
+  let held: readonly HeldRange[] = []
   let doneBytes = 0
   let orderedBytes = 0
+  let sentBytes = 0
+  let isLastOrdered = false
 
   let silence: NodeJS.Timeout | undefined
   const listen = (isOwed: boolean) => {
@@ -81,19 +85,32 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
       onProgress(news.doneBytes - doneBytes)
       doneBytes = news.doneBytes
       listen(doneBytes < orderedBytes)
+      send()
     }
   })
   worker.on('error', (error) => digest.reject(toAgentError(error)))
   worker.on('exit', () => digest.reject(readError(device, doneBytes, 'the reading thread ended')))
 
-  const order = (toBytes: number, held: readonly HeldRange[], isLast: boolean) => {
-    const ranges = layout.locate({ offset: orderedBytes, length: toBytes - orderedBytes })
-    const fresh = held.filter((kept) => !sent.has(kept.offset) && isIn(ranges, kept))
-    for (const { offset } of fresh) sent.add(offset)
+  /** A portion that is worked on and one ahead. */
+  const send = () => {
+    while (sentBytes < orderedBytes && sentBytes - doneBytes <= PORTION_BYTES) {
+      const length = Math.min(PORTION_BYTES, orderedBytes - sentBytes)
+      const ranges = layout.locate({ offset: sentBytes, length })
+      sentBytes += length
+      const isLast = isLastOrdered && sentBytes === orderedBytes
+      worker.postMessage({ ranges, held: heldIn(ranges, held), isLast } satisfies ReadBackOrder)
+    }
+  }
+  const order = (toBytes: number, kept: readonly HeldRange[], isLast: boolean) => {
     // the clock runs from the first block that is owed
     if (doneBytes === orderedBytes) listen(true)
     orderedBytes = toBytes
-    worker.postMessage({ ranges, held: fresh, isLast } satisfies ReadBackOrder)
+    held = kept
+    isLastOrdered = isLast
+    if (isLast && sentBytes === toBytes) {
+      worker.postMessage({ ranges: [], held: [], isLast } satisfies ReadBackOrder)
+    }
+    send()
   }
   return {
     get doneBytes() {
@@ -118,8 +135,21 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
   }
 }
 
-function isIn(ranges: readonly DiskRange[], { offset, bytes }: HeldRange): boolean {
-  return ranges.some((range) => intersect(range, { offset, length: bytes.length }))
+/** Only what lies in the ranges: what of the others is held back may not have come yet. */
+function heldIn(ranges: readonly DiskRange[], held: readonly HeldRange[]): HeldRange[] {
+  return held.flatMap(({ offset, bytes }) => {
+    const range = { offset, length: bytes.length }
+    return ranges.flatMap((other) => {
+      const shared = intersect(range, other)
+      if (!shared) return []
+      return [
+        {
+          offset: shared.offset,
+          bytes: bytes.slice(shared.offset - offset, endOf(shared) - offset),
+        },
+      ]
+    })
+  })
 }
 
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

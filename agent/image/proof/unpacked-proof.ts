@@ -20,8 +20,8 @@ const MOST_ENTRIES = 256 * 1024
 export interface UnpackedProof extends AsyncDisposable {
   /** A sink that remembers what has passed it to `next`. Throws ReadBackMismatchError. */
   sinkTo(next: DiskSink): DiskSink
-  /** These bytes were made zero. */
-  zeroed(range: DiskRange): void
+  /** These bytes were made zero. Throws ReadBackMismatchError. */
+  zeroed(range: DiskRange): Promise<void>
   /** Bytes read back so far. */
   readonly doneBytes: number
   /** Bytes to be read back. */
@@ -55,10 +55,6 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
   let isEnding = false
   let onProgress: (bytes: number) => void = () => undefined
 
-  const add = (entry: Entry) => {
-    entries.push(entry)
-    totalBytes += entry.length
-  }
   const readEntry = async (entry: Entry) => {
     let crc = 0
     for (let at = entry.offset; at < endOf(entry); at += READ_BYTES) {
@@ -108,23 +104,27 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
   const throwFailure = () => {
     if (failure) throw failure.error
   }
+  const remember = async (entry: Entry) => {
+    entries.push(entry)
+    totalBytes += entry.length
+    if (entries.length - next > MOST_ENTRIES) {
+      await device.sync()
+      await advance(0)
+    }
+    trail()
+  }
   return {
     sinkTo: (sink) => ({
       write: async (extent) => {
         throwFailure()
         const crc = crc32(extent.data)
         await sink.write(extent)
-        add({ ...rangeOf(extent), crc })
-        if (entries.length - next > MOST_ENTRIES) {
-          await device.sync()
-          await advance(0)
-        }
-        trail()
+        await remember({ ...rangeOf(extent), crc })
       },
     }),
-    zeroed: (range) => {
-      add({ ...range, crc: undefined })
-      trail()
+    zeroed: async (range) => {
+      throwFailure()
+      await remember({ ...range, crc: undefined })
     },
     get doneBytes() {
       return doneBytes

@@ -4,7 +4,13 @@
 // by itself.
 import { createHash, type Hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { type DiskExtent, type DiskRange, type DiskSink, intersect } from '../../core/extent.ts'
+import {
+  type DiskExtent,
+  type DiskRange,
+  type DiskSink,
+  endOf,
+  intersect,
+} from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
 import type { DiskBytes } from '../../disk/block-device.ts'
@@ -26,7 +32,7 @@ export interface WriteJournal {
   /** The first remembered range that reads otherwise than it was written; undefined if none does. */
   findDifference(device: DiskBytes, signal: AbortSignal): Promise<DiskRange | undefined>
   /** These bytes are about to change. */
-  forget(range: DiskRange): void
+  forget(ranges: readonly DiskRange[]): void
 }
 
 /** A journal that has seen nothing yet. */
@@ -51,7 +57,7 @@ export function createWriteJournal(): WriteJournal {
       }
       return undefined
     },
-    forget: (range) => entries.remove(range),
+    forget: (ranges) => entries.remove(ranges),
   }
 }
 
@@ -79,12 +85,13 @@ class Entries {
     this.count += 1
   }
 
-  /** All that share a byte with the range. */
-  remove(range: DiskRange): void {
+  /** All that share a byte with one of the ranges, which are disjoint. */
+  remove(ranges: readonly DiskRange[]): void {
+    const ascending = [...ranges].sort((a, b) => a.offset - b.offset)
     let kept = 0
     for (let index = 0; index < this.count; index++) {
       const entry = this.at(index)
-      if (intersect(entry, range)) continue
+      if (isIn(ascending, entry)) continue
       if (kept < index) this.#put(kept, entry)
       kept += 1
     }
@@ -108,6 +115,18 @@ class Entries {
     this.#sums = grown(new Uint32Array(capacity), this.#sums)
     this.#areSha1 = grown(new Uint8Array(capacity), this.#areSha1)
   }
+}
+
+function isIn(ascending: readonly DiskRange[], entry: DiskRange): boolean {
+  let low = 0
+  let high = ascending.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (endOf(ascending[middle] as DiskRange) <= entry.offset) low = middle + 1
+    else high = middle
+  }
+  const first = ascending[low]
+  return first !== undefined && intersect(first, entry) !== undefined
 }
 
 function entryOf({ offset, data, sha1 }: DiskExtent): Entry {

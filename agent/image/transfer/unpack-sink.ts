@@ -21,7 +21,7 @@ export interface UnpackSinkOptions {
   readonly toDisk: DiskSink
   readonly zeroes: ZeroWriter
   /** Hears of each range that was made zero. */
-  readonly onZeroed: (range: DiskRange) => void
+  readonly onZeroed: (range: DiskRange) => Promise<void>
 }
 
 /** Asked for at once at most: what goes wrong is heard of, and what was made can be read back meanwhile. */
@@ -35,7 +35,7 @@ export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
   const makeZero = async (range: DiskRange) => {
     for (const part of outside(range, held.ranges.map(heldRange))) {
       await zeroes(part)
-      onZeroed(part)
+      await onZeroed(part)
     }
   }
   const flush = async () => {

@@ -145,7 +145,7 @@ describe('the write journal', () => {
     for (const offset of [2 * MiB, 4 * MiB, 9 * MiB]) {
       const data = randomBytes(5 * MiB - 77)
       await sink.write({ offset, data, from: 'peers', ...sumsOf(data) })
-      journal.forget({ offset: 4 * MiB, length: 1 })
+      journal.forget([{ offset: 4 * MiB, length: 1 }])
     }
     expect(await journal.findDifference(device, never)).toBeUndefined()
     await device.write(12 * MiB, new Uint8Array(1))
