@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the way of an image to the disk, by what its file is: written as it is, kept and then unpacked, or unpacked
-// while it comes in. What boots of it stays in RAM. Does not open the disk, nor make it bootable.
+// Owns the way of an image to the disk, by what its file is: written as it is or by its clusters, kept and then
+// unpacked, or unpacked while it comes in. What boots of it stays in RAM. Does not open the disk, nor make it bootable.
+import { anySignal } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import type { DiskRange } from '../core/extent.ts'
@@ -18,6 +19,7 @@ import { fileLayout, type Plan } from './plan/plan.ts'
 import type { InOrderUnpacking, PlannedUnpacking } from './plan/unpacking.ts'
 import { createImageProof } from './proof/image-proof.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
+import { type StraightImage, startStraightImage } from './straight-image.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { checkFormat, sinkToDisk } from './transfer/sinks.ts'
 import { transferImage } from './transfer/transfer-image.ts'
@@ -137,6 +139,7 @@ async function writeAndProve(stage: Bringing, image: ImageOnDisk): Promise<Image
     isTrailing: await canTrail(stage),
     progress,
   })
+  await using straight = await startStraight(stage, image)
   const sink = sinkToDisk(image, device, proof.journaled)
   const judge = (firstBytes: Uint8Array) => requirePlanned(plan, firstBytes, deps)
   const source = await transferImage({
@@ -151,18 +154,32 @@ async function writeAndProve(stage: Bringing, image: ImageOnDisk): Promise<Image
     createSource: (planned) => createImageSource(planned, servers, { ...deps, events }),
     progress,
     deadline: opened.deadline,
-    signal,
+    signal: anySignal(signal, straight?.failed),
     events,
   })
   try {
+    await straight?.filled()
     await device.sync()
     await forgetCached(stage)
     await proof.verify(nameOf(source), signal)
+    await straight?.verify()
     return source
   } catch (error) {
     await source[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** Nothing but for a qcow2 whose clusters go straight to their places. */
+async function startStraight(
+  stage: Bringing,
+  image: ImageOnDisk,
+): Promise<StraightImage | undefined> {
+  const { plan } = stage.opened
+  const { clusters } = plan
+  if (!clusters) return undefined
+  const isTrailing = await canTrail(stage)
+  return startStraightImage({ ...stage, plan, clusters, image, isTrailing }, stage.deps)
 }
 
 /** From then on nothing that was synced is read from the page cache. */

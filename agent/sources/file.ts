@@ -5,7 +5,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
-import { endOf, type FileRange } from '../core/extent.ts'
+import { endOf, type FileRange, type ImageReader } from '../core/extent.ts'
 import { roundDown } from '../core/units.ts'
 import type { DeliverRequest, ImageSource } from './source.ts'
 
@@ -47,6 +47,24 @@ export async function readFirstOfFile(pathOrUrl: string, maxBytes: number): Prom
     return buffer.subarray(0, bytesRead)
   } catch (error) {
     throw new AgentError('ImageDownloadError', `${path}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+/** Parts of a file, in any order. `read` throws ImageDownloadError for bytes that the file has not. */
+export interface FileReader extends AsyncDisposable {
+  readonly read: ImageReader
+}
+
+/** Disposal closes the file. Throws ImageDownloadError. */
+export async function openFileReader(pathOrUrl: string): Promise<FileReader> {
+  const path = pathOf(pathOrUrl)
+  const file = await openImage(path)
+  return {
+    read: async (range, target = new Uint8Array(range.length)) => {
+      await readAll(file, path, range, target)
+      return target
+    },
+    [Symbol.asyncDispose]: async () => await file.close(),
   }
 }
 

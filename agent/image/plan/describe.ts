@@ -18,23 +18,33 @@ export function describePlan(plan: Plan): string[] {
     ...(plan.target.layout ? partitionsOf(plan.target.layout) : []),
     `hash      ${plan.hash.algo} ${plan.hash.value}`,
     ...plan.sources.map((source, i) => `source ${i + 1}  ${source.name}: ${detailOf(source)}`),
-    ...(plan.unpacking ? [unpackedLine(plan.unpacking.leastBytes)] : []),
+    ...(plan.unpacking ? unpackedLines(plan.unpacking) : []),
+    ...(plan.clusters ? [`unpacked  ${exactly(plan.clusters.map.virtualBytes)}`] : []),
     ...plan.holdBack.map((range) => `held      ${rangeText(range)}`),
     ...stepsOf(plan).map((step, i) => `step ${i + 1}    ${step}`),
     ...plan.warnings.map((warning) => `warning   ${warning}`),
   ]
 }
 
-function unpackedLine(leastBytes: number): string {
+function unpackedLines(unpacking: PlannedUnpacking): string[] {
+  const { leastBytes, format } = unpacking
   const size = leastBytes > 0 ? exactly(leastBytes) : 'a size that shows while it is unpacked'
-  return `unpacked  ${size}`
+  const why = unpacking.kept && unpacking.why
+  if (why === null) return [`unpacked  ${size}`]
+  const kept = `kept      the clusters of the ${format} cannot go straight to their places: ${why}`
+  return [`unpacked  ${size}`, kept]
 }
 
 /** The plan as `ironswarm plan --json` prints it. */
 export function planDocument(plan: Plan): Readonly<Record<string, unknown>> {
-  const { sources, target, ...facts } = plan
+  const { sources, target, clusters, ...facts } = plan
   return {
     ...facts,
+    clusters: clusters && {
+      rest: clusters.rest,
+      runCount: clusters.map.runCount,
+      virtualBytes: clusters.map.virtualBytes,
+    },
     target: target.disk,
     ...(target.layout ? { layout: target.layout } : {}),
     limitBytes: plan.sizeBytes,
@@ -52,7 +62,7 @@ function detailOf(source: PlannedSource): string {
 }
 
 function stepsOf(plan: Plan): string[] {
-  const { target, holdBack, sources, hash, hasConfigdrive, unpacking } = plan
+  const { target, holdBack, sources, hash, hasConfigdrive, unpacking, clusters } = plan
   const { path } = target.disk
   const heldBytes = holdBack.reduce((sum, range) => sum + range.length, 0)
   const held = `holding back ${formatBytes(heldBytes)}`
@@ -62,7 +72,14 @@ function stepsOf(plan: Plan): string[] {
     `open ${path} exclusively, ${target.layout?.preservesEphemeral ? 'disarm its first sector' : 'erase old partition tables'}`,
     ...(unpacking
       ? unpackingSteps(unpacking, { fetch, held, compare, algo: hash.algo })
-      : [`${fetch}, ${held}`, `read the image ${compare}`]),
+      : clusters
+        ? [
+            `${fetch}, the clusters straight to their places from byte ${target.window.offset} on, ${held}; the rest of ` +
+              `the file to ${rangeText(clusters.rest)}; zeros where there is no cluster`,
+            `read the file ${compare}, and the tables in it with those of this plan`,
+            'read the zeros back from the disk and compare them',
+          ]
+        : [`${fetch}, ${held}`, `read the image ${compare}`]),
     ...(target.layout ? divisionOf(target.layout, hasConfigdrive) : fittingOf(hasConfigdrive)),
     'commit: write what was held back, the first sector last',
   ]

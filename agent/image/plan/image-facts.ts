@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the questions asked before a disk is touched: expected hash, the .torrent, size on the server, the
-// first bytes. What is missing without harm becomes a warning. Does not decide; plan.ts does.
+// first bytes, the tables of a qcow2. What is missing without harm becomes a warning. Does not decide; plan.ts does.
 import type { Config } from '../../config/options.ts'
 import { isAgentError, messageOf } from '../../core/errors.ts'
 import { MiB } from '../../core/units.ts'
@@ -12,9 +12,10 @@ import type { ImageProbe } from '../../sources/http/probe.ts'
 import { createRangeReader } from '../../sources/http/range-reader.ts'
 import { RangeUnsupportedError } from '../../sources/range-reader.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
-import { SNIFFED_BYTES } from '../formats/image-format.ts'
+import { detectFormat, SNIFFED_BYTES } from '../formats/image-format.ts'
 import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
+import { findClusters } from './cluster-facts.ts'
 import { askForSize } from './image-size.ts'
 import type { ImageAnswers } from './plan.ts'
 import { fetchMetainfo } from './torrent-file.ts'
@@ -37,9 +38,9 @@ interface Inquiry {
 }
 
 /**
- * Asks. Throws ImageChecksumError when no hash is to be had; with swarm_mode `require` whatever kept
+ * Asks. Throws InvalidImage for a qcow2 whose tables are damaged; ImageChecksumError when no hash is to be had; with swarm_mode `require` whatever kept
  * the torrent away; without a torrent whatever kept the origin away, because nobody else has the image.
- * @param check hears what is known before bytes of the image are asked for, and may throw
+ * @param check hears what is known, each time before more is asked for, and may throw
  */
 export async function gatherImageFacts(
   imageInfo: ImageInfo,
@@ -54,9 +55,31 @@ export async function gatherImageFacts(
   const metainfo = await torrentOf(inquiry)
   const probe = await probeOf(inquiry, metainfo !== null)
   const serverBytes = probe?.sizeBytes ?? null
-  const answers: ImageAnswers = { hash, serverBytes, metainfo, firstBytes: null, warnings }
+  const known = { hash, serverBytes, metainfo, firstBytes: null, clusters: null, warnings }
+  check(known)
+  const answers = { ...known, firstBytes: await firstBytesOf(inquiry, probe) }
   check(answers)
-  return { ...answers, firstBytes: await firstBytesOf(inquiry, probe) }
+  return { ...answers, clusters: await clustersOf(inquiry, probe, answers.firstBytes) }
+}
+
+/** Null for what is no qcow2. */
+async function clustersOf(
+  { http, signal }: Inquiry,
+  probe: ImageProbe | undefined,
+  firstBytes: Uint8Array | null,
+): Promise<ImageAnswers['clusters']> {
+  if (!firstBytes || detectFormat(firstBytes) !== 'qcow2') return null
+  if (!probe?.sizeBytes) return { why: 'its server does not say how long the file is' }
+  if (!probe.acceptsRanges && !probe.url.startsWith('file:')) {
+    return { why: 'its server gives no parts of it (Range)' }
+  }
+  return await findClusters({
+    url: probe.url,
+    http,
+    fileBytes: probe.sizeBytes,
+    firstBytes,
+    signal,
+  })
 }
 
 /**

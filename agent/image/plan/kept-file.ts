@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns where a file that has to be unpacked is kept: on the free tail of the disk, out of the way of what comes
-// to the end of a disk. Pure.
+// Owns where a file that has to be unpacked, or the rest of one, is kept: on the free tail of the disk, out of the way
+// of what comes to the end of a disk. Pure.
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, endOf } from '../../core/extent.ts'
 import { formatBytes, MiB, roundDown } from '../../core/units.ts'
@@ -14,7 +14,10 @@ const TABLE_BYTES = MiB
 
 export interface KeptFileRequest {
   readonly imageId: string
-  readonly fileBytes: number
+  /** Names what is kept, in errors. */
+  readonly what: string
+  /** Of what is kept. */
+  readonly bytes: number
   /** The least that the unpacked image takes. */
   readonly unpackedBytes: number
   /** From where the image begins on, what is free for it and for the file. */
@@ -25,24 +28,24 @@ export interface KeptFileRequest {
 
 /** The place; undefined where there is no room for both. */
 export function placeKeptFile(request: KeptFileRequest): DiskRange | undefined {
-  const { fileBytes, unpackedBytes, room, disk } = request
+  const { bytes, unpackedBytes, room, disk } = request
   const end = roundDown(
     Math.min(endOf(room), disk.sizeBytes - spareBytes(request)),
     ALIGNMENT_BYTES,
   )
-  const offset = roundDown(end - fileBytes, ALIGNMENT_BYTES)
+  const offset = roundDown(end - bytes, ALIGNMENT_BYTES)
   const leastBytes = Math.max(unpackedBytes, ALIGNMENT_BYTES)
-  return offset - room.offset >= leastBytes ? { offset, length: fileBytes } : undefined
+  return offset - room.offset >= leastBytes ? { offset, length: bytes } : undefined
 }
 
 /** For a disk that has no place, with the numbers. */
 export function noRoomError(request: KeptFileRequest): AgentError {
-  const { imageId, fileBytes, unpackedBytes, room, disk } = request
+  const { imageId, what, bytes, unpackedBytes, room, disk } = request
   return new AgentError(
     'InvalidImage',
-    `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, the ` +
-      `file it is unpacked from ${fileBytes} bytes behind it, and ${spareBytes(request)} are left free; ${disk.path} ` +
-      `has room for ${room.length}: choose a larger disk with root device hints, or serve the image raw`,
+    `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, ` +
+      `${what} ${bytes} bytes behind it, and ${spareBytes(request)} are left free; ${disk.path} has room for ` +
+      `${room.length}: choose a larger disk with root device hints, or serve the image raw`,
   )
 }
 

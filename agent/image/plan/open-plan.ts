@@ -65,7 +65,6 @@ export async function openPlan(
   try {
     const check = (known: ImageAnswers) => requirePlannable(imageInfo, known, deps.config)
     const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal, check)
-    check(answers)
     const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
     const configdrive = request.configdrive
       ? await decodeConfigDrive(request.configdrive, (url) => fetchConfigDrive(url, deps, signal))

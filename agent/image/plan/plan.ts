@@ -4,10 +4,9 @@
 import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, intersect } from '../../core/extent.ts'
-import { MiB } from '../../core/units.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
-import { type DiskLayout, type LayoutRequest, layOut } from '../../disk/partitioning/disk-layout.ts'
+import { type LayoutRequest, layOut } from '../../disk/partitioning/disk-layout.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
 import {
@@ -19,16 +18,28 @@ import {
 import {
   type FileFormat,
   judgeFile,
+  judgeUnpacked,
   leastUnpackedBytes,
   type NamedFormat,
 } from '../formats/judge-file.ts'
 import type { Layout } from '../formats/layout.ts'
+import { createClusterLayout } from '../formats/qcow2/cluster-layout.ts'
+import type { NoClusterMap } from '../formats/qcow2/cluster-map.ts'
 import { createRawLayout } from '../formats/raw.ts'
 import { isContainer, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
+import type { KnownClusters } from './cluster-facts.ts'
 import type { PlannedSource, PlannedTarget } from './plan-parts.ts'
-import { type KeptUnpacking, type PlannedUnpacking, planUnpacking } from './unpacking.ts'
+import {
+  type KeptUnpacking,
+  type PlannedClusters,
+  type PlannedUnpacking,
+  planClusters,
+  planUnpacking,
+  requireRoom,
+  requireRootRoom,
+} from './unpacking.ts'
 
 /** What servers say of an image. */
 export interface ImageAnswers {
@@ -39,6 +50,8 @@ export interface ImageAnswers {
   readonly metainfo: Metainfo | null
   /** Of the file; null where they were not to be had. */
   readonly firstBytes: Uint8Array | null
+  /** Of a qcow2, or why they are not known; null for other formats. */
+  readonly clusters: KnownClusters | NoClusterMap | null
   /** What went wrong on the way and is going on without. */
   readonly warnings: readonly string[]
 }
@@ -57,8 +70,10 @@ export interface Plan {
   readonly sizeBytes: number
   readonly format: FileFormat
   readonly namedFormat: NamedFormat
-  /** Null for a file that is written as it is. */
+  /** Null for a file that is written as it is, or by its clusters. */
   readonly unpacking: PlannedUnpacking | null
+  /** Of a qcow2 whose clusters go straight to their places; null for others. */
+  readonly clusters: PlannedClusters | null
   /** The first bytes were not to be had: they are looked at as soon as they are there. */
   readonly isFormatOpen: boolean
   readonly content: ImageContent
@@ -96,50 +111,72 @@ export function planImage(
   const layout = layoutRequest && layOut(layoutRequest, disk)
   const window = layout?.root.range ?? { offset: 0, length: disk.sizeBytes }
   const target = { disk, window, layout }
-  const leastBytes = leastBytesOf(format, facts)
-  const isWritten = isUnpacked(format) ? leastBytes : Math.max(leastBytes, sizeBytes)
-  if (layout) requireRootRoom(leastBytes, layout)
-  else requireRoom(imageInfo.id, isWritten, disk)
   const sources = sourcesOf(imageInfo, swarm.metainfo, config)
-  const { unpacking, ...way } = isUnpacked(format)
-    ? planUnpacking(format, {
-        imageId: imageInfo.id,
-        urls: imageInfo.urls,
-        isSwarmRequired: config.swarm_mode === 'require',
-        sizeBytes,
-        leastBytes,
-        target,
-        hasConfigdrive,
-        sources,
-      })
-    : { unpacking: null, sources, warnings: [] }
+  const options = { target, config, hasConfigdrive, sources }
+  const { warnings, ...placed } = placeFile(imageInfo, format, facts, options)
   return {
     imageId: imageInfo.id,
     target,
     sizeBytes,
     format,
     namedFormat: namedFormat(imageInfo),
-    unpacking,
+    ...placed,
     isFormatOpen: !facts.firstBytes,
     content: contentOf(imageInfo),
     hash: facts.hash,
-    sources: way.sources,
     holdBack: holdBackRanges(
-      unpacking ? unpacking.window : fileLayout({ sizeBytes, format, target }, null).area,
+      placed.unpacking?.window ??
+        fileLayout({ sizeBytes, format, target, clusters: placed.clusters }, null).area,
       disk,
     ),
     hasConfigdrive,
-    warnings: [...facts.warnings, ...swarm.warnings, ...way.warnings],
+    warnings: [...facts.warnings, ...swarm.warnings, ...warnings],
   }
 }
 
 /** Where the bytes of the file lie on the disk. */
 export function fileLayout(
-  { sizeBytes, format, target }: Pick<Plan, 'sizeBytes' | 'format' | 'target'>,
+  { sizeBytes, format, target, clusters }: FileLayoutRequest,
   unpacking: KeptUnpacking | null,
 ): Layout {
   if (unpacking) return createRawLayout(sizeBytes, unpacking.kept)
+  if (clusters) return createClusterLayout(clusters.map, target.window, clusters.rest)
   return ENCODINGS[format as WritableFormat](sizeBytes, target.window)
+}
+
+type FileLayoutRequest = Pick<Plan, 'sizeBytes' | 'format' | 'target' | 'clusters'>
+
+interface PlaceOptions extends Pick<PlanOptions, 'config' | 'hasConfigdrive'> {
+  readonly target: PlannedTarget
+  readonly sources: readonly PlannedSource[]
+}
+
+/** What is done with a file that is not written as it is; nothing with the others. */
+function placeFile(
+  imageInfo: ImageInfo,
+  format: FileFormat,
+  facts: ImageFacts,
+  { target, config, hasConfigdrive, sources }: PlaceOptions,
+): Pick<Plan, 'unpacking' | 'clusters' | 'sources' | 'warnings'> {
+  const { sizeBytes: fileBytes, clusters } = facts
+  const { layout, disk } = target
+  const { id: imageId, urls } = imageInfo
+  const leastBytes = leastBytesOf(format, facts)
+  if (layout) requireRootRoom(leastBytes, layout)
+  else requireRoom(imageId, isUnpacked(format) ? leastBytes : fileBytes, disk)
+  if (!isUnpacked(format)) return { unpacking: null, clusters: null, sources, warnings: [] }
+  const file = { imageId, target, hasConfigdrive, sources }
+  if (clusters !== null && 'map' in clusters) {
+    const named = namedFormat(imageInfo)
+    const permitted = config.permitted_image_formats
+    judgeUnpacked(clusters.beginning, format, named, permitted, contentOf(imageInfo))
+    return { unpacking: null, clusters: planClusters(file, clusters.map), sources, warnings: [] }
+  }
+  const isUnknown = format === 'qcow2' && clusters === null
+  const why = isUnknown ? 'no server could be asked for its tables' : (clusters?.why ?? null)
+  const isSwarmRequired = config.swarm_mode === 'require'
+  const unpacking = { format, fileBytes, leastBytes, urls, isSwarmRequired, why }
+  return { ...planUnpacking(file, unpacking), clusters: null }
 }
 
 /** The least that the image takes on the disk, bytes; 0 where the file does not say. */
@@ -215,25 +252,6 @@ function usableMetainfo(
     })
   }
   return { metainfo: null, warnings: [`${why}: going on by HTTP`] }
-}
-
-function requireRoom(imageId: string, sizeBytes: number, disk: DeviceGeometry): void {
-  if (sizeBytes <= disk.sizeBytes) return
-  throw new AgentError(
-    'InvalidImage',
-    `image ${imageId} has ${sizeBytes} bytes, ${disk.path} only ${disk.sizeBytes}; choose a ` +
-      'larger disk with root device hints, or a smaller image',
-  )
-}
-
-/** In whole MiB, as ironic-python-agent counts (contract 5.3.10). */
-function requireRootRoom(sizeBytes: number, { root }: DiskLayout): void {
-  if (sizeBytes <= root.range.length) return
-  throw new AgentError(
-    'InvalidCommandParamsError',
-    `Root partition is too small for requested image. Image virtual size: ${Math.ceil(sizeBytes / MiB)} MB, ` +
-      `Root size: ${root.range.length / MiB} MB; use a larger instance_info.root_gb or a smaller image`,
-  )
 }
 
 function sourcesOf(

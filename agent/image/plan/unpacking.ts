@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the decision how a file that is not written as it is comes to the disk: kept on its tail, or unpacked while it
-// comes in. Pure.
+// Owns how a file that is not written as it is comes to the disk: kept and unpacked, or straight to the places of its
+// clusters, and what of the disk either takes. Pure.
+import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, intersect } from '../../core/extent.ts'
+import { MiB } from '../../core/units.ts'
+import type { DeviceGeometry } from '../../disk/geometry.ts'
+import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
+import type { ClusterMap } from '../formats/qcow2/cluster-map.ts'
 import { type InOrderFormat, isInOrder, type UnpackedFormat } from '../formats/unpackers.ts'
-import { type KeptFileRequest, noRoomError, placeKeptFile } from './kept-file.ts'
+import { noRoomError, placeKeptFile } from './kept-file.ts'
 import type { PlannedSource, PlannedTarget } from './plan-parts.ts'
 
 /** How a file that is not written as it is comes to the disk. */
@@ -21,6 +26,8 @@ export interface KeptUnpacking extends Unpacking {
   readonly format: UnpackedFormat
   /** Where the file is kept, read back, and served from: behind the window. */
   readonly kept: DiskRange
+  /** Why the clusters of a qcow2 do not go straight to their places; null for other formats. */
+  readonly why: string | null
 }
 
 /** The file is unpacked while it comes in; nothing of it is kept. */
@@ -29,17 +36,31 @@ export interface InOrderUnpacking extends Unpacking {
   readonly kept: null
 }
 
-export interface UnpackingFacts {
+/** A qcow2 whose clusters go straight to their places, in any order. */
+export interface PlannedClusters {
+  /** As a server told it: the proved file has to tell the same. */
+  readonly map: ClusterMap
+  /** What of the file is no cluster of its disk: there it is kept, read back and served from. */
+  readonly rest: DiskRange
+}
+
+export interface PlacedFile {
   readonly imageId: string
+  readonly target: PlannedTarget
+  readonly hasConfigdrive: boolean
+  /** In the order they are tried. */
+  readonly sources: readonly PlannedSource[]
+}
+
+export interface UnpackingFacts {
+  readonly format: UnpackedFormat
+  readonly fileBytes: number
+  readonly leastBytes: number
   /** Of the image servers. */
   readonly urls: readonly string[]
   /** By swarm_mode. */
   readonly isSwarmRequired: boolean
-  readonly sizeBytes: number
-  readonly leastBytes: number
-  readonly target: PlannedTarget
-  readonly hasConfigdrive: boolean
-  readonly sources: readonly PlannedSource[]
+  readonly why: string | null
 }
 
 export interface UnpackingWay {
@@ -52,19 +73,24 @@ export interface UnpackingWay {
  * A file that others are served from has to be kept. What comes by HTTP alone is unpacked in its order, and so is what
  * the disk has no room to keep. Throws InvalidImage, with the numbers, where neither can be done.
  */
-export function planUnpacking(format: UnpackedFormat, facts: UnpackingFacts): UnpackingWay {
-  const { leastBytes, target, sources } = facts
-  const { window } = target
-  const hasSwarm = sources.some(({ name }) => name === 'swarm')
-  if (isInOrder(format) && !hasSwarm) {
+export function planUnpacking(file: PlacedFile, facts: UnpackingFacts): UnpackingWay {
+  const { format, leastBytes, why } = facts
+  const { sources } = file
+  const { window } = file.target
+  if (isInOrder(format) && !sources.some(({ name }) => name === 'swarm')) {
     return { unpacking: { format, kept: null, window, leastBytes }, sources, warnings: [] }
   }
-  const request = keptFileRequest(facts)
+  const request = {
+    ...placeOf(file),
+    what: 'the file it is unpacked from',
+    bytes: facts.fileBytes,
+    unpackedBytes: leastBytes,
+  }
   const kept = placeKeptFile(request)
   if (kept) {
     const before = { offset: window.offset, length: kept.offset - window.offset }
     const room = intersect(window, before) ?? { ...window, length: 0 }
-    return { unpacking: { format, kept, window: room, leastBytes }, sources, warnings: [] }
+    return { unpacking: { format, kept, window: room, leastBytes, why }, sources, warnings: [] }
   }
   const error = noRoomError(request)
   if (!isInOrder(format) || facts.isSwarmRequired) throw error
@@ -77,16 +103,46 @@ export function planUnpacking(format: UnpackedFormat, facts: UnpackingFacts): Un
   }
 }
 
-function keptFileRequest(facts: UnpackingFacts): KeptFileRequest {
-  const { window, disk, layout } = facts.target
+/** Throws InvalidImage where the disk has no room for the image and the rest of the file. */
+export function planClusters(file: PlacedFile, map: ClusterMap): PlannedClusters {
+  const request = {
+    ...placeOf(file),
+    what: 'what of the file is no part of its disk',
+    bytes: map.restBytes,
+    unpackedBytes: map.virtualBytes,
+  }
+  const rest = placeKeptFile(request)
+  if (!rest) throw noRoomError(request)
+  return { map, rest }
+}
+
+function placeOf({ imageId, target: { window, disk, layout }, hasConfigdrive }: PlacedFile) {
   return {
-    imageId: facts.imageId,
-    fileBytes: facts.sizeBytes,
-    unpackedBytes: facts.leastBytes,
+    imageId,
     // the root partition is the last: what lies behind it is free
     room: { offset: window.offset, length: disk.sizeBytes - window.offset },
     disk,
     // that of a partition image has a place of its own
-    hasConfigdrive: facts.hasConfigdrive && layout === null,
+    hasConfigdrive: hasConfigdrive && layout === null,
   }
+}
+
+/** Throws InvalidImage for what does not fit onto the disk. */
+export function requireRoom(imageId: string, sizeBytes: number, disk: DeviceGeometry): void {
+  if (sizeBytes <= disk.sizeBytes) return
+  throw new AgentError(
+    'InvalidImage',
+    `image ${imageId} has ${sizeBytes} bytes, ${disk.path} only ${disk.sizeBytes}; choose a ` +
+      'larger disk with root device hints, or a smaller image',
+  )
+}
+
+/** In whole MiB, as ironic-python-agent counts (contract 5.3.10). Throws InvalidCommandParamsError. */
+export function requireRootRoom(sizeBytes: number, { root }: DiskLayout): void {
+  if (sizeBytes <= root.range.length) return
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `Root partition is too small for requested image. Image virtual size: ${Math.ceil(sizeBytes / MiB)} MB, ` +
+      `Root size: ${root.range.length / MiB} MB; use a larger instance_info.root_gb or a smaller image`,
+  )
 }

@@ -4,7 +4,7 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { JsonObject } from '../../../agent/core/json.ts'
@@ -43,6 +43,58 @@ async function asKept(lab: DeployLab) {
   return await asQcow2(lab, () => undefined, ['-c'])
 }
 
+/** The entries of the first L2 table, by their numbers; flags are left out. */
+function entriesOf(file: Buffer) {
+  const offsetAt = (at: number) => file.readBigUInt64BE(at) & 0x00ff_ffff_ffff_fe00n
+  const table = Number(offsetAt(Number(offsetAt(40))))
+  return {
+    get: (entry: number) => offsetAt(table + 8 * entry),
+    set: (entry: number, value: bigint) => void file.writeBigUInt64BE(value, table + 8 * entry),
+  }
+}
+
+/** Once the image is fetched the server has it with two clusters in each other's places. */
+async function changedMeanwhile(
+  lab: DeployLab,
+  hash: 'of what was told' | 'of what is served',
+): Promise<Arrangement> {
+  let told = Buffer.alloc(0)
+  let served: Uint8Array = told
+  const { fields: after } = await asQcow2(lab, (file) => {
+    told = Buffer.from(file)
+    const entries = entriesOf(file)
+    const [first, second] = [entries.get(20), entries.get(21)]
+    entries.set(20, second)
+    entries.set(21, first)
+    served = file
+  })
+  const before = serve(lab, told)
+  let isChanged = false
+  return {
+    fields: { ...after, ...(hash === 'of what was told' ? before : {}) },
+    onProgress: ({ step }) => {
+      if (step !== 'fetch' || isChanged) return
+      isChanged = true
+      lab.origin.replace(served)
+    },
+  }
+}
+
+async function zeroOut({ image }: DeployLab, offset: number, length: number): Promise<void> {
+  await using file = await open(image.path, 'r+')
+  await file.write(Buffer.alloc(length), 0, length, offset)
+}
+
+/** When the first reading back begins. */
+function atReadBack(act: () => void): NonNullable<Arrangement['onProgress']> {
+  let isDone = false
+  return ({ step }) => {
+    if (step !== 'read-back' || isDone) return
+    isDone = true
+    act()
+  }
+}
+
 /** Of a file that is kept, at the second reading back: what was unpacked is on the disk. */
 function whenUnpacked(act: () => void): NonNullable<Arrangement['onProgress']> {
   let isUnpacked = false
@@ -50,16 +102,6 @@ function whenUnpacked(act: () => void): NonNullable<Arrangement['onProgress']> {
     if (step === 'unpack') isUnpacked = true
     if (step !== 'read-back' || !isUnpacked) return
     isUnpacked = false
-    act()
-  }
-}
-
-/** Of a file that was unpacked as it came: what is read back is what was unpacked. */
-function whenReadBack(act: () => void): NonNullable<Arrangement['onProgress']> {
-  let isDone = false
-  return ({ step }) => {
-    if (step !== 'read-back' || isDone) return
-    isDone = true
     act()
   }
 }
@@ -114,12 +156,87 @@ export const PACKED_CASES: readonly FailureCase[] = [
     isUntouched: true,
   },
   {
-    name: 'a qcow2 for whose disk there is no room',
-    lab: { disk: { sizeBytes: 20 * MiB } },
-    arrange: asQcow2,
+    name: 'a qcow2 for whose disk there is no room, and for the rest of its file',
+    lab: { disk: { sizeBytes: 17 * MiB } },
+    arrange: async (lab) => await asQcow2(lab),
+    error: 'InvalidImage',
+    details:
+      /takes 16.0 MiB \(16777216 bytes\).*what of the file is no part of its disk \d{6} bytes behind it.*has room for 17825792: choose/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 for whose disk there is no room, from a server that gives no parts of it',
+    lab: { disk: { sizeBytes: 20 * MiB }, origin: { faults: { ignoreRange: true } } },
+    arrange: async (lab) => await asQcow2(lab),
     error: 'InvalidImage',
     details: /takes 16.0 MiB \(16777216 bytes\).*behind it.*has room for 20971520: choose a larger/,
     isUntouched: true,
+  },
+  {
+    name: 'a qcow2 whose tables are damaged',
+    arrange: async (lab) => await asQcow2(lab, (file) => entriesOf(file).set(1, 77_824n)),
+    error: 'InvalidImage',
+    details: /from 65536 on lies at byte 77824 of the file, which is no multiple/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 whose disk has no partition table',
+    arrange: async (lab) =>
+      await asQcow2(lab, (file) => {
+        file.writeUInt16LE(0, Number(entriesOf(file).get(0)) + 510)
+      }),
+    error: 'InvalidImage',
+    details: /first sector holds no partition table/,
+    isUntouched: true,
+  },
+  {
+    name: 'a qcow2 with other tables than its server told before',
+    arrange: async (lab) => await changedMeanwhile(lab, 'of what is served'),
+    error: 'InvalidImage',
+    details: /the tables of the proved qcow2 say other places of its clusters/,
+  },
+  {
+    name: 'a qcow2 that its server has exchanged since its tables were asked for',
+    arrange: async (lab) => await changedMeanwhile(lab, 'of what was told'),
+    error: 'ImageChecksumError',
+    details: /image_info says/,
+  },
+  {
+    name: 'a disk that loses a cluster of a qcow2',
+    arrange: async (lab) => ({
+      ...(await asQcow2(lab)),
+      onProgress: atReadBack(() => overwriteNow(lab, 5 * MiB)),
+    }),
+    error: 'ReadBackMismatchError',
+    details: /bytes \d+–\d+ do not read back as they were written/,
+  },
+  {
+    name: 'a disk that loses zeros where a qcow2 has no cluster',
+    arrange: async (lab) => {
+      await zeroOut(lab, 6 * MiB, 6 * MiB)
+      return {
+        ...(await asQcow2(lab)),
+        onProgress: atReadBack(() => overwriteNow(lab, 9 * MiB)),
+      }
+    },
+    error: 'ReadBackMismatchError',
+    details: /bytes \d+–\d+ do not read back as they were unpacked/,
+  },
+  {
+    name: 'an abort while the clusters of a qcow2 come in',
+    lab: { imageBytes: 64 * MiB, origin: { faults: { rateBytesPerSecond: 64 * MiB } } },
+    arrange: async (lab) => {
+      const controller = new AbortController()
+      return {
+        ...(await asQcow2(lab)),
+        signal: controller.signal,
+        onProgress: ({ step, percent }) => {
+          if (step === 'fetch' && percent > 10) controller.abort()
+        },
+      }
+    },
+    error: 'CancelledError',
+    details: /cancelled/,
   },
   {
     name: 'a zstd file that tells more bytes than the disk has',
@@ -195,7 +312,7 @@ export const PACKED_CASES: readonly FailureCase[] = [
     name: 'a disk that loses what was unpacked as it came',
     arrange: async (lab) => ({
       fields: await packed(lab),
-      onProgress: whenReadBack(() => overwriteNow(lab, 5 * MiB)),
+      onProgress: atReadBack(() => overwriteNow(lab, 5 * MiB)),
     }),
     error: 'ReadBackMismatchError',
     details: /bytes \d+–\d+ do not read back as they were unpacked/,
@@ -207,7 +324,7 @@ export const PACKED_CASES: readonly FailureCase[] = [
       bytes.fill(0, 6 * MiB, 12 * MiB)
       return {
         fields: serve(lab, zstdCompressSync(bytes)),
-        onProgress: whenReadBack(() => overwriteNow(lab, 9 * MiB)),
+        onProgress: atReadBack(() => overwriteNow(lab, 9 * MiB)),
       }
     },
     error: 'ReadBackMismatchError',

@@ -36,7 +36,11 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
     ['agent/image/proof'],
     ['agent/image/target'],
     ['agent/image/unpack-target.ts'],
-    ['agent/image/unpack-kept.ts', 'agent/image/unpack-arriving.ts'],
+    [
+      'agent/image/unpack-kept.ts',
+      'agent/image/unpack-arriving.ts',
+      'agent/image/straight-image.ts',
+    ],
     ['agent/image/bring-image.ts'],
     ['agent/image/deploy-image.ts'],
   ],

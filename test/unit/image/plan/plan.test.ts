@@ -47,6 +47,7 @@ const FACTS: ImageFacts = {
   serverBytes: MiB,
   metainfo: null,
   firstBytes: null,
+  clusters: null,
   warnings: [],
 }
 
