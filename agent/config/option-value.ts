@@ -5,7 +5,8 @@ import { AgentError } from '../core/errors.ts'
 import { isTruthyWord } from '../core/json.ts'
 import { REDACTED } from '../core/redact.ts'
 import { parseBytes } from '../core/units.ts'
-import { OPTIONS, type OptionName, type OptionRow } from './options.ts'
+import type { OptionRow } from './option-row.ts'
+import { OPTIONS, type OptionName } from './options.ts'
 
 export type OptionValue = string | number | boolean | readonly string[] | null
 

@@ -21,7 +21,8 @@ import {
 import { createPartitionLab, onWindow, sha256Of } from './partition-lab.ts'
 
 const run = promisify(execFile)
-const canRun = hasLoopDevices('deploys of qcow2') && hasPackages('agent') && hasPackages('image-formats')
+const canRun =
+  hasLoopDevices('deploys of qcow2') && hasPackages('agent') && hasPackages('image-formats')
 
 const STRAIGHT = ['prepare', 'fetch', 'read-back', 'commit', 'done']
 const KEPT = ['prepare', 'fetch', 'read-back', 'unpack', 'commit', 'done']
