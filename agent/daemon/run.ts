@@ -16,6 +16,7 @@ import { createTokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
 import { createNodeCache } from '../ironic/node-cache.ts'
 import { exec } from '../system/exec.ts'
+import { attachIbft } from '../system/ibft.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
@@ -57,6 +58,8 @@ export async function runAgent(start: AgentStart): Promise<void> {
   const before = start.loaded.config
   await using client = openClient(start, before)
   let known = before
+  // a laboratory's machine is not the node
+  if (before.machine_control === 'real') await attachIbft({ root, exec, log, signal })
   const hardware = await operation(process.events, 'load hardware managers', {}, () =>
     loadMachine({ config: before, root, log, skipsBmc: () => known.agent_skip_bmc_detect }),
   )

@@ -100,6 +100,8 @@ const HARDWARE_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   hdparm: ['usr/sbin/hdparm'],
   ipmitool: ['usr/bin/ipmitool'],
   lshw: ['usr/bin/lshw'],
+  // logs in to the targets of the firmware's iSCSI table (contract 7.7)
+  'open-iscsi': ['usr/sbin/iscsistart'],
   parted: ['usr/sbin/parted', 'usr/sbin/partprobe'],
   smartmontools: ['usr/sbin/smartctl'],
 }
@@ -160,6 +162,7 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libnettle8',
   'libnuma1',
   'libnvme1',
+  'libopeniscsiusr',
   'libp11-kit0',
   'libpam0g',
   'libparted2',

@@ -117,7 +117,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     ],
     // every processor has an alias too, for ciphers that nobody here asks for
     coldplug: ['--attr-match=modalias', '--subsystem-nomatch=cpu'],
-    loadedAtBoot: ['ipmi_si', 'ipmi_devintf'],
+    loadedAtBoot: ['ipmi_si', 'ipmi_devintf', 'iscsi_ibft'],
   },
   vm: {
     name: 'vm',
