@@ -22,7 +22,7 @@ import { settle } from '../../system/udev.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
 import { keptVolumeNames, listArrays } from './arrays.ts'
-import { bootSpaceOf } from './boot-space.ts'
+import { memberTableOf } from './boot-space.ts'
 import { missingOf } from './existing.ts'
 import { assertEmpty, makeMemberPartitions } from './member-partitions.ts'
 import { type MemberDisk, type PlannedArray, planRaid, type RaidPlan } from './plan.ts'
@@ -63,7 +63,7 @@ export async function createArrays(
   const disks = withoutMedia(await deps.listDisks(node), rows)
   const missing = missingOf(wanted, { arrays: there, disks, keptNames })
   if (missing.length === 0) return wanted
-  const plan = planRaid(disks, missing, await bootSpaceOf(node, deps.root))
+  const plan = planRaid(disks, missing, await memberTableOf(node, deps.root))
   for (const { disk } of plan.disks) await assertEmpty(deps.root, disk.name)
   await makeOrTakeBack(deps, plan, signal)
   return wanted

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the partitions that become members: a new GPT on each disk, and the nodes that the kernel makes of it.
+// Owns the partitions that become members: a new table on each disk, and the nodes that the kernel makes of it.
 // Does not choose disks nor places (plan.ts).
+import { randomBytes } from 'node:crypto'
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { endOf } from '../../core/extent.ts'
 import { openBlockDevice } from '../../disk/block-device.ts'
 import { type EraseOptions, eraseDiskMetadata } from '../../disk/erase.ts'
 import { assertNotInUse } from '../../disk/in-use.ts'
+import { addMbrPartition, emptyMbr } from '../../disk/partition-table/mbr.ts'
 import { listRemains } from '../../disk/partition-table/partitioner.ts'
 import type { Root } from '../../system/root.ts'
 import { blockDeviceAt, blockDevicePath, listKernelPartitions } from '../../system/sysfs.ts'
@@ -15,6 +17,8 @@ import type { MemberDisk } from './plan.ts'
 
 /** sgdisk's `Linux RAID`. */
 const RAID_TYPE = 'fd00'
+/** The same of an MBR. */
+const MBR_RAID_TYPE = 0xfd
 /** sgdisk asks the kernel to read the table anew, which waits for udev, ms. */
 const TABLE_TIMEOUT_MS = 60_000
 const NODE_ATTEMPTS = 20
@@ -51,11 +55,18 @@ async function numbersInTable(root: Root, path: string): Promise<number[]> {
  * @throws SoftwareRAIDError if they do not appear; what erasing metadata throws; ProcessError
  */
 export async function makeMemberPartitions(
-  { disk, partitions }: MemberDisk,
+  member: MemberDisk,
   options: EraseOptions,
 ): Promise<string[]> {
+  const { disk, label, partitions } = member
   const ranges = partitions.map(({ range }) => range)
   await eraseDiskMetadata(disk.name, options, ranges)
+  if (label === 'gpt') await writeGpt(member, options)
+  else await writeMbr(member, options)
+  return await waitForNodes(disk.name, partitions.length, options)
+}
+
+async function writeGpt({ disk, partitions }: MemberDisk, options: EraseOptions): Promise<void> {
   const sectorBytes = disk.logicalSectorBytes ?? 512
   const words = partitions.flatMap(({ range, volumeName }, i) => [
     `--new=${i + 1}:${range.offset / sectorBytes}:${endOf(range) / sectorBytes - 1}`,
@@ -64,7 +75,25 @@ export async function makeMemberPartitions(
   ])
   const argv = ['sgdisk', '--clear', ...words, disk.name] as const
   await options.exec(argv, { signal: options.signal, timeoutMs: TABLE_TIMEOUT_MS })
-  return await waitForNodes(disk.name, partitions.length, options)
+}
+
+/** The kernel takes it up when its nodes are waited for. */
+async function writeMbr({ disk, partitions }: MemberDisk, { root }: EraseOptions): Promise<void> {
+  await using device = await openBlockDevice(disk.name, { mode: 'write', root })
+  const { logicalSectorBytes: sectorBytes } = device.geometry
+  // zero would mean that the disk has none
+  let sector = emptyMbr(sectorBytes, randomBytes(4).readUInt32LE() || 1)
+  for (const { range } of partitions) {
+    const [firstLba, sectorCount] = [range.offset / sectorBytes, range.length / sectorBytes]
+    sector = addMbrPartition(sector, {
+      isActive: false,
+      type: MBR_RAID_TYPE,
+      firstLba,
+      sectorCount,
+    }).sector
+  }
+  await device.write(0, sector)
+  await device.sync()
 }
 
 async function waitForNodes(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns which disks the arrays of a configuration take and where their partitions lie on them. Pure: it is
 // given the disks. Does not write.
+import type { DiskLabel } from '../../core/boot-mode.ts'
 import { AgentError } from '../../core/errors.ts'
 import type { DiskRange } from '../../core/extent.ts'
 import type { JsonObject } from '../../core/json.ts'
@@ -8,6 +9,7 @@ import { formatBytes, GiB, MiB, roundDown } from '../../core/units.ts'
 import { isMap } from '../collectors/multipath.ts'
 import type { Disk } from '../inventory.ts'
 import { compileHints } from '../root-device-hints.ts'
+import type { MemberTable } from './boot-space.ts'
 import { LEAST_DISKS, type LogicalDisk } from './target-config.ts'
 
 export interface RaidPlan {
@@ -18,6 +20,7 @@ export interface RaidPlan {
 /** A disk with its partitions, each of which is a member. */
 export interface MemberDisk {
   readonly disk: Disk
+  readonly label: DiskLabel
   /** In bytes of the disk; the first is partition 1. */
   readonly partitions: readonly MemberPartition[]
 }
@@ -32,6 +35,8 @@ export interface PlannedArray {
   readonly members: readonly { readonly disk: string; readonly partition: number }[]
 }
 
+/** An MBR counts sectors in 32 bits. */
+const MBR_SECTORS = 2 ** 32
 /** Less holds no superblock, bitmap and data that anybody would want. */
 const LEAST_MEMBER_BYTES = 16 * MiB
 
@@ -39,23 +44,23 @@ const LEAST_MEMBER_BYTES = 16 * MiB
  * The members of each array. Sizes end at whole GiB of the disk, as ironic-python-agent's do: what lies before
  * the first partition is taken from it.
  * @param disks all disks of the machine but arrays; those of `physical_disks` are the first that match
- * @param bootSpaceBytes where the first partition begins
+ * @param table of each disk, with the room before the first partition
  * @throws SoftwareRAIDError
  */
 export function planRaid(
   disks: readonly Disk[],
   logicalDisks: readonly LogicalDisk[],
-  bootSpaceBytes: number,
+  table: MemberTable,
 ): RaidPlan {
-  const members = new Map<string, { disk: Disk; partitions: MemberPartition[] }>()
+  const members = new Map<string, OpenMember>()
   const arrays = logicalDisks.map((logicalDisk): PlannedArray => {
     const chosen = chooseDisks(disks, logicalDisk)
     return {
       logicalDisk,
       members: chosen.map((disk) => {
-        const member = members.get(disk.name) ?? { disk, partitions: [] }
+        const member = members.get(disk.name) ?? { disk, label: table.label, partitions: [] }
         members.set(disk.name, member)
-        const range = nextRange(member, logicalDisk, bootSpaceBytes)
+        const range = nextRange(member, logicalDisk, table)
         member.partitions.push({ range, volumeName: logicalDisk.volumeName })
         return { disk: disk.name, partition: member.partitions.length }
       }),
@@ -63,6 +68,8 @@ export function planRaid(
   })
   return { disks: [...members.values()], arrays }
 }
+
+type OpenMember = Omit<MemberDisk, 'partitions'> & { readonly partitions: MemberPartition[] }
 
 function chooseDisks(disks: readonly Disk[], logicalDisk: LogicalDisk): readonly Disk[] {
   const { physicalDisks, volumeName, level } = logicalDisk
@@ -119,15 +126,22 @@ function assertFree(disk: Disk): void {
 }
 
 function nextRange(
-  { disk, partitions }: { readonly disk: Disk; readonly partitions: readonly MemberPartition[] },
+  { disk, partitions }: MemberDisk,
   { size, volumeName }: LogicalDisk,
-  bootSpaceBytes: number,
+  { label, firstByte }: MemberTable,
 ): DiskRange {
   // the last MiB holds the backup GPT
   const limit = roundDown(disk.sizeBytes - MiB, MiB)
   const last = partitions.at(-1)?.range
-  const offset = last ? last.offset + last.length : bootSpaceBytes
+  const offset = last ? last.offset + last.length : firstByte
   const end = size === 'MAX' ? limit : (last ? offset : 0) + size * GiB
+  const reach = MBR_SECTORS * (disk.logicalSectorBytes ?? 512)
+  if (label === 'msdos' && end > reach) {
+    throw refused(
+      `${volumeName} would end at ${formatBytes(end)} of ${describe(disk)}, and an MBR reaches ${formatBytes(reach)}; ` +
+        'use a GPT (capability disk_label:gpt), or ask for less',
+    )
+  }
   const free = Math.max(0, limit - offset)
   if (end <= limit && end - offset >= LEAST_MEMBER_BYTES) return { offset, length: end - offset }
   const wanted = size === 'MAX' ? `at least ${formatBytes(LEAST_MEMBER_BYTES)}` : `${size} GiB`

@@ -26,13 +26,17 @@ const TWO_ARRAYS = {
 const nodeOf = (mode: string) => ({ properties: { capabilities: `boot_mode:${mode},x:y` } })
 
 /** Start and size of each partition in bytes, by sfdisk, after sgdisk found nothing wrong; undefined without a table. */
-async function tableOf(path: string): Promise<[number, number][] | undefined> {
+async function tableOf(
+  path: string,
+  expected: 'gpt' | 'dos' = 'gpt',
+): Promise<[number, number][] | undefined> {
   const { stdout } = await run('sfdisk', ['--json', path]).catch(() => ({ stdout: '' }))
   if (stdout === '') return undefined
-  const verified = await run('sgdisk', ['--verify', path])
-  expect(verified.stdout).toContain('No problems found')
   const { partitiontable } = JSON.parse(stdout)
-  expect(partitiontable.label).toBe('gpt')
+  expect(partitiontable.label).toBe(expected)
+  const verify = expected === 'gpt' ? ['sgdisk', '--verify'] : ['sfdisk', '--verify']
+  const verified = await run(verify[0] ?? '', [verify[1] ?? '', path])
+  expect(verified.stdout).toContain(expected === 'gpt' ? 'No problems found' : 'No errors detected')
   const { sectorsize = 512, partitions = [] } = partitiontable
   return partitions.map(({ start, size }: { start: number; size: number }) => [
     start * sectorsize,
@@ -68,6 +72,25 @@ describe.skipIf(!hasLoopDevices('RAID'))('making arrays', () => {
         `mdadm --create /dev/md0 ${words} --level=1 --name=root --homehost=any --raid-devices=2 ${parts(1)}`,
         `mdadm --create /dev/md1 ${words} --level=10 --name=data --homehost=any --raid-devices=2 ${parts(2)}`,
       ])
+    },
+  )
+
+  test.each([512, 4096] as const)(
+    'writes an MBR where the node has disk_label:msdos, with sectors of %i',
+    async (sectorBytes) => {
+      await using machine = await createRaidMachine({ ...SIZES, sectorBytes })
+      const node = { properties: { capabilities: 'boot_mode:bios,disk_label:msdos' } }
+      await createArrays(machine.deps, node, TWO_ARRAYS, signal)
+      for (const { path } of machine.disks) {
+        expect(await tableOf(path, 'dos')).toEqual([
+          [MiB, GiB - MiB],
+          [GiB, 255 * MiB],
+        ])
+        const { stdout } = await run('sfdisk', ['--part-type', path, '1'])
+        expect(stdout.trim()).toBe('fd')
+      }
+      await deleteArrays(machine.deps, node, { signal, events })
+      for (const { path } of machine.disks) expect(await isEmpty(path)).toBe(true)
     },
   )
 

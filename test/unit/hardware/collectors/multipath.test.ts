@@ -101,8 +101,9 @@ describe('a LUN whose paths are joined', () => {
   test('becomes no member of software RAID', async () => {
     const map = await mapOf(rows)
     const software = { controller: 'software', raid_level: '1', size_gb: 'MAX' }
+    const gpt = { label: 'gpt', firstByte: 0 } as const
     const wanted = parseTargetConfig({ logical_disks: [software] })
-    expect(() => planRaid([map, { ...map, name: '/dev/sdx' }], wanted, 0)).toThrow(
+    expect(() => planRaid([map, { ...map, name: '/dev/sdx' }], wanted, gpt)).toThrow(
       /dm-0 is a multipath disk, of which the kernel shows no partitions/,
     )
   })

@@ -9,6 +9,8 @@ import { diskWith } from '../disk-fixture.ts'
 const UEFI = 551 * MiB
 const BIOS = 8 * MiB
 
+const gpt = (firstByte: number) => ({ label: 'gpt', firstByte }) as const
+
 const disksOf = (count: number, changes: Partial<Disk> = {}) =>
   Array.from({ length: count }, (_, i) =>
     diskWith({ name: `/dev/sd${'abcdef'[i]}`, serials: [`s${i}`], ...changes }),
@@ -25,7 +27,7 @@ const arrayOf = (changes: Partial<LogicalDisk> = {}): LogicalDisk => ({
 describe('members', () => {
   test('end at whole GiB of the disk, and the first begins behind the boot loader', () => {
     const arrays = [arrayOf({ size: 20 }), arrayOf({ volumeName: 'md1', size: 'MAX', level: '0' })]
-    const plan = planRaid(disksOf(2), arrays, UEFI)
+    const plan = planRaid(disksOf(2), arrays, gpt(UEFI))
     for (const { partitions } of plan.disks) {
       expect(partitions).toEqual([
         { volumeName: 'md0', range: { offset: UEFI, length: 20 * GiB - UEFI } },
@@ -50,7 +52,11 @@ describe('members', () => {
       arrayOf({ physicalDisks: [b ?? {}, a ?? {}] }),
       arrayOf({ volumeName: 'md1', physicalDisks: [c ?? {}, { size: '100' }], size: 10 }),
     ]
-    const plan = planRaid(disksOf(4), [arrays[1] as LogicalDisk, arrays[0] as LogicalDisk], BIOS)
+    const plan = planRaid(
+      disksOf(4),
+      [arrays[1] as LogicalDisk, arrays[0] as LogicalDisk],
+      gpt(BIOS),
+    )
     expect(plan.arrays.map(({ members }) => members)).toEqual([
       [
         { disk: '/dev/sdc', partition: 1 },
@@ -71,7 +77,7 @@ describe('members', () => {
       diskWith({ name: '/dev/sdx', leftAlone: kept }),
       diskWith({ name: '/dev/sdy', isReadOnly: true }),
     ]
-    const { members } = planRaid(disks, [arrayOf()], BIOS).arrays[0] ?? {}
+    const { members } = planRaid(disks, [arrayOf()], gpt(BIOS)).arrays[0] ?? {}
     expect(members?.map(({ disk }) => disk)).toEqual(['/dev/sda', '/dev/sdb'])
   })
 
@@ -101,7 +107,7 @@ function rangesOf(gib: readonly number[], sizeBytes: number, bootSpace: number) 
     arrayOf({ size: i === 1 ? 'MAX' : size, volumeName: `md${i}` }),
   )
   try {
-    const { disks } = planRaid(disksOf(2, { sizeBytes }), arrays, bootSpace)
+    const { disks } = planRaid(disksOf(2, { sizeBytes }), arrays, gpt(bootSpace))
     return disks.map(({ partitions }) => partitions.map(({ range }) => range))
   } catch (error) {
     expect(String(error)).toMatch(/takes .* of each of its disks/)
@@ -154,6 +160,35 @@ describe('a plan is refused, with what there is,', () => {
     ],
   ]
   test.each(CASES)('%s', (_, disks, arrays, words) => {
-    expect(() => planRaid(disks, arrays, BIOS)).toThrow(words)
+    expect(() => planRaid(disks, arrays, gpt(BIOS))).toThrow(words)
   })
+})
+
+describe('members on disks with an MBR', () => {
+  const TiB = 1024 * GiB
+  const msdos = { label: 'msdos', firstByte: MiB } as const
+
+  test('begin at 1 MiB', () => {
+    const plan = planRaid(disksOf(2), [arrayOf({ size: 20 })], msdos)
+    expect(plan.disks.map(({ label, partitions }) => [label, partitions[0]?.range])).toEqual(
+      Array(2).fill(['msdos', { offset: MiB, length: 20 * GiB - MiB }]),
+    )
+  })
+
+  test.each([
+    [512, 2],
+    [4096, 16],
+  ])(
+    'end where it reaches, with sectors of %i bytes at %i TiB',
+    (logicalSectorBytes, tebibytes) => {
+      const disks = disksOf(2, { sizeBytes: 20 * TiB, logicalSectorBytes })
+      const size = tebibytes * 1024
+      expect(planRaid(disks, [arrayOf({ size })], msdos).disks).toHaveLength(2)
+      for (const more of [size + 1, 'MAX'] as const) {
+        expect(() => planRaid(disks, [arrayOf({ size: more })], msdos)).toThrow(
+          /an MBR reaches \d+\.0 TiB; use a GPT \(capability disk_label:gpt\)/,
+        )
+      }
+    },
+  )
 })
