@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { attachIbft } from '../../../agent/system/ibft.ts'
+import { attachIbft } from '../../../agent/hardware/ibft.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
-import { machineWith } from '../hardware/machine-fixture.ts'
+import { machineWith } from './machine-fixture.ts'
 
 const TABLE = {
   '/sys/firmware/ibft/acpi_header/signature': 'iBFT',

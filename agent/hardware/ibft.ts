@@ -2,10 +2,10 @@
 // Owns the iSCSI targets that the firmware has started from and left in its boot table (iBFT): the kernel sees their LUNs
 // only once somebody logs in (contract 7.7). Does not look at the disks that come of it.
 import { messageOf } from '../core/errors.ts'
+import type { Exec } from '../system/exec.ts'
+import type { Root } from '../system/root.ts'
+import { settle } from '../system/udev.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Exec } from './exec.ts'
-import type { Root } from './root.ts'
-import { settle } from './udev.ts'
 
 export interface IbftDeps {
   readonly root: Root
