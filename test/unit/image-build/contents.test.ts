@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ASSEMBLY_PAUSE } from '../../../agent/disk/md/assembly-pause.ts'
 import { programsOf } from '../../../image-build/ramdisk/contents.ts'
@@ -32,6 +34,14 @@ describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
     const wanted = ['find_multipaths yes', 'skip_kpartx yes', 'no_path_retry fail']
     expect(settings).toEqual(expect.arrayContaining(wanted))
     expect(settings).toContain('protocol "scsi:(usb|ata|sbp|spi)"')
+  })
+
+  test('starts the kernel that the agent has loaded when init is to end the machine', async () => {
+    expect(paths).toContain('usr/sbin/kexec')
+    const [, script = ''] =
+      (await settingsOf('inittab')).map((line) => /^::shutdown:(.*)/.exec(line)).find(Boolean) ?? []
+    expect((await stat(`${OWN_FILES}${script}`)).mode & 0o111).toBe(0o111)
+    expect(await readFile(`${OWN_FILES}${script}`, 'utf8')).toContain('kexec --exec')
   })
 
   test('starts none while the agent makes or deletes some', async () => {

@@ -62,25 +62,26 @@ const SEARCH_KEYS: ReadonlyMap<string, SearchKey> = new Map([
   ['search.file', 'file'],
 ])
 
-/** The hints say where to look first; there is but this disk. */
 const search: Run = async ({ name, args, line }, session) => {
-  let key = SEARCH_KEYS.get(name) ?? 'file'
-  let target = 'root'
-  const values: string[] = []
-  for (const arg of args) {
-    const found = SEARCH_KEYS.get(arg)
-    if (found) key = found
-    else if (arg.startsWith('--set=')) target = arg.slice('--set='.length)
-    else if (!arg.startsWith('-')) values.push(arg)
-  }
-  if (args.includes('--set') || args.includes('-s')) target = values.shift() ?? target
-  if (name !== 'search') target = values[1] ?? target
+  const words = withoutHints(args)
+  const keys = [name, ...words].flatMap((word) => SEARCH_KEYS.get(word) ?? [])
+  const values = words.filter((word) => !word.startsWith('-'))
+  const joined = words.find((word) => word.startsWith('--set='))?.slice('--set='.length)
+  const isNamed = words.includes('--set') || words.includes('-s')
+  const named = name === 'search' ? joined : values[1]
+  const target = (isNamed ? values.shift() : named) ?? 'root'
   const [value] = values
   if (value === undefined) throw notUnderstood(line, 'a search for nothing')
-  const partition = await session.disk.search(key, value)
+  const partition = await session.disk.search(keys.at(-1) ?? 'file', value)
   if (partition === undefined) return false
   session.variables.set(target, deviceOf(partition))
   return true
+}
+
+/** They say where to look first; there is but this disk. */
+function withoutHints(args: readonly string[]): string[] {
+  const isAlone = (arg: string | undefined) => /^--hint[\w-]*$/.test(arg ?? '')
+  return args.filter((arg, at) => !arg.startsWith('--hint') && !isAlone(args[at - 1]))
 }
 
 const loadEnvironment: Run = async ({ args }, session) => {
@@ -145,6 +146,12 @@ async function readBlsEntries(
   return entries.sort(orderOfGrub)
 }
 
+/** Whether the machine's graphics are known to be bad: told of none. */
+const hardwareMatch: Run = (_, { variables }) => {
+  variables.set('match', '0')
+  return true
+}
+
 const linux: Run = ({ args, line }, session) => {
   if (args.length === 0) throw notUnderstood(line, 'a kernel without a path')
   session.loaded = { linux: args, root: variable(session, 'root'), initrds: [] }
@@ -188,5 +195,6 @@ export const COMMANDS: ReadonlyMap<string, Run> = new Map<string, Run>([
   ...['linux', 'linux16', 'linuxefi'].map((name): [string, Run] => [name, linux]),
   ...['initrd', 'initrd16', 'initrdefi'].map((name): [string, Run] => [name, initrd]),
   ['fwsetup', firmwareSetup],
+  ['hwmatch', hardwareMatch],
   ['boot', end],
 ])

@@ -71,7 +71,10 @@ describe('the menu of Debian', () => {
 })
 
 test('the menu of Ubuntu starts an entry whose kernel stands behind a condition', async () => {
-  const boot = { uuid: BOOT_UUID, files: { '/grub/grub.cfg': UBUNTU_MENU } }
+  const boot = {
+    uuid: BOOT_UUID,
+    files: { '/grub/grub.cfg': UBUNTU_MENU, '/grub/gfxblacklist.txt': '' },
+  }
   expect(await follow([{ uuid: ROOT_UUID }, boot], '/grub/grub.cfg')).toMatchObject({
     kernel: { partition: 2, path: '/vmlinuz-6.8.0-49-generic' },
     initrds: [{ partition: 2, path: '/initrd.img-6.8.0-49-generic' }],
@@ -148,6 +151,12 @@ test('a menu on the ESP leads to the one that counts', async () => {
   const esp = { files: { '/EFI/debian/grub.cfg': espMenu(ROOT_UUID, '/boot/grub') } }
   const entry = await follow([root, esp], '/EFI/debian/grub.cfg')
   expect(entry.kernel).toEqual({ partition: 1, path: '/boot/vmlinuz-6.1.0-28-amd64' })
+})
+
+test('a search goes by what is searched for, not by its hints', async () => {
+  const text = `search --hint hd0,gpt1 --hint='hd1' --no-floppy --set root --fs-uuid ${BOOT_UUID}\nlinux /k\nboot`
+  const entry = await follow([{ uuid: BOOT_UUID }, { files: { '/grub.cfg': text } }], '/grub.cfg')
+  expect(entry.kernel).toEqual({ partition: 1, path: '/k' })
 })
 
 test('a menu without entries that boots by itself is followed', async () => {
