@@ -62,26 +62,28 @@ function detailOf(source: PlannedSource): string {
 }
 
 function stepsOf(plan: Plan): string[] {
-  const { target, holdBack, sources, hash, hasConfigdrive, unpacking, clusters } = plan
-  const { path } = target.disk
+  const { target, hasConfigdrive } = plan
+  return [
+    `open ${target.disk.path} exclusively, ${target.layout?.preservesEphemeral ? 'disarm its first sector' : 'erase old partition tables'}`,
+    ...bringingOf(plan),
+    ...(target.layout ? divisionOf(target.layout, hasConfigdrive) : fittingOf(hasConfigdrive)),
+    'commit: write what was held back, the first sector last',
+  ]
+}
+
+/** From the sources to an image of which only what boots is not on the disk. */
+function bringingOf({ target, holdBack, sources, hash, unpacking, clusters }: Plan): string[] {
   const heldBytes = holdBack.reduce((sum, range) => sum + range.length, 0)
   const held = `holding back ${formatBytes(heldBytes)}`
   const fetch = `fetch from ${sources.map(({ name }) => name).join(', then ')}`
   const compare = `back from the disk and compare its ${hash.algo}`
+  if (unpacking) return unpackingSteps(unpacking, { fetch, held, compare, algo: hash.algo })
+  if (!clusters) return [`${fetch}, ${held}`, `read the image ${compare}`]
   return [
-    `open ${path} exclusively, ${target.layout?.preservesEphemeral ? 'disarm its first sector' : 'erase old partition tables'}`,
-    ...(unpacking
-      ? unpackingSteps(unpacking, { fetch, held, compare, algo: hash.algo })
-      : clusters
-        ? [
-            `${fetch}, the clusters straight to their places from byte ${target.window.offset} on, ${held}; the rest of ` +
-              `the file to ${rangeText(clusters.rest)}; zeros where there is no cluster`,
-            `read the file ${compare}, and the tables in it with those of this plan`,
-            'read the zeros back from the disk and compare them',
-          ]
-        : [`${fetch}, ${held}`, `read the image ${compare}`]),
-    ...(target.layout ? divisionOf(target.layout, hasConfigdrive) : fittingOf(hasConfigdrive)),
-    'commit: write what was held back, the first sector last',
+    `${fetch}, the clusters straight to their places from byte ${target.window.offset} on, ${held}; the rest of the ` +
+      `file to ${rangeText(clusters.rest)}; zeros where there is no cluster`,
+    `read the file ${compare}, and the tables in it with those that this plan was made from`,
+    'read the zeros back from the disk and compare them',
   ]
 }
 

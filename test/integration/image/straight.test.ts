@@ -28,7 +28,7 @@ const STRAIGHT = ['prepare', 'fetch', 'read-back', 'commit', 'done']
 const KEPT = ['prepare', 'fetch', 'read-back', 'unpack', 'commit', 'done']
 
 /** Image and disk, and what the first half of the image was is zero. */
-async function createLab(imageBytes = 64 * MiB, spareBytes = 4 * MiB): Promise<DeployLab> {
+async function createLab(imageBytes = 24 * MiB, spareBytes = 4 * MiB): Promise<DeployLab> {
   const lab = await createDeployLab({ imageBytes, disk: { sizeBytes: imageBytes + spareBytes } })
   const hole = ['conv=notrunc', 'bs=1M', 'seek=8', `count=${imageBytes / MiB / 2 - 8}`]
   await run('dd', ['if=/dev/zero', `of=${lab.image.path}`, 'status=none', ...hole])
@@ -81,7 +81,7 @@ describe.runIf(canRun)('a qcow2 without compressed clusters', () => {
   })
 
   test('goes there when what boots came last, and is read back while the rest comes in', async () => {
-    const imageBytes = 160 * MiB
+    const imageBytes = 112 * MiB
     await using lab = await createDeployLab({ imageBytes })
     const file = await convertBackwards(lab, imageBytes)
     const { steps } = await deployFrom(lab, file)
@@ -148,7 +148,7 @@ describe.runIf(canRun)('a qcow2 is kept until it is unpacked, and the plan says 
     ['its server gives no parts of it (Range)', [], { ignoreRange: true }],
     ['its server does not say how long the file is', [], { ignoreRange: true, chunked: true }],
   ] as const)('where %s', async ([why, options, faults]) => {
-    await using lab = await createLab(32 * MiB, 48 * MiB)
+    await using lab = await createLab(24 * MiB, 48 * MiB)
     const file = await convertImage(lab.image.path, 'qcow2', options)
     const { steps, plan } = await deployFrom(lab, file, faults)
     expect(steps).toEqual(KEPT)

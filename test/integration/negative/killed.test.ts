@@ -95,6 +95,24 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
     },
   )
 
+  test.runIf(hasPackages('image-formats')).each([
+    ['come in', /^fetch [1-9]/],
+    ['are read back', /^read-back/],
+  ])('while the clusters of a qcow2 %s leaves no bootable disk', async (_, moment) => {
+    await using lab = await createDeployLab({ imageBytes: 24 * MiB, disk: { sizeBytes: 28 * MiB } })
+    const file = await convertImage(lab.image.path, 'qcow2')
+    const faults = { rateBytesPerSecond: 32 * MiB }
+    await using origin = await createHttpOrigin({ path: file.path, faults })
+    const fields = { urls: [origin.url], os_hash_value: file.sha256, disk_format: 'qcow2' }
+    const lines = await killAt(startDeploy(lab, fields), (line) => moment.test(line))
+    expect(lines.at(-1)).toMatch(moment)
+    expect(lines.some((line) => line.startsWith('unpack'))).toBe(false)
+    expect(await bootableTraces(lab.disk.path)).toEqual([])
+    expect(await openersOf(lab.disk.path)).toEqual([])
+    await deployTo(lab.disk.path, lab.imageInfo(fields))
+    expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+  })
+
   test('at any moment leaves the whole image or no bootable disk', async () => {
     await using lab = await createDeployLab({ imageBytes: 8 * MiB })
     for (const delayMs of [0, 5, 10, 20, 40, 80]) {

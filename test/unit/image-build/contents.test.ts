@@ -1,6 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { ASSEMBLY_PAUSE } from '../../../agent/disk/md/assembly-pause.ts'
 import { programsOf } from '../../../image-build/ramdisk/contents.ts'
