@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import {
   type InstanceStartDeps,
@@ -75,17 +75,26 @@ async function createDisk(options: Partial<Parameters<typeof createInstanceDisk>
   return disk
 }
 
-/** Nothing is mounted from it in any namespace, no loop device lies over it, no copy of a kernel is left. */
+/** What this file's tests make is in it, and nobody else's. */
+let folder: string
+const { TMPDIR } = process.env
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ironswarm-start-'))
+  process.env['TMPDIR'] = folder
+})
+
+/** Nothing is mounted in any namespace, no loop device lies over the disk, no copy of a kernel is left. */
 afterEach(async () => {
-  if (disk === undefined) return
+  if (TMPDIR === undefined) delete process.env['TMPDIR']
+  else process.env['TMPDIR'] = TMPDIR
   const { stdout } = await run('losetup', ['--list', '--noheadings', '--output=BACK-FILE'])
-  expect(stdout.split('\n')).not.toContain(disk.path)
+  expect(stdout.split('\n')).not.toContain(disk?.path)
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue
     const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '')
-    expect(mounts).not.toContain('ironswarm-kernel-')
+    expect(mounts).not.toContain(`${folder}/`)
   }
-  const left = (await readdir(tmpdir())).filter((name) => /^ironswarm-k(exec|ernel)-/.test(name))
+  const left = (await readdir(folder)).filter((name) => /^ironswarm-k(exec|ernel)-/.test(name))
   expect(left).toEqual([])
   disk = undefined
 })
