@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the formats whose readers are attacked, a row each. Does not run them.
+import type { ErrorType } from '../../../agent/core/errors.ts'
 import { unpackQcow2 } from '../../../agent/image/formats/qcow2/unpack.ts'
 import type { Unpack } from '../../../agent/image/formats/unpacker.ts'
 import { NotStraightError, unpackStraight } from '../../support/formats/straight-qcow2.ts'
+import { unpackInMemory } from '../../support/formats/unpacked-memory.ts'
 import type { Field } from './mutate.ts'
+import { readTables, smallGpts, smallMbrs } from './partition-tables.ts'
 import { smallQcow2s } from './qcow2.ts'
+import { judgeAs, smallVdis, smallVhds, smallVhdxs, smallVmdks } from './qemu-headers.ts'
 
 /** Put on the disk by its layout, which says what unpacking says; images without one are unpacked. */
 const unpackStraightOrNot: Unpack = async (request) => {
@@ -24,14 +28,29 @@ export interface SmallImage {
 }
 
 export interface FuzzedFormat {
-  readonly unpack: Unpack
-  /** Small ones: their unpacked size is at most WINDOW_BYTES. */
+  /** Rejects as `refusal` where the file is not taken, and with anything else for what must not be. */
+  readonly read: (file: Uint8Array) => Promise<unknown>
+  readonly refusal: ErrorType
+  /** Small ones. */
   readonly images: () => readonly SmallImage[]
 }
 
+/** What is unpacked is at most this long. */
 export const WINDOW_BYTES = 512 * 1024
 
+const unpackedBy = (unpack: Unpack) => ({
+  read: (file: Uint8Array) => unpackInMemory(unpack, file, WINDOW_BYTES),
+  refusal: 'InvalidImage' as const,
+})
+const refusedTable = 'BlockDeviceError' as const
+
 export const FUZZED_FORMATS = {
-  qcow2: { unpack: unpackQcow2, images: smallQcow2s },
-  'qcow2-straight': { unpack: unpackStraightOrNot, images: smallQcow2s },
+  qcow2: { ...unpackedBy(unpackQcow2), images: smallQcow2s },
+  'qcow2-straight': { ...unpackedBy(unpackStraightOrNot), images: smallQcow2s },
+  vmdk: { ...judgeAs('vmdk'), images: smallVmdks },
+  vhd: { ...judgeAs('vhd'), images: smallVhds },
+  vhdx: { ...judgeAs('vhdx'), images: smallVhdxs },
+  vdi: { ...judgeAs('vdi'), images: smallVdis },
+  gpt: { read: readTables, refusal: refusedTable, images: smallGpts },
+  mbr: { read: readTables, refusal: refusedTable, images: smallMbrs },
 } as const satisfies Record<string, FuzzedFormat>

@@ -20,7 +20,7 @@ if (formats.length === 0) {
 for (const [name, format] of formats) {
   const began = performance.now()
   let said = began
-  const { unpacked, refused, refusals, findings } = await fuzzFormat(format, range, (number) => {
+  const { taken, refused, refusals, findings } = await fuzzFormat(format, range, (number) => {
     const now = performance.now()
     if (now - said < SAID_EVERY_MS) return
     said = now
@@ -35,7 +35,7 @@ for (const [name, format] of formats) {
     process.exitCode = 1
   }
   console.log(
-    `${name}: ${unpacked} unpacked, ${refused} refused, ${findings.length} findings, ${seconds} s, ` +
+    `${name}: ${taken} taken, ${refused} refused, ${findings.length} findings, ${seconds} s, ` +
       `peak ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB`,
   )
 }

@@ -12,7 +12,8 @@ type Random = () => number
 
 /** One to four edits of a copy. */
 export function mutate(file: Uint8Array, fields: readonly Field[], random: Random): Uint8Array {
-  let mutated: Uint8Array = file.slice()
+  // a Buffer's slice would be the file itself
+  let mutated: Uint8Array = new Uint8Array(file)
   for (let edits = 1 + below(4, random); edits > 0; edits--) {
     const kind = below(20, random)
     if (kind === 0) mutated = resize(mutated, random)
