@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 /** What starts a process or a thread of the agent: these run on the bundle that the ramdisk ships as well. */
 const ON_THE_BUNDLE = [
   'test/integration/cli/{run,swarm,virtual-media,write}.test.ts',
-  'test/integration/swarm/{faults,swarm,worker}.test.ts',
+  'test/integration/swarm/{origin-faults,peer-faults,swarm,worker}.test.ts',
 ]
 
 // One process per file: tests open real sockets and devices, and no file may see another's.

@@ -8,6 +8,7 @@ import {
   type WireResult,
 } from '../../support/fake-ironic/agent-client.ts'
 import { forgetBoot } from '../../support/fake-ironic/node.ts'
+import type { FakeIronic } from '../../support/fake-ironic.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import type { VmLab } from './lab.ts'
 
@@ -31,6 +32,12 @@ export async function bootAgent(
   const timing = { timeoutMs: BOOT_TIMEOUT_MS, from }
   const [found] = await machine.serial.waitFor(/"msg":"heartbeat sent"|Kernel panic.*/, timing)
   if (found.includes('panic')) throw new Error(found)
+  return agentClientOf(lab.ironic, machine.uuid)
+}
+
+/** Speaks to the agent that has looked this node up last. */
+export function agentClientOf(ironic: FakeIronic, uuid: string): AgentClient {
+  const node = ironic.nodes.get(uuid)
   const target = { url: node?.agentUrl ?? '', token: node?.token ?? '' }
   return createAgentClient(
     { ...target, verifyCa: node?.agentVerifyCa ?? null },

@@ -7,13 +7,13 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../integration/cli/ironswarm.ts'
 import { startAgent } from '../../support/agent-process.ts'
-import { createAgentClient } from '../../support/fake-ironic/agent-client.ts'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
 import { bootsKernel } from '../../support/vm/accelerator.ts'
 import { bootTimes, formatBootTimes } from '../../support/vm/boot-times.ts'
 import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
 import { createProbe, PROBE_WORDS, type ProbeReport } from '../../support/vm/probed-ramdisk.ts'
 import { findRamdisk } from '../../support/vm/ramdisk.ts'
+import { agentClientOf } from './agent-steps.ts'
 import { createVmLab } from './lab.ts'
 import { canBootMachines } from './requirements.ts'
 
@@ -31,26 +31,9 @@ const COMMANDS = [
   '/usr/bin/node --version',
 ]
 
-function clientOf(ironic: FakeIronic, nodeUuid: string) {
-  const node = ironic.nodes.get(nodeUuid)
-  const target = {
-    url: node?.agentUrl ?? '',
-    token: node?.token ?? '',
-    verifyCa: node?.agentVerifyCa ?? null,
-  }
-  return createAgentClient(target, {
-    timeoutMs: 60_000,
-    attempts: 3,
-    retryDelayMs: 1000,
-    sendTokenOnGet: true,
-    minTlsVersion: 'TLSv1.2',
-    onCall: () => {},
-  })
-}
-
 /** Names and sizes, in bytes, of what lies in the log bundle of a node; unpacked into the folder. */
 async function logMembers(ironic: FakeIronic, nodeUuid: string, folder: string): Promise<string[]> {
-  const answer = await clientOf(ironic, nodeUuid).command('log.collect_system_logs', {}, true)
+  const answer = await agentClientOf(ironic, nodeUuid).command('log.collect_system_logs', {}, true)
   const { system_logs } = answer.command_result as { system_logs: string }
   await writeFile(join(folder, 'logs.tar.gz'), Buffer.from(system_logs, 'base64'))
   await promisify(execFile)('tar', ['-C', folder, '-xzf', join(folder, 'logs.tar.gz')])
@@ -59,7 +42,7 @@ async function logMembers(ironic: FakeIronic, nodeUuid: string, folder: string):
 
 /** What the agent of a node says of itself to a conductor. */
 async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<string, unknown>> {
-  const client = clientOf(ironic, nodeUuid)
+  const client = agentClientOf(ironic, nodeUuid)
   const answers: Record<string, unknown> = {}
   for (const name of ['deploy.get_deploy_steps', 'clean.get_clean_steps']) {
     const { command_result } = await client.command(name, { node: {}, ports: [] }, true)

@@ -134,22 +134,26 @@ export async function createDeployLab(options: DeployLabOptions = {}): Promise<D
       image,
       origin,
       disk,
-      imageInfo: (fields = {}) => ({
-        id: 'image.raw',
-        urls: [origin.url],
-        disk_format: 'raw',
-        container_format: null,
-        stream_raw_images: true,
-        os_hash_algo: 'sha256',
-        os_hash_value: image.sha256,
-        node_uuid: '11111111-2222-3333-4444-555555555555',
-        ...fields,
-      }),
+      imageInfo: (fields = {}) => ({ ...imageInfoOf('image.raw', image, origin.url), ...fields }),
       [Symbol.asyncDispose]: close,
     }
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** What conductor 21.4 sends for any raw image. */
+export function imageInfoOf(id: string, { sha256 }: DiskImage, url: string): JsonObject {
+  return {
+    id,
+    urls: [url],
+    disk_format: 'raw',
+    container_format: null,
+    stream_raw_images: true,
+    os_hash_algo: 'sha256',
+    os_hash_value: sha256,
+    node_uuid: '11111111-2222-3333-4444-555555555555',
   }
 }
 

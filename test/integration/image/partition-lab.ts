@@ -17,7 +17,7 @@ import {
   type LoopDeviceOptions,
 } from '../../support/loop-device.ts'
 import { makeRootImage } from '../../support/root-image.ts'
-import { MiB } from './deploy-lab.ts'
+import { imageInfoOf, MiB } from './deploy-lab.ts'
 
 const run = promisify(execFile)
 
@@ -45,14 +45,7 @@ export async function createPartitionLab(
     origin,
     disk: loop,
     imageInfo: (fields = {}) => ({
-      id: 'root.ext4',
-      urls: [origin.url],
-      disk_format: 'raw',
-      container_format: null,
-      stream_raw_images: true,
-      os_hash_algo: 'sha256',
-      os_hash_value: image.sha256,
-      node_uuid: '11111111-2222-3333-4444-555555555555',
+      ...imageInfoOf('root.ext4', image, origin.url),
       kernel: null,
       ramdisk: null,
       root_gb: '0',

@@ -10,6 +10,7 @@ import {
   MessageWriter,
 } from '../../../../../agent/sources/swarm/wire/message-writer.ts'
 import { MAX_MESSAGE_BYTES } from '../../../../../agent/sources/swarm/wire/messages.ts'
+import { messageOf, messageWith } from '../../../../support/hostile/attacking-peer.ts'
 
 const PIECES = 100_000
 const createRates = () => new MessageRates(PIECES, () => 0)
@@ -50,14 +51,6 @@ function parse(reads: Iterable<Uint8Array>): string[] {
   return notes
 }
 
-function message(id: number, body: Uint8Array = new Uint8Array(0)): Buffer {
-  const bytes = Buffer.alloc(5 + body.length)
-  bytes.writeUInt32BE(1 + body.length)
-  bytes[4] = id
-  bytes.set(body, 5)
-  return bytes
-}
-
 function numbers(...values: number[]): Buffer {
   const bytes = Buffer.alloc(4 * values.length)
   for (const [i, value] of values.entries()) bytes.writeUInt32BE(value, 4 * i)
@@ -65,10 +58,10 @@ function numbers(...values: number[]): Buffer {
 }
 
 const uint32 = fc.nat(0xffffffff)
-const signal = (id: number, note: string) => fc.constant({ bytes: message(id), note })
+const signal = (id: number, note: string) => fc.constant({ bytes: messageOf(id), note })
 const withNumbers = (id: number, name: string, count: number) =>
   fc.array(uint32, { minLength: count, maxLength: count }).map((values) => ({
-    bytes: message(id, numbers(...values)),
+    bytes: messageWith(id, numbers(...values)),
     note: `${name} ${values}`,
   }))
 const body = fc.uint8Array({ maxLength: 400 })
@@ -83,18 +76,18 @@ const anyMessage = fc.oneof(
   withNumbers(6, 'request', 3),
   withNumbers(8, 'cancel', 3),
   withNumbers(16, 'reject', 3),
-  body.map((bits) => ({ bytes: message(5, bits), note: `bitfield ${hex(bits)}` })),
+  body.map((bits) => ({ bytes: messageWith(5, bits), note: `bitfield ${hex(bits)}` })),
   fc.tuple(uint32, uint32, body).map(([piece, offset, block]) => ({
-    bytes: message(7, Buffer.concat([numbers(piece, offset), block])),
+    bytes: messageWith(7, Buffer.concat([numbers(piece, offset), block])),
     note: `block ${piece},${offset} ${hex(block)}`,
   })),
   fc.tuple(fc.nat(255), body).map(([id, payload]) => ({
-    bytes: message(20, Buffer.concat([Buffer.from([id]), payload])),
+    bytes: messageWith(20, Buffer.concat([Buffer.from([id]), payload])),
     note: `extended ${id} ${hex(payload)}`,
   })),
   // keep-alive, and what nobody asked for
   fc.constant({ bytes: Buffer.alloc(4), note: '' }),
-  body.map((payload) => ({ bytes: message(13, payload), note: '' })),
+  body.map((payload) => ({ bytes: messageWith(13, payload), note: '' })),
 )
 
 /** Splits the bytes at places that the numbers choose. */
@@ -125,29 +118,29 @@ test('garbage ends in silence or in one complaint, never in an exception', () =>
 })
 
 test('a message that is longer than any is refused when its length is known', () => {
-  expect(parse([numbers(MAX_MESSAGE_BYTES + 1), message(1)])).toEqual([
+  expect(parse([numbers(MAX_MESSAGE_BYTES + 1), messageOf(1)])).toEqual([
     `abuse: it announced a message of ${MAX_MESSAGE_BYTES + 1} bytes`,
   ])
-  expect(parse([Buffer.concat([message(1), numbers(0xffffffff)])])).toEqual([
+  expect(parse([Buffer.concat([messageOf(1), numbers(0xffffffff)])])).toEqual([
     'unchoke',
     'abuse: it announced a message of 4294967295 bytes',
   ])
-  const longest = message(5, new Uint8Array(MAX_MESSAGE_BYTES - 1).fill(0x5a))
+  const longest = messageWith(5, new Uint8Array(MAX_MESSAGE_BYTES - 1).fill(0x5a))
   const halves = [longest.subarray(0, 100_000), longest.subarray(100_000)]
   expect(parse(halves)).toEqual([`bitfield ${hex(longest.subarray(5))}`])
 })
 
 const WRONG_LENGTHS: Record<string, Buffer> = {
-  'HAVE without a number': message(4),
-  'REQUEST with two numbers': message(6, numbers(1, 2)),
-  'UNCHOKE with a body': message(1, numbers(1)),
-  'PIECE without an offset': message(7, numbers(1)),
-  'an extension without an id': message(20),
+  'HAVE without a number': messageOf(4),
+  'REQUEST with two numbers': messageWith(6, numbers(1, 2)),
+  'UNCHOKE with a body': messageWith(1, numbers(1)),
+  'PIECE without an offset': messageWith(7, numbers(1)),
+  'an extension without an id': messageOf(20),
 }
 
 for (const [what, bytes] of Object.entries(WRONG_LENGTHS)) {
   test(`${what} is abuse, and nothing after it is read`, () => {
-    const notes = parse([Buffer.concat([bytes, message(1)])])
+    const notes = parse([Buffer.concat([bytes, messageOf(1)])])
     expect(notes.length).toBe(1)
     expect(notes[0]).toMatch(/^abuse: its message \d+ has \d+ bytes$/)
   })
@@ -157,8 +150,8 @@ test('a handler that stops the parser hears nothing more of the same read', () =
   const notes: string[] = []
   const scribe = createScribe((note) => notes.push(note))
   const parser = new MessageParser({ ...scribe, onUnchoke: () => parser.stop() }, createRates())
-  parser.push(Buffer.concat([message(1), message(2)]))
-  parser.push(message(3))
+  parser.push(Buffer.concat([messageOf(1), messageOf(2)]))
+  parser.push(messageOf(3))
   expect(notes).toEqual([])
 })
 
@@ -182,7 +175,7 @@ test('what the writer writes, the parser reads: steering before blocks that wait
   const block = new Uint8Array(16_384).fill(7)
   for (let piece = 0; piece < 5; piece++) writer.block(piece, 16_384, block)
   writer.message(6, 1, 2, 3)
-  writer.raw(message(20, Buffer.from([3, 9])))
+  writer.raw(messageWith(20, Buffer.from([3, 9])))
   for (let count = 0; count < 6; count++) {
     release()
     await undefined
@@ -254,7 +247,7 @@ test('a peer that does not read is spared the hints, and told of requests in fro
     onUnread: (reason) => expect.unreachable(reason),
   })
   writer.open()
-  const hint = message(20, Buffer.alloc(2 + 64, 9))
+  const hint = messageWith(20, Buffer.alloc(2 + 64, 9))
   for (let count = 0; count < 10_000; count++) writer.hint(hint)
   expect(writer.unsentBytes).toBeLessThan(32 * 1024)
   for (let piece = 0; piece < 256; piece++) {
