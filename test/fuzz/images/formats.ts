@@ -3,12 +3,14 @@
 import type { ErrorType } from '../../../agent/core/errors.ts'
 import { unpackQcow2 } from '../../../agent/image/formats/qcow2/unpack.ts'
 import type { Unpack } from '../../../agent/image/formats/unpacker.ts'
+import { UNPACKERS } from '../../../agent/image/formats/unpackers.ts'
 import { NotStraightError, unpackStraight } from '../../support/formats/straight-qcow2.ts'
 import { unpackInMemory } from '../../support/formats/unpacked-memory.ts'
 import type { Field } from './mutate.ts'
 import { readTables, smallGpts, smallMbrs } from './partition-tables.ts'
 import { smallQcow2s } from './qcow2.ts'
 import { judgeAs, smallVdis, smallVhds, smallVhdxs, smallVmdks } from './qemu-headers.ts'
+import { smallZstds } from './zstd.ts'
 
 /** Put on the disk by its layout, which says what unpacking says; images without one are unpacked. */
 const unpackStraightOrNot: Unpack = async (request) => {
@@ -53,4 +55,5 @@ export const FUZZED_FORMATS = {
   vdi: { ...judgeAs('vdi'), images: smallVdis },
   gpt: { read: readTables, refusal: refusedTable, images: smallGpts },
   mbr: { read: readTables, refusal: refusedTable, images: smallMbrs },
+  zstd: { ...unpackedBy(UNPACKERS.zstd), images: smallZstds },
 } as const satisfies Record<string, FuzzedFormat>

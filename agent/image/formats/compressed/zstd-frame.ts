@@ -32,7 +32,8 @@ const RESERVED_BLOCK = 3
 
 /** Follows one frame through chunks of the file. Throws InvalidImage for what is none. */
 export class ZstdFrame {
-  readonly #startOffset: number
+  /** Where it begins in the file. */
+  readonly startOffset: number
   readonly #head = new Uint8Array(MOST_HEADER_BYTES)
   #headBytes = 0
   #header: ZstdFrameHeader | undefined
@@ -40,11 +41,11 @@ export class ZstdFrame {
   #skipBytes = 0
   #blockHeader = { bytes: 0, value: 0 }
   #isLastBlock = false
+  #blocks = 0
   #hasChecksum = false
 
-  /** @param startOffset where it begins in the file, for messages */
   constructor(startOffset: number) {
-    this.#startOffset = startOffset
+    this.startOffset = startOffset
   }
 
   /** Once all of it was read. */
@@ -54,6 +55,11 @@ export class ZstdFrame {
 
   get isEnded(): boolean {
     return this.#header !== undefined && this.#isLastBlock && this.#skipBytes === 0
+  }
+
+  /** What the blocks that were walked over decode to at most, bytes. */
+  get mostContentBytes(): number {
+    return this.#blocks * MOST_BLOCK_BYTES
   }
 
   /** Reads on in the header from `at` on; the index of the first byte behind what was read. */
@@ -87,7 +93,7 @@ export class ZstdFrame {
   truncated(fileBytes: number): AgentError {
     return new AgentError(
       'InvalidImage',
-      `the zstd file ends at byte ${fileBytes} within a frame that begins at byte ${this.#startOffset}: it was cut ` +
+      `the zstd file ends at byte ${fileBytes} within a frame that begins at byte ${this.startOffset}: it was cut ` +
         'before it was hashed; make it anew',
     )
   }
@@ -101,6 +107,7 @@ export class ZstdFrame {
     if (type === RESERVED_BLOCK || (type !== RLE_BLOCK && sizeBytes > MOST_BLOCK_BYTES)) {
       throw this.#broken(`a block of type ${type} and ${sizeBytes} bytes`)
     }
+    this.#blocks += 1
     this.#isLastBlock = (value & 1) === 1
     this.#skipBytes = type === RLE_BLOCK ? 1 : sizeBytes
     if (this.#isLastBlock && this.#hasChecksum) this.#skipBytes += CHECKSUM_BYTES
@@ -161,7 +168,7 @@ export class ZstdFrame {
   #broken(why: string): AgentError {
     return new AgentError(
       'InvalidImage',
-      `the zstd file is broken in its frame at byte ${this.#startOffset}: ${why}. Its hash is the expected one, so ` +
+      `the zstd file is broken in its frame at byte ${this.startOffset}: ${why}. Its hash is the expected one, so ` +
         'it was made like this: zstd --test tells the same; make it anew',
     )
   }
