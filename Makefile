@@ -9,7 +9,7 @@ export NODES IMAGE SWARM ORIGIN_RATE
 # vm, test-vm: how machines boot, how much memory they have, MiB, and whether KVM runs them
 export BOOT FIRMWARE MEMORY ACCEL
 # bench-swarm: how many nodes, which programs, another scale, other worlds
-export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED JOIN TRAILING PROFILE KEEP FROM
+export N PEERS RATE IMAGE_MIB PIECE_KIB ORIGIN_X LEAVE RACKS UPLINK ROUNDS LABEL TIMELINE GRAIN SEED JOIN TRAILING PROFILE KEEP FROM ZSTD
 # fuzz-images: one format alone, how many damaged images (besides SEED and FROM)
 export FORMAT COUNT
 # house: 1 counts the tests as they run
@@ -110,7 +110,7 @@ bench-engine: $(MODULES) ## one leecher from one seed over loopback, against lib
 	@$(PACKAGES) agent bench
 	@node test/bench/engine-bench.ts
 
-simulate: $(MODULES) ## the swarm engine in virtual time, up to 1000 nodes [NODES=90] [RACKS=4] [RATE=1000] [IMAGE_MIB=…]
+simulate: $(MODULES) ## the swarm engine in virtual time, up to 1000 nodes [NODES=90] [RACKS=4] [RATE=1000] [IMAGE_MIB=…] [ZSTD=1]
 	@node test/bench/simulate/main.ts
 
 docs: $(MODULES) ## write the generated pages of docs/ anew

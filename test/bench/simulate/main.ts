@@ -4,6 +4,7 @@
 //
 //   NODES=90 IMAGE_MIB=3072 PIECE_KIB=4096 RATE=1000 (Mbit/s) ORIGIN_X=1 LEAVE=1
 //   RACKS=4 UPLINK=2000 (Mbit/s) SEED=1 ROUNDS=1 LATENCY_MS=0.2 START_MS=300 TIMELINE=1
+//   ZSTD=1 the image packed as by `ironswarm torrent create --zstd`; both bounds are printed
 //   GRAIN=16  a piece is this many blocks and everything else as much smaller: quicker, a little coarser
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -13,6 +14,7 @@ import { BLOCK_BYTES } from '../../../agent/sources/swarm/torrent/piece-layout.t
 import { type Outcome, simulate, type World } from '../../support/simulated-swarm/simulate.ts'
 import { countsSetting, numberSetting, setting } from '../settings.ts'
 import { fluidBoundSeconds, type RunFigures, type Scale } from '../swarm/run.ts'
+import { measureRatio } from './real-ratio.ts'
 
 const MiB = 1024 * 1024
 /** Ethernet, IP and TCP headers with timestamps, 1448 of 1514 bytes, and the other direction's ACKs. */
@@ -30,12 +32,23 @@ interface Case {
   readonly pieceKib: number
   readonly mbit: number
   readonly grain: number
+  /** The swarm carries the packed file. */
+  readonly isPacked?: boolean
 }
 
 const CASES: readonly Case[] = [
   { name: 'bench', nodeCount: 8, imageMib: 64, pieceKib: 256, mbit: 40, grain: 0 },
   { name: 'bench', nodeCount: 16, imageMib: 32, pieceKib: 128, mbit: 20, grain: 0 },
   { name: 'founding', nodeCount: 90, imageMib: 3072, pieceKib: 1024, mbit: 1000, grain: 4 },
+  {
+    name: 'packed',
+    nodeCount: 90,
+    imageMib: 3072,
+    pieceKib: 1024,
+    mbit: 1000,
+    grain: 1,
+    isPacked: true,
+  },
   { name: 'large', nodeCount: 1000, imageMib: 1024, pieceKib: 1024, mbit: 1000, grain: 2 },
 ]
 
@@ -48,6 +61,7 @@ function casesOf(nodes: string | undefined): readonly Case[] {
     pieceKib: numberSetting('PIECE_KIB', 1024),
     mbit: numberSetting('RATE', 1000),
     grain: numberSetting('GRAIN', 0),
+    isPacked: setting('ZSTD') === '1',
   }))
 }
 
@@ -130,7 +144,34 @@ function createProgress(name: string): NonNullable<World['onProgress']> {
   }
 }
 
-async function run(given: Case, seed: number): Promise<void> {
+/** The case with the length of the packed file, and what the raw one would have taken at best. */
+async function packedCase(given: Case): Promise<{ packed: Case; rawBound: number; ratio: number }> {
+  const ratio = await measureRatio(given.pieceKib * 1024)
+  const rawBound = boundOf(given)
+  return { packed: { ...given, imageMib: given.imageMib / ratio }, rawBound, ratio }
+}
+
+async function runPacked(given: Case, seed: number): Promise<void> {
+  const { packed, rawBound, ratio } = await packedCase(given)
+  const last = await run(packed, seed)
+  console.log(
+    `          ${given.imageMib} MiB packed to ${packed.imageMib.toFixed(0)} (${ratio.toFixed(2)} ×): last node after ` +
+      `${last.toFixed(2)} s, ${(last / rawBound).toFixed(2)} of the raw file's bound of ${rawBound.toFixed(2)} s`,
+  )
+}
+
+function boundOf({ nodeCount, imageMib, mbit }: Case): number {
+  const originFactor = numberSetting('ORIGIN_X', 1)
+  return fluidBoundSeconds({
+    nodeCount,
+    imageBytes: imageMib * MiB,
+    rate: mbit * 1e6,
+    originFactor,
+  })
+}
+
+/** Resolves to when the last node has the file, s. */
+async function run(given: Case, seed: number): Promise<number> {
   const blocksPerPiece = (given.pieceKib * 1024) / BLOCK_BYTES
   // a coarser grain: bytes and rates shrink alike, so times stay
   const shrink = given.grain > 0 ? Math.max(1, blocksPerPiece / given.grain) : 1
@@ -139,7 +180,7 @@ async function run(given: Case, seed: number): Promise<void> {
   const rate = given.mbit * 1e6
   const racks = numberSetting('RACKS', 1)
   const uplink = numberSetting('UPLINK', given.mbit) * 1e6
-  const bound = fluidBoundSeconds({ nodeCount: given.nodeCount, imageBytes, rate, originFactor })
+  const bound = boundOf(given)
   const payload = (bits: number) => (bits / 8 / shrink) * PAYLOAD_SHARE
   const pieceCount = Math.ceil(imageBytes / (given.pieceKib * 1024))
   const world: World = {
@@ -164,6 +205,7 @@ async function run(given: Case, seed: number): Promise<void> {
   print(given.name, world, bound, outcome, performance.now() - begun)
   printAgreement(given, (outcome.seconds.at(-1) ?? Number.NaN) / bound)
   if (setting('TIMELINE') === '1') printTimeline(outcome)
+  return outcome.seconds.at(-1) ?? Number.NaN
 }
 
 console.log(
@@ -171,6 +213,6 @@ console.log(
 )
 for (const given of casesOf(setting('NODES'))) {
   for (let seed = 1; seed <= numberSetting('ROUNDS', 1); seed++) {
-    await run(given, seed + numberSetting('SEED', 0))
+    await (given.isPacked ? runPacked : run)(given, seed + numberSetting('SEED', 0))
   }
 }
