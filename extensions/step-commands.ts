@@ -80,6 +80,7 @@ export function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyComma
             return `prepare_image: ${await deps.deploy.images.write(image, node, context)}`
           },
           releaseDisks: () => deps.deploy.images.release(`${kind} step ${stepName}`),
+          stopSeeding: () => deps.deploy.seeding.release(`${kind} step ${stepName}`),
         },
       }
       try {

@@ -315,7 +315,6 @@ export const OPTIONS = {
     karg: 'ipa-inject-files-priority',
     min: 0,
     max: 99,
-    noEffect: true,
   }),
   agent_token_required: bool(false, 'Of IPA 2023.1; a token is always required', {
     karg: 'ipa-agent-token-required',

@@ -35,6 +35,8 @@ export interface StepContext {
   writeImage(imageInfo: unknown, configdrive: unknown): Promise<string>
   /** Lets go of what the agent itself holds open on disks: a deployed image that is still being seeded. */
   releaseDisks(): Promise<void>
+  /** Ends the seeding of the deployed image, which is about to change; what was written stays known. */
+  stopSeeding(): Promise<void>
 }
 
 /** One call of a step: the conductor's node and ports, and the arguments by name. */

@@ -35,12 +35,12 @@ export interface BootPartitionNames {
   readonly prepBootPartUuid: string | null
 }
 
-/** Throws DeviceNotFound for a name of no partition of this disk, BlockDeviceError. */
-export async function findBootPartitions(
-  names: BootPartitionNames,
+/** All of a disk, by number. Throws DeviceNotFound, BlockDeviceError. */
+export async function listBootPartitions(
+  devicePath: string,
   { exec, root }: { readonly exec: Exec; readonly root: Root },
-): Promise<BootPartitions> {
-  await using device = await openBlockDevice(names.devicePath, { mode: 'read', root })
+): Promise<BootPartition[]> {
+  await using device = await openBlockDevice(devicePath, { mode: 'read', root })
   const first = await readSector(device, 0)
   const all: BootPartition[] = []
   for (const partition of (await listPartitions(device)).partitions) {
@@ -50,6 +50,17 @@ export async function findBootPartitions(
       fileSystem: await probeFileSystem(exec, device, partition.range),
     })
   }
+  return all
+}
+
+/** Throws DeviceNotFound for a name of no partition of this disk, BlockDeviceError. */
+export async function findBootPartitions(
+  names: BootPartitionNames,
+  deps: { readonly exec: Exec; readonly root: Root },
+): Promise<BootPartitions> {
+  const all = await listBootPartitions(names.devicePath, deps)
+  await using device = await openBlockDevice(names.devicePath, { mode: 'read', root: deps.root })
+  const first = await readSector(device, 0)
   const find = (wanted: string, what: string) => {
     const found = all.find((partition) => isCalled(partition, wanted))
     if (found !== undefined) return found

@@ -246,7 +246,7 @@ describe.each(['tr-clean-automated', 'tr-clean-manual'])('the calls of %s', (tra
           { ...common, interface: 'raid', step: 'create_configuration', priority: 0 },
         ],
       },
-      hardware_manager_version: { generic_hardware_manager: '1.3' },
+      hardware_manager_version: { generic_hardware_manager: '1.4' },
     })
   })
 

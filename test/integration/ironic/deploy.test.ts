@@ -12,10 +12,12 @@ import {
   differencesFromImage,
   readPartitionTable,
 } from '../../support/compare-disk.ts'
-import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
+import { type DiskImage, describeImage, makeDiskImage } from '../../support/disk-image.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'
 import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
+import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
+import { ROOT_FS_UUID } from '../../support/image-root/written-disk.ts'
 import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
 import { type OciImage, serveOciImage } from '../../support/ironic/oci-image.ts'
 import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
@@ -146,6 +148,44 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
         const machine = await createMachine(rig, bootMode, { info, diskBytes: 256 * MiB })
         await deploy(rig, machine)
         await expectGoodDisk(machine)
+      },
+    )
+
+    test.each(['uefi', 'bios'] as const)(
+      'deploys a partition image to a machine with %s, with its config drive and its boot loader',
+      async (bootMode) => {
+        await using root = await createBusyboxRoot(FAKE_GRUB)
+        const path = join(directory, `${bootMode}.ext4`)
+        await run('mke2fs', [
+          '-q',
+          '-t',
+          'ext4',
+          '-U',
+          ROOT_FS_UUID,
+          '-d',
+          root.folder,
+          path,
+          '32M',
+        ])
+        const partition = await describeImage(path)
+        await using partitionOrigin = await createHttpOrigin({ path })
+        const info = instanceInfo({
+          ...{ image_source: partitionOrigin.url, image_os_hash_value: partition.sha256 },
+          ...{ image_type: 'partition', root_gb: 1, swap_mb: 16 },
+        })
+        const options = {
+          // what newer releases do not say any more
+          enable_bios_bootloader_install: true,
+          // this kernel may know no FAT, which is what an ESP has; test/e2e/vm boots such a disk
+          ignore_bootloader_failure: bootMode === 'uefi',
+        }
+        const diskBytes = 2048 * MiB
+        const machine = await createMachine(rig, bootMode, { info, options, diskBytes })
+        const agent = await deploy(rig, machine)
+        await expectDivided(machine.disk.path, bootMode)
+        const log = await agent.log()
+        expect(log).toMatch(/"command_name":"install_bootloader","command_status":"SUCCEEDED"/)
+        if (bootMode === 'bios') expect(await firstBytes(machine.disk.path)).toBe(BOOT_CODE)
       },
     )
 
@@ -290,6 +330,41 @@ async function deploy(...args: Parameters<typeof startDeploy>): Promise<AgentPro
   const agent = await startDeploy(...args)
   await ironic.waitFor(uuid, ['active'])
   return agent
+}
+
+const BOOT_CODE = 'test boot code'
+const FAKE_GRUB = {
+  '/usr/sbin/grub-install': `#!/bin/sh\nfor device; do :; done\nprintf '${BOOT_CODE}' | dd of=$device conv=notrunc`,
+  '/usr/sbin/grub-mkconfig': '#!/bin/sh\necho menu > "$2"',
+}
+
+/** The partitions that Ironic asked for, by programs that did not make them. */
+async function expectDivided(path: string, bootMode: 'uefi' | 'bios'): Promise<void> {
+  const table = await readPartitionTable(path)
+  const sizes = table?.partitions?.map(({ size }) => size / 2048)
+  const isUefi = bootMode === 'uefi'
+  expect([table?.label, sizes]).toEqual(
+    isUefi ? ['gpt', [550, 16, 1, 1024]] : ['dos', [16, 1, 1024]],
+  )
+  await run('sfdisk', ['--verify', path])
+  if (isUefi)
+    expect((await run('sgdisk', ['--verify', path])).stdout).toContain('No problems found')
+  const probe = async (index: number) => {
+    const { start = 0, size = 0 } = table?.partitions?.at(index) ?? {}
+    const window = [`--offset=${start * 512}`, `--size=${size * 512}`]
+    return (await run('blkid', ['-p', '-o', 'export', ...window, path])).stdout
+  }
+  expect(await probe(-1)).toContain(`UUID=${ROOT_FS_UUID}`)
+  expect(await probe(-2)).toContain('LABEL=config-2')
+  if (isUefi) expect(await probe(0)).toContain('LABEL=efi-part')
+}
+
+async function firstBytes(device: string): Promise<string> {
+  await run('blockdev', ['--flushbufs', device])
+  await using disk = await open(device)
+  const bytes = Buffer.alloc(BOOT_CODE.length)
+  await disk.read(bytes, 0, bytes.length, 0)
+  return bytes.toString()
 }
 
 /** In the middle of the image, in no partition table. */

@@ -23,7 +23,7 @@ function writeImage(args: object = {}, more: object = {}) {
     step: { interface: 'deploy', step: 'write_image', args: { image_info: imageInfo(), ...args } },
     node: NODE,
     ports: [],
-    deploy_version: { generic_hardware_manager: '1.3' },
+    deploy_version: { generic_hardware_manager: '1.4' },
     ...more,
   }
 }
@@ -61,6 +61,16 @@ describe('deploy.get_deploy_steps', () => {
         GenericHardwareManager: [
           { step: 'write_image', priority: 0, interface: 'deploy', reboot_requested: false },
           {
+            step: 'inject_files',
+            priority: 0,
+            interface: 'deploy',
+            reboot_requested: false,
+            argsinfo: {
+              files: { description: expect.any(String), required: false },
+              verify_ca: { description: expect.any(String), required: false },
+            },
+          },
+          {
             step: 'erase_devices_metadata',
             priority: 0,
             interface: 'deploy',
@@ -78,7 +88,7 @@ describe('deploy.get_deploy_steps', () => {
           },
         ],
       },
-      hardware_manager_version: { generic_hardware_manager: '1.3' },
+      hardware_manager_version: { generic_hardware_manager: '1.4' },
     })
   })
 

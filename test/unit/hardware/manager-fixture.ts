@@ -48,6 +48,7 @@ export function callWith(args: StepCall['args'] = {}): StepCall {
       events: { publish: () => undefined },
       writeImage: async () => 'written',
       releaseDisks: async () => undefined,
+      stopSeeding: async () => undefined,
     },
   }
 }
