@@ -117,16 +117,22 @@ async function placeOfEsp(request: UefiBootloaderRequest): Promise<EspPlace> {
   return {
     path: devicePath,
     offset: range.offset,
-    starts: [{ devicePath: await pathOf(root, devicePath), partitionNumber: number, suffix: '' }],
+    starts: [{ devicePath: await pathOf(request), partitionNumber: number, suffix: '' }],
   }
 }
 
-/** Of a multipath map its first path: efibootmgr asks sysfs what the disk hangs on, and reads it only. */
-async function pathOf(root: Root, devicePath: string): Promise<string> {
+/**
+ * Of a multipath map its first path: efibootmgr asks sysfs what the disk hangs on, and reads it only. What was written by the
+ * map is not in the page cache of a path, which the map keeps open: an older table may be.
+ */
+async function pathOf({ exec, root, devicePath }: UefiBootloaderRequest): Promise<string> {
   const map = await blockDeviceAt(root, devicePath)
   const uuid = map && (await root.readText(`${map.directory}/dm/uuid`))
   const [path] = map && uuid?.startsWith('mpath-') ? await listSlaves(root, map) : []
-  return path === undefined ? devicePath : blockDevicePath(path.name)
+  if (path === undefined) return devicePath
+  const node = blockDevicePath(path.name)
+  await exec(['blockdev', '--flushbufs', node])
+  return node
 }
 
 /** What the firmware's menu calls a loader. */
