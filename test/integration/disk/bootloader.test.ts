@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import { installUefiBootloader } from '../../../agent/disk/bootloader.ts'
 import { type Exec, exec } from '../../../agent/system/exec.ts'
-import { createRoot } from '../../../agent/system/root.ts'
+import { createRoot, type Root } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
@@ -274,6 +274,32 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
     const request = { ...REAL, exec: full, log: capturedLog().log, devicePath: disk.path }
     await expect(installUefiBootloader(request)).rejects.toThrow('no space left')
     expect([...entries]).toEqual([['0001', 'UEFI PXEv4']])
+  })
+
+  test('the loader of a multipath map is registered by a path, whose cache is dropped before', async () => {
+    await using map = await createUefiDisk()
+    await using path = await createLoopDevice({ sizeBytes: MiB })
+    await map.put('EFI/BOOT/BOOTX64.EFI', 'loader')
+    const directory = `/sys/class/block/${map.path.slice('/dev/'.length)}`
+    const joined: Root = {
+      ...root,
+      readText: async (at) =>
+        at === `${directory}/dm/uuid` ? 'mpath-36001' : await root.readText(at),
+      list: async (at) =>
+        at === `${directory}/slaves` ? [path.path.slice('/dev/'.length)] : await root.list(at),
+    }
+    const { exec: run, calls } = firmware()
+    const lines: string[] = []
+    const noted: Exec = async (argv, options) => {
+      lines.push(argv.slice(0, 3).join(' '))
+      return await run(argv, options)
+    }
+    const { log } = capturedLog()
+    const request = { ...REAL, exec: noted, root: joined, log, devicePath: map.path }
+    expect(await installUefiBootloader(request)).toBe(true)
+    const [created] = creates(calls)
+    expect(created?.slice(3, 5)).toEqual(['-d', path.path])
+    expect(lines).toContain(`blockdev --flushbufs ${path.path}`)
   })
 
   test('with machine control logged, the command is in the log and nothing is run', async () => {
