@@ -24,11 +24,10 @@ export interface FoundKernel extends BootEntry {
 
 /** Throws InvalidImage, which says why the instance cannot be started without firmware; BlockDeviceError. */
 export async function findKernel(disk: ImageDisk, firmware: 'uefi' | 'bios'): Promise<FoundKernel> {
-  const esp = await looksLikeSystemdBoot(disk)
   const menu = await findGrubMenu(disk, firmware)
-  if (esp !== undefined && (firmware === 'uefi' || menu === undefined)) {
-    const entry = await chooseBlsEntry(blsFolders(disk), disk)
-    if (entry) return { ...entry, from: `loader/entries of systemd-boot` }
+  if ((firmware === 'uefi' || menu === undefined) && (await hasSystemdBoot(disk))) {
+    const entry = await chooseBlsEntry(foldersOfSystemdBoot(disk), disk)
+    if (entry) return { ...entry, from: 'loader/entries of systemd-boot' }
   }
   if (menu !== undefined) {
     const from = `${menu.path} on partition ${menu.partition}`
@@ -38,7 +37,8 @@ export async function findKernel(disk: ImageDisk, firmware: 'uefi' | 'bios'): Pr
       throw cannotFollow(`${from}: ${messageOf(error).replace(/^Error with the image: /, '')}`)
     }
   }
-  const entry = await chooseBlsEntry(blsFolders(disk), disk)
+  const folders = [...foldersOfSystemdBoot(disk), ...otherFolders(disk)]
+  const entry = await chooseBlsEntry(folders, disk)
   if (entry) return { ...entry, from: 'loader/entries' }
   const named = await findByNames(
     disk.readable.map(({ number, fileSystem: { uuid } }) => ({ partition: number, uuid })),
@@ -49,23 +49,28 @@ export async function findKernel(disk: ImageDisk, firmware: 'uefi' | 'bios'): Pr
   throw cannotFollow(`no menu and no kernel was found${others}`)
 }
 
-function blsFolders({ readable }: ImageDisk): BlsFolder[] {
-  const isBoot = ({ isEsp, type }: ImageDisk['readable'][number]) => isEsp || type === XBOOTLDR_TYPE
-  return [
-    ...readable.filter(isBoot).map(({ number }) => ({ partition: number, at: '' })),
-    ...readable
-      .filter((partition) => !isBoot(partition))
-      .flatMap(({ number }) => ['/boot', ''].map((at) => ({ partition: number, at }))),
-  ]
+/** The partitions that systemd-boot reads. */
+function foldersOfSystemdBoot({ readable }: ImageDisk): BlsFolder[] {
+  return readable.filter(isBoot).map(({ number }) => ({ partition: number, at: '' }))
 }
 
-async function looksLikeSystemdBoot(disk: ImageDisk): Promise<number | undefined> {
+function otherFolders({ readable }: ImageDisk): BlsFolder[] {
+  return readable
+    .filter((partition) => !isBoot(partition))
+    .flatMap(({ number }) => ['/boot', ''].map((at) => ({ partition: number, at })))
+}
+
+function isBoot({ isEsp, type }: ImageDisk['readable'][number]): boolean {
+  return isEsp || type === XBOOTLDR_TYPE
+}
+
+async function hasSystemdBoot(disk: ImageDisk): Promise<boolean> {
   for (const { number, isEsp } of disk.readable) {
     if (!isEsp) continue
     const names = await disk.list({ partition: number, path: '/EFI/systemd' })
-    if (names.some((name) => /^systemd-boot.*\.efi$/i.test(name))) return number
+    if (names.some((name) => /^systemd-boot.*\.efi$/i.test(name))) return true
   }
-  return undefined
+  return false
 }
 
 /** Under UEFI GRUB begins with the file beside itself on the ESP; the one below /boot is where that leads to. */

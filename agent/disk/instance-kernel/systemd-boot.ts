@@ -40,8 +40,8 @@ export async function chooseBlsEntry(
   const wanted = found.find(
     ({ entry: { id } }) => matchesGlob(`${id}.conf`, pattern) || matchesGlob(id, pattern),
   )
-  const [chosen = found[0]] = wanted ? [wanted] : []
   if (!wanted) await refuseUnified(folders, disk)
+  const chosen = wanted ?? found[0]
   return chosen && entryOf(chosen)
 }
 

@@ -89,6 +89,14 @@ describe('entries of the Boot Loader Specification', () => {
     })
   })
 
+  test('below /boot of the root are none of systemd-boot', async () => {
+    const files = { ...systemdBoot, '/loader/entries/a-6.1.conf': entry('6.1') }
+    const root = { files: { '/boot/loader/entries/a-6.2.conf': entry('6.2') } }
+    expect(await find('uefi', esp(files), root)).toMatchObject({
+      kernel: { partition: 1, path: `/${MACHINE_ID}/6.1/linux` },
+    })
+  })
+
   test.each(['a-6.1.conf', 'a-6.?', '*-6.1.conf'])(
     'the default of loader.conf is %s',
     async (wanted) => {
