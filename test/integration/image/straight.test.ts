@@ -35,12 +35,12 @@ async function createLab(imageBytes = 24 * MiB, spareBytes = 4 * MiB): Promise<D
   return lab
 }
 
-/** The first MiB is what the guest wrote last: it lies at the end of the file, in parts. */
+/** Of the first MiB the guest wrote a part first, and the others last: they lie at the end of the file. */
 async function convertBackwards(lab: DeployLab, imageBytes: number) {
   const path = `${lab.image.path}.qcow2`
   await run('qemu-img', ['create', '-q', '-f', 'qcow2', path, String(imageBytes)])
-  const writes = [[MiB, imageBytes - MiB] as const]
-  for (let at = MiB - 64 * 1024; at >= 0; at -= 64 * 1024) writes.push([at, 64 * 1024])
+  const writes = [[0, 64 * 1024] as const, [MiB, imageBytes - MiB] as const]
+  for (let at = MiB - 64 * 1024; at > 0; at -= 64 * 1024) writes.push([at, 64 * 1024])
   const commands = writes.flatMap(([at, length]) => ['-c', `write -q ${at} ${length}`])
   await run('qemu-io', ['-f', 'qcow2', ...commands, path])
   await run('qemu-img', ['convert', '-n', '-f', 'raw', '-O', 'qcow2', lab.image.path, path])

@@ -3,14 +3,21 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { endOf } from '../../../../agent/core/extent.ts'
 import { GiB, MiB } from '../../../../agent/core/units.ts'
+import { createClusterMapMaker } from '../../../../agent/image/formats/qcow2/cluster-map.ts'
 import { describePlan, planDocument } from '../../../../agent/image/plan/describe.ts'
-import { holdBackRanges, type ImageFacts, planImage } from '../../../../agent/image/plan/plan.ts'
+import {
+  fileLayout,
+  holdBackRanges,
+  type ImageFacts,
+  planImage,
+} from '../../../../agent/image/plan/plan.ts'
 import { parseImageInfo } from '../../../../agent/image/request/image-info.ts'
 import {
   encodeInfo,
   encodeMetainfo,
   parseMetainfo,
 } from '../../../../agent/sources/swarm/torrent/metainfo.ts'
+import { buildQcow2 } from '../../../support/formats/qcow2-builder.ts'
 
 const HASH = { algo: 'sha256', value: 'ab'.repeat(32) }
 const DISK = {
@@ -164,6 +171,72 @@ describe('a plan', () => {
       warnings: [],
     })
     expect(JSON.stringify(document)).not.toMatch(/secret|=abc|metainfo/)
+  })
+})
+
+/** A qcow2 of a disk of 8 clusters of 64 KiB, of which two are there, in turns; its tables take three. */
+function qcow2Facts(beginning: Uint8Array = bootSector()): Partial<ImageFacts> {
+  const fileBytes = 5 * 65_536
+  const maker = createClusterMapMaker({ fileBytes, virtualBytes: 8 * 65_536 })
+  maker.add({ host: 4 * 65_536, guest: 0, length: 65_536 })
+  maker.add({ host: 3 * 65_536, guest: 5 * 65_536, length: 65_536 })
+  const map = maker.finish()
+  if ('why' in map) throw new Error(map.why)
+  const sizes = { sizeBytes: fileBytes, serverBytes: fileBytes }
+  return { ...sizes, firstBytes: buildQcow2(), clusters: { map, beginning } }
+}
+
+function bootSector(): Uint8Array {
+  const bytes = new Uint8Array(65_536)
+  bytes.set([0x55, 0xaa], 510)
+  return bytes
+}
+
+describe('a plan of a qcow2', () => {
+  const fields = { disk_format: 'qcow2' }
+
+  test('whose clusters are known puts each in its place, and the rest of the file on the tail', () => {
+    const planned = plan(qcow2Facts(), fields)
+    expect(planned).toMatchObject({ unpacking: null, isFormatOpen: false })
+    const { rest } = planned.clusters ?? {}
+    // 66 MiB for a config drive and the backup GPT are left free
+    expect(rest).toEqual({ offset: GiB - 67 * MiB, length: 3 * 65_536 })
+    const layout = fileLayout(planned)
+    expect(layout.area).toEqual({ offset: 0, length: 8 * 65_536 })
+    expect(layout.locate({ offset: 0, length: 5 * 65_536 })).toEqual([
+      rest,
+      { offset: 5 * 65_536, length: 65_536 },
+      { offset: 0, length: 65_536 },
+    ])
+    expect(planned.holdBack).toEqual([{ offset: 0, length: 8 * 65_536 }])
+  })
+
+  test('says so in words, and as JSON without the places of the clusters', () => {
+    const planned = plan(qcow2Facts(), fields)
+    const text = describePlan(planned).join('\n')
+    expect(text).toMatch(
+      /clusters straight to their places from byte 0 on.*the rest of the file to/,
+    )
+    expect(text).toContain('read the zeros back')
+    expect(planDocument(planned)).toMatchObject({
+      unpacking: null,
+      clusters: { virtualBytes: 8 * 65_536, runCount: 2, rest: { length: 3 * 65_536 } },
+    })
+  })
+
+  test.each([
+    ['it has compressed clusters', { clusters: { why: 'it has compressed clusters' } }],
+    ['no server could be asked for its tables', { clusters: null, firstBytes: null }],
+  ])('keeps the file where %s, and says so', (why, facts) => {
+    const planned = plan({ ...qcow2Facts(), ...facts }, fields)
+    expect(planned).toMatchObject({ clusters: null, unpacking: { format: 'qcow2', why } })
+    expect(describePlan(planned).join('\n')).toContain(
+      `kept      the clusters of the qcow2 cannot go straight to their places: ${why}`,
+    )
+  })
+
+  test('is refused where its disk has no partition table', () => {
+    expect(() => plan(qcow2Facts(new Uint8Array(65_536)), fields)).toThrow(/no partition table/)
   })
 })
 
