@@ -208,7 +208,7 @@ export const PACKED_CASES: readonly FailureCase[] = [
       onProgress: atReadBack(() => overwriteNow(lab, 5 * MiB)),
     }),
     error: 'ReadBackMismatchError',
-    details: /bytes \d+–\d+ do not read back as they were written/,
+    details: /Bytes \d+–\d+ do not read back as they were written/,
   },
   {
     name: 'a disk that loses zeros where a qcow2 has no cluster',
