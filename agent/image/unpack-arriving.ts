@@ -8,7 +8,9 @@ import { AgentError, isAgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import { createHeldBack, type HeldBack } from '../disk/hold-back.ts'
 import type { ImageSource } from '../sources/source.ts'
+import { SNIFFED_BYTES } from './formats/image-format.ts'
 import { judgeProved } from './formats/judge-file.ts'
+import type { FileChunk } from './formats/unpacker.ts'
 import { IN_ORDER } from './formats/unpackers.ts'
 import type { Plan } from './plan/plan.ts'
 import type { PlannedSource } from './plan/plan-parts.ts'
@@ -16,9 +18,11 @@ import type { InOrderUnpacking } from './plan/unpacking.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
 import type { DownloadDeadline } from './request/download-deadline.ts'
 import { createInOrderFile, FileRewound, type InOrderFile } from './transfer/in-order-file.ts'
-import { checkFormat } from './transfer/sinks.ts'
 import { transferImage } from './transfer/transfer-image.ts'
 import { openUnpackTarget, type UnpackTargetRequest } from './unpack-target.ts'
+
+/** Every signature of a packed file lies in these, and that of a boot sector; a connection may break before. */
+const LEAST_JUDGED_BYTES = 512
 
 export interface UnpackArrivingRequest extends Omit<UnpackTargetRequest, 'held'> {
   readonly plan: Plan
@@ -45,38 +49,32 @@ export async function unpackArriving(
 ): Promise<ArrivedImage> {
   const { plan } = request
   const file = createInOrderFile(plan.sizeBytes, plan.hash.algo)
-  const onAbort = () => file.fail(request.signal.reason)
-  request.signal.addEventListener('abort', onAbort, { once: true })
+  const ending = new AbortController()
+  const signal = AbortSignal.any([request.signal, ending.signal])
+  const onAbort = () => file.fail(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
   let failure: { readonly error: unknown } | undefined
   // what fails on one side ends the other, and is what is told
   const orEnd = (error: unknown): undefined => {
     failure ??= { error }
-    file.fail(error)
+    ending.abort(error)
   }
   const [, arrived] = await Promise.all([
-    fetchInto(file, request, deps).catch(orEnd),
-    unpackFrom(file, request, deps).catch(orEnd),
+    fetchInto(file, { ...request, signal }).catch(orEnd),
+    unpackFrom(file, { ...request, signal }, deps).catch(orEnd),
   ])
-  request.signal.removeEventListener('abort', onAbort)
+  signal.removeEventListener('abort', onAbort)
   throwIfAborted(request.signal)
   if (failure) throw (failure as { readonly error: unknown }).error
   return arrived as ArrivedImage
 }
 
-async function fetchInto(
-  file: InOrderFile,
-  request: UnpackArrivingRequest,
-  { config }: DeployImageDeps,
-): Promise<void> {
-  const { plan, unpacking, namedFormat } = request
-  const judge = (firstBytes: Uint8Array) => {
-    judgeProved(firstBytes, unpacking.format, namedFormat, config.permitted_image_formats)
-  }
+async function fetchInto(file: InOrderFile, request: UnpackArrivingRequest): Promise<void> {
   const source = await transferImage({
     ...request,
     target: {
-      coverage: new Coverage(plan.sizeBytes),
-      sink: checkFormat(file.sink, plan.sizeBytes, judge),
+      coverage: new Coverage(request.plan.sizeBytes),
+      sink: file.sink,
       readImage: async () => {
         throw new AgentError('BlockDeviceError', 'the file is not kept', { kind: 'source' })
       },
@@ -93,11 +91,14 @@ async function unpackFrom(
   request: UnpackArrivingRequest,
   deps: DeployImageDeps,
 ): Promise<ArrivedImage> {
+  let { isTrailing } = request
   for (;;) {
     try {
-      return await unpackOnce(file, request, deps)
+      return await unpackOnce(file, { ...request, isTrailing }, deps)
     } catch (error) {
       if (!(error instanceof FileRewound)) throw error
+      // a program that the kernel holds may still make zeros of the version before: all is read at the end
+      isTrailing = false
     }
   }
 }
@@ -115,7 +116,7 @@ async function unpackOnce(
   let refused: { readonly error: unknown } | undefined
   try {
     imageBytes = await IN_ORDER[unpacking.format]({
-      chunks: file.chunks(),
+      chunks: judged(file.chunks(), request, deps),
       fileBytes: plan.sizeBytes,
       window: unpacking.window,
       sink: target.sink,
@@ -131,6 +132,26 @@ async function unpackOnce(
   if (refused) throw refused.error
   await target.finish()
   return { imageBytes, held }
+}
+
+/** Judges the beginning as soon as it is there. Throws InvalidImage for a file of another format than was planned. */
+async function* judged(
+  chunks: AsyncIterable<FileChunk>,
+  { plan, unpacking, namedFormat }: UnpackArrivingRequest,
+  { config }: DeployImageDeps,
+): AsyncGenerator<FileChunk, void> {
+  let beginning = Buffer.alloc(0)
+  let isOpen = true
+  for await (const chunk of chunks) {
+    if (isOpen) {
+      const missing = SNIFFED_BYTES - beginning.length
+      beginning = Buffer.concat([beginning, chunk.bytes.subarray(0, missing)])
+      isOpen = beginning.length < Math.min(LEAST_JUDGED_BYTES, plan.sizeBytes)
+      const permitted = config.permitted_image_formats
+      if (!isOpen) judgeProved(beginning, unpacking.format, namedFormat, permitted)
+    }
+    yield chunk
+  }
 }
 
 function requireHash(file: InOrderFile, { hash, sizeBytes }: Plan): void {

@@ -30,7 +30,10 @@ export interface UnpackTargetRequest {
   readonly signal: AbortSignal
 }
 
-/** Disposal ends what still reads and writes; the device must stay open until then. */
+/**
+ * Disposal ends what still reads and writes, and waits for it: nothing of this image reaches the disk afterwards. The
+ * device must stay open until then.
+ */
 export interface UnpackTarget extends AsyncDisposable {
   readonly sink: UnpackSink
   /** Aborted by disposal too. */
@@ -63,8 +66,9 @@ export async function openUnpackTarget(
   const sink = judgeBeginning(placed, window, (firstBytes) =>
     judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats, content),
   )
+  const entrance = createEntrance(sink, signal)
   return {
-    sink,
+    sink: entrance.sink,
     signal,
     finish: async () => {
       await sink.finish()
@@ -75,7 +79,30 @@ export async function openUnpackTarget(
     },
     [Symbol.asyncDispose]: async () => {
       ending.abort()
+      await entrance.idle()
       await proof[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Lets nothing in once its target ends, and knows what is inside. */
+function createEntrance(next: UnpackSink, signal: AbortSignal) {
+  const inside = new Set<Promise<void>>()
+  const enter = async (work: () => Promise<void>) => {
+    signal.throwIfAborted()
+    const working = work()
+    const done = working.catch(() => undefined).finally(() => inside.delete(done))
+    inside.add(done)
+    await working
+  }
+  const sink: UnpackSink = {
+    write: (extent) => enter(() => next.write(extent)),
+    zero: (range) => enter(() => next.zero(range)),
+  }
+  return {
+    sink,
+    idle: async () => {
+      await Promise.all(inside)
     },
   }
 }

@@ -24,8 +24,8 @@ export interface KnownClusters {
 const TABLES_MS = 60_000
 
 /**
- * Resolves to why they are not known where they were not to be had. Throws InvalidImage for tables that are damaged,
- * an error that only the operator can mend, and the reason of the signal.
+ * Resolves to why they are not known where they were not to be had. Throws InvalidImage for tables that are damaged
+ * where nobody else may have better ones, an error that only the operator can mend, and the reason of the signal.
  */
 export async function findClusters(
   options: FetchedPartsOptions,
@@ -42,8 +42,10 @@ export async function findClusters(
     options.signal.throwIfAborted()
     if (late.aborted) return { why: `its tables did not come within ${TABLES_MS / 1000} s` }
     if (error instanceof TooMuchError) return { why: `its tables are scattered: ${error.message}` }
-    if (!isAgentError(error) || error.type === 'InvalidImage' || error.kind === 'operator')
-      throw error
+    if (!isAgentError(error) || error.kind === 'operator') throw error
+    // one of several servers may have an older file: which is the right one its hash tells
+    const isDoubtful = options.http.urls.length > 1
+    if (error.type === 'InvalidImage' && !isDoubtful) throw error
     return { why: `its tables were not to be had: ${messageOf(error)}` }
   }
 }

@@ -24,7 +24,7 @@ import {
 } from '../formats/judge-file.ts'
 import type { Layout } from '../formats/layout.ts'
 import { createClusterLayout } from '../formats/qcow2/cluster-layout.ts'
-import type { NoClusterMap } from '../formats/qcow2/cluster-map.ts'
+import { fitsSectors, type NoClusterMap } from '../formats/qcow2/cluster-map.ts'
 import { createRawLayout } from '../formats/raw.ts'
 import { isContainer, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
@@ -158,8 +158,9 @@ function placeFile(
   facts: ImageFacts,
   { target, config, hasConfigdrive, sources }: PlaceOptions,
 ): Pick<Plan, 'unpacking' | 'clusters' | 'sources' | 'warnings'> {
-  const { sizeBytes: fileBytes, clusters } = facts
+  const { sizeBytes: fileBytes } = facts
   const { layout, disk } = target
+  const clusters = inWholeSectors(facts.clusters, disk)
   const { id: imageId, urls } = imageInfo
   const leastBytes = leastBytesOf(format, facts)
   if (layout) requireRootRoom(leastBytes, layout)
@@ -177,6 +178,15 @@ function placeFile(
   const isSwarmRequired = config.swarm_mode === 'require'
   const unpacking = { format, fileBytes, leastBytes, urls, isSwarmRequired, why }
   return { ...planUnpacking(file, unpacking), clusters: null }
+}
+
+function inWholeSectors(
+  clusters: ImageFacts['clusters'],
+  { logicalSectorBytes }: DeviceGeometry,
+): ImageFacts['clusters'] {
+  if (!clusters || 'why' in clusters || fitsSectors(clusters.map, logicalSectorBytes))
+    return clusters
+  return { why: `some begin or end within a sector of the disk, ${logicalSectorBytes} bytes` }
 }
 
 /** The least that the image takes on the disk, bytes; 0 where the file does not say. */

@@ -15,7 +15,7 @@ export class FileRewound extends Error {
 }
 
 export interface InOrderFile {
-  /** Takes extents that follow each other. A write ends when its bytes were made use of. */
+  /** Takes extents that follow each other, or soon will. A write ends when its bytes were made use of. */
   readonly sink: FileSink
   /**
    * What comes from here on; who stops before the end leaves the rest to the next who asks. Throws FileRewound, and
@@ -41,6 +41,8 @@ export function createInOrderFile(fileBytes: number, algo: string): InOrderFile 
   let end = 0
   let isRewound = false
   const queue: Waiting[] = []
+  /** By their offsets: one that is written anew may be overtaken by the one behind it. As many as the source has buffers. */
+  const ahead = new Map<number, Waiting>()
   let failure: { readonly error: unknown } | undefined
   let arrival = Promise.withResolvers<void>()
   const wake = () => {
@@ -52,6 +54,15 @@ export function createInOrderFile(fileBytes: number, algo: string): InOrderFile 
     at = 0
     end = 0
     isRewound = true
+    wake()
+  }
+  /** Those that follow what was brought, in line. */
+  const line = () => {
+    for (let waiting = ahead.get(end); waiting; waiting = ahead.get(end)) {
+      ahead.delete(end)
+      end = endOf(rangeOf(waiting.extent))
+      queue.push(waiting)
+    }
     wake()
   }
   const next = async (): Promise<Waiting> => {
@@ -71,11 +82,10 @@ export function createInOrderFile(fileBytes: number, algo: string): InOrderFile 
       write: async (extent) => {
         if (failure) throw failure.error
         if (extent.offset === 0 && end > 0) rewind()
-        if (extent.offset !== end) throw outOfOrder(extent, end)
-        end = endOf(rangeOf(extent))
+        if (extent.offset < end) throw outOfOrder(extent, end)
         const taken = Promise.withResolvers<void>()
-        queue.push({ extent, taken })
-        wake()
+        ahead.set(extent.offset, { extent, taken })
+        line()
         await taken.promise
       },
     },
@@ -93,7 +103,8 @@ export function createInOrderFile(fileBytes: number, algo: string): InOrderFile 
     },
     fail: (error) => {
       failure ??= { error }
-      for (const { taken } of queue.splice(0)) taken.reject(failure.error)
+      for (const { taken } of [...queue.splice(0), ...ahead.values()]) taken.reject(failure.error)
+      ahead.clear()
       wake()
     },
     digest: () => hash.digest('hex'),

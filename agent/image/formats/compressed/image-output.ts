@@ -116,7 +116,7 @@ function* runsOf(
 function tooLarge(format: string, bytes: number, window: DiskRange): AgentError {
   return new AgentError(
     'InvalidImage',
-    `the ${format} file holds an image of ${bytes} bytes or more; there is room for ${window.length}: the disk ` +
-      'has to hold the image and, behind it, the file it is unpacked from; choose a larger disk, or serve it raw',
+    `the ${format} file holds an image of ${bytes} bytes or more; there is room for ${window.length} (a file that is ` +
+      'kept until it is unpacked takes some too): choose a larger disk, or a larger root partition (root_gb)',
   )
 }

@@ -10,7 +10,7 @@ import { KiB, MiB } from '../../../core/units.ts'
 export const MOST_AHEAD_BYTES = 8 * MiB
 /** Of the frame itself: blocks may be as long as what they hold, each with a header of 3 bytes. */
 const MOST_PACKED_BYTES = MOST_AHEAD_BYTES + 4 * KiB
-/** Node's pool has four threads, and what was decoded is written by it too. */
+/** Node's pool has more threads than machines of this kind have cores, and what was decoded is written by it too. */
 const LANES = 3
 /** Room for a little more than comes out: else Node asks again for what follows the frame, and fails. */
 const SPARE_BYTES = 64
@@ -55,7 +55,7 @@ export interface DecodeAhead extends AsyncDisposable {
   giveBack(memory: FrameMemory): void
   /** Resolves when the frame is under way. Throws what an earlier one has failed with. */
   start(frame: WholeFrame): Promise<void>
-  /** Resolves when all that was started has been pushed. */
+  /** Resolves when all that was started has been pushed, and its memory given up. */
   drain(): Promise<void>
 }
 
@@ -87,6 +87,7 @@ export function createDecodeAhead(push: (bytes: Uint8Array) => Promise<void>): D
     },
     drain: async () => {
       while (underWay.length > 0) await pushOldest()
+      free.length = 0
     },
     [Symbol.asyncDispose]: async () => {
       await Promise.allSettled(underWay)

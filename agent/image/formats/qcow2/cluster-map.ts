@@ -122,6 +122,19 @@ function createMap(
   }
 }
 
+/**
+ * True where no two runs, nor a run and the zeros beside it, share a sector: what was read back is not written again.
+ * The guest's disk may end within one.
+ */
+export function fitsSectors(map: ClusterMap, sectorBytes: number): boolean {
+  for (let index = 0; index < map.runCount; index++) {
+    const { guest, length } = map.run(index)
+    if (guest % sectorBytes !== 0) return false
+    if ((guest + length) % sectorBytes !== 0 && guest + length !== map.virtualBytes) return false
+  }
+  return true
+}
+
 /** What of the guest's disk no run covers, ascending. */
 export function* zeroRanges(map: ClusterMap): Generator<ByteRange> {
   let at = 0

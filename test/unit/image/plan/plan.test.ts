@@ -201,7 +201,7 @@ describe('a plan of a qcow2', () => {
     const { rest } = planned.clusters ?? {}
     // 66 MiB for a config drive and the backup GPT are left free
     expect(rest).toEqual({ offset: GiB - 67 * MiB, length: 3 * 65_536 })
-    const layout = fileLayout(planned)
+    const layout = fileLayout(planned, null)
     expect(layout.area).toEqual({ offset: 0, length: 8 * 65_536 })
     expect(layout.locate({ offset: 0, length: 5 * 65_536 })).toEqual([
       rest,
