@@ -3,10 +3,16 @@
 // needs to know is handed in (image-facts.ts gathers it). Does not open, fetch or write, nor print.
 import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
-import { type DiskRange, intersect } from '../../core/extent.ts'
+import { type DiskRange, endOf, intersect } from '../../core/extent.ts'
+import { MiB } from '../../core/units.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
-import { type LayoutRequest, layOut } from '../../disk/partitioning/disk-layout.ts'
+import {
+  type DiskLayout,
+  type LayoutRequest,
+  layOut,
+  type PlannedPartition,
+} from '../../disk/partitioning/disk-layout.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
 import {
@@ -128,6 +134,7 @@ export function planImage(
       placed.unpacking?.window ??
         fileLayout({ sizeBytes, format, target, clusters: placed.clusters }, null).area,
       disk,
+      layout,
     ),
     hasConfigdrive,
     warnings: [...facts.warnings, ...swarm.warnings, ...warnings],
@@ -195,9 +202,30 @@ function leastBytesOf(format: FileFormat, { sizeBytes, firstBytes }: ImageFacts)
   return firstBytes ? leastUnpackedBytes(format, firstBytes) : 0
 }
 
-/** What of the area that an image takes falls where boot code and partition tables lie. */
-export function holdBackRanges(area: DiskRange, disk: DeviceGeometry): DiskRange[] {
-  return bootRanges(disk).flatMap((range) => intersect(range, area) ?? [])
+/**
+ * What of the area that an image takes falls where boot code and partition tables lie; where the table stays, the
+ * beginning of the root partition too, which a lax firmware could find by it.
+ */
+export function holdBackRanges(
+  area: DiskRange,
+  disk: DeviceGeometry,
+  layout: DiskLayout | null = null,
+): DiskRange[] {
+  const [head, ...tails] = bootRanges(disk)
+  const found = layout?.preservesEphemeral ? [beginningOf(layout.root)] : []
+  // a small root partition at the end of the disk reaches from its beginning into the last MiB
+  const ranges = [head, ...found, ...tails].flatMap((range) => (range ? [range] : []))
+  return ranges.flatMap((range, i) => {
+    const before = ranges[i - 1]
+    const from = Math.max(range.offset, before ? endOf(before) : 0)
+    const own = { offset: from, length: endOf(range) - from }
+    return (own.length > 0 ? intersect(own, area) : undefined) ?? []
+  })
+}
+
+/** What is zero while a table stays (docs/design/240-partition-images.md). */
+function beginningOf({ range }: PlannedPartition): DiskRange {
+  return { offset: range.offset, length: Math.min(MiB, range.length) }
 }
 
 /**

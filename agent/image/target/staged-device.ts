@@ -18,7 +18,7 @@ export interface StagedDevice extends DiskBytes {
 }
 
 /**
- * @param held the image's bytes in the boot ranges; the rest of them is zero, as erased
+ * @param held the image's bytes in the boot ranges, and what else is held back; the rest of these is zero, as erased
  * @param onDirectWrite told of writes outside of the boot ranges: the image's bytes there are lost
  */
 export function createStagedDevice(
@@ -26,7 +26,7 @@ export function createStagedDevice(
   held: HeldBack,
   onDirectWrite: (range: DiskRange) => void,
 ): StagedDevice {
-  const staged = createHeldBack(bootRanges(device.geometry))
+  const staged = createHeldBack(stagedRanges(device, held))
   for (const { offset, bytes } of held.ranges) staged.take({ offset, data: bytes, from: 'file' })
   return {
     geometry: device.geometry,
@@ -44,6 +44,20 @@ export function createStagedDevice(
     sync: () => device.sync(),
     commit: () => commit(device, staged),
   }
+}
+
+/** The boot ranges, and what of the held-back ranges lies outside of them; disjoint, ascending. */
+function stagedRanges({ geometry }: DiskBytes, held: HeldBack): DiskRange[] {
+  const boot = bootRanges(geometry)
+  const others = held.ranges.flatMap(({ offset, bytes }) => {
+    const from = Math.max(offset, ...boot.filter((range) => range.offset <= offset).map(endOf))
+    const to = Math.min(
+      offset + bytes.length,
+      ...boot.filter((range) => range.offset > offset).map((range) => range.offset),
+    )
+    return to > from ? [{ offset: from, length: to - from }] : []
+  })
+  return [...boot, ...others].sort((a, b) => a.offset - b.offset)
 }
 
 async function commit(device: DiskBytes, staged: HeldBack): Promise<void> {

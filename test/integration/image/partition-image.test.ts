@@ -224,6 +224,26 @@ describe.runIf(canRun).each([
     )
   })
 
+  test('leaves the beginning of every other partition zero until the image is proved', async () => {
+    await using lab = await createPartitionLab()
+    const before = await usedDisk(lab)
+    const others = before.partitions.list.filter(({ kind }) => kind !== 'ephemeral')
+    const beginnings: Promise<Buffer>[] = []
+    await deployTo(lab.disk.path, lab.imageInfo(preserved), {
+      onProgress: ({ step }) => {
+        if (step !== 'partition' || beginnings.length > 0) return
+        for (const { range } of others) beginnings.push(bytesAt(lab.disk.path, range.offset, MiB))
+      },
+    })
+    expect(beginnings.length).toBe(others.length)
+    for (const bytes of await Promise.all(beginnings))
+      expect(bytes.equals(Buffer.alloc(MiB))).toBe(true)
+    const root = before.partitions.list.at(-1)?.range ?? { offset: 0, length: 0 }
+    expect(await sha256Of(lab.disk.path, { ...root, length: lab.image.sizeBytes })).toBe(
+      lab.image.sha256,
+    )
+  })
+
   test('after a failure nothing boots, the ephemeral partition is whole, and the next try succeeds', async () => {
     await using lab = await createPartitionLab()
     const before = await usedDisk(lab)

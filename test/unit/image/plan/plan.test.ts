@@ -62,15 +62,21 @@ function plan(
   facts: Partial<ImageFacts> = {},
   fields: Record<string, unknown> = {},
   mode: 'auto' | 'off' | 'require' = 'auto',
+  disk: Partial<typeof DISK> = {},
 ) {
-  return planImage(image(fields), { ...FACTS, ...facts }, DISK, {
-    config: {
-      swarm_mode: mode,
-      permitted_image_formats: ['raw', 'gpt', 'qcow2'],
+  return planImage(
+    image(fields),
+    { ...FACTS, ...facts },
+    { ...DISK, ...disk },
+    {
+      config: {
+        swarm_mode: mode,
+        permitted_image_formats: ['raw', 'gpt', 'qcow2'],
+      },
+      hasConfigdrive: true,
+      layoutRequest: null,
     },
-    hasConfigdrive: true,
-    layoutRequest: null,
-  })
+  )
 }
 
 describe('a plan', () => {
@@ -221,6 +227,21 @@ describe('a plan of a qcow2', () => {
     expect(planDocument(planned)).toMatchObject({
       unpacking: null,
       clusters: { virtualBytes: 8 * 65_536, runCount: 2, rest: { length: 3 * 65_536 } },
+    })
+  })
+
+  test('keeps the file where clusters share a sector: what was read back is not written again', () => {
+    const known = qcow2Facts()
+    const maker = createClusterMapMaker({ fileBytes: 5 * 65_536, virtualBytes: 8 * 65_536 })
+    maker.add({ host: 65_536, guest: 2048, length: 4096 })
+    const map = maker.finish()
+    if ('why' in map) throw new Error(map.why)
+    const facts = { ...known, clusters: { map, beginning: bootSector() } }
+    expect(plan(facts, fields).clusters).not.toBeNull()
+    const on4Kn = plan(facts, fields, 'auto', { logicalSectorBytes: 4096 })
+    expect(on4Kn).toMatchObject({
+      clusters: null,
+      unpacking: { why: 'some begin or end within a sector of the disk, 4096 bytes' },
     })
   })
 
