@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress } from '../../../agent/core/events.ts'
+import { packTorrent } from '../../../agent/image/formats/seekable/pack-torrent.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 import { differencesFromImage } from '../../support/compare-disk.ts'
+import { describeImage } from '../../support/disk-image.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
@@ -87,6 +90,35 @@ describe.runIf(canRun)('deploying a packed image', () => {
     const config = { permitted_image_formats: ['raw', disk_format] }
     await deployTo(lab.disk.path, info, { config })
     expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+    expect(await openersOf(lab.disk.path)).toEqual([])
+  })
+
+  test('that torrent create --zstd has packed is written from peers, and served on as that file', async () => {
+    await using lab = await createDeployLab({ imageBytes: 40 * MiB })
+    const path = `${lab.image.path}.seekable`
+    const { metainfo } = await packTorrent(createRoot('/'), {
+      ...{ path: lab.image.path, imageBytes: undefined, pieceLength: undefined },
+      file: { path, madeFrom: lab.image.path, isForced: false },
+      signal: new AbortController().signal,
+      onStep: () => undefined,
+      onProgress: () => undefined,
+    })
+    const packed = await describeImage(path)
+    expect(metainfo.lengthBytes).toBe(packed.sizeBytes)
+    await using origin = await createHttpOrigin({ path })
+    await using tracker = await startTracker()
+    const torrent = await seedImage(packed, tracker.url)
+    const info = lab.imageInfo({
+      urls: [origin.url],
+      os_hash_value: packed.sha256,
+      torrent: torrent.payload,
+    })
+    const config = { swarm_mode: 'require' } as const
+    const deployed = await deployTo(lab.disk.path, info, { config }).finally(() =>
+      torrent[Symbol.asyncDispose](),
+    )
+    expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+    await deployed.seeding?.[Symbol.asyncDispose]()
     expect(await openersOf(lab.disk.path)).toEqual([])
   })
 
