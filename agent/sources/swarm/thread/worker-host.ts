@@ -18,6 +18,12 @@ const CLOSE_MS = 4000
 /** How long the end of the thread is waited for: a name that is being resolved holds it up (getaddrinfo(3)). */
 const TERMINATE_MS = 30_000
 
+/**
+ * All of its environment. ws would load native addons (bufferutil, utf-8-validate), which end the whole process where
+ * their thread is ended meanwhile; nobody here speaks over WebSocket.
+ */
+const WORKER_ENVIRONMENT = { WS_NO_BUFFER_UTIL: '1', WS_NO_UTF_8_VALIDATE: '1' }
+
 export interface WorkerHost {
   readonly figures: SwarmFigures
   /** It has said its first word: from now on silence is a sign. */
@@ -67,6 +73,7 @@ function startWorker(
   const worker = new Worker(script, {
     name: 'swarm',
     workerData: task,
+    env: WORKER_ENVIRONMENT,
     // what the library prints is not for the console
     stdout: true,
     stderr: true,
