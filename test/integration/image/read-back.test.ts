@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BlockDevice, openBlockDevice } from '../../../agent/disk/block-device.ts'
+import { createClusterLayout } from '../../../agent/image/formats/qcow2/cluster-layout.ts'
+import { createClusterMapMaker } from '../../../agent/image/formats/qcow2/cluster-map.ts'
 import { createRawLayout } from '../../../agent/image/formats/raw.ts'
 import { createTrailingReadBack } from '../../../agent/image/proof/trailing-read-back.ts'
 import { createWriteJournal } from '../../../agent/image/proof/write-journal.ts'
@@ -83,6 +85,45 @@ describe('the read-back', () => {
     expect(reported).toBeGreaterThan(0)
     expect(readBack.doneBytes).toBe(SIZE)
     expect(before).toBeLessThanOrEqual(SIZE)
+  })
+
+  test('waits for what comes last of a range that is held back, wherever in the file it is', async () => {
+    // the first MiB of the disk is a half from the file's beginning and one from its end
+    const half = MiB / 2
+    const maker = createClusterMapMaker({ fileBytes: SIZE, virtualBytes: SIZE })
+    maker.add({ host: 0, guest: 0, length: half })
+    maker.add({ host: SIZE - half, guest: half, length: half })
+    maker.add({ host: half, guest: MiB, length: SIZE - MiB })
+    const map = maker.finish()
+    if ('why' in map) throw new Error(map.why)
+    const window = { offset: 0, length: SIZE }
+    const layout = createClusterLayout(map, window, { offset: SIZE, length: 0 })
+    const onDisk = createImageOnDisk({
+      sizeBytes: SIZE,
+      layout,
+      holdBack: [{ offset: 0, length: MiB }],
+    })
+    const path = join(folder, 'straight')
+    await writeFile(path, Buffer.alloc(SIZE + 8 * MiB - (SIZE % MiB)))
+    await using device = await openBlockDevice(path, { mode: 'write', root: createRoot('/') })
+    await using readBack = createTrailingReadBack({
+      device,
+      algo: 'sha256',
+      image: onDisk,
+      isTrailing: true,
+    })
+    const bring = async (offset: number, end: number) => {
+      const data = image.subarray(offset, end)
+      for (const placed of layout.place({ offset, data, from: 'origin' })) {
+        for (const part of onDisk.held.take(placed)) await device.write(part.offset, part.data)
+      }
+      onDisk.coverage.add({ offset, length: end - offset })
+      readBack.covered()
+    }
+    await bring(0, SIZE - half)
+    while (readBack.doneBytes < 16 * MiB) await new Promise((resolve) => setTimeout(resolve, 5))
+    await bring(SIZE - half, SIZE)
+    expect(await readBack.finish(() => undefined, never)).toBe(sha256(image))
   })
 
   test('begins anew when bytes it has read are written again', async () => {
