@@ -29,7 +29,8 @@ const NOT_HANDED_ON = ['devicetree', 'devicetree-overlay', 'efi', 'uki', 'uki-ur
 export function parseBlsEntry(name: string, text: string): BlsEntry {
   const fields = new Map<string, string[]>()
   for (const line of text.split('\n')) {
-    const [, key = '', value = ''] = /^\s*([\w-]+)\s+(.*?)\s*$/.exec(line) ?? []
+    // each character has one place only in the expression: a stranger's line costs no more than its length
+    const [, key = '', value = ''] = /^([\w-]+)\s+(\S.*)$/s.exec(line.trim()) ?? []
     if (key === '') continue
     const before = fields.get(key)
     if (before) before.push(value)

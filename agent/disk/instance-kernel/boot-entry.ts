@@ -20,6 +20,18 @@ export interface BootEntry {
   readonly commandLine: string
 }
 
+/** COMMAND_LINE_SIZE of arm64 and s390; x86 takes 2048. No kernel reads more. */
+const MOST_COMMAND_LINE_CHARACTERS = 4096
+
+/** The entry as it is. Throws InvalidImage for a kernel line that no kernel takes. */
+export function withBoundedLine<Entry extends BootEntry>(entry: Entry): Entry {
+  const { length } = entry.commandLine
+  if (length <= MOST_COMMAND_LINE_CHARACTERS) return entry
+  throw cannotFollow(
+    `the kernel line has ${length} characters, more than the ${MOST_COMMAND_LINE_CHARACTERS} that are handed on`,
+  )
+}
+
 /** InvalidImage; the log and the command's result say it, and the machine is rebooted. */
 export function cannotFollow(reason: string): AgentError {
   return new AgentError('InvalidImage', reason)

@@ -3,7 +3,7 @@
 // either, kernels by their names. A menu that is there and is not understood ends the search: what it would start is not
 // guessed.
 import { messageOf } from '../../core/errors.ts'
-import { type BootEntry, cannotFollow, type ImageFile } from './boot-entry.ts'
+import { type BootEntry, cannotFollow, type ImageFile, withBoundedLine } from './boot-entry.ts'
 import { followMenu } from './grub-menu/follow-menu.ts'
 import type { ImageDisk } from './image-disk.ts'
 import { findByNames } from './kernel-names.ts'
@@ -24,6 +24,10 @@ export interface FoundKernel extends BootEntry {
 
 /** Throws InvalidImage, which says why the instance cannot be started without firmware; BlockDeviceError. */
 export async function findKernel(disk: ImageDisk, firmware: 'uefi' | 'bios'): Promise<FoundKernel> {
+  return withBoundedLine(await findEntry(disk, firmware))
+}
+
+async function findEntry(disk: ImageDisk, firmware: 'uefi' | 'bios'): Promise<FoundKernel> {
   const menu = await findGrubMenu(disk, firmware)
   if ((firmware === 'uefi' || menu === undefined) && (await hasSystemdBoot(disk))) {
     const entry = await chooseBlsEntry(foldersOfSystemdBoot(disk), disk)

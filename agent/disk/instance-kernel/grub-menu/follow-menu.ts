@@ -6,7 +6,14 @@ import { type BootEntry, cannotFollow, type ImageFile, notUnderstood } from '../
 import { COMMANDS } from './commands.ts'
 import { deviceOf, type MenuDisk, placeOf, withLimits } from './place.ts'
 import { type Choice, type Command, parseScript, type Script } from './script.ts'
-import { createSession, expandWords, type MenuItem, type Session, variable } from './session.ts'
+import {
+  boundedValues,
+  createSession,
+  expandWords,
+  type MenuItem,
+  type Session,
+  variable,
+} from './session.ts'
 
 /** A menu of a hundred kernels has a tenth of it. */
 const MOST_MENU_BYTES = 1024 * 1024
@@ -157,9 +164,10 @@ function blsEntryOf(entry: BlsEntry, { line }: MenuItem, session: Session): Boot
   if (needs !== undefined || linux === undefined) {
     throw notUnderstood(line, `the entry ${id} needs ${needs ?? 'a kernel that it does not name'}`)
   }
+  const bounded = boundedValues(line)
   const expand = (text: string) =>
     text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, plain?: string) =>
-      variable(session, braced ?? plain ?? ''),
+      bounded(variable(session, braced ?? plain ?? '')),
     )
   const root = variable(session, 'boot') || variable(session, 'root')
   const initrds = entry.initrds.flatMap((initrd) => expand(initrd).split(/\s+/)).filter(Boolean)

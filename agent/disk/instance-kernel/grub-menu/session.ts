@@ -76,6 +76,16 @@ export function variable(session: Session, name: string): string {
   return session.variables.get(name) ?? (FEATURES.has(name) ? 'y' : '')
 }
 
+/** Hands values on until they are too many together, then throws InvalidImage. */
+export function boundedValues(line: number): (value: string) => string {
+  let room = MOST_CHARACTERS
+  return (value) => {
+    room -= value.length
+    if (room < 0) throw notUnderstood(line, 'the values of a command are too long')
+    return value
+  }
+}
+
 /**
  * The words with their variables' values: one that is not quoted falls into words at white space, or vanishes.
  * @param positional `$0`, `$1` and so on. Throws InvalidImage for a word that grows without bound.
@@ -86,13 +96,9 @@ export function expandWords(
   positional: readonly string[],
   line: number,
 ): string[] {
-  let room = MOST_CHARACTERS
-  const lookUp = (name: string) => {
-    const value = /^\d+$/.test(name) ? (positional[Number(name)] ?? '') : variable(session, name)
-    room -= value.length
-    if (room < 0) throw notUnderstood(line, 'the values of a command are too long')
-    return value
-  }
+  const bounded = boundedValues(line)
+  const lookUp = (name: string) =>
+    bounded(/^\d+$/.test(name) ? (positional[Number(name)] ?? '') : variable(session, name))
   return words.flatMap((word) => expandWord(word, lookUp))
 }
 

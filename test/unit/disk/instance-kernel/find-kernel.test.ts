@@ -127,6 +127,34 @@ describe('entries of the Boot Loader Specification', () => {
   })
 
   test.each([
+    ['spaces', `title x${' '.repeat(60_000)}y`],
+    ['spaces before a key', `${' '.repeat(60_000)}title`],
+    ['line separators', `title x${'\u2028'.repeat(20_000)}y`],
+    ['spaces and line separators', `title${' \u2028'.repeat(12_000)}`],
+    ['one letter', `title ${'x'.repeat(60_000)}`],
+  ])('are read at a glance, whatever they hold: %s', async (_, line) => {
+    const files = Object.fromEntries(
+      Array.from({ length: 256 }, (__, at) => [
+        `/loader/entries/${at + 100}.conf`,
+        `${line}\nlinux /${at + 100}\n`,
+      ]),
+    )
+    expect(await find('uefi', esp({ ...systemdBoot, ...files }))).toMatchObject({
+      kernel: { path: '/355' },
+    })
+  })
+
+  test.each([
+    [4096, undefined],
+    [4097, /the kernel line has 4097 characters, more than the 4096/],
+  ])('with a kernel line of %i characters', async (length, reason) => {
+    const text = `linux /a\noptions ${'x'.repeat(length)}\n`
+    const found = find('uefi', esp({ ...systemdBoot, '/loader/entries/x.conf': text }))
+    if (reason) await expect(found).rejects.toThrow(reason)
+    else expect((await found).commandLine).toHaveLength(length)
+  })
+
+  test.each([
     [
       'a device tree',
       { '/loader/entries/x.conf': 'linux /a\ndevicetree /b\n' },

@@ -126,6 +126,20 @@ describe('the menu of RHEL', () => {
     })
   })
 
+  test.each([
+    ['options', '$k'.repeat(20_000), '/i'],
+    ['initrds', 'quiet', '$k'.repeat(20_000)],
+  ])('is refused where variables make the %s of an entry grow', async (_, options, initrd) => {
+    const entry = `linux /v\ninitrd ${initrd}\noptions ${options}\n`
+    const files = {
+      '/grub2/grub.cfg': `set k=${'x'.repeat(4000)}\nblscfg\n`,
+      '/loader/entries/a.conf': entry,
+    }
+    await expect(follow([{ uuid: ROOT_UUID, files }], '/grub2/grub.cfg')).rejects.toThrow(
+      /line 2: the values of a command are too long/,
+    )
+  })
+
   test('keeps quotes of the options as they are', async () => {
     const saved = { saved_entry: `${MACHINE_ID}-5.14.0-70.el9.x86_64` }
     const [, boot] = disk(saved, `root=LABEL="my root" ro; \`id\` \${kernelopts}`)
