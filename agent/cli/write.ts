@@ -5,7 +5,11 @@ import type { Command } from 'commander'
 import type { Config } from '../config/options.ts'
 import { AgentError, toAgentError } from '../core/errors.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
-import { type InstanceStart, prepareInstanceStart } from '../deploy/instance-start.ts'
+import {
+  cancelIfAborted,
+  type InstanceStart,
+  prepareInstanceStart,
+} from '../deploy/instance-start.ts'
 import { createPowerControl } from '../deploy/power-control.ts'
 import { writeImage } from '../deploy/write-image.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
@@ -33,11 +37,14 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     // a node goes on seeding until it is switched off; a command that is done is done
     await deployed.seeding?.[Symbol.asyncDispose]()
     start = isBooted ? await prepareStart(line, context, request) : undefined
+    // a person who breaks off wants this system to go on; prepareStart would have it rebooted
+    if (start) await cancelIfAborted(start, line.signal)
     progress[Symbol.dispose]()
     line.stdout.write(
       isJson ? `${JSON.stringify(report(deployed, start))}\n` : summary(deployed, start),
     )
   } catch (error) {
+    await start?.cancel()
     progress[Symbol.dispose]()
     if (isJson) {
       const failure = { verified: false, error: toAgentError(error).toWire() }
@@ -45,7 +52,9 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     }
     throw error
   }
-  await start?.go()
+  if (start === undefined) return
+  await cancelIfAborted(start, line.signal)
+  await start.go()
 }
 
 function deploy(

@@ -17,6 +17,7 @@ import { createTokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
 import { createNodeCache } from '../ironic/node-cache.ts'
 import { exec } from '../system/exec.ts'
+import { forgetKernel } from '../system/power.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
@@ -58,6 +59,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   const before = start.loaded.config
   await using client = openClient(start, before)
   let known = before
+  await forgetKernel({ exec, root, log, machineControl: before.machine_control })
   // a laboratory's machine is not the node
   if (before.machine_control === 'real') await attachIbft({ root, exec, log, signal })
   const hardware = await operation(process.events, 'load hardware managers', {}, () =>

@@ -6,7 +6,7 @@
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { withDeadline } from '../core/deadline.ts'
+import { throwIfAborted, withDeadline } from '../core/deadline.ts'
 import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
 import { formatBytes, MiB, roundUp } from '../core/units.ts'
 import { cannotFollow } from '../disk/instance-kernel/boot-entry.ts'
@@ -30,6 +30,15 @@ export interface InstanceStart {
   readonly sentence: string
   /** Ends this system. Throws SystemRebootError. */
   go(): Promise<void>
+  /** Nothing is started: what was loaded is unloaded, and this system goes on. Never fails. */
+  cancel(): Promise<void>
+}
+
+/** For who would rather have this system go on than end it unasked. Cancels and throws CancelledError after an abort. */
+export async function cancelIfAborted(start: InstanceStart, signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) return
+  await start.cancel()
+  throwIfAborted(signal)
 }
 
 export interface InstanceStartDeps {
@@ -57,6 +66,9 @@ export async function prepareInstanceStart(
 ): Promise<InstanceStart> {
   const { exec, log, power } = deps
   const expiry = new AbortController()
+  const cancel = async () => {
+    if (deps.machineControl === 'real') await unloadKernel(exec).catch(() => undefined)
+  }
   try {
     const all = AbortSignal.any([signal, expiry.signal])
     const loading = loadInstance(devicePath, deps, all)
@@ -69,19 +81,18 @@ export async function prepareInstanceStart(
       try {
         await power.startLoadedKernel()
       } catch (error) {
-        // the ramdisk would start it with the next end of the machine, a power-off too
-        if (deps.machineControl === 'real') await unloadKernel(exec).catch(() => undefined)
+        await cancel()
         throw error
       }
     }
-    return { sentence, go }
+    return { sentence, go, cancel }
   } catch (err) {
     const reason = isAgentError(err) ? err.details : messageOf(err)
     const sentence = `the machine is rebooted by its firmware: ${reason}`
     log.warn({ device: devicePath, err }, sentence)
     // one that came late must not be what the reboot starts
-    if (deps.machineControl === 'real') await unloadKernel(exec).catch(() => undefined)
-    return { sentence, go: () => power.reboot() }
+    await cancel()
+    return { sentence, go: () => power.reboot(), cancel }
   }
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the end of the machine (contract 5.6): flush, clock, power off, reboot, the start of a kernel that was loaded. Does
 // not end the process and loads no kernel.
-import { writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { anySignal, withDeadline } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Exec, ExecResult } from './exec.ts'
+import { unloadLeftKernel } from './kexec/kexec.ts'
 import type { Root } from './root.ts'
 import { blockDeviceAt } from './sysfs.ts'
 
@@ -60,33 +62,68 @@ export interface PowerDeps {
 }
 
 /**
- * Sets the hardware clock and switches the machine off; the caller has flushed the disks.
- * Throws SystemRebootError if neither init nor the kernel took the request.
+ * Without it the ramdisk's init starts no kernel, whatever is loaded (image-build/…/start-instance): its action for the end
+ * of the machine is one for power-off and reboot alike.
+ */
+const START_MARK = '/run/ironswarm/start-instance'
+
+/**
+ * Sets the hardware clock and switches the machine off; the caller has flushed the disks. A kernel that is loaded is
+ * unloaded first. Throws SystemRebootError if neither init nor the kernel took the request.
  */
 export function powerOff(deps: PowerDeps): Promise<void> {
-  return endMachine(deps, ['poweroff'], 'o')
+  return endMachine(deps, { argv: ['poweroff'], sysrq: 'o', before: () => forgetKernel(deps) })
 }
 
 /** The same with a reboot. */
 export function reboot(deps: PowerDeps): Promise<void> {
-  return endMachine(deps, ['reboot'], 'b')
+  return endMachine(deps, { argv: ['reboot'], sysrq: 'b', before: () => forgetKernel(deps) })
 }
 
 /**
- * The same, into the kernel that kexec has loaded. systemd is told so; the ramdisk's init starts what is loaded at every
- * reboot (`::shutdown` of its inittab), and where neither is, firmware starts the disk.
+ * Ends the machine as `reboot` does, into the kernel that kexec has loaded. systemd is told so; the ramdisk's init starts
+ * what is loaded where the mark for it is there, and where neither is, firmware starts the disk.
  */
 export async function startLoadedKernel(deps: PowerDeps): Promise<void> {
-  const isSystemd = (await deps.root.resolve('/run/systemd/system')) !== undefined
-  await endMachine(deps, isSystemd ? ['systemctl', 'kexec'] : ['reboot'], 'b')
+  const { root } = deps
+  const isSystemd = (await root.resolve('/run/systemd/system')) !== undefined
+  const mark = root.path(START_MARK)
+  const before = async () => {
+    await mkdir(dirname(mark), { recursive: true, mode: 0o700 })
+    await writeFile(mark, '')
+  }
+  try {
+    const argv = isSystemd ? (['systemctl', 'kexec'] as const) : (['reboot'] as const)
+    await endMachine(deps, { argv, sysrq: 'b', before })
+  } catch (error) {
+    await rm(mark, { force: true }).catch(() => undefined)
+    throw error
+  }
 }
 
-/** @param sysrq the kernel's own key for it (sysrq.rst), where init does not listen */
-async function endMachine(
-  deps: PowerDeps,
-  argv: readonly [string, ...string[]],
-  sysrq: string,
-): Promise<void> {
+/**
+ * Nothing is started by the next end of the machine: for one that an earlier process of the agent has loaded, and could
+ * not start. What fails is logged.
+ */
+export async function forgetKernel({ exec, root, log, machineControl }: PowerDeps): Promise<void> {
+  if (machineControl === 'log') return
+  try {
+    await rm(root.path(START_MARK), { force: true })
+    await unloadLeftKernel(exec, root)
+  } catch (err) {
+    log.warn({ err }, 'a loaded kernel is not unloaded')
+  }
+}
+
+interface MachineEnd {
+  readonly argv: readonly [string, ...string[]]
+  /** The kernel's own key for it (sysrq.rst), where init does not listen. */
+  readonly sysrq: string
+  /** Right before init is asked. */
+  readonly before: () => Promise<void>
+}
+
+async function endMachine(deps: PowerDeps, { argv, sysrq, before }: MachineEnd): Promise<void> {
   const { exec, root, log } = deps
   if (deps.machineControl === 'log') {
     log.info({ argv }, 'machine control is logged, not done')
@@ -94,6 +131,9 @@ async function endMachine(
   }
   await exec(['hwclock', '-v', '--systohc'], { timeoutMs: COMMAND_TIMEOUT_MS }).catch((err) => {
     log.warn({ err }, 'hardware clock not set')
+  })
+  await before().catch((err) => {
+    log.warn({ err }, 'the kernel that is loaded is not started')
   })
   try {
     const result = await exec(argv, { timeoutMs: COMMAND_TIMEOUT_MS })

@@ -2,6 +2,7 @@
 // Owns putting a kernel in place of the running one, by kexec of kexec-tools. Does not start it: power.ts does, with the
 // end of the machine.
 import type { Exec } from '../exec.ts'
+import type { Root } from '../root.ts'
 
 export interface KernelToLoad {
   readonly kernelPath: string
@@ -39,4 +40,9 @@ export async function loadKernel(
 /** The next reboot is one by firmware again. Throws ProcessError. */
 export async function unloadKernel(exec: Exec): Promise<void> {
   await exec(['kexec', '--unload'], { timeoutMs: LOAD_TIMEOUT_MS })
+}
+
+/** The same where one is loaded at all, so that a machine without kexec is not asked for it. Throws ProcessError. */
+export async function unloadLeftKernel(exec: Exec, root: Root): Promise<void> {
+  if ((await root.readText('/sys/kernel/kexec_loaded')) === '1') await unloadKernel(exec)
 }

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
 import {
+  cancelIfAborted,
   type InstanceStartDeps,
   prepareInstanceStart,
 } from '../../../agent/deploy/instance-start.ts'
@@ -143,6 +144,22 @@ describe.skipIf(!canRun)('the start of an instance', () => {
     await prepareInstanceStart(path, deps, never())
     expect(loaded[0]?.kernel.toString()).toBe('kernel')
     expect(loaded[0]?.initrd?.toString()).toBe('abcde\0\0\0f')
+  })
+
+  test('is taken back by who breaks off, before and after the kernel is loaded: nothing is rebooted', async () => {
+    const { path } = await createDisk()
+    for (const isLoaded of [false, true]) {
+      const broken = new AbortController()
+      const { deps, ends, loaded } = createDeps()
+      if (!isLoaded) broken.abort()
+      const start = await prepareInstanceStart(path, deps, broken.signal)
+      expect(loaded).toHaveLength(isLoaded ? 1 : 0)
+      if (isLoaded) await cancelIfAborted(start, broken.signal)
+      broken.abort()
+      const go = cancelIfAborted(start, broken.signal).then(() => start.go())
+      await expect(go).rejects.toMatchObject({ type: 'CancelledError' })
+      expect(new Set(ends)).toEqual(new Set(['unload']))
+    }
   })
 
   test('follows links inside of the image only', async () => {

@@ -343,6 +343,7 @@ describe.each([
 
 describe('standby.run_image with the option kexec', () => {
   const go = (lab: () => ExtensionLab) => async () => void lab().events.push('kexec')
+  const cancel = async () => undefined
 
   test('starts the instance after the orderly end, and says how', async () => {
     const sentence = 'the instance is started by kexec: /vmlinuz'
@@ -350,7 +351,7 @@ describe('standby.run_image with the option kexec', () => {
       config: { kexec: true },
       prepareInstanceStart: async () => {
         lab.events.push('prepared')
-        return { sentence, go: go(() => lab) }
+        return { sentence, go: go(() => lab), cancel }
       },
     })
     await lab.run('standby.prepare_image', PREPARE)
@@ -367,7 +368,7 @@ describe('standby.run_image with the option kexec', () => {
 
   test('is not asked for without the option', async () => {
     await using lab: ExtensionLab = await createExtensionLab({
-      prepareInstanceStart: async () => ({ sentence: 'no', go: go(() => lab) }),
+      prepareInstanceStart: async () => ({ sentence: 'no', go: go(() => lab), cancel }),
     })
     await lab.run('standby.prepare_image', PREPARE)
     expect(await lab.run('standby.run_image')).toBeNull()

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -86,6 +86,44 @@ describe('the end of the machine', () => {
       'systemctl kexec',
     ])
   })
+
+  test('marks a reboot that is to start the loaded kernel, and takes the mark back where there is none', async () => {
+    await using proc = await createProc()
+    const deps = { ...recording(), root: proc.root, log, machineControl: 'real' as const }
+    const marks = async () => (await readdir(proc.root.path('/run/ironswarm'))).join()
+    let atReboot = ''
+    const exec: Exec = async ([command = '']) => {
+      if (command === 'reboot') atReboot = await marks()
+      return { stdout: '', stderr: '', exitCode: 0 }
+    }
+    await startLoadedKernel({ ...deps, exec })
+    expect(atReboot).toBe('start-instance')
+    await proc.remove('proc/sysrq-trigger')
+    const refused = startLoadedKernel({ ...deps, exec: recording({ reboot: failure }).exec })
+    await expect(refused).rejects.toMatchObject({ type: 'SystemRebootError' })
+    expect(await marks()).toBe('')
+  })
+
+  test.each([
+    ['poweroff', powerOff],
+    ['reboot', reboot],
+  ])(
+    'by %s starts no kernel that an agent before has loaded and marked',
+    async (end, endMachine) => {
+      await using proc = await createProc()
+      await mkdir(proc.root.path('/sys/kernel'), { recursive: true })
+      await writeFile(proc.root.path('/sys/kernel/kexec_loaded'), '1\n')
+      await mkdir(proc.root.path('/run/ironswarm'), { recursive: true })
+      await writeFile(proc.root.path('/run/ironswarm/start-instance'), '')
+      const { exec, calls } = recording()
+      await endMachine({ exec, root: proc.root, log, machineControl: 'real' })
+      expect(calls).toEqual(['hwclock -v --systohc', 'kexec --unload', end])
+      expect(await readdir(proc.root.path('/run/ironswarm'))).toEqual([])
+      const without = recording({ kexec: failure })
+      await endMachine({ exec: without.exec, root: proc.root, log, machineControl: 'real' })
+      expect(without.calls).toContain(end)
+    },
+  )
 
   test('is only logged in a laboratory', async () => {
     await using proc = await createProc()
