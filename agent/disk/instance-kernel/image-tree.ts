@@ -75,6 +75,19 @@ export function createImageTree(source: TreeSource): ImageTree {
   }
 }
 
+/** All of the bytes, however few the system takes at once: a memory file system that is full takes some. Throws its errors. */
+export async function writeWhole(
+  target: Pick<FileHandle, 'write'>,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await target.write(bytes, done, bytes.length - done, position + done)
+    if (bytesWritten === 0) throw cannotFollow('the copy of the kernel takes no more bytes')
+    done += bytesWritten
+  }
+}
+
 function assertSize(path: string, sizeBytes: number, maxBytes: number): void {
   if (sizeBytes <= maxBytes) return
   throw cannotFollow(

@@ -6,16 +6,16 @@ import { constants } from 'node:fs'
 import { type FileHandle, lstat, mkdtemp, open, opendir, readlink, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { throwIfAborted } from '../../core/deadline.ts'
+import { throwIfAborted, withDeadline } from '../../core/deadline.ts'
 import { systemErrorCode } from '../../core/errors.ts'
 import type { DiskRange } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
-import { startFilter } from '../../system/filter.ts'
+import { type Filter, startFilter } from '../../system/filter.ts'
 import type { DeviceGeometry } from '../geometry.ts'
 import { openLoopWindow } from '../partitioning/loop-window.ts'
 import { cannotFollow } from './boot-entry.ts'
-import type { TreeNode, TreeSource } from './image-tree.ts'
+import { type TreeNode, type TreeSource, writeWhole } from './image-tree.ts'
 
 /** Drivers and options by blkid's names. Journals are not replayed: the medium is not written, and GRUB reads it so too. */
 export const MOUNTS: ReadonlyMap<string, readonly [driver: string, options: string]> = new Map([
@@ -27,7 +27,7 @@ export const MOUNTS: ReadonlyMap<string, readonly [driver: string, options: stri
 ])
 
 /** With a slow disk a mount takes seconds. */
-const MOUNT_SILENCE_MS = 30_000
+const MOUNT_DEADLINE_MS = 30_000
 /**
  * Mounts and waits for the end of its stdin, which the kernel closes when the agent is gone. By its path: BusyBox's shell
  * takes its own mount before others.
@@ -70,14 +70,13 @@ export async function mountTree({
         ...(['unshare', '--mount', '--propagation=private', '--net', '--'] as const),
         ...['/bin/sh', '-c', HOLD_SCRIPT, 'hold', driver, all, window.path, mountPoint],
       ],
-      { silenceMs: MOUNT_SILENCE_MS, signal },
+      { silenceMs: MOUNT_DEADLINE_MS, signal },
     ),
   )
-  let said = ''
-  for await (const chunk of holder.output) {
-    said += Buffer.from(chunk).toString('utf8')
-    if (said.includes('\n')) break
-  }
+  // nothing is written to the script, so its silence has no clock; a mount that hangs in the kernel is left behind
+  const said = await withDeadline(firstLine(holder), MOUNT_DEADLINE_MS, () =>
+    cannotFollow(`its ${type} file system is not mounted after ${MOUNT_DEADLINE_MS / 1000} s`),
+  )
   const pid = /^mounted (\d+)\n/.exec(said)?.[1]
   if (pid === undefined) {
     throwIfAborted(signal)
@@ -90,6 +89,16 @@ export async function mountTree({
     ...createFolderSource(`/proc/${pid}/root${mountPoint}`),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/** With its end, where there is one. */
+async function firstLine({ output }: Filter): Promise<string> {
+  let said = ''
+  for await (const chunk of output) {
+    said += Buffer.from(chunk).toString('utf8')
+    if (said.includes('\n')) break
+  }
+  return said
 }
 
 /** Nobody changes what lies in the folder: between a look and an open there is no race. */
@@ -153,7 +162,7 @@ async function copyFile(
     if (length + bytesRead > maxBytes) {
       throw cannotFollow(`${path} has more than ${maxBytes} bytes`)
     }
-    await target.write(buffer, 0, bytesRead, position + length)
+    await writeWhole(target, buffer.subarray(0, bytesRead), position + length)
     length += bytesRead
   }
 }

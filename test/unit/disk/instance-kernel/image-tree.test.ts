@@ -1,6 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createImageTree, resolvePath } from '../../../../agent/disk/instance-kernel/image-tree.ts'
+import {
+  createImageTree,
+  resolvePath,
+  writeWhole,
+} from '../../../../agent/disk/instance-kernel/image-tree.ts'
 import { memorySource } from '../../../support/instance-kernel/memory-disk.ts'
 
 const FILES = {
@@ -69,4 +73,23 @@ test('no links of an image lead out of it', async () => {
       for (const at of looked) expect(at).toMatch(/^\/(?!.*(^|\/)\.{0,2}(\/|$))/)
     }),
   )
+})
+
+/** A file that takes so many bytes at once, and no more in all than it has room for. */
+function narrowFile(atOnce: number, room: number) {
+  const taken = new Map<number, number>()
+  const write = async (bytes: Uint8Array, from: number, length: number, position: number) => {
+    const bytesWritten = Math.min(atOnce, length, room - taken.size)
+    for (let at = 0; at < bytesWritten; at++) taken.set(position + at, bytes[from + at] ?? 0)
+    return { bytesWritten, buffer: bytes }
+  }
+  return { taken, target: { write } as unknown as Parameters<typeof writeWhole>[0] }
+}
+
+test('a copy goes on where the system took a part of it, and fails where it takes no more', async () => {
+  const bytes = Uint8Array.from({ length: 100 }, (_, at) => at)
+  const wide = narrowFile(7, 100)
+  await writeWhole(wide.target, bytes, 50)
+  expect([...wide.taken]).toEqual([...bytes].map((byte) => [50 + byte, byte]))
+  await expect(writeWhole(narrowFile(7, 99).target, bytes, 0)).rejects.toThrow(/takes no more/)
 })
