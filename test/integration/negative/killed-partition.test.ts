@@ -64,65 +64,69 @@ async function expectNothingLeft(path: string): Promise<void> {
   await expect.poll(() => loopsOver(path), { timeout: 10_000 }).toBe('')
 }
 
-describe.skipIf(!canRun || KILLS === 0)('killed with SIGKILL at random moments', { timeout: 3_600_000 }, () => {
-  test.each([
-    ['a GPT', { deploy_boot_mode: 'uefi', ephemeral_mb: 16, ephemeral_format: 'ext4' }],
-    ['an MBR', { deploy_boot_mode: 'bios', disk_label: 'msdos', swap_mb: 16 }],
-  ])('a deploy of a partition image with %s leaves all of it or no table', async (_, fields) => {
-    await using lab = await createPartitionLab()
-    const { path } = lab.disk
-    const deploy = () => start('deploy-process.ts', path, JSON.stringify(lab.imageInfo(fields)))
-    const lastMs = await durationOf(deploy())
-    for (let i = 0; i < KILLS; i++) {
-      const delayMs = await killAtRandom(deploy(), 1.1 * lastMs)
-      await expectNothingLeft(path)
-      const isBootable = (await bytesAt(path, 510, 2)).readUInt16LE() === 0xaa55
-      if (!isBootable) continue
-      await run('sfdisk', ['--verify', path])
-      const { stdout } = await run('sfdisk', ['--json', path])
-      const root = JSON.parse(stdout).partitiontable.partitions.at(-1)
-      const window = { offset: root.start * 512, length: lab.image.sizeBytes }
-      expect(await sha256Of(path, window), `killed after ${delayMs} ms`).toBe(lab.image.sha256)
-      await onWindow(path, { ...window, length: root.size * 512 }, ['e2fsck', '-fn'])
-    }
-  })
+describe.skipIf(!canRun || KILLS === 0)(
+  'killed with SIGKILL at random moments',
+  { timeout: 3_600_000 },
+  () => {
+    test.each([
+      ['a GPT', { deploy_boot_mode: 'uefi', ephemeral_mb: 16, ephemeral_format: 'ext4' }],
+      ['an MBR', { deploy_boot_mode: 'bios', disk_label: 'msdos', swap_mb: 16 }],
+    ])('a deploy of a partition image with %s leaves all of it or no table', async (_, fields) => {
+      await using lab = await createPartitionLab()
+      const { path } = lab.disk
+      const deploy = () => start('deploy-process.ts', path, JSON.stringify(lab.imageInfo(fields)))
+      const lastMs = await durationOf(deploy())
+      for (let i = 0; i < KILLS; i++) {
+        const delayMs = await killAtRandom(deploy(), 1.1 * lastMs)
+        await expectNothingLeft(path)
+        const isBootable = (await bytesAt(path, 510, 2)).readUInt16LE() === 0xaa55
+        if (!isBootable) continue
+        await run('sfdisk', ['--verify', path])
+        const { stdout } = await run('sfdisk', ['--json', path])
+        const root = JSON.parse(stdout).partitiontable.partitions.at(-1)
+        const window = { offset: root.start * 512, length: lab.image.sizeBytes }
+        expect(await sha256Of(path, window), `killed after ${delayMs} ms`).toBe(lab.image.sha256)
+        await onWindow(path, { ...window, length: root.size * 512 }, ['e2fsck', '-fn'])
+      }
+    })
 
-  test('install_bootloader leaves no program of the image, no mount, no claim', async () => {
-    const marker = '31415'
-    await using root = await createBusyboxRoot({
-      '/usr/sbin/grub-install': `#!/bin/sh
+    test('install_bootloader leaves no program of the image, no mount, no claim', async () => {
+      const marker = '31415'
+      await using root = await createBusyboxRoot({
+        '/usr/sbin/grub-install': `#!/bin/sh
 for device; do :; done
 (setsid sleep ${marker} > /dev/null 2>&1 < /dev/null &)
 printf '${BOOT_CODE}' | dd of=$device conv=notrunc; sleep 0.2`,
-      '/usr/sbin/grub-mkconfig': '#!/bin/sh\necho menu > "$2"',
+        '/usr/sbin/grub-mkconfig': '#!/bin/sh\necho menu > "$2"',
+      })
+      await using disk = await createWrittenDisk({
+        label: 'dos',
+        partitions: ['start=4096,size=61440,bootable'],
+        root: { startMiB: 2, sizeMiB: 30, folder: root.folder },
+        diskMiB: 36,
+      })
+      const { path } = disk
+      const install = async () => {
+        await using device = await open(path, 'r+')
+        await device.write(Buffer.alloc(440), 0, 440, 0)
+        await device.sync()
+        return start('grub-process.ts', path, ROOT_FS_UUID)
+      }
+      const lastMs = await durationOf(await install())
+      for (let i = 0; i < KILLS; i++) {
+        await killAtRandom(await install(), 1.1 * lastMs)
+        await expect.poll(() => processesWith(marker), { timeout: 10_000 }).toEqual([])
+        await expect.poll(() => disk.mounts(), { timeout: 10_000 }).toEqual([])
+        await expectNothingLeft(path)
+        const code = (await bytesAt(path, 0, 440)).toString('latin1').replaceAll('\0', '')
+        expect(['', BOOT_CODE]).toContain(code)
+        // its journal is replayed by the next mount, as after a power cut
+        await onWindow(path, { offset: 2 * MiB, length: 30 * MiB }, ['e2fsck', '-n']).catch(
+          async () => await durationOf(await install()),
+        )
+      }
+      await durationOf(await install())
+      await disk.checkRoot()
     })
-    await using disk = await createWrittenDisk({
-      label: 'dos',
-      partitions: ['start=4096,size=61440,bootable'],
-      root: { startMiB: 2, sizeMiB: 30, folder: root.folder },
-      diskMiB: 36,
-    })
-    const { path } = disk
-    const install = async () => {
-      await using device = await open(path, 'r+')
-      await device.write(Buffer.alloc(440), 0, 440, 0)
-      await device.sync()
-      return start('grub-process.ts', path, ROOT_FS_UUID)
-    }
-    const lastMs = await durationOf(await install())
-    for (let i = 0; i < KILLS; i++) {
-      await killAtRandom(await install(), 1.1 * lastMs)
-      await expect.poll(() => processesWith(marker), { timeout: 10_000 }).toEqual([])
-      await expect.poll(() => disk.mounts(), { timeout: 10_000 }).toEqual([])
-      await expectNothingLeft(path)
-      const code = (await bytesAt(path, 0, 440)).toString('latin1').replaceAll('\0', '')
-      expect(['', BOOT_CODE]).toContain(code)
-      // its journal is replayed by the next mount, as after a power cut
-      await onWindow(path, { offset: 2 * MiB, length: 30 * MiB }, ['e2fsck', '-n']).catch(
-        async () => await durationOf(await install()),
-      )
-    }
-    await durationOf(await install())
-    await disk.checkRoot()
-  })
-})
+  },
+)
