@@ -44,13 +44,17 @@ async function findEntry(disk: ImageDisk, firmware: 'uefi' | 'bios'): Promise<Fo
   const folders = [...foldersOfSystemdBoot(disk), ...otherFolders(disk)]
   const entry = await chooseBlsEntry(folders, disk)
   if (entry) return { ...entry, from: 'loader/entries' }
+  if (disk.unseen !== '') {
+    throw cannotFollow(
+      `no menu was found; there is ${disk.unseen}, so names of files are not gone by`,
+    )
+  }
   const named = await findByNames(
     disk.readable.map(({ number, fileSystem: { uuid } }) => ({ partition: number, uuid })),
     disk,
   )
   if (named) return { ...named, from: 'names of files' }
-  const others = disk.unreadable === '' ? '' : `; there is ${disk.unreadable}`
-  throw cannotFollow(`no menu and no kernel was found${others}`)
+  throw cannotFollow('no menu and no kernel was found')
 }
 
 /** The partitions that systemd-boot reads. */
@@ -84,13 +88,22 @@ async function findGrubMenu(
 ): Promise<ImageFile | undefined> {
   const onEsp = await listEspMenus(disk)
   if (firmware === 'uefi' && onEsp.length > 0) return theOnly(onEsp)
+  return (await theMenuBelowBoot(disk)) ?? (onEsp.length > 0 ? theOnly(onEsp) : undefined)
+}
+
+/** Which of two partitions the boot loader was installed for is not written where it can be read. Throws InvalidImage. */
+async function theMenuBelowBoot(disk: ImageDisk): Promise<ImageFile | undefined> {
+  const found: ImageFile[] = []
   for (const path of GRUB_MENUS) {
     for (const { number } of disk.readable) {
       const file = { partition: number, path }
-      if ((await disk.kindOf(file)) === 'file') return file
+      if ((await disk.kindOf(file)) === 'file') found.push(file)
     }
   }
-  return onEsp.length > 0 ? theOnly(onEsp) : undefined
+  const [first] = found
+  if (found.every(({ partition }) => partition === first?.partition)) return first
+  const places = found.map(({ path, partition }) => `${path} on partition ${partition}`).join(', ')
+  throw cannotFollow(`several partitions have a menu: ${places}`)
 }
 
 async function listEspMenus(disk: ImageDisk): Promise<ImageFile[]> {

@@ -24,8 +24,8 @@ export interface ImageDisk extends MenuDisk, AsyncDisposable {
   readonly partitions: readonly ImagePartition[]
   /** Those that can be read here. */
   readonly readable: readonly ImagePartition[]
-  /** What lies in the others, in words: `LVM on partition 2`; empty for nothing. */
-  readonly unreadable: string
+  /** What a menu or a kernel may lie in unseen, in words: `LVM on partition 2`; empty where all was looked at. */
+  readonly unseen: string
   /** Throws InvalidImage. */
   copy(
     file: ImageFile,
@@ -42,7 +42,7 @@ export interface ImageDiskDeps {
   readonly signal: AbortSignal
 }
 
-/** What has no file system that is read here, by blkid's names. */
+/** What people call things that are not read here, by blkid's names. */
 const CONTAINERS: ReadonlyMap<string, string> = new Map([
   ['LVM2_member', 'LVM'],
   ['crypto_LUKS', 'an encrypted volume'],
@@ -55,7 +55,7 @@ const MOST_PARTITIONS = 32
 /** Throws InvalidImage for a disk without a table, DeviceNotFound, BlockDeviceError. */
 export async function openImageDisk(devicePath: string, deps: ImageDiskDeps): Promise<ImageDisk> {
   const { exec, signal } = deps
-  const { partitions, geometry } = await readPartitions(devicePath, deps)
+  const { partitions, leftOut, geometry } = await readPartitions(devicePath, deps)
   const stack = new AsyncDisposableStack()
   const trees = new Map<number, Promise<ImageTree>>()
   const openTree = async ({ range, fileSystem: { type = '' } }: ImagePartition) => {
@@ -86,7 +86,7 @@ export async function openImageDisk(devicePath: string, deps: ImageDiskDeps): Pr
   return {
     partitions,
     readable,
-    unreadable: partitions.flatMap(({ number }) => whatIsOn(partitions, number) ?? []).join(', '),
+    unseen: unseenOf(partitions, leftOut),
     search: async (key, value) => {
       if (key === 'file') {
         for (const { number } of readable) {
@@ -112,19 +112,35 @@ async function readPartitions(devicePath: string, { exec, root }: ImageDiskDeps)
   if (table.label === null) throw cannotFollow('the disk has no partition table')
   const logical = table.label === 'msdos' ? await listLogicalPartitions(device) : []
   const partitions: ImagePartition[] = []
-  for (const partition of [...table.partitions, ...logical].slice(0, MOST_PARTITIONS)) {
+  const all = [...table.partitions, ...logical]
+  for (const partition of all.slice(0, MOST_PARTITIONS)) {
     const fileSystem = await probeFileSystem(exec, device, partition.range)
     partitions.push({ ...partition, fileSystem })
   }
-  return { partitions, geometry: device.geometry }
+  const leftOut = all.length - partitions.length
+  return { partitions, leftOut, geometry: device.geometry }
 }
 
 function isReadable(type: string): boolean {
   return type === 'vfat' || MOUNTS.has(type)
 }
 
-function whatIsOn(partitions: readonly ImagePartition[], number: number): string | undefined {
+/** Nobody starts from swap; what blkid knows nothing of, such as a BIOS boot partition, holds no files. */
+export function unseenOf(
+  partitions: readonly Pick<ImagePartition, 'number' | 'fileSystem'>[],
+  leftOut: number,
+): string {
+  return [
+    ...partitions.flatMap(({ number }) => whatIsOn(partitions, number) ?? []),
+    ...(leftOut > 0 ? [`${leftOut} partitions beyond ${MOST_PARTITIONS}, which are not read`] : []),
+  ].join(', ')
+}
+
+function whatIsOn(
+  partitions: readonly Pick<ImagePartition, 'number' | 'fileSystem'>[],
+  number: number,
+): string | undefined {
   const type = partitions.find((partition) => partition.number === number)?.fileSystem.type ?? ''
-  const container = CONTAINERS.get(type)
-  return container && `${container} on partition ${number}, which is not read here`
+  if (type === '' || type === 'swap' || isReadable(type)) return undefined
+  return `${CONTAINERS.get(type) ?? type} on partition ${number}, which is not read here`
 }

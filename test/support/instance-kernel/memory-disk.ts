@@ -2,7 +2,11 @@
 // Owns disks of tests that are an object: partitions with files by their paths, links as `-> target`. Reads them by the
 // agent's own paths, as a real file system would be.
 import { cannotFollow } from '../../../agent/disk/instance-kernel/boot-entry.ts'
-import type { ImageDisk, ImagePartition } from '../../../agent/disk/instance-kernel/image-disk.ts'
+import {
+  type ImageDisk,
+  type ImagePartition,
+  unseenOf,
+} from '../../../agent/disk/instance-kernel/image-disk.ts'
 import { createImageTree, type TreeSource } from '../../../agent/disk/instance-kernel/image-tree.ts'
 
 export interface MemoryPartition {
@@ -14,6 +18,8 @@ export interface MemoryPartition {
   /** By path, text or `-> target`. */
   readonly files?: Readonly<Record<string, string>>
 }
+
+const READABLE: ReadonlySet<string> = new Set(['vfat', 'ext4', 'xfs', 'btrfs'])
 
 /** Partition 1 is the first one. */
 export function memoryDisk(...given: readonly MemoryPartition[]): ImageDisk {
@@ -34,11 +40,8 @@ export function memoryDisk(...given: readonly MemoryPartition[]): ImageDisk {
   }
   return {
     partitions,
-    readable: partitions.filter(({ fileSystem }) => fileSystem.type !== 'LVM2_member'),
-    unreadable: partitions
-      .filter(({ fileSystem }) => fileSystem.type === 'LVM2_member')
-      .map(({ number }) => `LVM on partition ${number}, which is not read here`)
-      .join(', '),
+    readable: partitions.filter(({ fileSystem: { type = '' } }) => READABLE.has(type)),
+    unseen: unseenOf(partitions, 0),
     search: async (key, value) => {
       for (const { number, fileSystem } of partitions) {
         if (key === 'file' && (await treeOf(number).kindOf(value))) return number

@@ -15,8 +15,8 @@ export interface MenuDisk {
   list(folder: ImageFile): Promise<readonly string[]>
 }
 
-/** GRUB's own names of partitions, and of those of an array. */
-const DEVICE = /^(?:hd\d+|md\/[\w:.-]+|mduuid\/[\da-f]+),(?:gpt|msdos)?(\d{1,3})$/
+/** GRUB's own names of partitions of the disk it started from, and of those of an array. */
+const DEVICE = /^(?:hd0|md\/[\w:.-]+|mduuid\/[\da-f]+),(?:gpt|msdos)?(\d{1,3})$/
 
 /** What `root` is set to for a partition. */
 export function deviceOf(partition: number): string {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findKernel } from '../../../../agent/disk/instance-kernel/find-kernel.ts'
+import { unseenOf } from '../../../../agent/disk/instance-kernel/image-disk.ts'
 import { matchesGlob } from '../../../../agent/disk/instance-kernel/systemd-boot.ts'
 import { type MemoryPartition, memoryDisk } from '../../../support/instance-kernel/memory-disk.ts'
 import {
@@ -48,6 +49,16 @@ describe('GRUB', () => {
   test('of several systems is not chosen from', async () => {
     const files = { '/EFI/a/grub.cfg': '', '/EFI/b/grub.cfg': '' }
     await expect(find('uefi', esp(files), debian)).rejects.toThrow(/menus of several systems/)
+  })
+
+  test('on two partitions is not chosen from, on one the first place counts', async () => {
+    const old = { files: { '/boot/grub/grub.cfg': 'linux /old\nboot' } }
+    const boot = { files: { '/grub2/grub.cfg': 'linux /new\nboot' } }
+    await expect(find('bios', old, boot)).rejects.toThrow(
+      'several partitions have a menu: /boot/grub/grub.cfg on partition 1, /grub2/grub.cfg on partition 2',
+    )
+    const both = { files: { ...boot.files, ...old.files } }
+    expect(await find('bios', both)).toMatchObject({ kernel: { path: '/old' } })
   })
 
   test('that is not understood is not replaced by a guess', async () => {
@@ -201,6 +212,24 @@ describe('names of kernels', () => {
     })
   })
 
+  test.each([
+    ['crypto_LUKS', 'an encrypted volume'],
+    ['LVM2_member', 'LVM'],
+    ['squashfs', 'squashfs'],
+  ])('are not gone by where a partition holds %s', async (type, name) => {
+    const recovery = { uuid: ROOT_UUID, files: NAMES }
+    await expect(find('bios', {}, recovery, { type })).rejects.toThrow(
+      `no menu was found; there is ${name} on partition 3, which is not read here`,
+    )
+  })
+
+  test('are gone by beside swap and what nothing is known of, not beside partitions left out', async () => {
+    expect(
+      await find('bios', { uuid: ROOT_UUID, files: NAMES }, { type: 'swap' }, { type: '' }),
+    ).toMatchObject({ from: 'names of files' })
+    expect(unseenOf([], 3)).toBe('3 partitions beyond 32, which are not read')
+  })
+
   test('without a UUID of the root are refused', async () => {
     await expect(find('bios', { files: NAMES })).rejects.toThrow(/no UUID/)
   })
@@ -208,7 +237,7 @@ describe('names of kernels', () => {
 
 test('an image on LVM is told as what it is', async () => {
   await expect(find('bios', {}, { type: 'LVM2_member' })).rejects.toThrow(
-    'no menu and no kernel was found; there is LVM on partition 2, which is not read here',
+    'no menu was found; there is LVM on partition 2, which is not read here',
   )
 })
 

@@ -219,6 +219,7 @@ describe('what is not understood is refused, with the line', () => {
     ['a device tree', 'menuentry d {\ndevicetree /a.dtb\n}', /line 2: .*devicetree/],
     ['an unknown condition', 'if [ a -ef b ]; then true; fi', /line 1: in a condition/],
     ['another disk', 'linux (hd1)/vmlinuz\nboot', /"\(hd1\)\/vmlinuz" is not on this disk/],
+    ['a partition of another disk', 'linux (hd1,gpt1)/k\nboot', /"\(hd1,gpt1\)\/k" is not on/],
     ['a path without a slash', 'linux vmlinuz\nboot', /"vmlinuz" is not on this disk/],
     ['an initrd alone', 'initrd /a', /line 1: an initrd before the kernel/],
     ['an early microcode by name', 'linux /a\ninitrd newc:x:/b\nboot', /is not on this disk/],
