@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AgentError } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
+import { startFilter } from '../system/filter.ts'
 
 export interface FatReader {
   /**
@@ -15,12 +16,14 @@ export interface FatReader {
   listFiles(signal?: AbortSignal): Promise<string[]>
   /** The first `maxBytes` of a file. */
   readFile(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
-  /** Hands all bytes of a file on as they come; who has enough aborts the signal. */
-  streamFile(path: string, onBytes: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<void>
+  /** All bytes of a file, as they are asked for. Throws ProcessError. */
+  readBytes(path: string, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 
 /** mdir's complaint about a root directory without entries. */
 const EMPTY = 'File "::" not found'
+/** A read of a slow disk. */
+const READ_SILENCE_MS = 60_000
 /** Folders looked into one by one, once one of them has ended mdir; an ESP has a dozen. */
 const MOST_FOLDERS = 256
 
@@ -74,12 +77,14 @@ export function createFatReader(exec: Exec, devicePath: string, offset: number):
         await rm(folder, { recursive: true, force: true })
       }
     },
-    streamFile: async (path, onBytes, signal) => {
-      await exec(['mtype', '-i', drive, `::/${escapeWildcards(path)}`], {
-        env,
-        signal,
-        onStdout: onBytes,
-      })
+    readBytes: async function* (path, signal) {
+      const argv = ['mtype', '-i', drive, `::/${escapeWildcards(path)}`] as const
+      await using program = startFilter([...argv], { silenceMs: READ_SILENCE_MS, signal, env })
+      program.end()
+      yield* program.output
+      const { exitCode, stderr } = await program.ended
+      if (exitCode === 0) return
+      throw new AgentError('ProcessError', `mtype: exit code ${exitCode}: ${stderr.slice(-300)}`)
     },
   }
 }

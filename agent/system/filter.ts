@@ -13,6 +13,8 @@ export interface FilterOptions {
   readonly silenceMs: number
   /** Kills the program. */
   readonly signal: AbortSignal
+  /** Beside what every program is started with. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Disposal kills the program where it still runs, and waits for its end. */
@@ -41,12 +43,12 @@ const END_AFTER_MS = 5000
 /** Starts `argv[0]` with the rest as arguments, with LC_ALL=C so that complaints can be read. */
 export function startFilter(
   argv: readonly [string, ...string[]],
-  { silenceMs, signal }: FilterOptions,
+  { silenceMs, signal, env = {} }: FilterOptions,
 ): Filter {
   const [command, ...args] = argv
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: programEnvironment(),
+    env: { ...programEnvironment(), ...env },
   })
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -3,7 +3,7 @@
 import type { Exec } from '../../system/exec.ts'
 import { createFatReader } from '../mtools.ts'
 import { cannotFollow } from './boot-entry.ts'
-import type { TreeSource } from './image-tree.ts'
+import { type TreeSource, writeWhole } from './image-tree.ts'
 
 /** @param offset of the file system on the whole disk, bytes. Throws ProcessError for one that cannot be read. */
 export async function openFatTree(
@@ -30,23 +30,17 @@ export async function openFatTree(
   const stream = async (
     path: string,
     maxBytes: number,
-    take: (bytes: Uint8Array) => void,
+    take: (bytes: Uint8Array, position: number) => Promise<void> | void,
     outer: AbortSignal,
   ) => {
-    const tooLong = new AbortController()
     let length = 0
-    const onBytes = (bytes: Uint8Array) => {
+    for await (const bytes of reader.readBytes(files.get(keyOf(path)) ?? path.slice(1), outer)) {
+      if (length + bytes.length > maxBytes) {
+        throw cannotFollow(`${path} has more than ${maxBytes} bytes`)
+      }
+      await take(bytes, length)
       length += bytes.length
-      if (length > maxBytes) tooLong.abort()
-      else take(bytes)
     }
-    const name = files.get(keyOf(path)) ?? path.slice(1)
-    try {
-      await reader.streamFile(name, onBytes, AbortSignal.any([outer, tooLong.signal]))
-    } catch (error) {
-      if (!tooLong.signal.aborted) throw error
-    }
-    if (length > maxBytes) throw cannotFollow(`${path} has more than ${maxBytes} bytes`)
     return length
   }
   return {
@@ -57,21 +51,12 @@ export async function openFatTree(
     list: async (path, most) => [...(folders.get(keyOf(path))?.values() ?? [])].slice(0, most),
     read: async (path, maxBytes) => {
       const parts: Uint8Array[] = []
-      await stream(path, maxBytes, (bytes) => parts.push(bytes), signal)
+      const take = (bytes: Uint8Array) => void parts.push(bytes)
+      await stream(path, maxBytes, take, signal)
       return Buffer.concat(parts)
     },
-    copy: async (path, target, position, maxBytes, outer) => {
-      const writes: Promise<unknown>[] = []
-      let at = position
-      const take = (bytes: Uint8Array) => {
-        writes.push(target.write(bytes, 0, bytes.length, at))
-        at += bytes.length
-      }
-      try {
-        return await stream(path, maxBytes, take, outer)
-      } finally {
-        await Promise.all(writes)
-      }
-    },
+    // the next bytes are asked for when these are written
+    copy: async (path, target, position, maxBytes, outer) =>
+      await stream(path, maxBytes, (bytes, at) => writeWhole(target, bytes, position + at), outer),
   }
 }
