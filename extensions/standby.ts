@@ -18,16 +18,22 @@ const FLUSH_DEADLINE_MS = 20_000
 
 /** standby.prepare_image, get_partition_uuids, power_off, run_image and sync. */
 export function createStandbyExtension(deps: ExtensionDeps): Extension {
+  const flushed: FlushedImage = { image: undefined }
   return {
     name: 'standby',
     commands: {
       prepare_image: createPrepareImage(deps),
       get_partition_uuids: createPartitionUuids(deps),
       power_off: createPowerOff(deps),
-      run_image: createRunImage(deps),
-      sync: createSync(deps),
+      run_image: createRunImage(deps, flushed),
+      sync: createSync(deps, flushed),
     },
   }
+}
+
+/** The written image that standby.sync has brought to the disk: Ironic asks for it where a deploy ends, and nowhere else. */
+interface FlushedImage {
+  image: ReturnType<ExtensionDeps['deploy']['images']['lastWritten']>
 }
 
 function createPrepareImage(deps: ExtensionDeps): AnyCommand {
@@ -127,10 +133,23 @@ function createPowerOff(deps: ExtensionDeps): AnyCommand {
   })
 }
 
-/** A reboot, or with the option `kexec` the instance's own kernel; the result then says which, and why. */
-function createRunImage({ config, deploy, ...deps }: ExtensionDeps): AnyCommand {
-  return createMachineEnd({ config, deploy, ...deps }, 'standby.run_image', async (signal) => {
-    const start = config.kexec ? await deploy.prepareInstanceStart(signal) : undefined
+/**
+ * A reboot, or with the option `kexec` the instance's own kernel; the result then says which, and why. The conductor ends a
+ * deploy by sync and run_image, one after the other; run_image alone is the reboot that a deploy step asks for, and what is
+ * on the disk is half of an instance (contract 8.4, 8.8).
+ */
+function createRunImage(deps: ExtensionDeps, flushed: FlushedImage): AnyCommand {
+  const { config, deploy, log } = deps
+  return createMachineEnd(deps, 'standby.run_image', async (signal) => {
+    const written = config.kexec ? deploy.images.lastWritten() : undefined
+    if (written !== undefined && written !== flushed.image) {
+      const sentence =
+        'the machine is rebooted by its firmware: the deploy has not ended, for standby.sync did not come before standby.run_image'
+      log.info({ device: written.device }, sentence)
+      await deploy.power.reboot()
+      return sentence
+    }
+    const start = written && (await deploy.prepareInstanceStart(signal))
     await (start?.go() ?? deploy.power.reboot())
     return start?.sentence ?? null
   })
@@ -150,13 +169,15 @@ async function flushInTime(deps: ExtensionDeps, signal: AbortSignal): Promise<vo
   }
 }
 
-function createSync(deps: ExtensionDeps): AnyCommand {
+function createSync(deps: ExtensionDeps, flushed: FlushedImage): AnyCommand {
   return command({
     kind: 'sync',
     parse: noParams('standby.sync'),
     run: (_params, context) =>
       answerInTime('standby.sync', context.signal, async (signal) => {
+        const written = deps.deploy.images.lastWritten()
         await deps.hardware.dispatchAll('fullSync', signal)
+        flushed.image = written
         return null
       }),
   })

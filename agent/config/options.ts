@@ -143,7 +143,10 @@ export const OPTIONS = {
     'Run grub-install from a partition image, confined (CVE-2026-43003); Ironic sends it with the lookup',
   ),
   config_drive_rebuild: bool(false, 'Always rebuild the config drive as vfat'),
-  kexec: bool(false, 'run_image starts the instance by kexec', { karg: 'ipa-kexec', own: true }),
+  kexec: bool(false, 'run_image after sync starts the instance by kexec', {
+    karg: 'ipa-kexec',
+    own: true,
+  }),
   // hardware
   disk_wait_attempts: int(10, 'How often to look for a root disk; 0 = do not wait', {
     karg: 'ipa-disk-wait-attempts',

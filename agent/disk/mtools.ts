@@ -4,6 +4,7 @@
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { throwIfAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
 import { startFilter } from '../system/filter.ts'
@@ -16,7 +17,7 @@ export interface FatReader {
   listFiles(signal?: AbortSignal): Promise<string[]>
   /** The first `maxBytes` of a file. */
   readFile(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
-  /** All bytes of a file, as they are asked for. Throws ProcessError. */
+  /** All bytes of a file, as they are asked for. Throws ProcessError, CancelledError. */
   readBytes(path: string, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 
@@ -83,6 +84,7 @@ export function createFatReader(exec: Exec, devicePath: string, offset: number):
       program.end()
       yield* program.output
       const { exitCode, stderr } = await program.ended
+      throwIfAborted(signal)
       if (exitCode === 0) return
       throw new AgentError('ProcessError', `mtype: exit code ${exitCode}: ${stderr.slice(-300)}`)
     },

@@ -75,6 +75,8 @@ async function deployAndStart(lab: VmLab, machine: QemuMachine, words: string) {
   const { boots } = machine
   const from = await machine.serial.end()
   const began = performance.now()
+  // as the conductor ends a deploy
+  await client.command('standby.sync', {}, true)
   await client.command('standby.run_image', {}, false)
   const { words: marker, console: said } = await waitForInstance(machine, from)
   const seconds = (performance.now() - began) / 1000

@@ -355,9 +355,28 @@ describe('standby.run_image with the option kexec', () => {
       },
     })
     await lab.run('standby.prepare_image', PREPARE)
+    await lab.run('standby.sync')
     expect(await lab.run('standby.run_image')).toBe(sentence)
     expect(lab.events).toEqual(['deploy', 'seeding ended', 'prepared', 'kexec'])
     expect(lab.machine.ran).toContain('sync')
+  })
+
+  test.each([
+    ['nothing was flushed since the write', ['standby.prepare_image']],
+    ['the flush was before the write', ['standby.sync', 'standby.prepare_image']],
+    [
+      'the flush was of an image before',
+      ['standby.prepare_image', 'standby.sync', 'standby.prepare_image'],
+    ],
+  ])('reboots a deploy that has not ended: %s', async (_, commands) => {
+    await using lab: ExtensionLab = await createExtensionLab({
+      config: { kexec: true },
+      prepareInstanceStart: async () => ({ sentence: 'no', go: go(() => lab), cancel }),
+    })
+    for (const name of commands) await lab.run(name, name === 'standby.sync' ? {} : PREPARE)
+    expect(await lab.run('standby.run_image')).toMatch(/firmware: the deploy has not ended/)
+    expect(lab.events.at(-1)).toBe('reboot')
+    expect(lab.events).not.toContain('kexec')
   })
 
   test('reboots where no image was written since this boot', async () => {
@@ -371,6 +390,7 @@ describe('standby.run_image with the option kexec', () => {
       prepareInstanceStart: async () => ({ sentence: 'no', go: go(() => lab), cancel }),
     })
     await lab.run('standby.prepare_image', PREPARE)
+    await lab.run('standby.sync')
     expect(await lab.run('standby.run_image')).toBeNull()
     expect(lab.events.at(-1)).toBe('reboot')
   })
