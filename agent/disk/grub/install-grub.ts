@@ -7,6 +7,7 @@ import { type ImageRunResult, lastLine, runInImage } from '../../system/image-ro
 import { parseProperties } from '../../system/udev.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { installUefiBootloader, type UefiBootloaderRequest } from '../bootloader.ts'
+import { isSoftwareArray } from '../md/member-disks.ts'
 import { keepBootCode } from './boot-code.ts'
 import { type BootPartitions, findBootPartitions } from './boot-partitions.ts'
 import { type GrubEsp, makeRoom } from './boot-room.ts'
@@ -40,20 +41,23 @@ const DEFAULT_LOADER = process.arch === 'arm64' ? 'bootaa64.efi' : 'bootx64.efi'
  * of what they said, ProcessError.
  */
 export async function installGrub(request: GrubRequest): Promise<void> {
-  const { devicePath, efiSystemPartUuid, prepBootPartUuid, canRegister, log, signal } = request
+  const { devicePath, efiSystemPartUuid, prepBootPartUuid, canRegister, root, log, signal } =
+    request
   const found = await findBootPartitions(
     { ...request, efiSystemPartUuid: efiSystemPartUuid ?? null },
     request,
   )
   const isUefi = canRegister || Boolean(efiSystemPartUuid)
-  if (!isUefi && !prepBootPartUuid && found.hasBootCode) {
+  // firmware does not see the first sector of an array
+  const isOwnDisk = !(await isSoftwareArray(root, devicePath))
+  if (!isUefi && !prepBootPartUuid && found.hasBootCode && isOwnDisk) {
     log.info({ device: devicePath }, 'the disk has boot code already')
     return
   }
   const esp = await makeRoom(request, found, isUefi)
   const nodes = await findKernelNodes(devicePath, found.all, request)
   const disks = nodes.disks.map((name) => `/dev/${name}`)
-  const undo = isUefi ? () => removeLoaders(request, esp) : await keepBootCode(disks, request.root)
+  const undo = isUefi ? () => removeLoaders(request, esp) : await keepBootCode(disks, root)
   try {
     const arrayUuid = await arrayUuidOf(request, nodes)
     const grub: Grub = { ...request, found, nodes, esp, arrayUuid }

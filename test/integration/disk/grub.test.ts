@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type GrubRequest, installGrub } from '../../../agent/disk/grub/install-grub.ts'
 import { exec } from '../../../agent/system/exec.ts'
-import { createRoot } from '../../../agent/system/root.ts'
+import { createRoot, type Root } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
 import { createDebianRoot } from '../../support/image-root/debian-root.ts'
@@ -16,7 +16,7 @@ import {
   ROOT_FS_UUID,
   type WrittenDisk,
 } from '../../support/image-root/written-disk.ts'
-import { hasLoopDevices } from '../../support/loop-device.ts'
+import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 
@@ -82,6 +82,21 @@ const install = (path: string, changes: Partial<GrubRequest> = {}) =>
     ...changes,
   })
 
+/** The machine, but for sysfs: there the disk is an array of these partitions. */
+function arrayOf(path: string, members: readonly string[]): Root {
+  const root = createRoot('/')
+  const directory = `/sys/class/block/${path.slice('/dev/'.length)}`
+  return {
+    ...root,
+    readText: async (at) =>
+      at === `${directory}/md/metadata_version` ? '1.2' : await root.readText(at),
+    list: async (at) =>
+      at === `${directory}/slaves`
+        ? members.map((member) => member.slice('/dev/'.length))
+        : await root.list(at),
+  }
+}
+
 async function bootCodeOf(path: string): Promise<string> {
   await run('blockdev', ['--flushbufs', path])
   const { stdout } = await run('dd', [`if=${path}`, 'bs=440', 'count=1'], { encoding: 'latin1' })
@@ -141,6 +156,27 @@ describe.skipIf(!canRun)('GRUB out of an image, under BIOS', () => {
     await run('sh', ['-c', `printf 'code of its own' | dd of=${path} conv=notrunc`])
     await install(path)
     expect(await readRoot('/called')).toBeUndefined()
+    expect(await bootCodeOf(path)).toBe('code of its own')
+  })
+
+  test('is installed to the disks of an array whose own first sector, which firmware does not see, has boot code', async () => {
+    const { path, readRoot } = await createDisk({ label: 'dos' })
+    await run('sh', ['-c', `printf 'code of its own' | dd of=${path} conv=notrunc`])
+    await using member = await createLoopDevice({ sizeBytes: 16 * 1024 * 1024 })
+    const sfdisk = run('sfdisk', ['--quiet', member.path])
+    sfdisk.child.stdin?.end('label: gpt\nstart=16384\n')
+    await sfdisk
+    await run('partx', ['--update', member.path])
+    await install(path, {
+      root: arrayOf(path, [`${member.path}p1`]),
+      // this kernel may have no md
+      exec: async (argv, options) =>
+        argv[0] === 'mdadm'
+          ? { stdout: 'MD_UUID=a1:b2:c3:d4\n', stderr: '', exitCode: 0 }
+          : await exec(argv, options),
+    })
+    expect(await readRoot('/called')).toContain(`grub-install --target=i386-pc ${member.path}\n`)
+    expect(await bootCodeOf(member.path)).toBe(BOOT_CODE)
     expect(await bootCodeOf(path)).toBe('code of its own')
   })
 
