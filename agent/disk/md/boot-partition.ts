@@ -4,7 +4,7 @@
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { endOf } from '../../core/extent.ts'
-import { formatBytes, MiB } from '../../core/units.ts'
+import { formatBytes, MiB, SYSFS_SECTOR_BYTES } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
 import {
@@ -139,13 +139,14 @@ function noRoom(
 /** Has the kernel take up the one partition: it cannot read a table anew while members are in use. */
 async function withNode(
   disk: string,
-  { number, range }: Partition,
+  partition: Partition,
   { exec, root, signal }: BootPartitionDeps,
 ): Promise<MemberBootPartition> {
+  const { number, range } = partition
   for (let attempt = 1; attempt <= NODE_ATTEMPTS; attempt++) {
     throwIfAborted(signal)
     await settle(exec)
-    const node = await nodeOf(root, disk, number)
+    const node = await nodeOf(root, disk, partition)
     if (node !== undefined) return { disk, number, node, sizeBytes: range.length }
     // 1: it was known by then (partx(8))
     const argv = ['partx', '--add', '--nr', String(number), disk] as const
@@ -154,15 +155,23 @@ async function withNode(
   }
   throw new AgentError(
     'DeploymentError',
-    `the kernel shows no partition ${number} of ${disk}, though it is in its table; see dmesg`,
+    `the kernel shows no partition ${number} of ${disk} where its table says that it lies; see dmesg and partx --show`,
   )
 }
 
-async function nodeOf(root: Root, disk: string, number: number): Promise<string | undefined> {
+/** Only one that lies where the table says: a kernel that has not read it anew goes by an older one. */
+async function nodeOf(
+  root: Root,
+  disk: string,
+  { number, range }: Partition,
+): Promise<string | undefined> {
   const device = await blockDeviceAt(root, disk)
   for (const { name, directory } of device ? await listKernelPartitions(root, device) : []) {
-    if (Number(await root.readText(`${directory}/partition`)) === number)
-      return blockDevicePath(name)
+    const read = async (attribute: string) =>
+      Number(await root.readText(`${directory}/${attribute}`))
+    if ((await read('partition')) !== number) continue
+    if ((await read('start')) * SYSFS_SECTOR_BYTES !== range.offset) continue
+    if ((await read('size')) * SYSFS_SECTOR_BYTES === range.length) return blockDevicePath(name)
   }
   return undefined
 }

@@ -112,6 +112,22 @@ describe.skipIf(!hasLoopDevices('boot partitions of members'))('a member of an a
     expect(await tableOf(member.path)).toEqual(before)
   })
 
+  test('is refused where the kernel still has another partition of that number', async () => {
+    await using member = await createMember(551)
+    const sgdisk = ['--new=2:1163264:+8M', '--typecode=2:8300', member.path]
+    await run('sgdisk', sgdisk)
+    await run('partx', ['--add', '--nr', '2', member.path])
+    // the table leads elsewhere; nobody has told the kernel
+    await run('sgdisk', ['--delete=2', '--new=2:2048:+550M', '--typecode=2:ef00', member.path])
+    const { path } = member
+    const making = ensureBootPartitions([await deviceOf(member)], 'esp', {
+      ...deps,
+      signal: AbortSignal.timeout(5000),
+    })
+    const node = await making.then(([made]) => made?.node).catch(() => undefined)
+    expect(node, `${path} was found by its number`).toBeUndefined()
+  })
+
   test('is refused where it is a member itself, without a table', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
     const member = { path: loop.path, loop, [Symbol.asyncDispose]: async () => undefined }
