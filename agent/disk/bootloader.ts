@@ -122,8 +122,9 @@ async function placeOfEsp(request: UefiBootloaderRequest): Promise<EspPlace> {
 }
 
 /**
- * Of a multipath map its first path: efibootmgr asks sysfs what the disk hangs on, and reads it only. What was written by the
- * map is not in the page cache of a path, which the map keeps open: an older table may be.
+ * Of a multipath map its first path: efibootmgr asks sysfs what the disk hangs on. It reads the table there and writes
+ * nothing but, by -w, the disk signature of an MBR that has none (efibootmgr(8)). What was written by the map is not in
+ * the page cache of a path, which the map keeps open: an older table may be.
  */
 async function pathOf({ exec, root, devicePath }: UefiBootloaderRequest): Promise<string> {
   const map = await blockDeviceAt(root, devicePath)
