@@ -195,7 +195,7 @@ const BAD_FILES: readonly BadFile[] = [
         format,
         parts: async () => [await packed(packer)],
         room: SOURCE_BYTES - 1,
-        details: /holds an image of \d+ bytes or more; there is room for 26215099:/,
+        details: /holds an image of \d+ bytes or more; there is room for 26215099 /,
       },
     ]
   }),
