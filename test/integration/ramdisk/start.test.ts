@@ -46,6 +46,8 @@ describe.skipIf(!canMakeSmallRoots())('the agent of the ramdisk', () => {
       expect(stdout).not.toBe('')
       expect(starts).toHaveLength(1)
       expect(starts[0]?.flags).toEqual([
+        // docs/design/270-v8-protection-keys.md
+        '--no-memory-protection-keys',
         expect.stringMatching(/^--max-old-space-size=\d+$/),
         '--max-semi-space-size=4',
       ])
