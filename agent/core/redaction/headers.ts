@@ -49,7 +49,8 @@ export function parametersEnd(text: string, start: number): number {
   return end
 }
 
-const COOKIE = /[ \t]{0,4}([^\s=;,"'\\]{1,256}=)?(\\*"[^"]*(?:"|$)|[^\s;,"'\\]*)/y
+// no name begins with a colon (RFC 6265 4.1.1), but an IPv6 address behind the word does
+const COOKIE = /[ \t]{0,4}(?!:)([^\s=;,"'\\]{1,256}=)?(\\*"[^"]*(?:"|$)|[^\s;,"'\\]*)/y
 
 /** The values of `Cookie: a=b; c=d` or `Set-Cookie: a=b; Path=/`. */
 export function cookieParts(text: string, start: number): HeaderValue {

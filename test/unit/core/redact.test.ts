@@ -96,6 +96,11 @@ describe('redactText keeps', () => {
     expect(redactText(text)).toBe(text)
   })
 
+  test('an IPv6 address behind the word cookie', () => {
+    const text = 'cookie ::0:0:0:0:0.0.0.0'
+    expect(redactText(text)).toBe(text)
+  })
+
   test('any text made of ordinary words, numbers, addresses and paths', () => {
     const word = fc.oneof(
       fc.constantFrom(
