@@ -214,8 +214,8 @@ test('a tracker that never answers is given up after 15 s, over HTTP and over UD
   await until(() => news.length === 2, 'the end of both')
   expect(news.map(({ words }) => words)).toEqual(['no answer within 15 s', 'no answer within 15 s'])
   expect(trackers.targets.some(({ isBusy }) => isBusy)).toBe(false)
-  // at once, after 1 s, 3 s, 7 s
-  expect(asked).toHaveLength(4)
+  // at once, after 1 s, 3 s, 7 s; the next is due in the moment in which it is given up, and either may come first
+  expect([4, 5]).toContain(asked.length)
   socket.close()
 })
 
