@@ -103,7 +103,8 @@ async function whyMember(
     if (holders.length > 0) return describeHolders(name, null, holders, rows)
   }
   for (const { kname, fsType, label } of parts) {
-    if (fsType === PATH_MEMBER) return `${kname} is a path of a multipath disk`
+    if (fsType === PATH_MEMBER)
+      return `${kname} is a path of a multipath disk by udev's word, and no map has it (see multipath -ll)`
     if (fsType === null || !isRaidSignature(fsType) || erasesRaidMembers) continue
     return describeSignature(kname, fsType, label)
   }

@@ -6,13 +6,15 @@ import type { Root } from '../../system/root.ts'
 import { blockDeviceDirectory } from '../../system/sysfs.ts'
 import type { Disk, DiskPartition } from '../inventory.ts'
 
-/** A path of a multipath disk is hidden in favour of its device-mapper disk (contract 7.7). */
+/**
+ * A path of a multipath disk is hidden in favour of its device-mapper disk (contract 7.7). One that udev calls a path
+ * and no map has is not: it is in the list and says why it is left alone (left-alone.ts).
+ */
 export async function isMultipathMember(
   root: Root,
   rows: readonly LsblkDevice[],
   row: LsblkDevice,
 ): Promise<boolean> {
-  if (row.fsType === 'mpath_member') return true
   if (rows.some(({ type, parentKnames }) => type === 'mpath' && parentKnames.includes(row.kname)))
     return true
   for (const holder of await root.list(`${blockDeviceDirectory(row.kname)}/holders`)) {

@@ -75,7 +75,11 @@ describe('candidates for the root disk', () => {
     const rows = [
       { kname: 'sda' },
       { kname: 'sdb' },
-      { kname: 'sdc', fstype: 'mpath_member' },
+      {
+        kname: 'sdc',
+        fstype: 'mpath_member',
+        children: [{ kname: 'dm-0', type: 'mpath', size: 500 }],
+      },
       { kname: 'sdd', children: [{ kname: 'dm-0', type: 'mpath', size: 500 }] },
     ]
     expect(await namesOf(rows, files)).toEqual(['/dev/sdb', '/dev/dm-0'])

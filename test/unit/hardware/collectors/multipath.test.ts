@@ -98,6 +98,17 @@ describe('a LUN whose paths are joined', () => {
     ])
   })
 
+  test('leaves a path alone that udev knows and no map has, and says so', async () => {
+    const disks = await disksOf([...rows, { kname: 'sdc', fstype: 'mpath_member' }])
+    expect(disks.map(({ name, leftAlone }) => [name, leftAlone?.reason ?? null])).toEqual([
+      ['/dev/dm-0', null],
+      [
+        '/dev/sdc',
+        "sdc is a path of a multipath disk by udev's word, and no map has it (see multipath -ll)",
+      ],
+    ])
+  })
+
   test('becomes no member of software RAID', async () => {
     const map = await mapOf(rows)
     const software = { controller: 'software', raid_level: '1', size_gb: 'MAX' }
