@@ -16,7 +16,8 @@ import { type ProbedFileSystem, probeFileSystem } from '../file-system-probe.ts'
 import { findEsp } from '../partition-table/esp.ts'
 import { pauseAssembly } from './assembly-pause.ts'
 import { ensureBootPartitions, type MemberBootPartition } from './boot-partition.ts'
-import { addMember, createArray, freeArrayPath, stopArray } from './mdadm.ts'
+import { addLateMembers } from './late-member.ts'
+import { createArray, freeArrayPath, stopArray } from './mdadm.ts'
 import { listMemberDisks } from './member-disks.ts'
 
 export interface EspMirrorRequest {
@@ -123,13 +124,13 @@ async function holdersOf(root: Root, node: string): Promise<string[]> {
   return device === undefined ? [] : await listHolders(root, device)
 }
 
-/** A disk that took the place of another has an ESP that is in no mirror yet. */
+/** A disk that took the place of another, or came later, has an ESP that is in no mirror yet. */
 async function completed(work: Work, path: string): Promise<string> {
-  for (const { node } of work.members) {
-    if ((await holdersOf(work.root, node)).length > 0) continue
-    await zeroEnds(work, node)
-    await addMember(work, path, node)
-  }
+  const members = work.members.map(({ node }) => node)
+  const late: string[] = []
+  for (const node of members) if ((await holdersOf(work.root, node)).length === 0) late.push(node)
+  for (const node of late) await zeroEnds(work, node)
+  await addLateMembers(work, path, { members, late })
   return path
 }
 

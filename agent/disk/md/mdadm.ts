@@ -60,6 +60,16 @@ export async function addMember(
   await exec(['mdadm', '--manage', path, '--add', member], { signal, timeoutMs: MDADM_TIMEOUT_MS })
 }
 
+/** Gives a mirror that many places; what was a spare takes a free one, and the copy to it begins. Throws ProcessError. */
+export async function growArray(
+  { exec, signal }: MdadmDeps,
+  path: string,
+  places: number,
+): Promise<void> {
+  const argv = ['mdadm', '--grow', path, `--raid-devices=${places}`] as const
+  await exec(argv, { signal, timeoutMs: MDADM_TIMEOUT_MS })
+}
+
 /**
  * Starts what udev has not: disks that came late, arrays that lack a member. Finding none is no failure, nor that
  * nobody can start one: what there is even so, others find.
