@@ -14,6 +14,7 @@ import type { VmLab } from './lab.ts'
 
 /** A machine without KVM that shares its processor. */
 export const BOOT_TIMEOUT_MS = 600_000
+const POLL_MS = 2000
 
 /** Boots the ramdisk, with more words on the kernel line of this boot; its agent. */
 export async function bootAgent(
@@ -64,13 +65,42 @@ export interface StepRequest {
 export async function runStep(client: AgentClient, request: StepRequest): Promise<WireResult> {
   const { kind, node, step, args = {} } = request
   const sent = { step, interface: request.interface, priority: 10, args }
-  await client.command(`${kind}.execute_${kind}_step`, { step: sent, node, ports: [] }, false)
+  return await runToEnd(client, `${kind}.execute_${kind}_step`, { step: sent, node, ports: [] })
+}
+
+/** Has the agent run a command to its end, whatever it is. */
+export async function runToEnd(
+  client: AgentClient,
+  name: string,
+  params: object,
+): Promise<WireResult> {
+  await client.command(name, params, false)
   const deadline = performance.now() + BOOT_TIMEOUT_MS
   while (performance.now() < deadline) {
     // a machine without KVM may be too busy to answer in time
     const last = (await client.list().catch(() => [])).at(-1)
     if (last !== undefined && last.command_status !== 'RUNNING') return last
-    await delay(3000)
+    await delay(POLL_MS)
   }
-  throw new Error(`${step} has not ended after ${BOOT_TIMEOUT_MS / 1000} s`)
+  throw new Error(`${name} has not ended after ${BOOT_TIMEOUT_MS / 1000} s`)
+}
+
+/** The result of a command that succeeds. */
+export async function runWell(
+  client: AgentClient,
+  name: string,
+  params: object,
+): Promise<Record<string, unknown>> {
+  const { command_status, command_error, command_result } = await runToEnd(client, name, params)
+  if (command_status !== 'SUCCEEDED' || command_error !== null)
+    throw new Error(`${name}: ${command_status}, ${JSON.stringify(command_error)}`)
+  return { ...command_result, ...(command_result?.['result'] as object | undefined) }
+}
+
+/** As Ironic tells it of the image that the laboratory serves. */
+export function imageInfoOf({ source: { image, origin } }: VmLab): Record<string, unknown> {
+  return {
+    ...{ id: 'image', urls: [origin.url], disk_format: 'raw' },
+    ...{ os_hash_algo: 'sha256', os_hash_value: image.sha256 },
+  }
 }

@@ -1,18 +1,15 @@
 // An instance starts out of the ramdisk without firmware: run_image with ipa-kexec=1, beside the reboot it replaces.
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import type { AgentClient } from '../../support/fake-ironic/agent-client.ts'
 import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { findRamdisk } from '../../support/vm/ramdisk.ts'
-import { BOOT_TIMEOUT_MS, bootAgent } from './agent-steps.ts'
+import { BOOT_TIMEOUT_MS, bootAgent, imageInfoOf, runWell } from './agent-steps.ts'
 import { logIn, report, waitForInstance } from './deploys.ts'
 import { bootFromDisk, createVmLab, type VmLab } from './lab.ts'
 import { canBootMachines } from './requirements.ts'
 
 const FOLDER = join(import.meta.dirname, '../../../build/test-vm/kexec')
-const POLL_MS = 2000
 
 describe.skipIf(!canBootMachines())('run_image', { timeout: 4 * BOOT_TIMEOUT_MS }, () => {
   test.each(['bios', 'uefi'] as const)(
@@ -55,21 +52,10 @@ describe.skipIf(!canBootMachines())('run_image', { timeout: 4 * BOOT_TIMEOUT_MS 
 /** Boots the ramdisk, writes the image, has it run; what came until the login prompt. */
 async function deployAndStart(lab: VmLab, machine: QemuMachine, words: string) {
   const client = await bootAgent(lab, machine, words)
-  await client.command(
-    'standby.prepare_image',
-    {
-      image_info: {
-        id: 'instance',
-        urls: [lab.source.origin.url],
-        disk_format: 'raw',
-        os_hash_algo: 'sha256',
-        os_hash_value: lab.source.image.sha256,
-      },
-      configdrive: await lab.configDrive(machine),
-    },
-    false,
-  )
-  await ended(client)
+  await runWell(client, 'standby.prepare_image', {
+    image_info: imageInfoOf(lab),
+    configdrive: await lab.configDrive(machine),
+  })
   // what a reset starts from
   bootFromDisk(machine)
   const { boots } = machine
@@ -81,17 +67,4 @@ async function deployAndStart(lab: VmLab, machine: QemuMachine, words: string) {
   const { words: marker, console: said } = await waitForInstance(machine, from)
   const seconds = (performance.now() - began) / 1000
   return { words: marker, said, seconds, starts: machine.boots - boots }
-}
-
-async function ended(client: AgentClient): Promise<void> {
-  const deadline = performance.now() + BOOT_TIMEOUT_MS
-  while (performance.now() < deadline) {
-    const last = (await client.list().catch(() => [])).at(-1)
-    if (last !== undefined && last.command_status !== 'RUNNING') {
-      expect(last).toMatchObject({ command_status: 'SUCCEEDED', command_error: null })
-      return
-    }
-    await delay(POLL_MS)
-  }
-  throw new Error(`the image was not written in ${BOOT_TIMEOUT_MS / 1000} s`)
 }

@@ -9,7 +9,7 @@ import type { AgentClient } from '../../support/fake-ironic/agent-client.ts'
 import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { findRamdisk } from '../../support/vm/ramdisk.ts'
-import { BOOT_TIMEOUT_MS, bootAgent, runStep } from './agent-steps.ts'
+import { BOOT_TIMEOUT_MS, bootAgent, imageInfoOf, runStep } from './agent-steps.ts'
 import { createVmLab, type VmLab } from './lab.ts'
 import { canBootMachines } from './requirements.ts'
 
@@ -87,11 +87,8 @@ describe.skipIf(!canBootMachines())('a LUN by two paths', { timeout: 2 * BOOT_TI
   })
 
   test('gets the image that a hint for it asks for', async () => {
-    const { image, origin } = lab.source
-    const image_info = {
-      ...{ id: 'small', urls: [origin.url], disk_format: 'raw' },
-      ...{ os_hash_algo: 'sha256', os_hash_value: image.sha256 },
-    }
+    const { image } = lab.source
+    const image_info = imageInfoOf(lab)
     const written = await runStep(client, {
       ...{ kind: 'deploy', step: 'write_image', interface: 'deploy', args: { image_info } },
       node: nodeWith({ root_device: { wwn: WWN } }),

@@ -12,6 +12,8 @@ export interface Superblock {
   /** `raid1`. */
   readonly level: string
   readonly arrayUuid: string
+  /** How many places the array has. */
+  readonly places: number
   /** Where the array's bytes begin, from the member's own beginning. */
   readonly dataOffset: number
 }
@@ -30,6 +32,7 @@ export async function readSuperblock(
       name: word('Name'),
       level: word('Raid Level'),
       arrayUuid: word('Array UUID'),
+      places: Number(word('Raid Devices')),
       dataOffset: Number(word('Data Offset')) * 512,
     }
   } finally {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a partition image that boots once its own GRUB is installed: one ext4 with a Debian's GRUB, a kernel, and the
-// start scripts of the instance image. It has no boot code and no ESP.
+// start scripts of the instance image, which start arrays too. It has no boot code and no ESP.
 //
 //   node test/support/vm/partition-image.ts      makes it, where there is a network
 import { execFile } from 'node:child_process'
@@ -17,6 +17,7 @@ import {
 import { findKernel, makeInitramfs, recipe } from '../../../image-build/instance-files.ts'
 import { createDebianRoot } from '../image-root/debian-root.ts'
 import { ROOT_FS_UUID } from '../image-root/written-disk.ts'
+import { ARRAY_PACKAGES, withArrays } from './array-initramfs.ts'
 
 const run = promisify(execFile)
 const BUILD = join(import.meta.dirname, '../../../build')
@@ -34,7 +35,10 @@ async function makePartitionImage(path: string): Promise<void> {
   const kernelFolder = `${path}.kernel`
   await using root = await createDebianRoot()
   try {
-    const names = ['busybox-static', await firstDependency('linux-image-cloud-amd64')]
+    const names = [
+      ...['busybox-static', ...ARRAY_PACKAGES],
+      await firstDependency('linux-image-cloud-amd64'),
+    ]
     const packages = await downloadPackages(await resolvePackages(names), join(BUILD, 'debian'))
     await unpackPackages(packages, kernelFolder)
     const kernel = await findKernel(kernelFolder)
@@ -46,7 +50,10 @@ async function makePartitionImage(path: string): Promise<void> {
       await rm(join(root.folder, 'etc/grub.d', name), { force: true })
     }
     const files: Record<string, string | Buffer> = {
-      [`boot/initrd.img-${release}`]: await makeInitramfs(kernelFolder),
+      [`boot/initrd.img-${release}`]: await withArrays(
+        await makeInitramfs(kernelFolder),
+        kernelFolder,
+      ),
       'etc/default/grub': [
         'GRUB_TIMEOUT=0',
         // these machines have no screen, and GRUB waits for one
@@ -69,6 +76,8 @@ async function makePartitionImage(path: string): Promise<void> {
     await copyFile(join(kernelFolder, 'bin/busybox'), join(root.folder, 'bin/busybox'))
     await mkdir(join(root.folder, 'root'), { recursive: true })
     await mkdir(join(root.folder, 'sbin'), { recursive: true })
+    // GRUB asks it for the name of an array
+    await copyFile(join(kernelFolder, 'sbin/mdadm'), join(root.folder, 'sbin/mdadm'))
     await symlink('busybox', join(root.folder, 'bin/login'))
     await symlink('/bin/busybox', join(root.folder, 'sbin/init'))
     await rm(path, { force: true })

@@ -4,7 +4,8 @@
 import type { Accelerator } from './accelerator.ts'
 
 export type Firmware = 'bios' | 'uefi'
-export type BootDevice = 'network' | 'disk' | 'cdrom'
+/** `moreDisks`: those besides the machine's own, in their order; BIOS tries the first disk alone. */
+export type BootDevice = 'network' | 'disk' | 'moreDisks' | 'cdrom'
 
 export interface Hardware {
   readonly name: string
@@ -83,7 +84,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     // killing QEMU is pulling the plug of the machine, not of the host: its page cache stays
     '-drive', `file=${hardware.disk},format=raw,if=none,id=disk,cache=unsafe,discard=unmap`,
     '-device', `${hardware.hasNvme ? 'nvme' : 'virtio-blk-pci'},drive=disk,serial=${hardware.name},bootindex=${order.disk}`,
-    ...moreDiskArguments(hardware.moreDisks ?? []),
+    ...moreDiskArguments(hardware.moreDisks ?? [], order.moreDisks),
     ...nicArguments(hardware, order.network),
     ...cdromArguments(boot.cdrom, order.cdrom),
     ...secondCdromArguments(boot.secondCdrom),
@@ -94,7 +95,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
 
 /** QEMU's bootindex of each device: the chosen one first, then disk, more disks, CD drive, network. */
 export function bootOrder(first: BootDevice): Record<BootDevice, number> {
-  const order = { disk: 2, cdrom: 30, network: 40 }
+  const order = { disk: 9, moreDisks: 10, cdrom: 30, network: 40 }
   return { ...order, [first]: 1 }
 }
 
@@ -108,7 +109,7 @@ function firmwareArguments(firmware: Firmware, { uefiVariables }: Files): string
   ]
 }
 
-function moreDiskArguments(disks: readonly MoreDisk[]): string[] {
+function moreDiskArguments(disks: readonly MoreDisk[], firstIndex: number): string[] {
   if (disks.length === 0) return []
   const each = disks.flatMap(({ path, serial, isLun }, i) =>
     Array.from({ length: isLun ? 2 : 1 }, (_, way) => {
@@ -120,7 +121,7 @@ function moreDiskArguments(disks: readonly MoreDisk[]): string[] {
       // UEFI drops boot entries of disks without one
       const device = isLun
         ? scsi
-        : `virtio-blk-pci,drive=${id},serial=${serial},bootindex=${10 + i}`
+        : `virtio-blk-pci,drive=${id},serial=${serial},bootindex=${firstIndex + i}`
       return ['-drive', drive, '-device', device]
     }).flat(),
   )

@@ -14,9 +14,10 @@ const hardware = {
 const files = { uefiVariables: '/vars', serialSocket: '/socket', serialLog: '/log' }
 
 test.each<[BootDevice, BootDevice[]]>([
-  ['disk', ['disk', 'cdrom', 'network']],
-  ['network', ['network', 'disk', 'cdrom']],
-  ['cdrom', ['cdrom', 'disk', 'network']],
+  ['disk', ['disk', 'moreDisks', 'cdrom', 'network']],
+  ['moreDisks', ['moreDisks', 'disk', 'cdrom', 'network']],
+  ['network', ['network', 'disk', 'moreDisks', 'cdrom']],
+  ['cdrom', ['cdrom', 'disk', 'moreDisks', 'network']],
 ])('a machine that boots from %s tries %j', (first, order) => {
   const indexes = bootOrder(first)
   const devices = Object.keys(indexes) as BootDevice[]
