@@ -4,10 +4,7 @@ import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type GrubRequest, installGrub } from '../../../agent/disk/grub/install-grub.ts'
 import { exec } from '../../../agent/system/exec.ts'
-import { createRoot, type Root } from '../../../agent/system/root.ts'
-import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
 import { createDebianRoot } from '../../support/image-root/debian-root.ts'
 import {
@@ -16,91 +13,29 @@ import {
   ROOT_FS_UUID,
   type WrittenDisk,
 } from '../../support/image-root/written-disk.ts'
-import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
-import { hasPackages } from '../../support/packages.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
+import {
+  BOOT_CODE,
+  bootCodeOf,
+  canInstallGrub,
+  createGrubDisk,
+  FAKE_GRUB,
+  type GrubDiskOptions,
+  install,
+} from './grub-lab.ts'
 
 const run = promisify(execFile)
-const canRun = hasLoopDevices('boot loaders of an image') && hasPackages('boot-loaders')
+const canRun = canInstallGrub()
 const keep = keepUntilEnd()
-/** What a GRUB of tests puts into the first sector. */
-const BOOT_CODE = 'test boot code'
-
-/** Scripts in the places of GRUB's programs: they tell how they were called in /called. */
-const FAKE_GRUB = {
-  '/usr/sbin/grub-install': `#!/bin/sh
-echo "grub-install $*" >> /called
-for device; do :; done
-case $device in /dev/*) printf '${BOOT_CODE}' | dd of=$device conv=notrunc ;; esac`,
-  '/usr/sbin/grub-mkconfig': `#!/bin/sh
-echo "grub-mkconfig $* $GRUB_DISABLE_OS_PROBER $GRUB_SAVEDEFAULT" >> /called
-echo menu > "$2"`,
-}
-
-interface Options {
-  readonly files?: Readonly<Record<string, string>>
-  readonly links?: Readonly<Record<string, string>>
-  readonly label?: 'gpt' | 'dos'
-}
-
 let disk: WrittenDisk | undefined
 afterEach(async () => {
   expect(await disk?.mounts()).toEqual(disk ? [] : undefined)
   disk = undefined
 })
 
-async function createDisk({ files = FAKE_GRUB, links = {}, label = 'gpt' }: Options = {}) {
-  const root = keep(await createBusyboxRoot(files))
-  for (const [path, target] of Object.entries(links)) await root.link(path, target)
-  const boot =
-    label === 'gpt' ? ['start=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649'] : []
-  disk = keep(
-    await createWrittenDisk({
-      label,
-      partitions: [...boot, `start=4096,size=61440${label === 'dos' ? ',bootable' : ''}`],
-      root: { startMiB: 2, sizeMiB: 30, folder: root.folder },
-      diskMiB: 36,
-    }),
-  )
+async function createDisk(options: GrubDiskOptions = {}) {
+  disk = keep(await createGrubDisk(options))
   return disk
-}
-
-const lines: string[] = []
-const install = (path: string, changes: Partial<GrubRequest> = {}) =>
-  installGrub({
-    exec,
-    root: createRoot('/'),
-    log: createLogger({ level: 'debug', destination: { write: (line) => lines.push(line) } }),
-    machineControl: 'real',
-    // no disk of this test is an array
-    pausePath: '/dev/null/raid-changes',
-    devicePath: path,
-    rootUuid: ROOT_FS_UUID,
-    prepBootPartUuid: null,
-    canRegister: false,
-    keepsPartial: false,
-    ...changes,
-  })
-
-/** The machine, but for sysfs: there the disk is an array of these partitions. */
-function arrayOf(path: string, members: readonly string[]): Root {
-  const root = createRoot('/')
-  const directory = `/sys/class/block/${path.slice('/dev/'.length)}`
-  return {
-    ...root,
-    readText: async (at) =>
-      at === `${directory}/md/metadata_version` ? '1.2' : await root.readText(at),
-    list: async (at) =>
-      at === `${directory}/slaves`
-        ? members.map((member) => member.slice('/dev/'.length))
-        : await root.list(at),
-  }
-}
-
-async function bootCodeOf(path: string): Promise<string> {
-  await run('blockdev', ['--flushbufs', path])
-  const { stdout } = await run('dd', [`if=${path}`, 'bs=440', 'count=1'], { encoding: 'latin1' })
-  return stdout.replaceAll('\0', '')
 }
 
 describe.skipIf(!canRun)('GRUB out of an image, under BIOS', () => {
@@ -144,8 +79,8 @@ describe.skipIf(!canRun)('GRUB out of an image, under BIOS', () => {
       '/usr/sbin/grub-mkconfig': '#!/bin/sh\nfor link in /dev/disk/*/*; do readlink $link; done',
     }
     const { path, nameOf } = await createDisk({ files })
-    lines.length = 0
-    await install(path)
+    const lines: string[] = []
+    await install(path, {}, (line) => lines.push(line))
     const nodes = [nameOf(2), nameOf(1), nameOf(2)].map((name) => `/dev/${name}`)
     const { output } = JSON.parse(lines.at(-1) as string)
     expect(output.trim().split('\n').slice(-3).sort()).toEqual(nodes.sort())
@@ -156,27 +91,6 @@ describe.skipIf(!canRun)('GRUB out of an image, under BIOS', () => {
     await run('sh', ['-c', `printf 'code of its own' | dd of=${path} conv=notrunc`])
     await install(path)
     expect(await readRoot('/called')).toBeUndefined()
-    expect(await bootCodeOf(path)).toBe('code of its own')
-  })
-
-  test('is installed to the disks of an array whose own first sector, which firmware does not see, has boot code', async () => {
-    const { path, readRoot } = await createDisk({ label: 'dos' })
-    await run('sh', ['-c', `printf 'code of its own' | dd of=${path} conv=notrunc`])
-    await using member = await createLoopDevice({ sizeBytes: 16 * 1024 * 1024 })
-    const sfdisk = run('sfdisk', ['--quiet', member.path])
-    sfdisk.child.stdin?.end('label: gpt\nstart=16384\n')
-    await sfdisk
-    await run('partx', ['--update', member.path])
-    await install(path, {
-      root: arrayOf(path, [`${member.path}p1`]),
-      // this kernel may have no md
-      exec: async (argv, options) =>
-        argv[0] === 'mdadm'
-          ? { stdout: 'MD_UUID=a1:b2:c3:d4\n', stderr: '', exitCode: 0 }
-          : await exec(argv, options),
-    })
-    expect(await readRoot('/called')).toContain(`grub-install --target=i386-pc ${member.path}\n`)
-    expect(await bootCodeOf(member.path)).toBe(BOOT_CODE)
     expect(await bootCodeOf(path)).toBe('code of its own')
   })
 
@@ -281,7 +195,9 @@ describe.skipIf(!canRun)('loaders that an image brings for its ESP', () => {
     '/etc/fstab': 'UUID=1 / ext4 defaults 0 1',
   }
 
-  async function createEspDisk(options: Options & { readonly espFiles?: Record<string, string> }) {
+  async function createEspDisk(
+    options: GrubDiskOptions & { readonly espFiles?: Record<string, string> },
+  ) {
     const { files = FILES, links = {}, espFiles = {} } = options
     const root = keep(await createBusyboxRoot(files))
     for (const [path, target] of Object.entries(links)) await root.link(path, target)
