@@ -26,6 +26,9 @@ function startDeploy(lab: DeployLab, fields: JsonObject = {}): ChildProcess {
   )
 }
 
+/** An origin that takes four seconds for it: progress is told at most every 500 ms, so some is surely seen. */
+const slowly = (sizeBytes: number) => ({ rateBytesPerSecond: Math.ceil(sizeBytes / 4) })
+
 /** Processes of xz, whoever's they are. */
 async function unpackersAlive(): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
@@ -56,7 +59,7 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
     ['when the read-back begins', /^read-back/],
   ])('%s leaves no bootable disk, and the next deploy succeeds', async (_, moment) => {
     await using lab = await createDeployLab({ imageBytes: 32 * MiB })
-    lab.origin.faults = { rateBytesPerSecond: 32 * MiB }
+    lab.origin.faults = slowly(32 * MiB)
     const lines = await killAt(startDeploy(lab), (line) => moment.test(line))
     expect(lines.at(-1)).toMatch(moment)
     expect(await bootableTraces(lab.disk.path)).toEqual([])
@@ -80,8 +83,8 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
         format === 'qcow2'
           ? await convertImage(path, 'qcow2', ['-c'])
           : await packImage(path, format)
-      // xz is unpacked as it comes: slow enough for progress to be told meanwhile, on any machine
-      const faults = format === 'xz' ? { rateBytesPerSecond: packed.sizeBytes / 4 } : {}
+      // xz is unpacked as it comes
+      const faults = format === 'xz' ? slowly(packed.sizeBytes) : {}
       await using origin = await createHttpOrigin({ path: packed.path, faults })
       const fields = {
         urls: [origin.url],
@@ -103,8 +106,10 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
   ])('while the clusters of a qcow2 %s leaves no bootable disk', async (_, moment) => {
     await using lab = await createDeployLab({ imageBytes: 24 * MiB, disk: { sizeBytes: 28 * MiB } })
     const file = await convertImage(lab.image.path, 'qcow2')
-    const faults = { rateBytesPerSecond: 32 * MiB }
-    await using origin = await createHttpOrigin({ path: file.path, faults })
+    await using origin = await createHttpOrigin({
+      path: file.path,
+      faults: slowly(file.sizeBytes),
+    })
     const fields = { urls: [origin.url], os_hash_value: file.sha256, disk_format: 'qcow2' }
     const lines = await killAt(startDeploy(lab, fields), (line) => moment.test(line))
     expect(lines.at(-1)).toMatch(moment)
