@@ -33,16 +33,25 @@ function struck(text: string, encodings: number): string {
   return encodings === 0 ? safe : strikeEncoded(safe, encodings)
 }
 
-/** Words that hold a secret once their percent-encoding is undone are shown without both. */
+/** What holds a secret once its percent-encoding is undone is shown without both. */
 function strikeEncoded(text: string, encodings: number): string {
-  return text.replaceAll(/\S+/g, (word) => {
-    if (!word.includes('%')) return word
-    const plain = word.replaceAll(/%([2-7][\da-f]|0[9ad])/gi, (_, hex: string) =>
-      String.fromCharCode(Number.parseInt(hex, 16)),
-    )
-    const safe = struck(plain, encodings - 1)
-    return safe === plain ? word : safe
-  })
+  // JSON in a query whose values hold blanks is more than one word
+  const whole = QUOTE_IN_QUERY.test(text) ? strikeDecoded(text, encodings) : text
+  if (whole !== text) return whole
+  return text.replaceAll(/\S+/g, (word) => strikeDecoded(word, encodings))
+}
+
+const QUOTE_IN_QUERY = /%(?:25)*2[27]/
+
+function strikeDecoded(text: string, encodings: number): string {
+  if (!text.includes('%')) return text
+  // a form writes blanks as `+` (WHATWG URL 5.1)
+  const spaced = QUOTE_IN_QUERY.test(text) ? text.replaceAll('+', ' ') : text
+  const plain = spaced.replaceAll(/%([2-7][\da-f]|0[9ad])/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+  const safe = struck(plain, encodings - 1)
+  return safe === plain ? text : safe
 }
 
 /** Longest text of a log field, an event, an error on the wire; the longest of today is a process's output. */

@@ -112,7 +112,19 @@ function valueParts(text: string, from: number, name: Name, separator: string): 
   if (header === 'authorization') return authorizationParts(text, start, name.quoteBefore)
   if (header === 'cookie') return cookieParts(text, start)
   const end = wordEnd(text, start, wordEndOf(name, separator))
-  return start === end ? undefined : { parts: [{ start, end }], end }
+  if (start === end) return undefined
+  const quotedEnd = quotedInWordEnd(text, end)
+  return { parts: [{ start, end: quotedEnd }], end: quotedEnd }
+}
+
+const SEPARATOR_AT_END = /(?:[=:]|%(?:25)*3[AD])$/i
+const MAX_SEPARATOR_CHARS = 12
+
+/** Where `abc;agent_token="…"` is one word, what is quoted in it belongs to it: its name has been passed. */
+function quotedInWordEnd(text: string, end: number): number {
+  const at = text[end] === ':' ? end + 1 : end
+  const before = text.slice(Math.max(0, at - MAX_SEPARATOR_CHARS), at)
+  return (SEPARATOR_AT_END.test(before) && quotedValue(text, at)?.end) || end
 }
 
 function isSecretHere({ name, isQuoted, isInQuery }: Name, separator: string): boolean {

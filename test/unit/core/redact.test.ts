@@ -63,6 +63,49 @@ describe('redactText strikes out', () => {
   })
 })
 
+describe('JSON in a url', () => {
+  const word = fc.stringMatching(/^[a-z ,;:{}[\]"'\\=&?%+]{0,6}$/)
+  const value = fc.tuple(word, word).map(([before, after]) => before + SECRET + after)
+  const key = fc.constantFrom(
+    ...['password', 'agent_token', 'X-Auth-Token', 'configdrive', 'authorization', 'user_data'],
+  )
+  const holder = fc.tuple(
+    key,
+    fc.oneof(
+      value,
+      fc.array(value, { minLength: 1, maxLength: 2 }),
+      value.map((a) => ({ a })),
+    ),
+  )
+  const document = fc
+    .tuple(fc.dictionary(fc.constantFrom('a', 'name', 'url'), word), holder, fc.boolean())
+    .map(([others, [name, secret], isNested]) =>
+      isNested ? { ...others, x: { [name]: secret } } : { [name]: secret, ...others },
+    )
+  const ENCODINGS: Readonly<Record<string, (json: string) => string>> = {
+    'as it is': (json) => json,
+    'percent-encoded': encodeURIComponent,
+    'percent-encoded twice': (json) => encodeURIComponent(encodeURIComponent(json)),
+    'encoded as a url': encodeURI,
+    'encoded as a form': (json) => new URLSearchParams({ q: json }).toString(),
+    'encoded by the parser of urls': (json) => new URL(`http://h/?${json}`).search,
+    'with quotes alone encoded': (json) => json.replaceAll('"', '%22'),
+    'as a text of JSON': (json) => JSON.stringify(json),
+  }
+
+  test.each(Object.entries(ENCODINGS))('%s shows no secret', (_name, encode) => {
+    const before = fc.constantFrom('http://h/p?q=', 'http://h/p#', '/x/', 'GET /p?a=b&json=')
+    fc.assert(
+      fc.property(document, before, fc.constantFrom(0, 1), (json, start, indent) => {
+        const text = start + encode(JSON.stringify(json, null, indent))
+        expect(secretsIn(redactText(text))).toEqual([])
+        expect(secretsIn(redactUrl(text))).toEqual([])
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
+
 describe('redactText keeps', () => {
   const PLAIN = [
     'api_url http://host:6385/v1?x=1 is not http(s)://host[:port]',
@@ -155,6 +198,8 @@ describe('redactText takes time that grows with the length of the text', () => {
       '%25',
       '%3D%3D',
       '%3A%2F%2F',
+      '%22',
+      '%22a%22%3A+',
     ],
     ...[
       '=',
