@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { readFile } from 'node:fs/promises'
+import { expect, test, vi } from 'vitest'
 import {
   createWorkerStarter,
   SWARM_WORKER,
@@ -17,6 +18,9 @@ import {
   torrentOf,
   until,
 } from './lab.ts'
+
+// what the tests' own tracker would load here; the thread has an environment of its own
+vi.hoisted(() => Object.assign(process.env, { WS_NO_BUFFER_UTIL: '1', WS_NO_UTF_8_VALIDATE: '1' }))
 
 const keep = keepUntilEnd()
 
@@ -52,6 +56,15 @@ test('a worker that crashes is started again and goes on where it was', async ()
   expect(sha256(crashing.disk)).toBe(sha256(image))
   // at most what was in flight at a crash is fetched again
   expect(crashing.writtenBytes()).toBeLessThan(image.length + 2 * 8 * PIECE)
+})
+
+test('the thread loads no native addon of ws, which would end the process with it', async () => {
+  const { image, metainfo, origin } = await serve(2, 0)
+  const loading = node({ metainfo, originUrls: [origin.url] })
+  await loading.delivered
+  expect(sha256(loading.disk)).toBe(sha256(image))
+  // mapped as long as the process lives, whichever thread loaded it
+  expect(await readFile('/proc/self/maps', 'utf8')).not.toMatch(/bufferutil|utf-8-validate/)
 })
 
 test('a worker that keeps crashing ends the delivery, not the agent, and the coverage stays', async () => {

@@ -18,7 +18,7 @@ export interface Superblock {
   readonly dataOffset: number
 }
 
-/** Empty texts where there is no such superblock. Throws if mdadm finds none at all. */
+/** Empty texts where there is no such superblock, or none at all. */
 export async function readSuperblock(
   path: string,
   { offset, length }: { readonly offset: number; readonly length: number },
@@ -26,7 +26,7 @@ export async function readSuperblock(
   const argv = ['--find', '--show', '--read-only', `--offset=${offset}`, `--sizelimit=${length}`]
   const loop = (await run('losetup', [...argv, path])).stdout.trim()
   try {
-    const { stdout } = await run(MDADM, ['--examine', loop])
+    const stdout = await examine(loop)
     const word = (label: string) => new RegExp(`${label} : (\\S+)`).exec(stdout)?.[1] ?? ''
     return {
       name: word('Name'),
@@ -37,5 +37,15 @@ export async function readSuperblock(
     }
   } finally {
     await run('losetup', ['--detach', loop])
+  }
+}
+
+async function examine(loop: string): Promise<string> {
+  try {
+    return (await run(MDADM, ['--examine', loop])).stdout
+  } catch (error) {
+    const { stderr } = error as { readonly stderr?: unknown }
+    if (String(stderr).includes('No md superblock detected')) return ''
+    throw error
   }
 }
