@@ -5,10 +5,11 @@ import type { Config } from '../config/options.ts'
 import { callbackUrl } from '../ironic/address.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { IronicClient } from '../ironic/client.ts'
-import { createHeartbeater, type Heartbeater } from '../ironic/heartbeat.ts'
+import { createHeartbeater, type Heartbeater, type HeartbeatStatus } from '../ironic/heartbeat.ts'
 import type { LookedUpNode } from '../ironic/lookup.ts'
 import type { Process } from '../system/process.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { statusMessage } from '../telemetry/status-message.ts'
 
 export interface HeartbeatsDeps {
   readonly client: IronicClient
@@ -16,11 +17,14 @@ export interface HeartbeatsDeps {
   /** The address Ironic is to call. */
   readonly address: string
   readonly tokens: TokenKeeper
-  readonly config: Pick<Config, 'listen_port' | 'advertise_port' | 'advertise_protocol'>
+  readonly config: Pick<
+    Config,
+    'listen_port' | 'advertise_port' | 'advertise_protocol' | 'status_message_interval'
+  >
   /** PEM of a certificate of our own; Ironic trusts no other. */
   readonly verifyCa: string | undefined
   readonly log: Logger
-  readonly process: Pick<Process, 'random' | 'version'>
+  readonly process: Pick<Process, 'random' | 'version' | 'events'>
 }
 
 export interface Heartbeats {
@@ -47,6 +51,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
         agentVersion: process.version,
         verifyCa,
         heartbeatTimeoutSeconds: found.heartbeatTimeoutSeconds,
+        status: statusOf(deps),
         log,
         random: process.random,
       })
@@ -54,5 +59,14 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
     },
     force: () => heartbeater?.force(),
     stop: async () => await heartbeater?.stop(),
+  }
+}
+
+function statusOf({ config, process: { events } }: HeartbeatsDeps): HeartbeatStatus | undefined {
+  if (config.status_message_interval === 0) return undefined
+  return {
+    message: () => statusMessage(events.snapshot()),
+    isWorking: () => events.snapshot().command !== null,
+    intervalMs: config.status_message_interval * 1000,
   }
 }

@@ -15,8 +15,9 @@ export const API_MINOR = {
   agentVersion: 36,
   agentToken: 62,
   agentVerifyCa: 68,
+  agentStatus: 72,
   /** The highest that is ever sent. */
-  highest: 68,
+  highest: 72,
 } as const
 
 /** Largest answer that is read: a lookup is some KiB. */

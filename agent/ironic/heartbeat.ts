@@ -18,11 +18,21 @@ export interface HeartbeaterOptions {
   /** PEM of the self-signed certificate; absent unless auto TLS made one. */
   readonly verifyCa?: string | undefined
   readonly heartbeatTimeoutSeconds: number
+  /** What Ironic is told of the work; absent: nothing. */
+  readonly status?: HeartbeatStatus | undefined
   readonly log: Logger
   readonly random: Random
   /** Monotonic, ms. */
   readonly now?: () => number
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>
+}
+
+export interface HeartbeatStatus {
+  /** One sentence without secrets. */
+  message(): string
+  /** While it is true, heartbeats come at least every `intervalMs`. */
+  isWorking(): boolean
+  readonly intervalMs: number
 }
 
 export interface Heartbeater {
@@ -37,17 +47,21 @@ export interface Heartbeater {
 const SPACING_MS = 5000
 /** Part of heartbeat_timeout after which the next one is due. */
 const SHARE = { min: 0.3, max: 0.6 } as const
+/** The like of the interval at which the status is told. */
+const STATUS_SHARE = { min: 0.8, max: 1.2 } as const
 const AFTER_FAILURE_MS = { min: 5000, max: 10_000 } as const
 /** A timer longer than 2^31 ms would fire at once. */
 const LONGEST_WAIT_MS = 3_600_000
 
 export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
-  const { random, log } = options
+  const { random, log, status } = options
   const now = options.now ?? (() => performance.now())
   const wait = options.wait ?? sleep
   const stopping = new AbortController()
   let lastAt = Number.NEGATIVE_INFINITY
   let intervalMs = 0
+  /** Jitter keeps nodes that began together apart. */
+  let statusMs = Number.POSITIVE_INFINITY
   /** Raised by force(); a heartbeat answers only those wishes that came before it was sent. */
   let wishes = 0
   let answered = 0
@@ -55,7 +69,8 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
   let loop: Promise<void> | undefined
 
   const dueAt = () => {
-    const regular = lastAt + intervalMs
+    const isSooner = status?.isWorking() && statusMs < intervalMs
+    const regular = lastAt + (isSooner ? Math.max(statusMs, SPACING_MS) : intervalMs)
     return wishes > answered ? Math.min(lastAt + SPACING_MS, regular) : regular
   }
 
@@ -74,6 +89,7 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
       const next = Math.round(intervalMs)
       log.warn({ type, reason: messageOf(error), next_ms: next }, 'heartbeat failed')
     }
+    if (status) statusMs = status.intervalMs * uniform(random, STATUS_SHARE.min, STATUS_SHARE.max)
     lastAt = now()
   }
 
@@ -81,7 +97,9 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
   const doze = async (ms: number) => {
     const alarm = new AbortController()
     wake = () => alarm.abort()
-    await wait(Math.min(ms, LONGEST_WAIT_MS), alarm.signal).catch(() => undefined)
+    // work may begin meanwhile
+    const longestMs = Math.min(status?.intervalMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
+    await wait(Math.min(ms, longestMs), alarm.signal).catch(() => undefined)
   }
 
   const run = async () => {
@@ -124,7 +142,10 @@ async function sendHeartbeat(options: HeartbeaterOptions, signal: AbortSignal): 
 
 /** Exactly what the server's version knows: it refuses every other field (contract 3.1). */
 export function heartbeatBody(
-  options: Pick<HeartbeaterOptions, 'callbackUrl' | 'agentVersion' | 'tokens' | 'verifyCa'>,
+  options: Pick<
+    HeartbeaterOptions,
+    'callbackUrl' | 'agentVersion' | 'tokens' | 'verifyCa' | 'status'
+  >,
   minor: number,
 ): Record<string, string> {
   const token = options.tokens.current()
@@ -134,6 +155,10 @@ export function heartbeatBody(
     ...(minor >= API_MINOR.agentToken && token !== undefined ? { agent_token: token } : {}),
     ...(minor >= API_MINOR.agentVerifyCa && options.verifyCa !== undefined
       ? { agent_verify_ca: options.verifyCa }
+      : {}),
+    // without `agent_status`, whose words steer the deploy of a ramdisk that is no agent
+    ...(minor >= API_MINOR.agentStatus && options.status
+      ? { agent_status_message: options.status.message() }
       : {}),
   }
 }

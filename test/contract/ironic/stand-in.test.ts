@@ -59,6 +59,8 @@ describe('a heartbeat at the stand-in', () => {
     ['no token', { agent_token: undefined }, '1.68', 'Agent token is required'],
     ['a wrong token', { agent_token: 'x' }, '1.68', 'Invalid or missing agent token received.'],
     ['a certificate below 1.68', { agent_verify_ca: 'x' }, '1.67', 'agent_verify_ca'],
+    ['a status message below 1.72', { agent_status_message: 'x' }, '1.71', 'agent_status_message'],
+    ['a status of its own', { agent_status: 'busy' }, '1.72', 'start,end,error'],
     ['a path in callback_url', { callback_url: 'http://h:1/' }, '1.68', 'not scheme://host:port'],
   ])('with %s is 400', async (_what, change, version, text) => {
     await using ironic = await startIronic()

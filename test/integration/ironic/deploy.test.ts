@@ -111,6 +111,24 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
       },
     )
 
+    test('shows in the node how far its image is, and what the node does changes nothing of it', async () => {
+      const machine = await createMachine(rig, 'bios', { options: { status_message_interval: 5 } })
+      // some twenty seconds: four times as long as it takes to be told
+      origin.faults = { rateBytesPerSecond: image.sizeBytes / 20 }
+      const agent = await startDeploy(rig, machine)
+      await expect
+        .poll(async () => (await rig.ironic.node(machine.uuid)).driver_internal_info, {
+          timeout: 120_000,
+          interval: 500,
+        })
+        .toMatchObject({ agent_status_message: expect.stringMatching(/writing the image \d/) })
+      origin.faults = {}
+      const node = await rig.ironic.waitFor(machine.uuid, ['active'])
+      expect(node.driver_internal_info).not.toHaveProperty('agent_status')
+      await expectGoodDisk(machine)
+      expect(await agent.exited).toBe(0)
+    })
+
     test('refuses an agent that serves plain HTTP, whose log says why', async () => {
       const machine = await createMachine(rig, 'bios', { options: { enable_auto_tls: false } })
       const agent = await startDeploy(rig, machine)

@@ -13,6 +13,7 @@ export class ApiError extends Error {
 }
 
 const MAX_BODY_BYTES = 1 << 20
+const AGENT_STATES: readonly string[] = ['start', 'end', 'error']
 
 /** `error_message` as Ironic sends it: a JSON string inside of JSON (contract 2.4). */
 export function faultBody(error: unknown): { status: number; json: unknown } {
@@ -30,6 +31,8 @@ export interface HeartbeatFields {
   readonly agent_version: string
   readonly agent_token?: string
   readonly agent_verify_ca?: string
+  readonly agent_status?: string
+  readonly agent_status_message?: string
 }
 
 /** Refuses unknown fields, fields above the version, and anything that is not a string (contract 3.1). */
@@ -37,7 +40,10 @@ export function checkHeartbeat(body: unknown, version: number): HeartbeatFields 
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new ApiError(400, 'Expected a JSON object')
   }
-  const known = ['callback_url', 'agent_version', 'agent_token', 'agent_verify_ca']
+  const known = [
+    ...['callback_url', 'agent_version', 'agent_token', 'agent_verify_ca'],
+    ...['agent_status', 'agent_status_message'],
+  ]
   const unknown = Object.keys(body).filter((key) => !known.includes(key))
   if (unknown.length > 0) throw new ApiError(400, `Unexpected arguments: ${unknown.join(', ')}`)
   for (const [key, value] of Object.entries(body)) {
@@ -49,10 +55,20 @@ export function checkHeartbeat(body: unknown, version: number): HeartbeatFields 
   if (fields.agent_token !== undefined && version < 62) {
     throw new ApiError(400, 'Field "agent_token" not recognised')
   }
+  checkStatus(fields, version)
   if (fields.agent_verify_ca !== undefined && version < 68) {
     throw new ApiError(400, 'Field "agent_verify_ca" not recognised in this version')
   }
   return fields
+}
+
+function checkStatus(fields: HeartbeatFields, version: number): void {
+  if ((fields.agent_status ?? fields.agent_status_message) !== undefined && version < 72) {
+    throw new ApiError(400, 'Fields "agent_status" and "agent_status_message" not recognised.')
+  }
+  if (fields.agent_status !== undefined && !AGENT_STATES.includes(fields.agent_status)) {
+    throw new ApiError(400, `Agent status is invalid. Valid states are ${AGENT_STATES}.`)
+  }
 }
 
 export function checkCallback(

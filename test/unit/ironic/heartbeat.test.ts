@@ -85,14 +85,14 @@ async function startHeartbeats(options: Partial<HeartbeaterOptions> = {}) {
 }
 
 describe('heartbeats', () => {
-  test('begin at once with exactly the known fields, at version 1.68', async () => {
+  test('begin at once with exactly the known fields, at the highest version that is known', async () => {
     await using x = await startHeartbeats()
     x.heartbeater.start()
     await x.settled(1)
     expect(x.calls()[0]).toMatchObject({
       method: 'POST',
       path: `/v1/heartbeat/${UUID}`,
-      apiVersion: '1.68',
+      apiVersion: '1.72',
       status: 202,
     })
     expect(x.calls()[0]?.body).toEqual({
@@ -207,11 +207,67 @@ describe('stop()', () => {
   })
 })
 
+describe('heartbeats that tell of the work', () => {
+  const createWork = () => {
+    const work = { isRunning: false, text: 'waiting for a command' }
+    const status = {
+      message: () => work.text,
+      isWorking: () => work.isRunning,
+      intervalMs: 30_000,
+    }
+    return { work, status }
+  }
+
+  test('carry the sentence of the moment, and no status', async () => {
+    const { work, status } = createWork()
+    await using x = await startHeartbeats({ status })
+    x.heartbeater.start()
+    await x.settled(1)
+    work.text = 'execute_deploy_step: writing the image 10.0%'
+    x.heartbeater.force()
+    x.clock.advance(5000)
+    await x.settled(2)
+    const bodies = x.calls().map(({ body }) => body as Record<string, string>)
+    expect(bodies.map(({ agent_status_message: message }) => message)).toEqual([
+      'waiting for a command',
+      'execute_deploy_step: writing the image 10.0%',
+    ])
+    expect(bodies.every((body) => !('agent_status' in body))).toBe(true)
+  })
+
+  test('come at the interval of the status while work is done, and as without it in between', async () => {
+    const { work, status } = createWork()
+    // 0.45 of heartbeat_timeout, 1.0 of the interval
+    await using x = await startHeartbeats({ status })
+    x.heartbeater.start()
+    await x.settled(1)
+    const pass = async (ms: number) => {
+      x.clock.advance(ms)
+      await expect.poll(() => x.clock.isAsleep()).toBe(true)
+    }
+    // it looks every 30 s whether work has begun
+    expect(x.clock.nextMs()).toBe(30_000)
+    await pass(30_000)
+    await x.settled(1)
+    work.isRunning = true
+    await pass(30_000)
+    await x.settled(2)
+    await pass(30_000)
+    await x.settled(3)
+    work.isRunning = false
+    for (let i = 0; i < 4; i++) await pass(30_000)
+    await x.settled(3)
+    await pass(15_000)
+    await x.settled(4)
+  })
+})
+
 describe('the body', () => {
   const parts = {
     callbackUrl: CALLBACK,
     agentVersion: '1',
     verifyCa: 'PEM',
+    status: { message: () => 'x', isWorking: () => true, intervalMs: 1 },
     tokens: { current: () => 'T', verify: () => true, accept: () => 'kept' as const },
   }
   test.each([
@@ -222,7 +278,23 @@ describe('the body', () => {
     [62, ['callback_url', 'agent_version', 'agent_token']],
     [67, ['callback_url', 'agent_version', 'agent_token']],
     [68, ['callback_url', 'agent_version', 'agent_token', 'agent_verify_ca']],
-    [115, ['callback_url', 'agent_version', 'agent_token', 'agent_verify_ca']],
+    [71, ['callback_url', 'agent_version', 'agent_token', 'agent_verify_ca']],
+    [
+      72,
+      [
+        ...['callback_url', 'agent_version', 'agent_token'],
+        'agent_verify_ca',
+        'agent_status_message',
+      ],
+    ],
+    [
+      115,
+      [
+        ...['callback_url', 'agent_version', 'agent_token'],
+        'agent_verify_ca',
+        'agent_status_message',
+      ],
+    ],
   ])('at version 1.%i has the fields %j', (minor, fields) => {
     expect(Object.keys(heartbeatBody(parts, minor))).toEqual(fields)
   })

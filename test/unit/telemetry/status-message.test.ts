@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { type AgentState, INITIAL_STATE } from '../../../agent/core/agent-state.ts'
+import type { Progress } from '../../../agent/core/events.ts'
+import { statusMessage } from '../../../agent/telemetry/status-message.ts'
+import { SECRET } from '../../support/secrets.ts'
+
+const PROGRESS: Progress = {
+  step: 'fetch',
+  doneBytes: 125 * 1024 * 1024,
+  totalBytes: 256 * 1024 * 1024,
+  percent: 48.8,
+  rateBytesPerSecond: 50 * 1024 * 1024,
+  etaSeconds: 2,
+  source: 'swarm',
+  bytes: { origin: 0, peers: 125 * 1024 * 1024, file: 0 },
+  uploadedBytes: 0,
+  peers: 4,
+}
+const during = (name: string, progress: Progress | null): AgentState => ({
+  ...INITIAL_STATE,
+  command: { commandId: '1', name, progress },
+})
+
+test.each([
+  ['nothing', INITIAL_STATE, 'waiting for a command'],
+  ['a command that tells no figures', during('execute_clean_step', null), 'execute_clean_step'],
+  [
+    'a command and its figures',
+    during('execute_deploy_step', PROGRESS),
+    'execute_deploy_step: writing the image 48.8% 125.0 MiB/256.0 MiB 50.0 MiB/s ETA 0:02 peers 125.0 MiB (4 peers) swarm',
+  ],
+])('%s is one sentence', (_what, state, sentence) => expect(statusMessage(state)).toBe(sentence))
+
+test('what does not fit into it is cut, and no secret is in it', () => {
+  const long = statusMessage(during(`agent_token=${SECRET} ${'x'.repeat(1000)}`, PROGRESS))
+  expect(long.length).toBeLessThan(300)
+  expect(long).not.toContain(SECRET)
+})
