@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the two commands every step extension has: get_*_steps and execute_*_step (contract 5.1).
+// Owns the extensions `clean`, `deploy` and `service`: get_*_steps and execute_*_step (contract 5.1, 8.4, 8.6).
 // Does not know what any step does; hardware managers do.
-import { type AnyCommand, command } from '../agent/commands/command.ts'
+import { type AnyCommand, command, type Extension } from '../agent/commands/command.ts'
 import { AgentError, type ErrorType } from '../agent/core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../agent/core/json.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
@@ -23,8 +23,19 @@ const STEP_ERROR: Readonly<Record<StepKind, ErrorType>> = {
  */
 const DISK_WAIT_MS = 35_000
 
+/** `<kind>.get_<kind>_steps` and `<kind>.execute_<kind>_step`. */
+export function createStepExtension(deps: ExtensionDeps, kind: StepKind): Extension {
+  return {
+    name: kind,
+    commands: {
+      [`get_${kind}_steps`]: createGetSteps(deps, kind),
+      [`execute_${kind}_step`]: createExecuteStep(deps, kind),
+    },
+  }
+}
+
 /** `get_<kind>_steps`: sync, answers the lists by manager and the version map. */
-export function createGetSteps(deps: ExtensionDeps, kind: StepKind): AnyCommand {
+function createGetSteps(deps: ExtensionDeps, kind: StepKind): AnyCommand {
   const name = `${kind}.get_${kind}_steps`
   return command({
     kind: 'sync',
@@ -61,7 +72,7 @@ interface StepParams {
  * `execute_<kind>_step`: async. The step is echoed exactly as received: the conductor compares it with the
  * step it waits for and else waits for ever (contract 5.1).
  */
-export function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyCommand {
+function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyCommand {
   return command({
     kind: 'async',
     parse: (params) => parseStep(kind, params),

@@ -75,7 +75,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     random,
     hardware,
     rack: parts.rack,
-    onMachineEnd: (reason) => ending.resolve({ reason, isRescued: false }),
+    onMachineEnd: (reason) => ending.resolve({ reason, afterwards: 'end' }),
   })
   const extensions = parts.createExtensions({
     config,
@@ -88,7 +88,8 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     nodeCache,
     refreshNode: async (during) => await ironic?.finder.refresh(during),
     deploy,
-    afterRescue: () => ending.resolve({ reason: 'rescued', isRescued: true }),
+    afterRescue: () => ending.resolve({ reason: 'rescued', afterwards: 'leave the machine' }),
+    lockDown: () => ending.resolve({ reason: 'locked down', afterwards: 'lock down' }),
     recentLog: parts.recentLog,
   })
   const runner = createRunner({

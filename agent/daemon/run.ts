@@ -17,6 +17,7 @@ import { createTokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
 import { createNodeCache } from '../ironic/node-cache.ts'
 import { exec } from '../system/exec.ts'
+import { takeOffNetworks } from '../system/net.ts'
 import { forgetKernel } from '../system/power.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
@@ -106,8 +107,11 @@ export async function runAgent(start: AgentStart): Promise<void> {
     ironic: client && finder && found ? { client, finder, found } : undefined,
   })
   const end = await serve(agent, signal)
-  if (end.isRescued) {
-    log.info('rescued, doing nothing')
+  if (end.afterwards === 'lock down') {
+    await takeOffNetworks({ exec, root, log: nodeLog, machineControl: config.machine_control })
+  }
+  if (end.afterwards !== 'end') {
+    log.info(`${end.reason}, doing nothing`)
     await untilAborted(signal)
   }
   log.info({ reason: end.reason }, 'agent ended')

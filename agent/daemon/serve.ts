@@ -20,14 +20,17 @@ export interface ServingAgent {
   readonly runner: Pick<CommandRunner, 'close'>
   readonly server: ApiServer
   readonly isTls: boolean
-  /** A command has ended the machine (`machine_control=log`) or rescued it. */
+  /** A command has ended the machine (`machine_control=log`), rescued it or locked it down. */
   readonly ended: Promise<ServingEnd>
 }
 
-/** Why the agent serves no more. After a rescue it must leave the machine alone, but not end. */
+/**
+ * Why the agent serves no more. After a rescue it must leave the machine alone, but not end; locked down it takes the
+ * machine off its networks besides.
+ */
 export interface ServingEnd {
   readonly reason: string
-  readonly isRescued: boolean
+  readonly afterwards: 'end' | 'leave the machine' | 'lock down'
 }
 
 /** What of a last answer has not left by then never will, ms. */
@@ -45,13 +48,12 @@ export async function serve(agent: ServingAgent, signal: AbortSignal): Promise<S
     log.info({ host, port, tls: agent.isTls }, 'api listening')
     heartbeats?.start(port)
     const ended = agent.ended.then(async (end) => {
-      if (end.isRescued) await server.drained(LAST_ANSWER_MS)
+      if (end.afterwards !== 'end') await server.drained(LAST_ANSWER_MS)
       return end
     })
-    const aborted = untilAborted(signal).then(() => ({
-      reason: messageOf(signal.reason),
-      isRescued: false,
-    }))
+    const aborted = untilAborted(signal).then(
+      (): ServingEnd => ({ reason: messageOf(signal.reason), afterwards: 'end' }),
+    )
     return await Promise.race([ended, aborted])
   } finally {
     // no heartbeat may promise an agent that is going; a command must leave its disk unbootable first

@@ -35,6 +35,11 @@ export interface ExtensionDeps {
    * way have been delivered, and stays idle.
    */
   readonly afterRescue: () => void
+  /**
+   * The agent serves no more once the answers under way have been delivered, takes the machine off its networks and
+   * stays idle: nobody is to reach this machine until its power is cycled.
+   */
+  readonly lockDown: () => void
   /** The agent's recent log lines, for the log bundle. */
   readonly recentLog: () => string
 }

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the question which address and interface packets to a host leave from. Does not resolve names and
-// lists no interfaces (hardware/collectors/nics.ts does).
+// Owns the question which address and interface packets to a host leave from, and the machine's leave of all networks. Does
+// not resolve names and tells nobody which interfaces there are (hardware/collectors/nics.ts does).
 import { isIP } from 'node:net'
 import { isObject, stringAt } from '../core/json.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { Exec } from './exec.ts'
+import type { Root } from './root.ts'
+
+/** Of one interface. */
+const DOWN_TIMEOUT_MS = 10_000
 
 /**
  * The source address the kernel's routes give for packets to `address` (contract 3.4).
@@ -24,6 +29,35 @@ export async function sourceAddress(exec: Exec, address: string): Promise<string
  */
 export async function routeInterface(exec: Exec, address: string): Promise<string | undefined> {
   return stringAt(firstRoute(await routeTo(exec, address)), 'dev')
+}
+
+/** What {@link takeOffNetworks} works with. */
+export interface NetworkDeps {
+  readonly exec: Exec
+  readonly root: Root
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  /** `log`: say what would be done, do nothing (laboratories). */
+  readonly machineControl: 'real' | 'log'
+}
+
+/**
+ * Takes every interface but the loopback down, bonds and VLANs too. Never throws: one that stays up is in the log, and
+ * nobody could be told.
+ */
+export async function takeOffNetworks(deps: NetworkDeps): Promise<void> {
+  const { exec, root, log } = deps
+  for (const name of await root.list('/sys/class/net')) {
+    if (name === 'lo' || (await root.readText(`/sys/class/net/${name}/ifindex`)) === undefined)
+      continue
+    const argv = ['ip', 'link', 'set', 'dev', name, 'down'] as const
+    if (deps.machineControl === 'log') {
+      log.info({ argv }, 'machine control is logged, not done')
+      continue
+    }
+    await exec(argv, { timeoutMs: DOWN_TIMEOUT_MS }).catch((err) => {
+      log.warn({ interface: name, err }, 'interface not taken down')
+    })
+  }
 }
 
 async function routeTo(exec: Exec, address: string): Promise<string> {

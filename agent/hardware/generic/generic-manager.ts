@@ -16,6 +16,7 @@ import { listDisks } from '../collectors/disks.ts'
 import { readMemory } from '../collectors/memory.ts'
 import { listNetworkInterfaces } from '../collectors/nics.ts'
 import { readSystemVendor } from '../collectors/system-vendor.ts'
+import { createPstoreStep } from '../firmware/pstore.ts'
 import { createInjectStep } from '../inject/inject-files.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
@@ -63,13 +64,14 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   let switches: Promise<Switches> | undefined
   return {
     name: 'generic_hardware_manager',
-    version: '1.4',
+    version: '1.5',
     label: 'GenericHardwareManager',
     evaluateHardwareSupport: async () => SUPPORT.GENERIC,
     steps: [
       WRITE_IMAGE,
       createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
       ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
+      createPstoreStep(deps),
       ...createRaidSteps({
         ...deps,
         pausePath: ASSEMBLY_PAUSE,

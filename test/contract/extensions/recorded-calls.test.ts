@@ -249,11 +249,12 @@ describe.each(['tr-clean-automated', 'tr-clean-manual'])('the calls of %s', (tra
           { ...common, step: 'erase_devices_metadata', priority: 99 },
           { ...common, step: 'erase_devices', priority: 10 },
           { ...common, step: 'erase_devices_express', priority: 0 },
+          { ...common, step: 'erase_pstore', priority: 0 },
           { ...common, interface: 'raid', step: 'delete_configuration', priority: 0 },
           { ...common, interface: 'raid', step: 'create_configuration', priority: 0 },
         ],
       },
-      hardware_manager_version: { generic_hardware_manager: '1.4' },
+      hardware_manager_version: { generic_hardware_manager: '1.5' },
     })
   })
 

@@ -176,6 +176,28 @@ describe('ironswarm run', () => {
     expect(ironic.apiCalls).toEqual([])
   })
 
+  test('locked down it answers once more, then nobody, and stays idle until it is told to end', async () => {
+    const root = join(directory, 'root')
+    await mkdir(join(root, 'sys/class/net/eth0'), { recursive: true })
+    await writeFile(join(root, 'sys/class/net/eth0/ifindex'), '2\n')
+    const settings = ['--listen-port', '0', '--machine-control', 'log']
+    const argv = ['run', '--os-root', root, '--run-dir', join(directory, 'run'), ...settings]
+    const token = 'of-at-least-32-characters-as-ironic-has-it'
+    const agent = start(argv, { IRONSWARM_AGENT_TOKEN: token })
+    const port = /"port":(\d+)/.exec(await agent.says(/"port":\d+.*api listening/))?.[1]
+    const url = `http://127.0.0.1:${port}/v1/commands/?wait=false&agent_token=${token}`
+    const body = JSON.stringify({ name: 'system.lockdown', params: {} })
+    const headers = { 'Content-Type': 'application/json' }
+    const answer = await fetch(url, { method: 'POST', headers, body })
+    expect(await answer.json()).toMatchObject({ command_status: 'SUCCEEDED', command_result: null })
+    await agent.says(/"ip","link","set","dev","eth0","down"/)
+    await agent.says(/locked down, doing nothing/)
+    await expect(fetch(url)).rejects.toThrow()
+    expect(agent.child.exitCode).toBeNull()
+    agent.child.kill('SIGTERM')
+    expect((await agent.finished).code).toBe(0)
+  })
+
   test.each([
     [
       'ipa-api-url=mdns',

@@ -86,7 +86,7 @@ describe('the serving agent', () => {
     const port = await x.port
     expect(await answers(port)).toBe(200)
     x.stopping.abort(new AgentError('CancelledError', 'terminated by SIGTERM'))
-    expect(await end).toEqual({ reason: 'Cancelled: terminated by SIGTERM', isRescued: false })
+    expect(await end).toEqual({ reason: 'Cancelled: terminated by SIGTERM', afterwards: 'end' })
     expect(await answers(port)).toBeUndefined()
   })
 
@@ -106,9 +106,10 @@ describe('the serving agent', () => {
     ])
   })
 
-  test.each([
-    { reason: 'powered off', isRescued: false },
-    { reason: 'rescued', isRescued: true },
+  test.each<ServingEnd>([
+    { reason: 'powered off', afterwards: 'end' },
+    { reason: 'rescued', afterwards: 'leave the machine' },
+    { reason: 'locked down', afterwards: 'lock down' },
   ])('ends by a command with what that says: $reason', async (expected) => {
     await using x = await lab()
     const end = serve(x.agent, x.stopping.signal)

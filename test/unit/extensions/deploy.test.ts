@@ -23,7 +23,7 @@ function writeImage(args: object = {}, more: object = {}) {
     step: { interface: 'deploy', step: 'write_image', args: { image_info: imageInfo(), ...args } },
     node: NODE,
     ports: [],
-    deploy_version: { generic_hardware_manager: '1.4' },
+    deploy_version: { generic_hardware_manager: '1.5' },
     ...more,
   }
 }
@@ -88,7 +88,7 @@ describe('deploy.get_deploy_steps', () => {
           },
         ],
       },
-      hardware_manager_version: { generic_hardware_manager: '1.4' },
+      hardware_manager_version: { generic_hardware_manager: '1.5' },
     })
   })
 

@@ -156,6 +156,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     refreshNode: async () => undefined,
     deploy,
     afterRescue: () => void events.push('rescued'),
+    lockDown: () => void events.push('locked down'),
     recentLog: () => '{"msg":"agent started"}\n',
     ...options.deps,
   }

@@ -64,7 +64,7 @@ describe('log.collect_system_logs', () => {
     expect(JSON.parse(files['ironswarm/state.json'] ?? '')).toMatchObject({
       progress: { percent: 50 },
       written: { imageId: 'img.raw', rootUuid: '0x1234abcd', seeding: true },
-      hardware_manager_version: { generic_hardware_manager: '1.4' },
+      hardware_manager_version: { generic_hardware_manager: '1.5' },
     })
   })
 
