@@ -8,6 +8,8 @@ export interface BootEntry {
   /** Four hex digits: `001A` of Boot001A. */
   readonly number: string
   readonly label: string
+  /** What it starts, as efibootmgr has it: `HD(1,GPT,…)/File(\EFI\debian\shimx64.efi)`; empty where it names nothing. */
+  readonly path: string
 }
 
 /** What a new entry starts. */
@@ -42,8 +44,10 @@ export function parseBootEntries(output: string): BootEntry[] {
   const text = output.includes('BootCurrent: ') ? output : output.replaceAll('\0', '')
   const entries: BootEntry[] = []
   for (const line of text.split('\n')) {
-    const match = /^Boot([0-9a-f]{4})[* ] ?([^\t\r]*)/i.exec(line)
-    if (match) entries.push({ number: match[1] as string, label: (match[2] as string).trimEnd() })
+    const match = /^Boot([0-9a-f]{4})[* ] ?([^\t\r]*)(?:\t([^\r]*))?/i.exec(line)
+    if (match === null) continue
+    const [, number = '', label = '', path = ''] = match
+    entries.push({ number, label: label.trimEnd(), path })
   }
   return entries
 }

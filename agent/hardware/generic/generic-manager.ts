@@ -17,6 +17,7 @@ import { readMemory } from '../collectors/memory.ts'
 import { listNetworkInterfaces } from '../collectors/nics.ts'
 import { readSystemVendor } from '../collectors/system-vendor.ts'
 import { createPstoreStep } from '../firmware/pstore.ts'
+import { createNvramSteps } from '../firmware/uefi-nvram.ts'
 import { createInjectStep } from '../inject/inject-files.ts'
 import type { Disk, Inventory, WireDisk } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
@@ -72,6 +73,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
       createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
       ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
       createPstoreStep(deps),
+      ...createNvramSteps(deps),
       ...createRaidSteps({
         ...deps,
         pausePath: ASSEMBLY_PAUSE,

@@ -250,6 +250,12 @@ describe.each(['tr-clean-automated', 'tr-clean-manual'])('the calls of %s', (tra
           { ...common, step: 'erase_devices', priority: 10 },
           { ...common, step: 'erase_devices_express', priority: 0 },
           { ...common, step: 'erase_pstore', priority: 0 },
+          {
+            ...common,
+            step: 'clean_uefi_nvram',
+            priority: 0,
+            argsinfo: { match_patterns: { description: expect.any(String), required: false } },
+          },
           { ...common, interface: 'raid', step: 'delete_configuration', priority: 0 },
           { ...common, interface: 'raid', step: 'create_configuration', priority: 0 },
         ],

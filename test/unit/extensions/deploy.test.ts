@@ -77,6 +77,13 @@ describe('deploy.get_deploy_steps', () => {
             reboot_requested: false,
           },
           {
+            step: 'clean_uefi_nvram',
+            priority: 0,
+            interface: 'deploy',
+            reboot_requested: false,
+            argsinfo: { match_patterns: { description: expect.any(String), required: false } },
+          },
+          {
             step: 'apply_configuration',
             priority: 0,
             interface: 'raid',

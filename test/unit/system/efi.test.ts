@@ -11,9 +11,9 @@ const LISTING = [
   'MirroredPercentageAbove4G: 0.00',
 ].join('\n')
 const ENTRIES = [
-  { number: '0000', label: 'UiApp' },
-  { number: '0001', label: 'Red Hat, Inc. (shim)' },
-  { number: '00AB', label: 'off' },
+  { number: '0000', label: 'UiApp', path: 'FvVol(7cb8)/FvFile(462c)' },
+  { number: '0001', label: 'Red Hat, Inc. (shim)', path: 'HD(1,GPT,6e1b)/File(\\EFI\\BOOT.EFI)' },
+  { number: '00AB', label: 'off', path: '' },
 ]
 
 describe("efibootmgr's listing", () => {
