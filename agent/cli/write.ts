@@ -100,10 +100,11 @@ async function prepareStart(
   { loaded, root, log }: Context,
   { devicePath }: ImageRequest,
 ): Promise<InstanceStart> {
-  const machineControl = loaded.config.machine_control
+  const { config } = loaded
+  const machineControl = config.machine_control
   // a command ends by itself
   const onMachineEnd = () => undefined
-  const power = createPowerControl({ exec, root, log, machineControl, onMachineEnd })
+  const power = createPowerControl({ exec, root, log, machineControl, clock: config, onMachineEnd })
   return await prepareInstanceStart(
     devicePath,
     { exec, root, log, machineControl, power },

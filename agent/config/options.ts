@@ -208,17 +208,27 @@ export const OPTIONS = {
     doc: 'log: power_off, reboot and efibootmgr are logged, not run (laboratories)',
     own: true,
   } as const,
+  // the clock
+  ntp_server: string(
+    "NTP server that the clock is set from, at the start and before the machine's end",
+    {
+      karg: 'ipa-ntp-server',
+      // what is neither would be read as an option or a directive (CVE-2026-66138)
+      pattern:
+        /^(?=.{1,253}$)(?:\w(?:[\w-]*\w)?\.)*\w(?:[\w-]*\w)?\.?$|^(?=.{2,45}$)[\dA-Fa-f:]*:[\dA-Fa-f:.]*$/,
+      patternDoc: 'a host name or an IP address, without port and brackets',
+    },
+  ),
+  fail_if_clock_not_set: bool(
+    false,
+    'Stop if the clock cannot be set: the agent at its start, power_off and run_image at the end',
+  ),
   agent_skip_bmc_detect: bool(
     false,
     'Leave the addresses of the BMC out of the inventory; Ironic says so in its answer to the lookup',
     { own: true },
   ),
   // IPA's, accepted so that its files and kernel lines are read as they are; nothing acts on them yet
-  ntp_server: string('NTP server the clock is set from', {
-    karg: 'ipa-ntp-server',
-    noEffect: true,
-  }),
-  fail_if_clock_not_set: bool(false, 'Stop if the clock cannot be set', { noEffect: true }),
   inspection_callback_url: list([], 'Where inspection results are posted', {
     karg: 'ipa-inspection-callback-url',
     noEffect: true,

@@ -74,6 +74,7 @@ export const ERROR_TABLE = {
     kind: 'fatal',
     message: 'HardwareManager method is not compatible with hardware',
   },
+  ClockSyncError: { status: 500, kind: 'fatal', message: 'Error syncing system clock' },
   LookupNodeError: {
     status: 500,
     kind: 'transient',

@@ -16,6 +16,7 @@ import { attachIbft } from '../hardware/ibft.ts'
 import { createTokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
 import { createNodeCache } from '../ironic/node-cache.ts'
+import { setSystemClock } from '../system/clock.ts'
 import { exec } from '../system/exec.ts'
 import { takeOffNetworks } from '../system/net.ts'
 import { forgetKernel } from '../system/power.ts'
@@ -58,6 +59,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   }
   throwIfAborted(signal)
   const before = start.loaded.config
+  await setSystemClock({ exec, log, config: before, signal })
   await using client = openClient(start, before)
   let known = before
   await forgetKernel({ exec, root, log, machineControl: before.machine_control })

@@ -95,7 +95,7 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
   const machineControl = config.machine_control
   const bootloaderDeps = { exec, root, log, machineControl, pausePath: ASSEMBLY_PAUSE }
   const { onMachineEnd } = deps
-  const power = createPowerControl({ exec, root, log, machineControl, onMachineEnd })
+  const power = createPowerControl({ exec, root, log, machineControl, clock: config, onMachineEnd })
   return {
     images,
     seeding,

@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import { anySignal, withDeadline } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { type ClockSettings, setClocks } from './clock.ts'
 import type { Exec, ExecResult } from './exec.ts'
 import { unloadLeftKernel } from './kexec/kexec.ts'
 import type { Root } from './root.ts'
@@ -61,6 +62,11 @@ export interface PowerDeps {
   readonly machineControl: 'real' | 'log'
 }
 
+/** What the end of a machine needs besides. */
+export interface MachineEndDeps extends PowerDeps {
+  readonly clock: ClockSettings
+}
+
 /**
  * Without it the ramdisk's init starts no kernel, whatever is loaded (image-build/…/start-instance): its action for the end
  * of the machine is one for power-off and reboot alike.
@@ -68,15 +74,16 @@ export interface PowerDeps {
 const START_MARK = '/run/ironswarm/start-instance'
 
 /**
- * Sets the hardware clock and switches the machine off; the caller has flushed the disks. A kernel that is loaded is
- * unloaded first. Throws SystemRebootError if neither init nor the kernel took the request.
+ * Sets the clocks and switches the machine off; the caller has flushed the disks. A kernel that is loaded is unloaded
+ * first. Throws SystemRebootError if neither init nor the kernel took the request, ClockSyncError with
+ * `fail_if_clock_not_set`.
  */
-export function powerOff(deps: PowerDeps): Promise<void> {
+export function powerOff(deps: MachineEndDeps): Promise<void> {
   return endMachine(deps, { argv: ['poweroff'], sysrq: 'o', before: () => forgetKernel(deps) })
 }
 
 /** The same with a reboot. */
-export function reboot(deps: PowerDeps): Promise<void> {
+export function reboot(deps: MachineEndDeps): Promise<void> {
   return endMachine(deps, { argv: ['reboot'], sysrq: 'b', before: () => forgetKernel(deps) })
 }
 
@@ -84,7 +91,7 @@ export function reboot(deps: PowerDeps): Promise<void> {
  * Ends the machine as `reboot` does, into the kernel that kexec has loaded. systemd is told so; the ramdisk's init starts
  * what is loaded where the mark for it is there, and where neither is, firmware starts the disk.
  */
-export async function startLoadedKernel(deps: PowerDeps): Promise<void> {
+export async function startLoadedKernel(deps: MachineEndDeps): Promise<void> {
   const { root } = deps
   const isSystemd = (await root.resolve('/run/systemd/system')) !== undefined
   const mark = root.path(START_MARK)
@@ -123,15 +130,16 @@ interface MachineEnd {
   readonly before: () => Promise<void>
 }
 
-async function endMachine(deps: PowerDeps, { argv, sysrq, before }: MachineEnd): Promise<void> {
-  const { exec, root, log } = deps
-  if (deps.machineControl === 'log') {
+async function endMachine(
+  deps: MachineEndDeps,
+  { argv, sysrq, before }: MachineEnd,
+): Promise<void> {
+  const { exec, root, log, machineControl, clock } = deps
+  await setClocks({ exec, log, config: { ...clock, machine_control: machineControl } })
+  if (machineControl === 'log') {
     log.info({ argv }, 'machine control is logged, not done')
     return
   }
-  await exec(['hwclock', '-v', '--systohc'], { timeoutMs: COMMAND_TIMEOUT_MS }).catch((err) => {
-    log.warn({ err }, 'hardware clock not set')
-  })
   await before().catch((err) => {
     log.warn({ err }, 'the kernel that is loaded is not started')
   })

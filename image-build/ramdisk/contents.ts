@@ -8,6 +8,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   // the first program has it and hands it on (init)
   'busybox-static': [],
   bzip2: ['usr/bin/bzip2'],
+  // sets the clock once (docs/design/370-network-and-clock.md); nobody runs it as a service, so none asks it by chronyc
+  chrony: ['usr/sbin/chronyd'],
   'dhcpcd-base': [
     'usr/sbin/dhcpcd',
     // makes dhcpcd wait until udev has named an interface
@@ -170,6 +172,7 @@ export const LIBRARY_PACKAGES: readonly string[] = [
   'libpcre2-8-0',
   'libpopt0',
   'libreadline8',
+  'libseccomp2',
   'libselinux1',
   'libsmartcols1',
   'libss2',

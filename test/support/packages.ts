@@ -60,6 +60,10 @@ export const PACKAGE_SETS = {
     purpose: 'what listens to switches, and what speaks like one',
     packages: ['iproute2', 'lldpd', 'tcpdump', 'util-linux'],
   },
+  clock: {
+    purpose: 'what sets clocks, and serves the time',
+    packages: ['chrony', 'iproute2', 'util-linux'],
+  },
   'network-faults': {
     purpose: 'networks that lose packets',
     packages: ['iproute2', 'nftables', 'util-linux'],

@@ -116,9 +116,9 @@ describe('loadConfig', () => {
   })
 
   test('an option of IPA that nothing acts on gives a warning', async () => {
-    const { warnings } = await load({ '/proc/cmdline': 'ipa-ntp-server=time' })
+    const { warnings } = await load({ '/proc/cmdline': 'ipa-agent-token-required=true' })
     expect(warnings).toEqual([
-      'option ntp_server (kernel command line (ipa-ntp-server)) has no effect in this version',
+      'option agent_token_required (kernel command line (ipa-agent-token-required)) has no effect in this version',
     ])
   })
 

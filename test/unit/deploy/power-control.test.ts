@@ -16,6 +16,7 @@ function controlWith(machineControl: 'real' | 'log') {
     root: createRoot('/nowhere'),
     log: createLogger({ level: 'silent' }),
     machineControl,
+    clock: { ntp_server: null, fail_if_clock_not_set: false },
     onMachineEnd: (reason) => ends.push(reason),
   })
   return { power, ran, ends }

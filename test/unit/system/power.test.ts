@@ -9,6 +9,10 @@ import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
 const log = createLogger({ level: 'silent' })
+const REAL = {
+  machineControl: 'real',
+  clock: { ntp_server: null, fail_if_clock_not_set: false },
+} as const
 
 /** A /proc with the files that end a machine, harmless. */
 async function createProc() {
@@ -43,7 +47,7 @@ describe('the end of the machine', () => {
   test('sets the hardware clock, then asks init', async () => {
     await using proc = await createProc()
     const { exec, calls } = recording()
-    await powerOff({ exec, root: proc.root, log, machineControl: 'real' })
+    await powerOff({ exec, root: proc.root, log, ...REAL })
     expect(calls).toEqual(['hwclock -v --systohc', 'poweroff'])
     expect(await proc.read('proc/sysrq-trigger')).toBe('')
   })
@@ -51,7 +55,7 @@ describe('the end of the machine', () => {
   test('does not depend on the hardware clock', async () => {
     await using proc = await createProc()
     const { exec, calls } = recording({ hwclock: failure })
-    await reboot({ exec, root: proc.root, log, machineControl: 'real' })
+    await reboot({ exec, root: proc.root, log, ...REAL })
     expect(calls).toEqual(['hwclock -v --systohc', 'reboot'])
   })
 
@@ -61,9 +65,9 @@ describe('the end of the machine', () => {
   ])('goes to the kernel when init %s', async (_, answer) => {
     await using proc = await createProc()
     const { exec } = recording({ poweroff: answer, reboot: answer })
-    await powerOff({ exec, root: proc.root, log, machineControl: 'real' })
+    await powerOff({ exec, root: proc.root, log, ...REAL })
     expect(await proc.read('proc/sysrq-trigger')).toBe('o')
-    await reboot({ exec, root: proc.root, log, machineControl: 'real' })
+    await reboot({ exec, root: proc.root, log, ...REAL })
     expect(await proc.read('proc/sysrq-trigger')).toBe('b')
   })
 
@@ -71,16 +75,16 @@ describe('the end of the machine', () => {
     await using proc = await createProc()
     await proc.remove('proc/sysrq-trigger')
     const { exec } = recording({ poweroff: failure })
-    const ended = powerOff({ exec, root: proc.root, log, machineControl: 'real' })
+    const ended = powerOff({ exec, root: proc.root, log, ...REAL })
     await expect(ended).rejects.toMatchObject({ type: 'SystemRebootError' })
   })
 
   test('goes into a kernel that was loaded by init: systemd is told, others start what is loaded', async () => {
     await using proc = await createProc()
     const { exec, calls } = recording()
-    await startLoadedKernel({ exec, root: proc.root, log, machineControl: 'real' })
+    await startLoadedKernel({ exec, root: proc.root, log, ...REAL })
     await mkdir(proc.root.path('/run/systemd/system'), { recursive: true })
-    await startLoadedKernel({ exec, root: proc.root, log, machineControl: 'real' })
+    await startLoadedKernel({ exec, root: proc.root, log, ...REAL })
     expect(calls.filter((call) => !call.startsWith('hwclock'))).toEqual([
       'reboot',
       'systemctl kexec',
@@ -89,7 +93,7 @@ describe('the end of the machine', () => {
 
   test('marks a reboot that is to start the loaded kernel, and takes the mark back where there is none', async () => {
     await using proc = await createProc()
-    const deps = { ...recording(), root: proc.root, log, machineControl: 'real' as const }
+    const deps = { ...recording(), root: proc.root, log, ...REAL }
     const marks = async () => (await readdir(proc.root.path('/run/ironswarm'))).join()
     let atReboot = ''
     const exec: Exec = async ([command = '']) => {
@@ -116,11 +120,11 @@ describe('the end of the machine', () => {
       await mkdir(proc.root.path('/run/ironswarm'), { recursive: true })
       await writeFile(proc.root.path('/run/ironswarm/start-instance'), '')
       const { exec, calls } = recording()
-      await endMachine({ exec, root: proc.root, log, machineControl: 'real' })
+      await endMachine({ exec, root: proc.root, log, ...REAL })
       expect(calls).toEqual(['hwclock -v --systohc', 'kexec --unload', end])
       expect(await readdir(proc.root.path('/run/ironswarm'))).toEqual([])
       const without = recording({ kexec: failure })
-      await endMachine({ exec: without.exec, root: proc.root, log, machineControl: 'real' })
+      await endMachine({ exec: without.exec, root: proc.root, log, ...REAL })
       expect(without.calls).toContain(end)
     },
   )
@@ -133,7 +137,7 @@ describe('the end of the machine', () => {
       level: 'info',
       destination: { write: (line) => lines.push(line) },
     })
-    await powerOff({ exec, root: proc.root, log: captured, machineControl: 'log' })
+    await powerOff({ exec, root: proc.root, log: captured, ...REAL, machineControl: 'log' })
     expect(calls).toEqual([])
     expect(lines.join()).toContain('poweroff')
   })
