@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
-import { offsetOf, setClocks, setSystemClock } from '../../../agent/system/clock.ts'
+import { setClocks, setSystemClock } from '../../../agent/system/clock/clocks.ts'
+import { offsetOf } from '../../../agent/system/clock/time-server.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 
