@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 /** What starts a process or a thread of the agent: these run on the bundle that the ramdisk ships as well. */
 const ON_THE_BUNDLE = [
-  'test/integration/cli/{run,swarm,virtual-media,write}.test.ts',
+  'test/integration/cli/{hardware-managers,run,swarm,virtual-media,write}.test.ts',
   'test/integration/swarm/{origin-faults,peer-faults,swarm,worker}.test.ts',
 ]
 

@@ -52,6 +52,7 @@ function ownMembers(deps: ExtensionDeps): LogMember[] {
     progress: deps.events.snapshot().progress,
     written: written ? { ...written, seeding: deps.deploy.seeding.isSeeding() } : null,
     hardware_manager_version: deps.hardware.versions(),
+    left_out_hardware_managers: deps.hardware.leftOut,
   }
   return [
     { name: 'ironswarm/agent.log', content: redactText(deps.recentLog()) },

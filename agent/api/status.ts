@@ -3,6 +3,10 @@
 // serve it (routes.ts).
 import type { AgentState } from '../core/agent-state.ts'
 import type { Progress } from '../core/events.ts'
+import { redactText } from '../core/redact.ts'
+
+/** Of a reason in `/v1/status`; the log has all of it. */
+const MAX_REASON_CHARS = 300
 
 /** Fields of `/v1/status`; the names are the wire's. */
 export type StatusFields = {
@@ -12,6 +16,13 @@ export type StatusFields = {
   readonly progress: Progress | null
   readonly is_seeding: boolean
   readonly failing_trackers: readonly FailingTracker[]
+  readonly left_out_hardware_managers: readonly LeftOutHardwareManager[]
+}
+
+/** A hardware manager that should be used and could not be loaded. */
+export interface LeftOutHardwareManager {
+  readonly manager: string
+  readonly reason: string
 }
 
 /** A tracker that does not answer or refuses. */
@@ -32,6 +43,7 @@ export function statusFields(
     readonly nodeUuid: string | null
     readonly isSeeding: boolean
     readonly isImageOnDisk: boolean
+    readonly leftOutManagers: readonly LeftOutHardwareManager[]
   },
 ): StatusFields {
   const finished = more.isImageOnDisk && progress?.step === 'done' ? progress : null
@@ -43,6 +55,10 @@ export function statusFields(
     failing_trackers: failingTrackers.map(({ tracker, reason }) => ({
       tracker: tracker.replace('://', ' '),
       reason: reason ?? '',
+    })),
+    left_out_hardware_managers: more.leftOutManagers.map(({ manager, reason }) => ({
+      manager,
+      reason: redactText(reason).slice(0, MAX_REASON_CHARS),
     })),
   }
 }

@@ -6,7 +6,8 @@ import { type CommandLine, openContext } from './command-line.ts'
 
 export async function runInventory(line: CommandLine, command: Command): Promise<void> {
   const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
-  const hardware = await loadMachine({ config: loaded.config, root, log })
+  const { events } = line
+  await using hardware = await loadMachine({ config: loaded.config, root, log, events })
   const inventory = await hardware.dispatch('listHardwareInfo')
   line.stdout.write(`${JSON.stringify(inventory, null, 2)}\n`)
 }

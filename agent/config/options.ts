@@ -166,6 +166,20 @@ export const OPTIONS = {
   hardware_initialization_delay: seconds(0, 'Wait before looking at the hardware', {
     karg: 'ipa-hardware-initialization-delay',
   }),
+  hardware_managers: path(
+    '/usr/lib/ironswarm/hardware-managers',
+    'Directory of third-party hardware managers, one .ts or .js file each',
+    { karg: 'ipa-hardware-managers', own: true },
+  ),
+  hardware_manager_timeout: {
+    type: 'seconds',
+    default: 60,
+    min: 1,
+    max: 86400,
+    doc: 'Longest that a third-party hardware manager may take to load, or for one answer; steps have limits of their own',
+    karg: 'ipa-hardware-manager-timeout',
+    own: true,
+  } as const,
   guard_special_filesystems: bool(true, 'Never erase disks with special file systems', {
     karg: 'ipa-guard-special-filesystems',
   }),

@@ -69,6 +69,11 @@ export const ERROR_TABLE = {
     kind: 'fatal',
     message: 'No HardwareManager found to handle method',
   },
+  HardwareManagerConfigurationError: {
+    status: 500,
+    kind: 'operator',
+    message: 'Hardware manager configuration error',
+  },
   IncompatibleHardwareMethodError: {
     status: 500,
     kind: 'fatal',
@@ -175,6 +180,11 @@ export function messageOf(error: unknown): string {
     return `${error.message}${cause}`
   }
   return String(error)
+}
+
+/** Like {@link messageOf}, without the words that only say the type: for a sentence that says it already. */
+export function detailsOf(error: unknown): string {
+  return error instanceof AgentError ? error.details : messageOf(error)
 }
 
 /** The `code` of a Node system error (`ENOSPC`, `ECONNRESET`), looking through `cause`. */

@@ -108,6 +108,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
         nodeUuid,
         isSeeding: deploy.seeding.isSeeding(),
         isImageOnDisk: deploy.images.lastWritten() !== undefined,
+        leftOutManagers: hardware.leftOut,
       }),
     version,
     startedAt: parts.startedAt,

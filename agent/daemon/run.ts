@@ -65,8 +65,18 @@ export async function runAgent(start: AgentStart): Promise<void> {
   await forgetKernel({ exec, root, log, machineControl: before.machine_control })
   // a laboratory's machine is not the node
   if (before.machine_control === 'real') await attachIbft({ root, exec, log, signal })
-  const hardware = await operation(process.events, 'load hardware managers', {}, () =>
-    loadMachine({ config: before, root, log, skipsBmc: () => known.agent_skip_bmc_detect }),
+  await using hardware = await operation(
+    process.events,
+    'load hardware managers',
+    {},
+    (_, events) =>
+      loadMachine({
+        config: before,
+        root,
+        log,
+        events,
+        skipsBmc: () => known.agent_skip_bmc_detect,
+      }),
   )
   if (before.hardware_initialization_delay > 0) {
     await sleep(before.hardware_initialization_delay * 1000, signal)

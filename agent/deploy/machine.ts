@@ -1,19 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the list of hardware managers of this agent and what they are given. Does not call them.
 import type { Config } from '../config/options.ts'
+import { AgentError } from '../core/errors.ts'
+import type { EventPublisher } from '../core/events.ts'
+import { loadCustomManagers } from '../hardware/custom/load.ts'
 import { type Hardware, loadHardware } from '../hardware/dispatcher.ts'
 import { createGenericManager } from '../hardware/generic/generic-manager.ts'
 import { exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { warn } from '../telemetry/operation.ts'
 
-/** Evaluates and initializes the hardware managers. Throws HardwareManagerNotFound. */
-export function loadMachine(deps: {
+/**
+ * Loads, evaluates and initializes the hardware managers; disposal closes them. One that cannot be used is left out,
+ * with a warning.
+ * @throws AgentError HardwareManagerNotFound
+ */
+export async function loadMachine(deps: {
   readonly config: Config
   readonly root: Root
   readonly log: Logger
+  readonly events: EventPublisher
   /** See GenericManagerDeps. */
   readonly skipsBmc?: () => boolean
 }): Promise<Hardware> {
-  return loadHardware([createGenericManager({ ...deps, exec })])
+  const { config, log, events } = deps
+  const timeoutMs = config.hardware_manager_timeout * 1000
+  const custom = await loadCustomManagers(config.hardware_managers, {
+    exec,
+    log,
+    events,
+    loadTimeoutMs: timeoutMs,
+    timeoutMs,
+  })
+  const managers = [...custom.managers, createGenericManager({ ...deps, exec })]
+  const hardware = await loadHardware(managers, custom.leftOut)
+  for (const { manager, reason } of hardware.leftOut) {
+    const error = new AgentError('HardwareManagerConfigurationError', `${manager}: ${reason}`)
+    warn(events, 'hardware manager left out', { hardware_manager: manager }, error)
+  }
+  const found = hardware.managers.map(
+    ({ manager: { name, version }, support }) => `${name} ${version} (${support})`,
+  )
+  log.info({ hardware_managers: found }, 'hardware managers loaded')
+  return hardware
 }

@@ -1,31 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the choice between hardware managers (contract 7.1): evaluated once, sorted, asked in order.
 // Does not know what any method or step does.
-import { AgentError, isAgentError } from '../core/errors.ts'
+import { AgentError, detailsOf, isAgentError } from '../core/errors.ts'
 import type {
+  HardwareAnswer,
   HardwareManager,
   HardwareMethod,
   HardwareMethods,
+  OtherManagers,
   StepCall,
   StepKind,
 } from './manager.ts'
 
-type Answer<M extends HardwareMethod> = Awaited<ReturnType<HardwareMethods[M]>>
+/** A manager that is not used though it should be. */
+export interface LeftOutManager {
+  /** Its name, or its file where that could not be read. */
+  readonly manager: string
+  readonly reason: string
+}
 
-/** The managers of this machine, as one. */
-export interface Hardware {
+/** The managers of this machine, as one. Disposal closes them. */
+export interface Hardware extends AsyncDisposable {
   /** Managers that support this machine, best first, each with its level of support. */
   readonly managers: readonly { readonly manager: HardwareManager; readonly support: number }[]
+  /** Those that failed before they could be asked anything. */
+  readonly leftOut: readonly LeftOutManager[]
   /** The answer of the first manager that has the method and does not decline. */
   dispatch<M extends HardwareMethod>(
     method: M,
     ...args: Parameters<HardwareMethods[M]>
-  ): Promise<Answer<M>>
+  ): Promise<HardwareAnswer<M>>
   /** The answers of all managers that have the method, by label. */
   dispatchAll<M extends HardwareMethod>(
     method: M,
     ...args: Parameters<HardwareMethods[M]>
-  ): Promise<Map<string, Answer<M>>>
+  ): Promise<Map<string, HardwareAnswer<M>>>
   /** Runs the step of that name on the first manager that has it and does not decline. */
   runStep(kind: StepKind, name: string, call: StepCall): Promise<unknown>
   /** Manager name to version: what `hardware_manager_version` and `deploy_version` compare. */
@@ -34,28 +43,76 @@ export interface Hardware {
 
 /**
  * Evaluates every manager once, drops those that answer NONE, sorts by support (stable) and initializes
- * them in that order. Throws HardwareManagerNotFound when none is left.
+ * them in that order. One that throws before it is initialized is left out, which is told in `leftOut`.
+ * @param leftOutBefore those that did not come as far as here
+ * @throws AgentError HardwareManagerNotFound when none is left
  */
-export async function loadHardware(managers: readonly HardwareManager[]): Promise<Hardware> {
+export async function loadHardware(
+  managers: readonly HardwareManager[],
+  leftOutBefore: readonly LeftOutManager[] = [],
+): Promise<Hardware> {
+  const leftOut = [...leftOutBefore]
+  const leaveOut = async (manager: HardwareManager, error: unknown) => {
+    leftOut.push({ manager: manager.name, reason: detailsOf(error) })
+    await manager.close?.()
+  }
   const evaluated = await Promise.all(
-    managers.map(async (manager) => ({
-      manager,
-      support: await manager.evaluateHardwareSupport(),
-    })),
+    managers.map(async (manager) => {
+      try {
+        return { manager, support: await manager.evaluateHardwareSupport() }
+      } catch (error) {
+        await leaveOut(manager, error)
+        return { manager, support: 0 }
+      }
+    }),
   )
-  const usable = evaluated.filter(({ support }) => support > 0)
-  usable.sort((a, b) => b.support - a.support)
+  const supporting = evaluated.filter(({ support }) => support > 0)
+  supporting.sort((a, b) => b.support - a.support)
+  for (const { manager, support } of evaluated) if (support <= 0) await manager.close?.()
+  const usable: Hardware['managers'][number][] = []
+  for (const each of supporting) {
+    const { manager } = each
+    const others = othersThan(manager, () => usable)
+    try {
+      await manager.initialize?.(others)
+      usable.push(each)
+    } catch (error) {
+      await leaveOut(manager, error)
+    }
+  }
   if (usable.length === 0) {
     const names = managers.map(({ name }) => name).join(', ') || 'none'
-    throw new AgentError('HardwareManagerNotFound', `of ${names} no manager supports this machine`)
+    const why = leftOut.map(({ manager, reason }) => `; ${manager} is left out: ${reason}`).join('')
+    throw new AgentError(
+      'HardwareManagerNotFound',
+      `of ${names} no manager supports this machine${why}`,
+    )
   }
-  for (const { manager } of usable) await manager.initialize?.()
-  return createDispatcher(usable)
+  return createDispatcher(usable, leftOut)
 }
 
-function createDispatcher(managers: Hardware['managers']): Hardware {
+function othersThan(own: HardwareManager, managers: () => Hardware['managers']): OtherManagers {
+  return {
+    has: (method) =>
+      managers().some(({ manager }) => manager !== own && manager[method] !== undefined),
+    ask: async (method, ...args) => {
+      for (const { manager } of managers()) {
+        const call = manager === own ? undefined : boundMethod(manager, method)
+        const answer = call ? await orDeclined(() => call(...args)) : DECLINED
+        if (answer !== DECLINED) return { answer: answer as HardwareAnswer<typeof method> }
+      }
+      return undefined
+    },
+  }
+}
+
+function createDispatcher(
+  managers: Hardware['managers'],
+  leftOut: readonly LeftOutManager[],
+): Hardware {
   return {
     managers,
+    leftOut,
     dispatch: (method, ...args) =>
       firstAnswer(
         method,
@@ -88,12 +145,15 @@ function createDispatcher(managers: Hardware['managers']): Hardware {
       ),
     versions: () =>
       Object.fromEntries(managers.map(({ manager }) => [manager.name, manager.version])),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(managers.map(({ manager }) => manager.close?.()))
+    },
   }
 }
 
 /** The method with its manager as `this`; typed loosely because M is only known to the caller. */
 function boundMethod<M extends HardwareMethod>(manager: HardwareManager, method: M) {
-  const found = manager[method] as ((...args: unknown[]) => Promise<Answer<M>>) | undefined
+  const found = manager[method] as ((...args: unknown[]) => Promise<HardwareAnswer<M>>) | undefined
   return found?.bind(manager)
 }
 

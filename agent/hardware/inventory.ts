@@ -32,6 +32,8 @@ export interface Disk {
   readonly liesOn: readonly string[]
   /** The kernel lets nobody write to it. */
   readonly isReadOnly: boolean
+  /** A hardware manager hides it: no list shows it. */
+  readonly isHidden?: boolean
   /** Why it is neither erased nor a root disk; null for a disk like any other. */
   readonly leftAlone: LeftAlone | null
   /** Named by the option `block_devices`: the operator chose it, so no smallest size applies. */
@@ -82,8 +84,8 @@ export interface WireInterface {
   readonly ipv4_address: string | null
   readonly ipv6_address: string | null
   readonly has_carrier: boolean
-  /** Type and value in hex of each TLV; empty if nothing came, null if nobody listened. */
-  readonly lldp: readonly (readonly [type: number, hex: string])[] | null
+  /** Empty if nothing came, null if nobody listened. */
+  readonly lldp: WireLldp | null
   readonly vendor: string | null
   readonly product: string | null
   readonly client_id: string | null
@@ -93,6 +95,9 @@ export interface WireInterface {
   readonly pci_address: string | null
   readonly driver: string | null
 }
+
+/** Type and value in hex of each TLV. */
+export type WireLldp = readonly (readonly [type: number, hex: string])[]
 
 export interface WireCpu {
   readonly model_name: string | null

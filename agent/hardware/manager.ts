@@ -3,7 +3,15 @@
 // Does not choose between managers (dispatcher.ts) and knows nothing of commands or images.
 import type { EventPublisher } from '../core/events.ts'
 import type { JsonObject } from '../core/json.ts'
-import type { Disk, Inventory, WireInterface } from './inventory.ts'
+import type {
+  Disk,
+  Inventory,
+  WireCpu,
+  WireDisk,
+  WireInterface,
+  WireLldp,
+  WireSystemVendor,
+} from './inventory.ts'
 
 /** How well a manager knows this machine (contract 7.1); the higher is asked first, NONE never. */
 export const SUPPORT = { NONE: 0, GENERIC: 1, MAINLINE: 2, SERVICE_PROVIDER: 3 } as const
@@ -82,9 +90,59 @@ export interface HardwareMethods {
   collectSystemLogs(signal: AbortSignal): Promise<readonly LogMember[]>
   /** Flushes every disk (contract 5.6). */
   fullSync(signal: AbortSignal): Promise<void>
+
+  // single questions of the inventory
+  /** One of the interfaces. Throws IncompatibleHardwareMethodError for one of another kind. */
+  getInterfaceInfo(name: string): Promise<WireInterface>
+  /** What switches said, by interface; those that heard nothing may be left out. */
+  collectLldpData(names: readonly string[]): Promise<Readonly<Record<string, WireLldp>>>
+  getCpus(): Promise<WireCpu>
+  getMemory(): Promise<Inventory['memory']>
+  getSystemVendorInfo(): Promise<WireSystemVendor>
+  getBootInfo(): Promise<Inventory['boot']>
+  getBmcAddress(): Promise<string | null>
+  getBmcV6address(): Promise<string | null>
+  getBmcMac(): Promise<string | null>
+
+  // what the generic manager asks the others before it goes by its own rules (generic/overrides.ts)
+  /** Which disks there are; the generic manager finds out the rest of what it must know of them. */
+  listDisks(): Promise<readonly WireDisk[]>
+  /** The device, changed or not; null hides it. */
+  filterDevice(
+    kind: 'interface' | 'disk',
+    device: WireInterface | WireDisk,
+  ): Promise<WireInterface | WireDisk | null>
+  /** Names of disks that are left alone, in place of those that `skip_block_devices` names. */
+  getSkipListFromNodeForDisks(
+    node: JsonObject,
+    disks: readonly WireDisk[],
+  ): Promise<readonly string[]>
+  /** Names of RAID volumes that are kept, in place of those that it names. */
+  getSkipListFromNodeForRaids(node: JsonObject): Promise<readonly string[]>
+  /** The path of the root disk. */
+  chooseOsInstallDevice(node: JsonObject | undefined): Promise<string>
+  /** Erases one disk and says how. */
+  eraseBlockDevice(node: JsonObject, disk: WireDisk, signal: AbortSignal): Promise<string>
+  /** PEM of the certificate of the agent's API and of its key. */
+  generateTlsCertificate(
+    address: string,
+  ): Promise<{ readonly certificate: string; readonly key: string }>
 }
 
 export type HardwareMethod = keyof HardwareMethods
+
+export type HardwareAnswer<M extends HardwareMethod> = Awaited<ReturnType<HardwareMethods[M]>>
+
+/** The other managers of the machine, as one of them asks them. */
+export interface OtherManagers {
+  /** True if one of them has the method; it may still decline. */
+  has(method: HardwareMethod): boolean
+  /** What the best of them answers that has the method and does not decline; undefined where there is none. */
+  ask<M extends HardwareMethod>(
+    method: M,
+    ...args: Parameters<HardwareMethods[M]>
+  ): Promise<{ readonly answer: HardwareAnswer<M> } | undefined>
+}
 
 /** A hardware manager. A method it does not have falls to the next manager. */
 export interface HardwareManager extends Partial<HardwareMethods> {
@@ -96,6 +154,8 @@ export interface HardwareManager extends Partial<HardwareMethods> {
   /** One of {@link SUPPORT}, or higher. Asked exactly once. */
   evaluateHardwareSupport(): Promise<number>
   /** Called once, in the order of support, after every manager has been evaluated. */
-  initialize?(): Promise<void>
+  initialize?(others: OtherManagers): Promise<void>
   readonly steps: readonly StepImplementation[]
+  /** Lets go of what it holds; the agent ends. */
+  close?(): Promise<void>
 }

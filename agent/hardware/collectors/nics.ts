@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the `interfaces` of the inventory (contract 6.1): sysfs for the hardware, `ip` for addresses.
 // Does not bring interfaces up and does not listen to switches (system/lldp/).
+import { AgentError } from '../../core/errors.ts'
 import { isObject } from '../../core/json.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
@@ -25,24 +26,34 @@ export interface NicDeps {
 /** Asking all interfaces for their speed: Ironic waits for the answer, ms. */
 const SPEED_BUDGET_MS = 10_000
 
-/**
- * Physical interfaces, VLANs and bonds, by name; lo, bridges and taps are none of them. Left out is what
- * Ironic could not know the node by ({@link knownMac}).
- */
-export async function listNetworkInterfaces(deps: NicDeps): Promise<WireInterface[]> {
+/** The interfaces of this moment. */
+export interface NicReader {
+  /** Physical interfaces, VLANs and bonds, sorted; lo, bridges and taps are none of them. */
+  readonly names: readonly string[]
+  /** Throws IncompatibleHardwareMethodError for one that Ironic could not know the node by ({@link knownMac}). */
+  describe(name: string): Promise<WireInterface>
+}
+
+/** Addresses are read once for all. */
+export async function openNicReader(deps: NicDeps): Promise<NicReader> {
   const addresses = await readAddresses(deps.exec)
   const budget = AbortSignal.timeout(SPEED_BUDGET_MS)
-  const interfaces: WireInterface[] = []
+  const names: string[] = []
   for (const name of await deps.root.list('/sys/class/net')) {
-    if (!(await isOfInterest(deps.root, name))) continue
-    const own = addresses.get(name)
-    const mac = await knownMac(deps, name, own?.permanentMac ?? null)
-    if (mac !== null) {
-      const speed = await readSpeed(deps, name, budget)
-      interfaces.push(await describe(deps.root, name, mac, speed, own))
-    }
+    if (await isOfInterest(deps.root, name)) names.push(name)
   }
-  return interfaces
+  return {
+    names,
+    describe: async (name) => {
+      const own = addresses.get(name)
+      const mac = await knownMac(deps, name, own?.permanentMac ?? null)
+      if (mac === null) {
+        throw new AgentError('IncompatibleHardwareMethodError', `${name} has no address of its own`)
+      }
+      const speed = await readSpeed(deps, name, budget)
+      return await describe(deps.root, name, mac, speed, own)
+    },
+  }
 }
 
 /**

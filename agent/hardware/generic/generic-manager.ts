@@ -9,23 +9,31 @@ import type { Tlv } from '../../system/lldp/lldpdu.ts'
 import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { type Bmc, NO_BMC, readBmc } from '../collectors/bmc.ts'
+import { NO_BMC, readBmc } from '../collectors/bmc.ts'
 import { readBoot } from '../collectors/boot.ts'
 import { readCpu } from '../collectors/cpus.ts'
 import { listDisks } from '../collectors/disks.ts'
 import { readMemory } from '../collectors/memory.ts'
-import { listNetworkInterfaces } from '../collectors/nics.ts'
+import { openNicReader } from '../collectors/nics.ts'
 import { readSystemVendor } from '../collectors/system-vendor.ts'
 import { createPstoreStep } from '../firmware/pstore.ts'
 import { createNvramSteps } from '../firmware/uefi-nvram.ts'
 import { createInjectStep } from '../inject/inject-files.ts'
-import type { Disk, Inventory, WireDisk } from '../inventory.ts'
+import type { Disk, Inventory, WireInterface } from '../inventory.ts'
 import { collectSystemLogs } from '../log-bundle/system-logs.ts'
-import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
+import {
+  type HardwareAnswer,
+  type HardwareManager,
+  type HardwareMethods,
+  type StepImplementation,
+  SUPPORT,
+} from '../manager.ts'
 import { createRootVolumes } from '../raid/root-volume.ts'
 import { createRaidSteps } from '../raid/steps.ts'
 import { markSkipped } from '../root-device-hints.ts'
+import { toWireDisk } from '../wire-disk.ts'
 import { createEraseSteps } from './erase/steps.ts'
+import { createOverrides, type Overrides } from './overrides.ts'
 import { createRootDiskFinder, skipListOf } from './root-disk.ts'
 
 export interface GenericManagerDeps {
@@ -49,56 +57,78 @@ const WRITE_IMAGE: StepImplementation = {
 /** The manager that supports every machine, if no better one does. */
 export function createGenericManager(deps: GenericManagerDeps): HardwareManager {
   const { config, exec, root, log, skipsBmc = () => config.agent_skip_bmc_detect } = deps
+  const overrides = createOverrides()
   const list = (erasesRaidMembers: boolean) =>
-    listDisks({ exec, root, listed: config.block_devices, erasesRaidMembers })
+    overrides.disks(config.block_devices, (listed) =>
+      listDisks({ exec, root, listed, erasesRaidMembers }),
+    )
   const rootVolumes = createRootVolumes()
   const finder = createRootDiskFinder({
     listDisks: () => list(config.erase_raid_members),
     rootVolumes,
+    overrides,
     log,
     waitAttempts: config.disk_wait_attempts,
     waitDelayMs: config.disk_wait_delay * 1000,
   })
-  // BMCs answer slowly and do not move: asked once (contract 6.1)
-  let bmc: Promise<Bmc> | undefined
-  // switches do not move either, and one is waited for as long as half a minute
+  const questions = createQuestions(deps)
+  const nics = async () => {
+    const reader = await openNicReader({ exec, root, log })
+    return await overrides.interfaces(reader.names, reader.describe)
+  }
+  // switches do not move, and one is waited for as long as half a minute
   let switches: Promise<Switches> | undefined
+  const steps = [
+    WRITE_IMAGE,
+    createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
+    ...createEraseSteps({
+      ...deps,
+      listDisks: (node) => finder.listMarked(node),
+      others: overrides.others,
+    }),
+    createPstoreStep(deps),
+    ...createNvramSteps(deps),
+    ...createRaidSteps({
+      ...deps,
+      pausePath: ASSEMBLY_PAUSE,
+      rootVolumes,
+      listed: config.block_devices,
+      listDisks: (node) => finder.listMarked(node),
+      listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
+    }),
+  ]
+  const withSkipLists = (step: StepImplementation): StepImplementation => ({
+    ...step,
+    run: async (call) => {
+      const node = await overrides.nodeFor(call.node, () => list(config.erase_raid_members))
+      return await step.run({ ...call, node })
+    },
+  })
   return {
     name: 'generic_hardware_manager',
     version: '1.5',
     label: 'GenericHardwareManager',
     evaluateHardwareSupport: async () => SUPPORT.GENERIC,
-    steps: [
-      WRITE_IMAGE,
-      createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
-      ...createEraseSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
-      createPstoreStep(deps),
-      ...createNvramSteps(deps),
-      ...createRaidSteps({
-        ...deps,
-        pausePath: ASSEMBLY_PAUSE,
-        rootVolumes,
-        listed: config.block_devices,
-        listDisks: (node) => finder.listMarked(node),
-        listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
-      }),
-    ],
-    listNetworkInterfaces: () => listNetworkInterfaces({ exec, root, log }),
+    initialize: async (others) => overrides.join(others),
+    steps: steps.map(withSkipLists),
+    ...questions,
+    listNetworkInterfaces: nics,
     listBlockDevices: (node) => finder.list(node),
     getOsInstallDevice: (node) => finder.find(node),
     waitForDisks: (node, signal) => finder.wait(node, signal),
     listHardwareInfo: async () => {
-      // Ironic manages the BMC of this node by itself, and asking it takes up to 20 s (contract 2.5)
-      if (!skipsBmc()) bmc ??= readBmc({ exec, root })
-      const known = skipsBmc() || !bmc ? NO_BMC : await bmc
-      const inventory = await takeInventory(deps, await finder.list(undefined), known)
-      if (!config.collect_lldp || inventory.interfaces.length === 0) return inventory
-      switches ??= listenForLldp(
-        {
-          interfaces: inventory.interfaces.map(({ name }) => name),
-          silenceMs: config.lldp_timeout * 1000,
-        },
-        deps,
+      const inventory = await takeInventory({
+        questions,
+        overrides,
+        interfaces: await nics(),
+        disks: await finder.list(undefined),
+        skipsBmc: skipsBmc(),
+        root,
+      })
+      const names = inventory.interfaces.map(({ name }) => name)
+      if (!config.collect_lldp || names.length === 0) return inventory
+      switches ??= overrides.orOwn('collectLldpData', [names], () =>
+        questions.collectLldpData(names),
       )
       return withLldp(inventory, await switches)
     },
@@ -110,17 +140,59 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   }
 }
 
-async function takeInventory(
-  { config, exec, root, log }: GenericManagerDeps,
-  disks: readonly Disk[],
-  bmc: Bmc,
-): Promise<Inventory> {
-  const [interfaces, cpu, memory, vendor, boot, hostname] = await Promise.all([
-    listNetworkInterfaces({ exec, root, log }),
-    readCpu({ exec, root }),
-    readMemory(root),
-    readSystemVendor(root),
-    readBoot(root, config.bootif),
+/** The single questions of the inventory, as any Linux machine answers them. */
+function createQuestions({ config, exec, root, log }: GenericManagerDeps) {
+  // BMCs answer slowly and do not move: asked once (contract 6.1)
+  let asked: ReturnType<typeof readBmc> | undefined
+  const bmc = () => {
+    asked ??= readBmc({ exec, root })
+    return asked
+  }
+  return {
+    getInterfaceInfo: async (name) =>
+      await (await openNicReader({ exec, root, log })).describe(name),
+    collectLldpData: async (names) => {
+      const silenceMs = config.lldp_timeout * 1000
+      const heard = await listenForLldp({ interfaces: names, silenceMs }, { exec, log })
+      return Object.fromEntries([...(heard ?? [])].map(([name, tlvs]) => [name, tlvs.map(toWire)]))
+    },
+    getCpus: () => readCpu({ exec, root }),
+    getMemory: () => readMemory(root),
+    getSystemVendorInfo: () => readSystemVendor(root),
+    getBootInfo: () => readBoot(root, config.bootif),
+    getBmcAddress: async () => (await bmc()).address,
+    getBmcV6address: async () => (await bmc()).v6Address,
+    getBmcMac: async () => (await bmc()).mac,
+  } satisfies Partial<HardwareMethods>
+}
+
+interface InventoryParts {
+  readonly questions: ReturnType<typeof createQuestions>
+  readonly overrides: Pick<Overrides, 'orOwn'>
+  readonly interfaces: readonly WireInterface[]
+  readonly disks: readonly Disk[]
+  readonly skipsBmc: boolean
+  readonly root: Root
+}
+
+/** Each question goes to the others first. */
+async function takeInventory(parts: InventoryParts): Promise<Inventory> {
+  const { questions, overrides, interfaces, disks, root } = parts
+  const ask = <M extends Exclude<keyof typeof questions, 'getInterfaceInfo' | 'collectLldpData'>>(
+    method: M,
+  ) => overrides.orOwn(method, [] as never, questions[method] as never)
+  // Ironic manages the BMC of this node by itself, and asking it takes up to 20 s (contract 2.5)
+  const askBmc = async () => ({
+    address: await ask('getBmcAddress'),
+    v6Address: await ask('getBmcV6address'),
+    mac: await ask('getBmcMac'),
+  })
+  const [bmc, cpu, memory, vendor, boot, hostname] = await Promise.all([
+    parts.skipsBmc ? NO_BMC : askBmc(),
+    ask('getCpus'),
+    ask('getMemory'),
+    ask('getSystemVendorInfo'),
+    ask('getBootInfo'),
     root.readText('/proc/sys/kernel/hostname'),
   ])
   return {
@@ -137,33 +209,17 @@ async function takeInventory(
   }
 }
 
-type Switches = Awaited<ReturnType<typeof listenForLldp>>
+type Switches = HardwareAnswer<'collectLldpData'>
 
 /** IPA's shape: null only where nobody listened. */
 function withLldp(inventory: Inventory, switches: Switches): Inventory {
-  const toWire = ({ type, value }: Tlv) => [type, Buffer.from(value).toString('hex')] as const
   const interfaces = inventory.interfaces.map((each) => ({
     ...each,
-    lldp: switches?.get(each.name)?.map(toWire) ?? null,
+    lldp: switches[each.name] ?? null,
   }))
   return { ...inventory, interfaces }
 }
 
-function toWireDisk(disk: Disk): WireDisk {
-  return {
-    name: disk.name,
-    model: disk.model,
-    size: disk.sizeBytes,
-    rotational: disk.rotational,
-    wwn: disk.wwn,
-    serial: disk.serial,
-    vendor: disk.vendor,
-    wwn_with_extension: disk.wwnWithExtension,
-    wwn_vendor_extension: disk.wwnVendorExtension,
-    hctl: disk.hctl,
-    by_path: disk.byPath,
-    logical_sectors: disk.logicalSectorBytes,
-    physical_sectors: disk.physicalSectorBytes,
-    tran: disk.transport,
-  }
+function toWire({ type, value }: Tlv): readonly [number, string] {
+  return [type, Buffer.from(value).toString('hex')]
 }

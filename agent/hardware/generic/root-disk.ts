@@ -8,10 +8,12 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { Disk } from '../inventory.ts'
 import type { RootVolumes } from '../raid/root-volume.ts'
 import { chooseRootDisk, markSkipped, withoutSkipped } from '../root-device-hints.ts'
+import type { Overrides } from './overrides.ts'
 
 export interface RootDiskDeps {
   readonly listDisks: () => Promise<readonly Disk[]>
   readonly rootVolumes: RootVolumes
+  readonly overrides: Pick<Overrides, 'nodeFor' | 'rootDisk'>
   readonly log: Logger
   /** Looks, 0 for none, and the pause between them, ms. */
   readonly waitAttempts: number
@@ -33,13 +35,24 @@ export interface RootDiskFinder {
 export function createRootDiskFinder(deps: RootDiskDeps): RootDiskFinder {
   let last: { readonly nodeUuid: string; readonly isFound: boolean } | undefined
 
-  const list = async (node: JsonObject | undefined) =>
-    withoutSkipped(await deps.listDisks(), skipListOf(node))
-  const listMarked = async (node: JsonObject | undefined) =>
-    markSkipped(await deps.listDisks(), skipListOf(node))
+  const skipListFor = async (node: JsonObject | undefined, disks: readonly Disk[]) =>
+    skipListOf(node && (await deps.overrides.nodeFor(node, async () => disks)))
+  const list = async (node: JsonObject | undefined) => {
+    const disks = (await deps.listDisks()).filter(({ isHidden }) => !isHidden)
+    return withoutSkipped(disks, await skipListFor(node, disks))
+  }
+  const listMarked = async (node: JsonObject | undefined) => {
+    const disks = await deps.listDisks()
+    return markSkipped(disks, await skipListFor(node, disks))
+  }
   const find = async (node: JsonObject | undefined) => {
-    const { root, disks } = deps.rootVolumes.among(node, await listMarked(node))
-    return root ?? chooseRootDisk(disks, rootDeviceHints(node))
+    const marked = await listMarked(node)
+    const { root, disks } = deps.rootVolumes.among(node, marked)
+    return (
+      root ??
+      (await deps.overrides.rootDisk(node, disks)) ??
+      chooseRootDisk(disks, rootDeviceHints(node))
+    )
   }
 
   const wait: RootDiskFinder['wait'] = async (node, signal) => {

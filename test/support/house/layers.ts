@@ -85,6 +85,9 @@ export const MOST_LINES_OF_A_FILE = 400
 /** The program of the agent. */
 export const PROGRAM = 'agent/main.ts'
 
+/** Hardware managers are loaded from a directory, which an option names. */
+export const LOADED_BY_NAME = 'extensions/hardware-managers'
+
 /** State that a module may keep, as `file:name`, and why. */
 export const PERMITTED_STATE: Readonly<Record<string, string>> = {
   'agent/core/shared-copy.ts:scratch': 'written and read within one call that waits for nothing',

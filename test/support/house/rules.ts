@@ -88,6 +88,7 @@ const dead: Rule = (house) => {
   return house.files
     .map(({ path }) => path)
     .filter((path) => !path.startsWith('image-build/') && !path.endsWith('.d.ts'))
+    .filter((path) => !table.liesIn(path, table.LOADED_BY_NAME))
     .filter((path) => !reached.has(path))
 }
 

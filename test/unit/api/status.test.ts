@@ -15,7 +15,12 @@ function agent() {
     progress: (part: Partial<Progress>) =>
       stream.publish({ type: 'progress', progress: progressOf(part) }),
     status: () =>
-      statusFields(stream.snapshot(), { nodeUuid: 'n1', isSeeding: false, isImageOnDisk: true }),
+      statusFields(stream.snapshot(), {
+        nodeUuid: 'n1',
+        isSeeding: false,
+        isImageOnDisk: true,
+        leftOutManagers: [],
+      }),
   }
 }
 
@@ -24,6 +29,7 @@ test('an idle agent has no command and no progress', () => {
     nodeUuid: null,
     isSeeding: true,
     isImageOnDisk: true,
+    leftOutManagers: [],
   })
   expect(fields).toEqual({
     node_uuid: null,
@@ -31,6 +37,7 @@ test('an idle agent has no command and no progress', () => {
     progress: null,
     is_seeding: true,
     failing_trackers: [],
+    left_out_hardware_managers: [],
   })
 })
 
@@ -43,6 +50,7 @@ test('a running command is named, with its figures once it has some', () => {
     progress: null,
     is_seeding: false,
     failing_trackers: [],
+    left_out_hardware_managers: [],
   })
   progress({ percent: 30 })
   expect(status()).toMatchObject({ command: 'write_image', progress: { percent: 30 } })
@@ -81,6 +89,7 @@ const statusOf = ({ deps, stream }: Awaited<ReturnType<typeof createExtensionLab
     nodeUuid: 'n',
     isSeeding: deps.deploy.seeding.isSeeding(),
     isImageOnDisk: deps.deploy.images.lastWritten() !== undefined,
+    leftOutManagers: deps.hardware.leftOut,
   })
 
 test('a write that has ended well goes on being shown, with the seeding it left', async () => {
@@ -97,6 +106,7 @@ test('a write that has ended well goes on being shown, with the seeding it left'
     progress: DONE,
     is_seeding: true,
     failing_trackers: [],
+    left_out_hardware_managers: [],
   })
 })
 
@@ -127,8 +137,12 @@ test('trackers that fail are named with their reasons, without urls, until they 
   const tell = (tracker: string, state: TrackerState, reason: string | null = null) =>
     stream.publish({ type: 'tracker', tracker, state, reason, fields: {} })
   const failing = () =>
-    statusFields(stream.snapshot(), { nodeUuid: null, isSeeding: false, isImageOnDisk: false })
-      .failing_trackers
+    statusFields(stream.snapshot(), {
+      nodeUuid: null,
+      isSeeding: false,
+      isImageOnDisk: false,
+      leftOutManagers: [],
+    }).failing_trackers
   tell('udp://t1:6969/announce', 'failing', 'no answer within 15 s')
   tell('http://t2/***/announce', 'failing', 'refused: unknown')
   expect(failing()).toEqual([

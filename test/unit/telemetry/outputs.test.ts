@@ -93,7 +93,7 @@ const OUTPUTS: readonly Output[] = [
         now: () => 0,
       })
       stream.publish({ type: 'progress', progress: progressOf({ source: text }) })
-      const more = { nodeUuid: null, isSeeding: false, isImageOnDisk: true }
+      const more = { nodeUuid: null, isSeeding: false, isImageOnDisk: true, leftOutManagers: [] }
       return shown + JSON.stringify(statusFields(stream.snapshot(), more))
     },
   },

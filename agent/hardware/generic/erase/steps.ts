@@ -8,7 +8,8 @@ import { type EraseOptions, eraseDiskMetadata, overwriteDisk } from '../../../di
 import { warn } from '../../../telemetry/operation.ts'
 import { createProgressMeter, type ProgressMeter } from '../../../telemetry/progress-meter.ts'
 import type { Disk } from '../../inventory.ts'
-import type { Step, StepCall, StepImplementation } from '../../manager.ts'
+import type { OtherManagers, Step, StepCall, StepImplementation } from '../../manager.ts'
+import { toWireDisk } from '../../wire-disk.ts'
 import { eraseAtaSecurely } from './ata.ts'
 import { eraseNvmeSecurely } from './nvme.ts'
 import { type DiskLeftAlone, type ErasePlan, type ErasePlanDeps, planErasure } from './plan.ts'
@@ -18,11 +19,15 @@ interface DiskErasure extends EraseOptions {
   readonly events: EventPublisher
 }
 
+export interface EraseDeps extends ErasePlanDeps {
+  readonly others: OtherManagers
+}
+
 /** Erases one disk and says how. */
 type EraseDisk = (disk: Disk, options: DiskErasure) => Promise<string>
 
 /** The steps erase_devices_metadata, erase_devices and erase_devices_express. */
-export function createEraseSteps(deps: ErasePlanDeps): StepImplementation[] {
+export function createEraseSteps(deps: EraseDeps): StepImplementation[] {
   const metadata = async (call: StepCall) => {
     await eraseAll(deps, call, readEraseSettings(call.node), eraseMetadata)
     return null
@@ -69,7 +74,7 @@ const eraseMetadata: EraseDisk = async (disk, options) => {
 }
 
 /** Every byte of every disk: by the drive itself where it can, else by overwriting. */
-async function eraseDevices(deps: ErasePlanDeps, call: StepCall) {
+async function eraseDevices(deps: EraseDeps, call: StepCall) {
   const settings = readEraseSettings(call.node)
   const passes = settings.randomPasses + Number(settings.endsWithZeros)
   if (passes === 0) {
@@ -86,7 +91,9 @@ async function eraseDevices(deps: ErasePlanDeps, call: StepCall) {
     call,
     settings,
     async (disk, options) => {
-      const how = await eraseSecurely(disk, settings, options)
+      const how =
+        (await eraseByAnother(deps, call, disk, options)) ??
+        (await eraseSecurely(disk, settings, options))
       if (how === undefined) return await overwrite(disk, settings, options, meter)
       meter.add(passes * disk.sizeBytes)
       return how
@@ -129,6 +136,17 @@ async function eraseSecurely(
     warn(options.events, message, { device: disk.name }, error)
     return undefined
   }
+}
+
+/** By a manager that knows this disk; undefined if there is none. It may have had a reason to leave something. */
+async function eraseByAnother(
+  { others }: EraseDeps,
+  { node }: StepCall,
+  disk: Disk,
+  { signal }: DiskErasure,
+): Promise<string | undefined> {
+  const erased = await others.ask('eraseBlockDevice', node, toWireDisk(disk), signal)
+  return erased?.answer
 }
 
 async function overwrite(

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { parseSupportedSpeed } from '../../../../agent/hardware/collectors/link-speed.ts'
 import {
-  listNetworkInterfaces,
+  type NicDeps,
+  openNicReader,
   parseAddresses,
 } from '../../../../agent/hardware/collectors/nics.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
@@ -18,6 +19,13 @@ const IP_OUTPUT = JSON.stringify([
     ],
   },
 ])
+
+/** Those that can be described. */
+async function listNetworkInterfaces(deps: NicDeps) {
+  const reader = await openNicReader(deps)
+  const found = await Promise.allSettled(reader.names.map((name) => reader.describe(name)))
+  return found.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+}
 
 async function interfacesOf(
   files: Readonly<Record<string, string>>,

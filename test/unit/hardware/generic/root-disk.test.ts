@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { createOverrides } from '../../../../agent/hardware/generic/overrides.ts'
 import {
   createRootDiskFinder,
   rootDeviceHints,
@@ -15,6 +16,7 @@ const forever = new AbortController().signal
 function finderSeeing(looks: readonly (readonly Disk[])[], waitAttempts = 5) {
   let count = 0
   const finder = createRootDiskFinder({
+    overrides: createOverrides(),
     listDisks: async () => looks[Math.min(count++, looks.length - 1)] ?? [],
     rootVolumes: createRootVolumes(),
     log,

@@ -59,6 +59,7 @@ async function labWith({ disks = ['a'], skipped = false, exec }: LabOptions = {}
   }
   const config = { guard_special_filesystems: OPTIONS.guard_special_filesystems.default } as Config
   const steps = createEraseSteps({
+    others: { has: () => false, ask: async () => undefined },
     config,
     exec: run,
     root: createRoot(folder),
