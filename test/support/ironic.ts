@@ -71,6 +71,8 @@ export interface Ironic extends AsyncDisposable {
   /** The certificate the conductor keeps for this node's agent, or undefined. */
   certificate(uuid: string): Promise<string | undefined>
   conductorLog(): Promise<string>
+  /** Ends API and conductor, and starts them again with what they had stored. */
+  restart(): Promise<void>
 }
 
 /** Of schema, and of API and drivers: 6 s on a quiet machine, minutes where many tests share two cores. */
@@ -110,24 +112,27 @@ export async function startIronic(options: IronicOptions = {}): Promise<Ironic> 
   await run(dbsync, createSchema, { timeout: START_TIMEOUT_MS })
   const caFile = join(directory, 'image-ca.pem')
   if (options.imageCa !== undefined) await writeFile(caFile, options.imageCa)
-  const output = await open(join(directory, 'log/out'), 'a')
-  // it ends with this process, however that ends (prctl(2), PR_SET_PDEATHSIG)
-  const argv = [...program.command('ironic', directory), '--config-file', configFile]
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
-    stdio: ['ignore', output.fd, output.fd],
-    // 29 has no option for it that covers registries
-    env: { ...process.env, ...(options.imageCa ? { REQUESTS_CA_BUNDLE: caFile } : {}) },
-  })
-  await output.close()
+  const start = async (): Promise<ChildProcess> => {
+    await using output = await open(join(directory, 'log/out'), 'a')
+    // it ends with this process, however that ends (prctl(2), PR_SET_PDEATHSIG)
+    const argv = [...program.command('ironic', directory), '--config-file', configFile]
+    return spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
+      stdio: ['ignore', output.fd, output.fd],
+      // 29 has no option for it that covers registries
+      env: { ...process.env, ...(options.imageCa ? { REQUESTS_CA_BUNDLE: caFile } : {}) },
+    })
+  }
+  const running = { child: await start() }
   const ironic = createIronic({
     directory,
     url,
     filesUrl: files.url,
-    child,
+    running,
+    start,
     closeFiles: async () => await files[Symbol.asyncDispose](),
   })
   try {
-    await waitUntilUp(ironic, child)
+    await waitUntilUp(ironic, running.child)
   } catch (error) {
     // what it says before it has a log, of a missing library for example
     const log = `${await readFile(join(directory, 'log/out'), 'utf8')}${await ironic.conductorLog()}`
@@ -143,11 +148,13 @@ interface Parts {
   readonly directory: string
   readonly url: string
   readonly filesUrl: string
-  readonly child: ChildProcess
+  /** The process of the moment. */
+  readonly running: { child: ChildProcess }
+  readonly start: () => Promise<ChildProcess>
   readonly closeFiles: () => Promise<void>
 }
 
-function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): Ironic {
+function createIronic({ directory, url, filesUrl, running, start, closeFiles }: Parts): Ironic {
   let newest: string | undefined
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     newest ??= await newestVersion(url)
@@ -183,7 +190,7 @@ function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): I
       await delay(200)
     }
   }
-  return {
+  const ironic: Ironic = {
     url,
     filesUrl,
     call,
@@ -217,12 +224,18 @@ function createIronic({ directory, url, filesUrl, child, closeFiles }: Parts): I
       }
     },
     conductorLog: () => readFile(join(directory, 'log/ironic.log'), 'utf8').catch(() => ''),
+    restart: async () => {
+      await stopChild(running.child)
+      running.child = await start()
+      await waitUntilUp(ironic, running.child)
+    },
     [Symbol.asyncDispose]: async () => {
-      await stopChild(child)
+      await stopChild(running.child)
       await closeFiles()
       await rm(directory, { recursive: true, force: true })
     },
   }
+  return ironic
 }
 
 /** The newest API version of this Ironic, as `GET /` names it: a call that asks for more is refused. */

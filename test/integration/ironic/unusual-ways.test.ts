@@ -1,0 +1,148 @@
+// A real, unmodified Ironic on the ways that few deploys take: fast track, an abort, a failure, a conductor that is started
+// anew. Which Ironic, IRONIC_TREE says.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
+import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
+import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
+import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
+import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
+import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
+import { type Ironic, startIronic } from '../../support/ironic.ts'
+import { hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
+
+const MiB = 1024 * 1024
+const canRun =
+  hasLoopDevices('deploys by a real Ironic') && hasPackages('agent') && hasIronicUnderTest()
+const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version} with fast track`
+
+describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
+  let directory: string
+  let image: DiskImage
+  let origin: HttpOrigin
+  let ironic: Ironic
+  let machines: Machines
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'ironswarm-unusual-'))
+    image = await makeDiskImage(join(directory, 'image.raw'), { sizeBytes: 24 * MiB })
+    origin = await createHttpOrigin({ path: image.path })
+    ironic = await startIronic({
+      ...{ program: IRONIC_UNDER_TEST, requireTls: true },
+      // heartbeats every 9 to 18 s
+      settings: { deploy: { fast_track: 'True' }, api: { ramdisk_heartbeat_timeout: 30 } },
+    })
+    machines = await createMachines(ironic)
+  }, 1_200_000)
+
+  afterAll(async () => {
+    await ironic?.[Symbol.asyncDispose]()
+    await machines?.[Symbol.asyncDispose]()
+    await origin?.[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true, force: true })
+  })
+
+  async function createMachine(info: Record<string, unknown> = {}): Promise<Machine> {
+    onTestFailed(async () => console.log(await machines.logs()))
+    origin.faults = {}
+    return machines.create({
+      ...{ bootMode: 'bios', diskBytes: 64 * MiB },
+      fields: {
+        instance_info: {
+          image_source: origin.url,
+          image_os_hash_algo: 'sha256',
+          image_os_hash_value: image.sha256,
+          image_disk_format: 'raw',
+          ...info,
+        },
+      },
+    })
+  }
+
+  /** Asks for the deploy, boots the machine, and comes back once a third of the image has left the origin. */
+  async function startSlowDeploy(machine: Machine) {
+    origin.faults = { rateBytesPerSecond: image.sizeBytes / 15 }
+    await ironic.provision(machine.uuid, 'active')
+    await ironic.waitFor(machine.uuid, ['wait call-back'])
+    const sentBefore = origin.bytesSent
+    const agent = await machine.boot()
+    while (origin.bytesSent - sentBefore < image.sizeBytes / 3) await delay(50)
+    return agent
+  }
+
+  const heartbeatOf = async ({ uuid }: Machine) =>
+    (await ironic.node(uuid)).driver_internal_info['agent_last_heartbeat']
+
+  test('an agent that waits already is asked to deploy, without another start of the machine', async () => {
+    const machine = await createMachine()
+    await ironic.call('PUT', `/v1/nodes/${machine.uuid}/states/power`, { target: 'power on' })
+    await expect
+      .poll(async () => (await ironic.node(machine.uuid)).power_state, { timeout: 60_000 })
+      .toBe('power on')
+    const agent = await machine.boot()
+    await expect.poll(() => heartbeatOf(machine), { timeout: 120_000 }).toBeTruthy()
+    expect((await ironic.node(machine.uuid)).provision_state).toBe('available')
+    await ironic.provision(machine.uuid, 'active')
+    await ironic.waitFor(machine.uuid, ['active'])
+    expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
+    // the one that waited, not one that was booted for it
+    expect(await agent.exited).toBe(0)
+    expect((await agent.log()).match(/"msg":"agent started"/g)).toHaveLength(1)
+  })
+
+  test('a deploy that is given up half-way leaves no bootable disk, and the next one succeeds', async () => {
+    const machine = await createMachine()
+    const agent = await startSlowDeploy(machine)
+    await ironic.provision(machine.uuid, 'deleted')
+    await ironic.waitFor(machine.uuid, ['available'])
+    // Ironic cuts the power
+    agent.child.kill('SIGKILL')
+    await agent.exited
+    expect(await bootableTraces(machine.disk.path)).toEqual([])
+    origin.faults = {}
+    const info = (await ironic.call('GET', `/v1/nodes/${machine.uuid}`)) as {
+      readonly instance_info: Record<string, unknown>
+    }
+    // what was given up takes instance_info along
+    if (info.instance_info['image_source'] === undefined) {
+      await ironic.setInstanceInfo(machine.uuid, {
+        ...{ image_source: origin.url, image_disk_format: 'raw' },
+        ...{ image_os_hash_algo: 'sha256', image_os_hash_value: image.sha256 },
+      })
+    }
+    await ironic.provision(machine.uuid, 'active')
+    await ironic.waitFor(machine.uuid, ['wait call-back'])
+    const next = await machine.boot()
+    await ironic.waitFor(machine.uuid, ['active'])
+    expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
+    expect(await next.exited).toBe(0)
+  })
+
+  test('an agent whose deploy failed lives on, and says why Ironic takes no more of it', async () => {
+    const machine = await createMachine({ image_os_hash_value: 'ab'.repeat(32) })
+    await ironic.provision(machine.uuid, 'active')
+    await ironic.waitFor(machine.uuid, ['wait call-back'])
+    const agent = await machine.boot()
+    await ironic.waitFor(machine.uuid, ['deploy failed'])
+    // with the failure Ironic throws the token away, and refuses heartbeats until the machine is started anew
+    const refused = async () => (await agent.log()).match(/missing agent token/g)?.length ?? 0
+    await expect.poll(refused, { timeout: 240_000, interval: 1000 }).toBeGreaterThan(1)
+    expect(agent.child.exitCode).toBeNull()
+    expect(await bootableTraces(machine.disk.path)).toEqual([])
+    await agent[Symbol.asyncDispose]()
+  })
+
+  test('a conductor that is started anew during a deploy finds the agent, and the node becomes active', async () => {
+    const machine = await createMachine()
+    const agent = await startSlowDeploy(machine)
+    await ironic.restart()
+    expect((await ironic.node(machine.uuid)).provision_state).toBe('wait call-back')
+    await ironic.waitFor(machine.uuid, ['active'])
+    expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
+    expect(await agent.exited).toBe(0)
+    expect((await agent.log()).match(/"msg":"agent started"/g)).toHaveLength(1)
+  })
+})
