@@ -8,7 +8,7 @@ import { redact, redactText } from '../agent/core/redact.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { LogMember } from '../agent/hardware/manager.ts'
 import { answerInTime, noParams } from './params.ts'
-import { createTar } from './tar.ts'
+import { createTar } from '../agent/hardware/log-bundle/tar.ts'
 
 const compress = promisify(gzip)
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createTar, type TarMember } from '../../../extensions/tar.ts'
+import { createTar, type TarMember } from '../../../agent/hardware/log-bundle/tar.ts'
 import { createExtensionLab, type ExtensionLabOptions } from './extension-lab.ts'
 
 /** Unpacks with the tar of the machine, which is what an operator would do. */
