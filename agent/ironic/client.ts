@@ -8,6 +8,7 @@ import { redactUrl } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import { createHttpClient, type HttpClient } from '../http/client.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { headersOf, type IronicReply, readReply } from './reply.ts'
 
 /** Minor of API version 1.x at which something appeared (contract 2.1). */
 export const API_MINOR = {
@@ -22,14 +23,6 @@ export const API_MINOR = {
 
 /** Largest answer that is read: a lookup is some KiB. */
 const MAX_ANSWER_BYTES = 8 * MiB
-
-export interface IronicReply {
-  readonly status: number
-  /** The parsed JSON, or undefined where the body is not JSON. */
-  readonly json: unknown
-  /** What the API says of an error, for logs (contract 2.4). */
-  readonly errorText: string
-}
 
 export interface LookupQuery {
   readonly addresses: readonly string[]
@@ -102,7 +95,7 @@ export function createIronicClient(options: IronicClientOptions): IronicClient {
       isLast: true,
       maxBytes: MAX_ANSWER_BYTES,
     })
-    return replyOf(response.status, response.text())
+    return readReply(response.status, response.text())
   }
 
   /** The first URL that answers; it becomes the first to be asked next time (contract 2.3). */
@@ -191,17 +184,6 @@ function lookupPath({ addresses, nodeUuid }: LookupQuery): string {
   return `/v1/lookup?${query}`
 }
 
-function headersOf(config: IronicClientConfig, minor: number | undefined): Record<string, string> {
-  return {
-    accept: 'application/json',
-    'content-type': 'application/json',
-    ...(minor === undefined ? {} : { 'x-openstack-ironic-api-version': `1.${minor}` }),
-    ...(config.global_request_id === null
-      ? {}
-      : { 'x-openstack-request-id': config.global_request_id }),
-  }
-}
-
 /** No trailing slash, no `/v1`: the conductor sends it so, operators may not (contract 1.2). */
 function checkUrl(text: string): string {
   if (!/^https?:\/\/[^/]/.test(text) || !URL.canParse(text)) {
@@ -229,27 +211,4 @@ function configuredMinor(version: string | null): number | undefined {
     'InvalidConfigError',
     `ironic_api_version ${version} is not 1.x or later; leave it out to have it detected`,
   )
-}
-
-function replyOf(status: number, text: string): IronicReply {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    json = undefined
-  }
-  return { status, json, errorText: errorTextOf(json, text) }
-}
-
-/** `error_message` (an object, or JSON inside of a string) → faultstring or title, else the body (2.4). */
-function errorTextOf(json: unknown, text: string): string {
-  let message = (json as { error_message?: unknown } | null | undefined)?.error_message
-  if (typeof message === 'string') {
-    try {
-      message = JSON.parse(message)
-    } catch {
-      return (message as string).slice(0, 500)
-    }
-  }
-  return stringAt(message, 'faultstring') ?? stringAt(message, 'title') ?? text.trim().slice(0, 500)
 }
