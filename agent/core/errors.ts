@@ -80,6 +80,7 @@ export const ERROR_TABLE = {
     message: 'HardwareManager method is not compatible with hardware',
   },
   ClockSyncError: { status: 500, kind: 'fatal', message: 'Error syncing system clock' },
+  InspectionError: { status: 500, kind: 'transient', message: 'Error during inspection' },
   LookupNodeError: {
     status: 500,
     kind: 'transient',

@@ -8,7 +8,8 @@ import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
 import { isObject, type JsonObject, objectAt, stringAt } from '../core/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TokenKeeper, TokenOutcome } from './agent-token.ts'
-import type { IronicClient, IronicReply } from './client.ts'
+import type { IronicClient } from './client.ts'
+import type { IronicReply } from './reply.ts'
 
 /** What Ironic's `config` changes; only what it said is there (contract 2.5). */
 export interface LookupOverrides {
@@ -39,8 +40,10 @@ export interface LookupOptions {
   readonly log: Logger
   /** MAC addresses of all interfaces, in order; asked before each attempt. */
   readonly addresses: () => readonly string[] | Promise<readonly string[]>
-  /** Known from inspection or from virtual media. */
+  /** Known from inspection. */
   readonly nodeUuid?: string | undefined
+  /** Why the inspection before it failed: it may be why there is no node to be found. */
+  readonly inspectionError?: string | undefined
   readonly random: Random
   /** Monotonic, ms. */
   readonly now?: () => number
@@ -71,9 +74,11 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
     if (isConflict) pauseMs += LOCKED_WAITS_MS[Math.min(conflicts++, 2)] as number
     const leftMs = deadline - now()
     if (leftMs <= 0) {
+      const before = options.inspectionError
       throw new AgentError(
         'LookupNodeError',
-        `no node found within ${config.lookup_timeout} s and ${attempt} attempts; last: ${reason}`,
+        `no node found within ${config.lookup_timeout} s and ${attempt} attempts; last: ${reason}` +
+          (before === undefined ? '' : `; the inspection before it: ${before}`),
       )
     }
     log.warn({ attempt, wait_ms: Math.round(pauseMs), reason }, 'lookup failed')

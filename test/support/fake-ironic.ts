@@ -21,6 +21,7 @@ import {
   type PowerSwitch,
   startDeployment,
 } from './fake-ironic/conductor.ts'
+import { continueInspection, INSPECTION_PATHS } from './fake-ironic/inspection.ts'
 import {
   type EnrolledNode,
   enrol,
@@ -91,11 +92,17 @@ export interface FakeIronic extends AsyncDisposable {
   deploy(nodeUuid: string, request: DeployRequest): Promise<DeployOutcome>
   /** `/v1/status` of the node's agent, for progress; undefined while it is not known or silent. */
   agentStatus(nodeUuid: string): Promise<Record<string, unknown> | undefined>
+  /** From now on the node waits for inspection data, as after `provision state inspect`. */
+  inspect(nodeUuid: string): void
   /** The next `count` requests whose path begins with `prefix` get this status. */
-  failNext(prefix: '/' | '/v1/lookup' | '/v1/heartbeat', status: number, count?: number): void
+  failNext(
+    prefix: '/' | '/v1/lookup' | '/v1/heartbeat' | '/v1/continue',
+    status: number,
+    count?: number,
+  ): void
 }
 
-const LOOKUP_STATES: readonly string[] = ['deploying', 'wait call-back']
+const LOOKUP_STATES: readonly string[] = ['deploying', 'wait call-back', 'inspect wait']
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i
 
 export async function createFakeIronic(options: FakeIronicOptions): Promise<FakeIronic> {
@@ -217,6 +224,9 @@ export async function createFakeIronic(options: FakeIronicOptions): Promise<Fake
       heartbeat(heartbeatOf, body, version)
       return { status: 202 }
     }
+    if (method === 'POST' && INSPECTION_PATHS.includes(target.pathname)) {
+      return { status: 202, json: continueInspection(nodes.values(), body, version, url) }
+    }
     throw new ApiError(404, 'Not Found')
   }
 
@@ -226,7 +236,10 @@ export async function createFakeIronic(options: FakeIronicOptions): Promise<Fake
     let body: unknown
     let reply: { status: number; json?: unknown }
     try {
-      body = await readBody(request)
+      body = await readBody(
+        request,
+        INSPECTION_PATHS.includes(target.pathname) ? 'inspection' : 'other',
+      )
       reply = answer(request.method ?? '', target, minorOf(asked, apiVersion), body)
     } catch (error) {
       reply = faultBody(error)
@@ -267,6 +280,12 @@ export async function createFakeIronic(options: FakeIronicOptions): Promise<Fake
     events,
     apiCalls,
     agentCalls,
+    inspect: (nodeUuid) => {
+      const node = nodes.get(nodeUuid)
+      if (node === undefined) throw new Error(`no node ${nodeUuid} is enrolled`)
+      node.state = 'inspect wait'
+      events.emit('state', node)
+    },
     failNext: (prefix, status, count = 1) => failures.push({ prefix, status, left: count }),
     agentStatus: async (nodeUuid) => {
       const node = nodes.get(nodeUuid)

@@ -12,8 +12,9 @@ export class ApiError extends Error {
   }
 }
 
-const MAX_BODY_BYTES = 1 << 20
 const AGENT_STATES: readonly string[] = ['start', 'end', 'error']
+/** Ironic 39's, of inspection data and of all else. */
+const MAX_BODY_BYTES = { inspection: 16 << 20, other: 1 << 20 } as const
 
 /** `error_message` as Ironic sends it: a JSON string inside of JSON (contract 2.4). */
 export function faultBody(error: unknown): { status: number; json: unknown } {
@@ -101,12 +102,15 @@ export function minorOf(header: string | null, highest: string): number {
   return minor
 }
 
-export async function readBody(request: IncomingMessage): Promise<unknown> {
+export async function readBody(
+  request: IncomingMessage,
+  kind: keyof typeof MAX_BODY_BYTES = 'other',
+): Promise<unknown> {
   const parts: Buffer[] = []
   let bytes = 0
   for await (const part of request) {
     bytes += (part as Buffer).length
-    if (bytes > MAX_BODY_BYTES) throw new ApiError(413, 'Request body too large')
+    if (bytes > MAX_BODY_BYTES[kind]) throw new ApiError(413, 'Request body too large')
     parts.push(part as Buffer)
   }
   if (bytes === 0) return undefined

@@ -9,6 +9,9 @@ export type ProvisionState =
   | 'wait call-back'
   | 'active'
   | 'deploy failed'
+  | 'inspect wait'
+  | 'inspect failed'
+  | 'manageable'
 
 /** A node as a test or the demo enrols it. */
 export interface EnrolledNode {
