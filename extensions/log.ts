@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the `log` extension: the bundle the conductor keeps of a failed deployment (contract 5.8). Does
 // not gather the machine's logs (hardware managers do); adds the agent's own.
-import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
 import { command, type Extension } from '../agent/commands/command.ts'
 import { redact, redactText } from '../agent/core/redact.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
+import { packBundle } from '../agent/hardware/log-bundle/pack.ts'
 import type { LogMember } from '../agent/hardware/manager.ts'
 import { answerInTime, noParams } from './params.ts'
-import { createTar } from '../agent/hardware/log-bundle/tar.ts'
-
-const compress = promisify(gzip)
 
 /** What is not there by then is left out of the bundle, which must be packed and sent within 60 s, ms. */
 const COLLECT_DEADLINE_MS = 35_000
@@ -27,8 +23,7 @@ export function createLogExtension(deps: ExtensionDeps): Extension {
           answerInTime('log.collect_system_logs', context.signal, async (signal) => {
             const patience = AbortSignal.any([signal, AbortSignal.timeout(COLLECT_DEADLINE_MS)])
             const members = [...ownMembers(deps), ...(await machineMembers(deps, patience))]
-            const archive = await compress(createTar(members, deps.now() / 1000))
-            return { system_logs: archive.toString('base64') }
+            return { system_logs: await packBundle(members, deps.now() / 1000) }
           }),
       }),
     },
