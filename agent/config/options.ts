@@ -196,6 +196,32 @@ export const OPTIONS = {
     'Listen for LLDP until nothing new has come for this long; 0: not at all',
     { karg: 'ipa-lldp-timeout' },
   ),
+  // inspection
+  inspection_callback_url: list(
+    [],
+    'URLs that the inventory is posted to before the lookup, tried in order (docs/inspection.md)',
+    {
+      karg: 'ipa-inspection-callback-url',
+      pattern: /^(https?:\/\/[^\s/]+.*|mdns)$/,
+      patternDoc: 'http(s)://host[:port]/v1/continue_inspection, …/v1/continue or mdns',
+    },
+  ),
+  inspection_collectors: list(
+    [],
+    'Collectors to run, of default, logs, extra-hardware, pci-devices, usb-devices, numa-topology, dmi-decode and lldp; default,logs if unset. Set, with api_url but without inspection_callback_url: posted to Ironic',
+    { karg: 'ipa-inspection-collectors' },
+  ),
+  inspection_dhcp_wait_timeout: seconds(
+    60,
+    'Longest wait, before the inventory is taken for inspection, for an IPv4 address of the interface of BOOTIF; 0 = none',
+    { karg: 'ipa-inspection-dhcp-wait-timeout' },
+  ),
+  inspection_dhcp_all_interfaces: bool(false, 'Wait for an address on every interface instead', {
+    karg: 'ipa-inspection-dhcp-all-interfaces',
+  }),
+  inspection_benchmarks: list([], 'Benchmarks of extra-hardware: cpu, disk, mem', {
+    karg: 'ipa-inspection-benchmarks',
+  }),
   bootif: string('MAC of the interface the machine booted from, as PXE or iPXE write it', {
     karg: 'BOOTIF',
   }),
@@ -243,26 +269,6 @@ export const OPTIONS = {
     { own: true },
   ),
   // IPA's, accepted so that its files and kernel lines are read as they are; nothing acts on them yet
-  inspection_callback_url: list([], 'Where inspection results are posted', {
-    karg: 'ipa-inspection-callback-url',
-    noEffect: true,
-  }),
-  inspection_collectors: list([], 'Collectors to run at inspection', {
-    karg: 'ipa-inspection-collectors',
-    noEffect: true,
-  }),
-  inspection_dhcp_wait_timeout: seconds(60, 'Wait for addresses before inspection', {
-    karg: 'ipa-inspection-dhcp-wait-timeout',
-    noEffect: true,
-  }),
-  inspection_dhcp_all_interfaces: bool(false, 'Wait for an address on every interface', {
-    karg: 'ipa-inspection-dhcp-all-interfaces',
-    noEffect: true,
-  }),
-  inspection_benchmarks: list([], 'Benchmarks of extra-hardware: cpu, disk, mem', {
-    karg: 'ipa-inspection-benchmarks',
-    noEffect: true,
-  }),
   introspection_daemon: bool(false, 'Post inspection results again and again', { noEffect: true }),
   introspection_daemon_post_interval: seconds(300, 'Time between these posts', { noEffect: true }),
   enable_vlan_interfaces: list([], 'VLAN interfaces to create: iface.vlan, iface or all', {

@@ -12,9 +12,12 @@ import type { CreateExtensions } from '../deploy/extension-deps.ts'
 import { loadMachine } from '../deploy/machine.ts'
 import { watchRack } from '../deploy/rack.ts'
 import { isRescued, RESCUED_FILE } from '../deploy/rescue-mark.ts'
+import type { Hardware } from '../hardware/dispatcher.ts'
 import { attachIbft } from '../hardware/ibft.ts'
 import { createTokenKeeper } from '../ironic/agent-token.ts'
 import { createIronicClient, type IronicClient } from '../ironic/client.ts'
+import { inspectionUrls } from '../ironic/inspection.ts'
+import type { LookedUpNode } from '../ironic/lookup.ts'
 import { createNodeCache } from '../ironic/node-cache.ts'
 import { setSystemClock } from '../system/clock/clocks.ts'
 import { exec } from '../system/exec.ts'
@@ -26,8 +29,10 @@ import type { EventLog } from '../telemetry/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation, warn } from '../telemetry/operation.ts'
 import { composeAgent } from './compose.ts'
+import { inspect } from './inspection.ts'
+import { waitForInterface } from './interfaces.ts'
 import { findIronicUrls } from './ironic-urls.ts'
-import { createNodeFinder } from './node-finder.ts'
+import { createNodeFinder, type NodeFinder } from './node-finder.ts'
 import { serve } from './serve.ts'
 
 /** What the agent begins with. */
@@ -84,7 +89,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   const tokens = createTokenKeeper({ runDir: before.run_dir, embedded: before.agent_token })
   const finder =
     client && createNodeFinder({ client, hardware, tokens, config: before, log, process })
-  const found = await finder?.find()
+  const found = await findNode(start, { client, finder, hardware })
   if (found?.token === 'missing') {
     // restarting does not help: Ironic hands the token out once per boot (contract 2.6)
     log.error(
@@ -129,15 +134,46 @@ export async function runAgent(start: AgentStart): Promise<void> {
   log.info({ reason: end.reason }, 'agent ended')
 }
 
+interface Finding {
+  readonly client: IronicClient | undefined
+  readonly finder: NodeFinder | undefined
+  readonly hardware: Hardware
+}
+
+/**
+ * The node of this machine: after an inspection, where one is asked for, since Ironic may know no address of it
+ * before. Undefined where there is nobody to ask.
+ */
+async function findNode(
+  start: AgentStart,
+  { client, finder, hardware }: Finding,
+): Promise<LookedUpNode | undefined> {
+  const { process, log } = start
+  const { config } = start.loaded
+  const apiUrls = client?.urls() ?? []
+  if (finder || inspectionUrls(config, apiUrls).length > 0) {
+    await waitForInterface(hardware, log, process.signal)
+  }
+  const inspected = await inspect({ ...start, config, apiUrls, hardware })
+  if (!finder && inspected.error !== undefined) {
+    tell(process, `the inspection failed, and this machine waits: ${inspected.error}`)
+  }
+  return await finder?.find(inspected)
+}
+
 /** Undefined without any URL: the agent then serves its API and heartbeats to nobody (contract 1.5). */
 function openClient({ process, log }: AgentStart, config: Config): IronicClient | undefined {
   const { urls, notices } = findIronicUrls(config)
   for (const notice of notices) {
     warn(process.events, 'less than asked for', {}, new AgentError('InvalidConfigError', notice))
-    // the log is JSON; this is the line that somebody at the machine's console reads
-    process.stderr.write(`ironswarm: ${redactText(notice)}\n`)
+    tell(process, notice)
   }
   return urls.length === 0
     ? undefined
     : createIronicClient({ config: { ...config, api_url: urls }, log })
+}
+
+/** The log is JSON; this is the line that somebody at the machine's console reads. */
+function tell(process: Process, text: string): void {
+  process.stderr.write(`ironswarm: ${redactText(text)}\n`)
 }

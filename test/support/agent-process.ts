@@ -19,6 +19,10 @@ export interface AgentProcessOptions {
   /** The machine's files: os_root, run_dir, log. Kept across restarts. */
   readonly directory: string
   readonly bootMode?: 'uefi' | 'bios'
+  /** The kernel line, where it is not the usual one of a deploy. */
+  readonly kernelLine?: string
+  /** MAC addresses of NICs besides eth0, by name. */
+  readonly otherNics?: Readonly<Record<string, string>>
   /** Words before the command: those that put it into another network. */
   readonly on?: readonly string[]
   /** Rows of the option table by IPA's names. */
@@ -77,18 +81,17 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
 }
 
 /** The tree the agent reads as `/`: its own NIC and kernel line, the real disks and mounts. */
-async function writeMachine(root: string, { mac, apiUrl, bootMode }: AgentProcessOptions) {
+async function writeMachine(root: string, options: AgentProcessOptions) {
+  const { mac, apiUrl, bootMode, kernelLine, otherNics } = options
   await rm(root, { recursive: true, force: true })
-  const nic = join(root, 'sys/class/net/eth0')
-  await mkdir(nic, { recursive: true })
+  for (const [name, address] of Object.entries({ eth0: mac, ...otherNics })) {
+    await writeNic(join(root, 'sys/class/net', name), address)
+  }
   await mkdir(join(root, 'proc'), { recursive: true })
   // as in a ramdisk that was built with support for rescue
   await mkdir(join(root, 'etc/ipa-rescue-config'), { recursive: true })
-  await writeFile(join(nic, 'address'), `${mac}\n`)
-  await writeFile(join(nic, 'carrier'), '1\n')
-  await writeFile(join(nic, 'operstate'), 'up\n')
-  await writeFile(join(nic, 'type'), '1\n')
-  await writeFile(join(root, 'proc/cmdline'), `ipa-api-url=${apiUrl} BOOTIF=${mac}\n`)
+  const line = kernelLine ?? `ipa-api-url=${apiUrl} BOOTIF=${mac}`
+  await writeFile(join(root, 'proc/cmdline'), `${line}\n`)
   if (bootMode !== 'bios') await mkdir(join(root, 'sys/firmware/efi'), { recursive: true })
   for (const real of [
     'proc/self',
@@ -104,6 +107,14 @@ async function writeMachine(root: string, { mac, apiUrl, bootMode }: AgentProces
     await mkdir(dirname(join(root, real)), { recursive: true })
     await symlink(`/${real}`, join(root, real))
   }
+}
+
+async function writeNic(folder: string, mac: string) {
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'address'), `${mac}\n`)
+  await writeFile(join(folder, 'carrier'), '1\n')
+  await writeFile(join(folder, 'operstate'), 'up\n')
+  await writeFile(join(folder, 'type'), '1\n')
 }
 
 /** A machine keeps its address when its agent restarts; the conductor refuses another callback_url. */

@@ -204,8 +204,8 @@ describe('ironswarm run', () => {
       /^ironswarm: Ironic is to be found by mDNS, which this version cannot do/m,
     ],
     [
-      'ipa-inspection-callback-url=http://127.0.0.1:1/v1/continue',
-      /^ironswarm: in-band inspection is asked for .*: nothing is posted/m,
+      'ipa-inspection-callback-url=mdns',
+      /^ironswarm: ipa-inspection-callback-url is to be found by mDNS, .*: nothing is posted/m,
     ],
   ])('with %s alone it says on the console what it cannot do, and waits', async (words, line) => {
     const root = join(directory, 'root')

@@ -4,7 +4,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AgentProcess, startAgent } from '../agent-process.ts'
+import { type AgentProcess, type AgentProcessOptions, startAgent } from '../agent-process.ts'
 import type { Ironic } from '../ironic.ts'
 import { createLoopDevice, type LoopDevice } from '../loop-device.ts'
 
@@ -20,11 +20,14 @@ export interface MachineWish {
   readonly prepare?: (device: string) => Promise<void>
 }
 
+export type BootWish = Pick<AgentProcessOptions, 'kernelLine' | 'otherNics'>
+
 export interface Machine {
   readonly uuid: string
   readonly disk: LoopDevice
+  readonly mac: string
   /** The agent comes up, as after a PXE boot; again: the same machine. */
-  boot(): Promise<AgentProcess>
+  boot(how?: BootWish): Promise<AgentProcess>
 }
 
 export interface Machines extends AsyncDisposable {
@@ -54,11 +57,13 @@ export async function createMachines(ironic: Ironic): Promise<Machines> {
       return {
         uuid,
         disk,
-        boot: async () => {
+        mac,
+        boot: async (how) => {
           const agent = await startAgent({
             ...{ name, mac, bootMode, device: disk.path, apiUrl: ironic.url },
             directory: join(directory, name),
             ...(options === undefined ? {} : { options }),
+            ...how,
           })
           agents.push(agent)
           return agent

@@ -5,7 +5,6 @@ const NOTHING = {
   api_url: [],
   use_mdns: false,
   inspection_callback_url: [],
-  inspection_collectors: [],
 }
 const HTTP = ['http://a:6385', 'http://b:6385']
 
@@ -31,16 +30,22 @@ describe('findIronicUrls', () => {
     ],
     ['nothing', {}, [], [/no URL of Ironic is known.*ipa-api-url=/]],
     [
-      'a managed inspection',
+      'inspection alone, for which Ironic names no other URL',
       { inspection_callback_url: ['http://a:5050/v1/continue'] },
       [],
-      [/in-band inspection.*ipa-inspection-callback-url.*nothing is posted/, /waits/],
+      [],
     ],
     [
-      'inspection beside a url',
-      { inspection_collectors: ['default'], api_url: HTTP },
-      HTTP,
-      [/collectors/],
+      'inspection by mdns',
+      { inspection_callback_url: ['mdns'] },
+      [],
+      [/ipa-inspection-callback-url.*mDNS.*nothing is posted/, /waits/],
+    ],
+    [
+      'inspection by mdns and by a url',
+      { inspection_callback_url: ['mdns', 'http://a:5050/v1/continue'] },
+      [],
+      [/ipa-inspection-callback-url.*its other URLs are used/],
     ],
   ])('with %s it names what is left out', (_what, options, urls, words) => {
     const found = findIronicUrls({ ...NOTHING, ...options })

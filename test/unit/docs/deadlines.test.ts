@@ -6,11 +6,7 @@ import { OPTIONS } from '../../../agent/config/options.ts'
 const PAGE = readFileSync('docs/deadlines.md', 'utf8')
 
 /** Say when something is done, not how long it is waited for, or have no effect yet. */
-const NO_WAIT: readonly string[] = [
-  'inspection_dhcp_wait_timeout',
-  'introspection_daemon_post_interval',
-  'swarm_seed_time',
-]
+const NO_WAIT: readonly string[] = ['introspection_daemon_post_interval', 'swarm_seed_time']
 
 const waits = Object.keys(OPTIONS).filter(
   (name) =>
