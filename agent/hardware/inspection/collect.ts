@@ -7,11 +7,23 @@ import type { JsonObject } from '../../core/json.ts'
 import { redactBounded } from '../../core/redact.ts'
 import type { Collector, CollectorDeps } from './collector.ts'
 import { collectDefault } from './default-collector.ts'
+import { collectDmi } from './dmi-decode.ts'
+import { collectExtraHardware } from './extra-hardware.ts'
+import { collectLldp } from './lldp.ts'
 import { collectLogs } from './logs.ts'
+import { collectNumaTopology } from './numa-topology.ts'
+import { collectPciDevices } from './pci-devices.ts'
+import { collectUsbDevices } from './usb-devices.ts'
 
 const COLLECTORS: Readonly<Record<string, Collector>> = {
   default: collectDefault,
   logs: collectLogs,
+  'extra-hardware': collectExtraHardware,
+  'pci-devices': collectPciDevices,
+  'usb-devices': collectUsbDevices,
+  'numa-topology': collectNumaTopology,
+  'dmi-decode': collectDmi,
+  lldp: collectLldp,
 }
 
 export const COLLECTOR_NAMES: readonly string[] = Object.keys(COLLECTORS)

@@ -13,6 +13,7 @@ export interface CollectorDeps {
   readonly config: Pick<
     Config,
     | 'bootif'
+    | 'collect_lldp'
     | 'inspection_benchmarks'
     | 'inspection_collectors'
     | 'inspection_dhcp_all_interfaces'

@@ -39,6 +39,7 @@ async function deps(
   return {
     config: {
       bootif: '01-52-54-00-aa-bb-01',
+      collect_lldp: false,
       inspection_benchmarks: [],
       inspection_collectors: [],
       inspection_dhcp_all_interfaces: false,
@@ -134,15 +135,15 @@ test('it waits for the address of the interface that the machine booted from', a
 })
 
 test.each([
-  ['the time is over', { inspection_dhcp_wait_timeout: 0.01 }, 2],
-  ['no time is given', { inspection_dhcp_wait_timeout: 0 }, 0],
-  ['nobody says which interface it was', { bootif: null }, 0],
+  ['the time is over', { inspection_dhcp_wait_timeout: 0.01 }, true],
+  ['no time is given', { inspection_dhcp_wait_timeout: 0 }, false],
+  ['nobody says which interface it was', { bootif: null }, false],
   [
     'the time for all of them is over',
     { bootif: null, inspection_dhcp_all_interfaces: true, inspection_dhcp_wait_timeout: 0.01 },
-    2,
+    true,
   ],
-])('it goes on without an address where %s', async (_what, config, least) => {
+])('it goes on without an address where %s', async (_what, config, isWaiting) => {
   let looks = 0
   const nics = async () => {
     looks++
@@ -151,5 +152,5 @@ test.each([
   await using from = await deps({ listNetworkInterfaces: nics }, config)
   const { data } = await collect(from)
   expect(data).toHaveProperty('inventory')
-  expect(looks).toBe(least)
+  expect(looks > 0).toBe(isWaiting)
 })
