@@ -80,6 +80,12 @@ export function createProgram(line: CommandLine, argv?: readonly string[]): Comm
   )
   add(
     program,
+    'inspect',
+    'print what in-band inspection would post, as JSON',
+    async () => (await import('./inventory.ts')).runInspect,
+  )
+  add(
+    program,
     'config',
     'print every option, its value and where that comes from',
     async () => (await import('./config.ts')).runConfig,
