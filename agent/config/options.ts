@@ -188,6 +188,27 @@ export const OPTIONS = {
     'Erase and deploy to disks that carry the signature of a RAID array nothing has assembled',
     { karg: 'ipa-erase-raid-members', own: true },
   ),
+  erase_verify: {
+    type: 'enum',
+    default: 'sample',
+    values: ['sample', 'full', 'off'],
+    doc: 'Prove erasures by markers that are gone afterwards: at 64 places, or in each MiB and by reading every byte',
+    karg: 'ipa-erase-verify',
+    own: true,
+  } as const,
+  nvme_erase_method: {
+    type: 'enum',
+    default: 'auto',
+    values: ['auto', 'format', 'sanitize'],
+    doc: 'How NVMe drives erase themselves; auto: format where the drive can, else sanitize',
+    karg: 'ipa-nvme-erase-method',
+    own: true,
+  } as const,
+  enable_discard_erase: bool(
+    false,
+    'Discard a disk whose secure erase failed, if its markers then read as zeros, instead of overwriting it',
+    { karg: 'ipa-enable-discard-erase' },
+  ),
   collect_lldp: bool(false, 'Put what switches say of themselves (LLDP) into the inventory', {
     karg: 'ipa-collect-lldp',
   }),

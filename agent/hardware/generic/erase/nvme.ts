@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns erasing an NVMe namespace by the drive's own Format NVM command (contract 7.3; NVM Express Base
-// 2.0 §5.14), by nvme-cli. Does not overwrite; the caller does where this is not supported.
+// Owns erasing an NVMe namespace by the drive's own commands, Format NVM (contract 7.3; NVM Express Base 2.0 §5.14) or
+// Sanitize (sanitize.ts), by nvme-cli. Does not overwrite; the caller does where neither is supported.
+import { sleep, throwIfAborted } from '../../../core/deadline.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import { isObject } from '../../../core/json.ts'
 import type { EraseOptions } from '../../../disk/erase.ts'
 import { assertNotInUse } from '../../../disk/in-use.ts'
 import type { Root } from '../../../system/root.ts'
+import { chooseSanitize, sanitizeNvme } from './sanitize.ts'
+
+/** `auto`: format where the drive can, else sanitize. */
+export const NVME_METHODS = ['auto', 'format', 'sanitize'] as const
+export type NvmeMethod = (typeof NVME_METHODS)[number]
 
 /** What the controller can do, as far as erasing goes. */
 export interface NvmeAbilities {
@@ -13,16 +19,23 @@ export interface NvmeAbilities {
   readonly canCryptoErase: boolean
   /** A format of one namespace erases all of the controller. */
   readonly erasesAllNamespaces: boolean
+  /** Bits of sanicap (figure 275); 0 for a drive that cannot sanitize. */
+  readonly sanicap: number
 }
 
 /** Seconds on most drives; those that overwrite their flash take hours. */
 const FORMAT_TIMEOUT_MS = 24 * 3_600_000
+/** Between two looks at how far a format is that goes on after its command. */
+const FORMAT_LOOK_MS = 2000
 
 /** Bits of oacs and fna (NVM Express Base 2.0 figure 275). */
 const OACS_FORMAT = 0x2
 const FNA_FORMAT_ALL = 0x1
 const FNA_ERASE_ALL = 0x2
 const FNA_CRYPTO = 0x4
+/** Bits of fpi. */
+const FPI_SUPPORTED = 0x80
+const FPI_LEFT = 0x7f
 
 /** Parses `nvme id-ctrl -o json`. Throws BlockDeviceEraseError. */
 export function parseNvmeAbilities(text: string): NvmeAbilities {
@@ -32,7 +45,7 @@ export function parseNvmeAbilities(text: string): NvmeAbilities {
   } catch {
     controller = undefined
   }
-  const { oacs, fna } = isObject(controller) ? controller : {}
+  const { oacs, fna, sanicap } = isObject(controller) ? controller : {}
   if (typeof oacs !== 'number' || typeof fna !== 'number') {
     throw new AgentError('BlockDeviceEraseError', 'nvme id-ctrl gave no numbers for oacs and fna')
   }
@@ -40,39 +53,105 @@ export function parseNvmeAbilities(text: string): NvmeAbilities {
     canFormat: (oacs & OACS_FORMAT) !== 0,
     canCryptoErase: (fna & FNA_CRYPTO) !== 0,
     erasesAllNamespaces: (fna & (FNA_FORMAT_ALL | FNA_ERASE_ALL)) !== 0,
+    sanicap: typeof sanicap === 'number' ? sanicap : 0,
   }
 }
 
 /**
- * Formats the namespace, by a new key if the drive encrypts, else by erasing the cells.
- * @returns how it was erased; undefined if the drive cannot, or if it could only together with other
- *   namespaces, which may be none of ours
- * @throws TargetInUseError; BlockDeviceEraseError if nvme-cli fails
+ * Has the drive erase the namespace: by a new key if it encrypts, else by erasing the cells.
+ * @returns how it was erased, and what the drive says of it; undefined if the drive cannot, or if it could only together
+ *   with other namespaces, which may be none of ours
+ * @throws TargetInUseError; BlockDeviceEraseError if nvme-cli fails, if the drive says that it failed, and for a method
+ *   that was asked for by name and cannot be had
  */
 export async function eraseNvmeSecurely(
   path: string,
-  options: EraseOptions,
+  options: EraseOptions & { readonly method: NvmeMethod },
 ): Promise<string | undefined> {
-  const { exec, root, log, signal } = options
-  await assertNotInUse(options.root, path)
+  const { exec, root, signal, method } = options
+  await assertNotInUse(root, path)
   try {
     const { stdout } = await exec(['nvme', 'id-ctrl', path, '-o', 'json'], { signal })
     const abilities = parseNvmeAbilities(stdout)
-    if (!abilities.canFormat) return undefined
-    if (abilities.erasesAllNamespaces && (await hasSiblings(root, path))) {
-      log.warn({ device: path }, 'format would erase every namespace of the controller, not done')
-      return undefined
-    }
-    const setting = abilities.canCryptoErase ? '2' : '1'
-    const timeoutMs = FORMAT_TIMEOUT_MS
-    await exec(['nvme', 'format', path, '-s', setting, '-f'], { signal, timeoutMs })
-    return abilities.canCryptoErase ? 'nvme cryptographic erase' : 'nvme user data erase'
+    if (abilities.canFormat && method !== 'sanitize') return await format(path, abilities, options)
+    const sanitize = method === 'format' ? undefined : chooseSanitize(abilities.sanicap)
+    if (sanitize === undefined) return cannot(method)
+    if (await hasSiblings(root, path)) return refuse('sanitize', path, options)
+    return await sanitizeNvme(path, sanitize, options, () => undefined)
   } catch (error) {
+    throwIfAborted(signal)
     throw new AgentError(
       'BlockDeviceEraseError',
       `secure erase of ${path} by nvme-cli failed: ${messageOf(error)}`,
       { cause: error },
     )
+  }
+}
+
+function cannot(method: NvmeMethod): undefined {
+  if (method === 'auto') return undefined
+  throw new AgentError('BlockDeviceEraseError', `the drive cannot ${method}, which was asked for`)
+}
+
+/** What is wished for by name fails then; else the caller overwrites. */
+function refuse(
+  what: string,
+  path: string,
+  { log, method }: EraseOptions & { method: NvmeMethod },
+) {
+  const reason = `${what} would erase every namespace of the controller`
+  if (method !== 'auto') throw new AgentError('BlockDeviceEraseError', `${reason}, not done`)
+  log.warn({ device: path }, `${reason}, not done`)
+  return undefined
+}
+
+async function format(
+  path: string,
+  abilities: NvmeAbilities,
+  options: EraseOptions & { readonly method: NvmeMethod },
+): Promise<string | undefined> {
+  const { exec, root, signal } = options
+  if (abilities.erasesAllNamespaces && (await hasSiblings(root, path))) {
+    return refuse('format', path, options)
+  }
+  const setting = abilities.canCryptoErase ? '2' : '1'
+  const timeoutMs = FORMAT_TIMEOUT_MS
+  // nvme-cli's own patience is 600 s
+  const patience = ['-t', String(timeoutMs)]
+  await exec(['nvme', 'format', path, '-s', setting, '-f', ...patience], { signal, timeoutMs })
+  const said = await waitForFormat(path, options)
+  return `nvme ${abilities.canCryptoErase ? 'cryptographic erase' : 'user data erase'}${said}`
+}
+
+/**
+ * The namespace's own count of what is left to format (figure 97, fpi), which drives need not have.
+ * Throws BlockDeviceEraseError for one that goes on longer than a format may.
+ */
+async function waitForFormat(path: string, { exec, signal }: EraseOptions): Promise<string> {
+  const end = performance.now() + FORMAT_TIMEOUT_MS
+  for (;;) {
+    const left = await exec(['nvme', 'id-ns', path, '-o', 'json'], { signal }).then(
+      ({ stdout }) => parsePercentLeft(stdout),
+      () => undefined,
+    )
+    throwIfAborted(signal)
+    if (left === undefined) return ''
+    if (left === 0) return '; the drive says: formatted to 100 %'
+    if (performance.now() > end) {
+      throw new AgentError('BlockDeviceEraseError', `${left} % are not formatted after 24 h`)
+    }
+    await sleep(FORMAT_LOOK_MS, signal)
+  }
+}
+
+/** Of `nvme id-ns -o json`; undefined where the namespace does not say. */
+export function parsePercentLeft(text: string): number | undefined {
+  try {
+    const namespace: unknown = JSON.parse(text)
+    const fpi = isObject(namespace) ? namespace['fpi'] : undefined
+    return typeof fpi === 'number' && (fpi & FPI_SUPPORTED) !== 0 ? fpi & FPI_LEFT : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what Ironic says of how disks are to be erased: fields of driver_internal_info (contract 7.3, 8.6).
+// Owns what is said of how disks are to be erased: by Ironic in fields of driver_internal_info (contract 7.3, 8.6), by
+// arguments of the step, by options.
+import type { Config } from '../../../config/options.ts'
 import { AgentError } from '../../../core/errors.ts'
 import { isTruthyWord, type JsonObject, objectAt } from '../../../core/json.ts'
+import { NVME_METHODS, type NvmeMethod } from './nvme.ts'
+import { VERIFICATIONS, type Verification } from './proof.ts'
 
 export interface EraseSettings {
   readonly usesAtaSecureErase: boolean
@@ -13,14 +17,28 @@ export interface EraseSettings {
   readonly skipsReadOnly: boolean
   /** Disks erased at once. */
   readonly concurrency: number
+  readonly verification: Verification
+  readonly nvmeMethod: NvmeMethod
+  /** A disk whose secure erase failed may be discarded instead. */
+  readonly usesDiscard: boolean
 }
+
+/** Where Ironic and the step say nothing. */
+export type EraseDefaults = Pick<
+  Config,
+  'erase_verify' | 'nvme_erase_method' | 'enable_discard_erase'
+>
 
 /** shred's own limit is far higher, but each pass of a 20 TB disk takes a day. */
 const MOST_PASSES = 100
 const MOST_AT_ONCE = 64
 
 /** Defaults are ironic-python-agent's. Throws InvalidCommandParamsError. */
-export function readEraseSettings(node: JsonObject | undefined): EraseSettings {
+export function readEraseSettings(
+  node: JsonObject | undefined,
+  defaults: EraseDefaults,
+  args: JsonObject = {},
+): EraseSettings {
   const fields = objectAt(node, 'driver_internal_info')
   const flag = (name: string, absent: boolean) => {
     const value = fields[name] ?? absent
@@ -45,5 +63,21 @@ export function readEraseSettings(node: JsonObject | undefined): EraseSettings {
     endsWithZeros: flag('agent_erase_devices_zeroize', true),
     skipsReadOnly: flag('agent_erase_skip_read_only', false),
     concurrency: count('disk_erasure_concurrency', 1, 1, MOST_AT_ONCE),
+    verification: oneOf('verify', args, VERIFICATIONS, defaults.erase_verify),
+    nvmeMethod: oneOf('nvme_erase_method', args, NVME_METHODS, defaults.nvme_erase_method),
+    usesDiscard: flag('agent_enable_discard_erase', defaults.enable_discard_erase),
   }
+}
+
+/** Throws InvalidCommandParamsError. */
+function oneOf<T extends string>(
+  name: string,
+  args: JsonObject,
+  values: readonly T[],
+  absent: T,
+): T {
+  const value = args[name] ?? absent
+  const found = values.find((each) => each === value)
+  if (found !== undefined) return found
+  throw new AgentError('InvalidCommandParamsError', `${name} must be one of ${values.join(', ')}`)
 }

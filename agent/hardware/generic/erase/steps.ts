@@ -4,32 +4,45 @@
 import { throwIfAborted } from '../../../core/deadline.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import type { EventPublisher } from '../../../core/events.ts'
-import { type EraseOptions, eraseDiskMetadata, overwriteDisk } from '../../../disk/erase.ts'
 import { warn } from '../../../telemetry/operation.ts'
-import { createProgressMeter, type ProgressMeter } from '../../../telemetry/progress-meter.ts'
+import { createProgressMeter } from '../../../telemetry/progress-meter.ts'
 import type { Disk } from '../../inventory.ts'
 import type { OtherManagers, Step, StepCall, StepImplementation } from '../../manager.ts'
 import { toWireDisk } from '../../wire-disk.ts'
-import { eraseAtaSecurely } from './ata.ts'
-import { eraseNvmeSecurely } from './nvme.ts'
+import {
+  bytesToPass,
+  type EraseDisk,
+  eraseMetadata,
+  eraseSecurely,
+  eraseWhole,
+} from './erase-disk.ts'
 import { type DiskLeftAlone, type ErasePlan, type ErasePlanDeps, planErasure } from './plan.ts'
 import { type EraseSettings, readEraseSettings } from './settings.ts'
 
-interface DiskErasure extends EraseOptions {
-  readonly events: EventPublisher
-}
+/** Ours: ironic-python-agent's steps take no arguments. */
+const ARGUMENTS = {
+  verify: {
+    description:
+      'How an erasure is proved by markers that are written before and looked for afterwards: sample, at 64 places; full, in ' +
+      'each MiB, and every byte is read; off. The default is the option erase_verify.',
+    required: false,
+  },
+  nvme_erase_method: {
+    description:
+      'How NVMe drives erase themselves: format, sanitize, or auto, which is format where the drive can, else sanitize. The ' +
+      'default is the option nvme_erase_method.',
+    required: false,
+  },
+} as const
 
 export interface EraseDeps extends ErasePlanDeps {
   readonly others: OtherManagers
 }
 
-/** Erases one disk and says how. */
-type EraseDisk = (disk: Disk, options: DiskErasure) => Promise<string>
-
 /** The steps erase_devices_metadata, erase_devices and erase_devices_express. */
 export function createEraseSteps(deps: EraseDeps): StepImplementation[] {
   const metadata = async (call: StepCall) => {
-    await eraseAll(deps, call, readEraseSettings(call.node), eraseMetadata)
+    await eraseAll(deps, call, readEraseSettings(call.node, deps.config), eraseMetadata)
     return null
   }
   return [
@@ -47,14 +60,14 @@ export function createEraseSteps(deps: EraseDeps): StepImplementation[] {
     },
     {
       kinds: ['clean'],
-      announce: cleanStep('erase_devices', 10),
-      accepts: [],
+      announce: { ...cleanStep('erase_devices', 10), argsinfo: ARGUMENTS },
+      accepts: Object.keys(ARGUMENTS),
       run: (call) => eraseDevices(deps, call),
     },
     {
       kinds: ['clean'],
-      announce: cleanStep('erase_devices_express', 0),
-      accepts: [],
+      announce: { ...cleanStep('erase_devices_express', 0), argsinfo: ARGUMENTS },
+      accepts: Object.keys(ARGUMENTS),
       run: (call) => eraseExpress(deps, call),
     },
   ]
@@ -68,16 +81,10 @@ function cleanStep(step: string, priority: number): Step {
   return { ...announce(step, priority), abortable: true }
 }
 
-const eraseMetadata: EraseDisk = async (disk, options) => {
-  await eraseDiskMetadata(disk.name, options)
-  return 'metadata erased'
-}
-
 /** Every byte of every disk: by the drive itself where it can, else by overwriting. */
 async function eraseDevices(deps: EraseDeps, call: StepCall) {
-  const settings = readEraseSettings(call.node)
-  const passes = settings.randomPasses + Number(settings.endsWithZeros)
-  if (passes === 0) {
+  const settings = readEraseSettings(call.node, deps.config, call.args)
+  if (settings.randomPasses === 0 && !settings.endsWithZeros) {
     throw new AgentError(
       'InvalidCommandParamsError',
       'agent_erase_devices_iterations is 0 and agent_erase_devices_zeroize is off: nothing would be erased',
@@ -85,17 +92,18 @@ async function eraseDevices(deps: EraseDeps, call: StepCall) {
   }
   using meter = createProgressMeter({ now: () => performance.now(), events: call.context.events })
   const start = ({ disks }: ErasePlan) =>
-    meter.begin('erase', passes * disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+    meter.begin(
+      'erase',
+      disks.reduce((sum, disk) => sum + bytesToPass(disk, settings), 0),
+    )
   const results = await eraseAll(
     deps,
     call,
     settings,
     async (disk, options) => {
-      const how =
-        (await eraseByAnother(deps, call, disk, options)) ??
-        (await eraseSecurely(disk, settings, options))
-      if (how === undefined) return await overwrite(disk, settings, options, meter)
-      meter.add(passes * disk.sizeBytes)
+      const how = await eraseByAnother(deps, call, disk)
+      if (how === undefined) return await eraseWhole(disk, settings, options, meter)
+      meter.add(bytesToPass(disk, settings))
       return how
     },
     { start, failsOnReadOnly: !settings.skipsReadOnly },
@@ -103,61 +111,26 @@ async function eraseDevices(deps: EraseDeps, call: StepCall) {
   return Object.fromEntries(results)
 }
 
-/** NVMe drives erase themselves within seconds; of the others the metadata. */
-async function eraseExpress(deps: ErasePlanDeps, call: StepCall) {
-  const settings = readEraseSettings(call.node)
-  const results = await eraseAll(deps, call, settings, async (disk, options) => {
-    const onlyNvme = { ...settings, usesAtaSecureErase: false, goesOnAfterFailure: true }
-    return (await eraseSecurely(disk, onlyNvme, options)) ?? (await eraseMetadata(disk, options))
-  })
-  return Object.fromEntries(results)
-}
-
-/**
- * By the drive's own command; undefined if it has none, or if that failed and overwriting is allowed
- * instead. The metadata is erased afterwards too: it is quick, and checked by reading it back.
- */
-async function eraseSecurely(
-  disk: Disk,
-  settings: EraseSettings,
-  options: DiskErasure,
-): Promise<string | undefined> {
-  const isNvme = disk.name.startsWith('/dev/nvme')
-  const isWanted = isNvme ? settings.usesNvmeSecureErase : settings.usesAtaSecureErase
-  if (!isWanted) return undefined
-  try {
-    const how = await (isNvme ? eraseNvmeSecurely : eraseAtaSecurely)(disk.name, options)
-    if (how !== undefined) await eraseMetadata(disk, options)
-    return how
-  } catch (error) {
-    throwIfAborted(options.signal)
-    if (!settings.goesOnAfterFailure) throw error
-    const message = 'secure erase failed, going on without it'
-    warn(options.events, message, { device: disk.name }, error)
-    return undefined
-  }
-}
-
 /** By a manager that knows this disk; undefined if there is none. It may have had a reason to leave something. */
 async function eraseByAnother(
   { others }: EraseDeps,
-  { node }: StepCall,
+  { node, context }: StepCall,
   disk: Disk,
-  { signal }: DiskErasure,
 ): Promise<string | undefined> {
-  const erased = await others.ask('eraseBlockDevice', node, toWireDisk(disk), signal)
+  const erased = await others.ask('eraseBlockDevice', node, toWireDisk(disk), context.signal)
   return erased?.answer
 }
 
-async function overwrite(
-  disk: Disk,
-  { randomPasses, endsWithZeros }: EraseSettings,
-  options: EraseOptions,
-  meter: ProgressMeter,
-): Promise<string> {
-  const passes = { randomPasses, endsWithZeros }
-  await overwriteDisk(disk.name, passes, { ...options, onBytes: (bytes) => meter.add(bytes) })
-  return `overwritten: ${randomPasses} × random${endsWithZeros ? ', zeros' : ''}`
+/** NVMe drives erase themselves within seconds; of the others the metadata. */
+async function eraseExpress(deps: ErasePlanDeps, call: StepCall) {
+  const settings = readEraseSettings(call.node, deps.config, call.args)
+  const onlyNvme = { ...settings, usesAtaSecureErase: false, goesOnAfterFailure: true } as const
+  const nothing = { add: () => undefined }
+  const results = await eraseAll(deps, call, settings, async (disk, options) => {
+    const how = await eraseSecurely(disk, onlyNvme, options, nothing)
+    return how ?? (await eraseMetadata(disk, options))
+  })
+  return Object.fromEntries(results)
 }
 
 /** Nobody asked for it, and the next tenant may find there what the last one left. */

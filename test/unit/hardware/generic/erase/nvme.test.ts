@@ -15,6 +15,7 @@ const KINGSTON_NV2 = { vid: 0x2646, mn: 'KINGSTON SNV2S250G', oacs: 0x17, nn: 1,
 
 const PATH = '/dev/nvme7n1'
 const log = createLogger({ level: 'silent' })
+const method = 'auto'
 const signal = new AbortController().signal
 
 /** A machine with this controller; `names` are its block devices. */
@@ -34,7 +35,7 @@ describe('the abilities of an NVMe controller', () => {
     ['one whose erase takes all namespaces', { oacs: 0x2, fna: 0x6 }, true, true, true],
   ])('are read of %s', (_name, controller, canFormat, canCryptoErase, erasesAllNamespaces) => {
     const abilities = parseNvmeAbilities(JSON.stringify(controller))
-    expect(abilities).toEqual({ canFormat, canCryptoErase, erasesAllNamespaces })
+    expect(abilities).toMatchObject({ canFormat, canCryptoErase, erasesAllNamespaces })
   })
 
   test.each(['', 'NVME Identify Controller:', '{}', '[1]', '{"oacs":"0xe","fna":0}'])(
@@ -48,14 +49,18 @@ describe('the abilities of an NVMe controller', () => {
 describe('a secure erase of an NVMe namespace', () => {
   test('erases the cells of a drive that does not encrypt', async () => {
     await using machine = await machineOf(MICRON_9200)
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal })).toBe('nvme user data erase')
-    expect(machine.ran).toContain(`nvme format ${PATH} -s 1 -f`)
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toBe(
+      'nvme user data erase',
+    )
+    expect(machine.ran).toContain(`nvme format ${PATH} -s 1 -f -t 86400000`)
   })
 
   test('throws the key away where the drive encrypts', async () => {
     await using machine = await machineOf({ oacs: 0x1f, fna: 0x4 })
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal })).toContain('cryptographic')
-    expect(machine.ran).toContain(`nvme format ${PATH} -s 2 -f`)
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toContain(
+      'cryptographic',
+    )
+    expect(machine.ran).toContain(`nvme format ${PATH} -s 2 -f -t 86400000`)
   })
 
   test.each([
@@ -63,7 +68,7 @@ describe('a secure erase of an NVMe namespace', () => {
     ['it would take a sister namespace along', { oacs: 2, fna: 2 }, ['nvme7n1', 'nvme7n2']],
   ])('is not tried where %s', async (_case, controller, names) => {
     await using machine = await machineOf(controller, names)
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal })).toBeUndefined()
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toBeUndefined()
     expect(machine.ran.filter((line) => line.startsWith('nvme format'))).toEqual([])
   })
 
@@ -72,12 +77,16 @@ describe('a secure erase of an NVMe namespace', () => {
     ['a controller of a similar number', ['nvme7n1', 'nvme70n1']],
   ])('takes all namespaces where the only others are %s', async (_case, names) => {
     await using machine = await machineOf({ oacs: 2, fna: 3 }, names)
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal })).toBe('nvme user data erase')
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toBe(
+      'nvme user data erase',
+    )
   })
 
   test('fails where nvme-cli fails, with its reason', async () => {
     await using machine = await machineWith({}, { 'nvme id-ctrl': JSON.stringify(MICRON_9200) })
-    await expect(eraseNvmeSecurely(PATH, { ...machine, log, signal })).rejects.toMatchObject({
+    await expect(
+      eraseNvmeSecurely(PATH, { ...machine, log, signal, method }),
+    ).rejects.toMatchObject({
       type: 'BlockDeviceEraseError',
       details: expect.stringContaining(`${PATH} by nvme-cli failed`),
     })

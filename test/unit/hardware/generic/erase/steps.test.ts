@@ -18,6 +18,13 @@ import { diskWith } from '../../disk-fixture.ts'
 import { callWith } from '../../manager-fixture.ts'
 
 const DISK_BYTES = 4 * MiB
+const DEFAULTS = {
+  guard_special_filesystems: OPTIONS.guard_special_filesystems.default,
+  erase_verify: OPTIONS.erase_verify.default,
+  nvme_erase_method: OPTIONS.nvme_erase_method.default,
+  enable_discard_erase: OPTIONS.enable_discard_erase.default,
+} as const
+
 /** As conductor 21.4 sends them (contract 8.6). */
 const CONDUCTOR = {
   agent_erase_devices_iterations: 1,
@@ -44,10 +51,11 @@ interface LabOptions {
   readonly skipped?: boolean
   /** Runs instead of a command; undefined for one that is installed and says nothing. */
   readonly exec?: (line: string) => Promise<string> | undefined
+  readonly options?: Partial<Config>
 }
 
 /** Regular files full of 0x5a for disks, and the steps that erase them. */
-async function labWith({ disks = ['a'], skipped = false, exec }: LabOptions = {}) {
+async function labWith({ disks = ['a'], skipped = false, exec, options }: LabOptions = {}) {
   const paths = disks.map((name) => join(folder, name))
   for (const path of paths) {
     await using file = await open(path, 'w')
@@ -57,7 +65,7 @@ async function labWith({ disks = ['a'], skipped = false, exec }: LabOptions = {}
     const stdout = (await exec?.(argv.join(' '))) ?? (argv[0] === 'smartctl' ? 'Unavailable' : '')
     return { stdout, stderr: '', exitCode: 0 }
   }
-  const config = { guard_special_filesystems: OPTIONS.guard_special_filesystems.default } as Config
+  const config = { ...DEFAULTS, ...options } as Config
   const steps = createEraseSteps({
     others: { has: () => false, ask: async () => undefined },
     config,
@@ -73,10 +81,11 @@ async function labWith({ disks = ['a'], skipped = false, exec }: LabOptions = {}
     name: string,
     fields: JsonObject = {},
     context: Partial<StepContext> = {},
+    args: JsonObject = {},
   ) => {
     const step = steps.find(({ announce }) => announce.step === name)
     if (!step) throw new Error(`no step ${name}`)
-    const usual = callWith()
+    const usual = callWith(args)
     const node = { driver_internal_info: { ...CONDUCTOR, ...fields } }
     return await step.run({ ...usual, node, context: { ...usual.context, ...context } })
   }
@@ -89,7 +98,8 @@ describe('erase_devices', () => {
   test('overwrites every byte and says so by disk', async () => {
     const lab = await labWith({ disks: ['a', 'b'] })
     const [a, b] = lab.paths as [string, string]
-    const how = 'overwritten: 1 × random, zeros'
+    const proof = 'verified: 64 markers are gone, 64 of their places read as zeros'
+    const how = `overwritten: 1 × random, zeros; ${proof}`
     expect(await lab.call('erase_devices')).toEqual({ [a]: how, [b]: how })
     expect(isZero(await lab.contentOf(0))).toBe(true)
     expect(isZero(await lab.contentOf(1))).toBe(true)
@@ -139,7 +149,7 @@ describe('erase_devices', () => {
     const goOn = { agent_continue_if_secure_erase_failed: true }
     const [path = ''] = lab.paths
     expect(await lab.call('erase_devices', goOn, { events })).toEqual({
-      [path]: 'overwritten: 1 × random, zeros',
+      [path]: expect.stringMatching(/^overwritten: 1 × random, zeros; verified/),
     })
     expect(events.snapshot().lastWarning).toMatchObject({
       message: 'secure erase failed, going on without it',
@@ -147,6 +157,40 @@ describe('erase_devices', () => {
       error: { type: 'BlockDeviceEraseError' },
     })
   })
+
+  test.each([
+    ['full', /; verified: all 4\.0 MiB read as zeros$/],
+    ['sample', /; verified: 64 markers are gone/],
+    ['off', /; not verified: nobody asked for it$/],
+  ])('proves itself as verify=%s says, by argument or option', async (verify, sentence) => {
+    const lab = await labWith()
+    const [path = ''] = lab.paths
+    const byArgument = await lab.call('erase_devices', {}, {}, { verify })
+    expect(byArgument).toEqual({ [path]: expect.stringMatching(sentence) })
+    const other = await labWith({ options: { erase_verify: verify as Config['erase_verify'] } })
+    expect(await other.call('erase_devices')).toEqual(byArgument)
+  })
+
+  test('without a pass of zeros it is proved by the markers alone', async () => {
+    const lab = await labWith()
+    const noZeros = { agent_erase_devices_zeroize: false }
+    expect(await lab.call('erase_devices', noZeros, {}, { verify: 'full' })).toEqual({
+      [lab.paths[0] as string]:
+        'overwritten: 1 × random; verified: 4 markers are gone, 0 of their places read as zeros',
+    })
+  })
+
+  test.each([{ verify: 'much' }, { verify: 1 }, { nvme_erase_method: 'shred' }])(
+    'refuses %j before anything is erased',
+    async (args) => {
+      const lab = await labWith()
+      await expect(lab.call('erase_devices', {}, {}, args)).rejects.toMatchObject({
+        type: 'InvalidCommandParamsError',
+        details: expect.stringContaining('must be one of'),
+      })
+      expect((await lab.contentOf(0))[0]).toBe(0x5a)
+    },
+  )
 
   test('refuses settings by which nothing would be erased', async () => {
     const lab = await labWith()
@@ -291,7 +335,7 @@ test('erase_devices_express erases the metadata of disks that are not NVMe', asy
 
 describe('what Ironic says of erasing', () => {
   test('has the defaults of ironic-python-agent where a node says nothing', () => {
-    expect(readEraseSettings({})).toEqual({
+    expect(readEraseSettings({}, DEFAULTS)).toEqual({
       usesAtaSecureErase: true,
       usesNvmeSecureErase: true,
       goesOnAfterFailure: false,
@@ -299,6 +343,9 @@ describe('what Ironic says of erasing', () => {
       endsWithZeros: true,
       skipsReadOnly: false,
       concurrency: 1,
+      verification: 'sample',
+      nvmeMethod: 'auto',
+      usesDiscard: false,
     })
   })
 
@@ -307,8 +354,9 @@ describe('what Ironic says of erasing', () => {
     [{ agent_continue_if_ata_erase_failed: true }, { goesOnAfterFailure: true }],
     [{ agent_continue_if_secure_erase_failed: 'true' }, { goesOnAfterFailure: true }],
     [{ agent_erase_devices_iterations: '3' }, { randomPasses: 3 }],
+    [{ agent_enable_discard_erase: true }, { usesDiscard: true }],
   ])('is read of %j', (fields, settings) => {
-    expect(readEraseSettings({ driver_internal_info: fields })).toMatchObject(settings)
+    expect(readEraseSettings({ driver_internal_info: fields }, DEFAULTS)).toMatchObject(settings)
   })
 
   test.each([
@@ -317,6 +365,8 @@ describe('what Ironic says of erasing', () => {
     { agent_erase_devices_iterations: 'many' },
     { disk_erasure_concurrency: 0 },
   ])('is refused as %j', (fields) => {
-    expect(() => readEraseSettings({ driver_internal_info: fields })).toThrow('must be a whole')
+    expect(() => readEraseSettings({ driver_internal_info: fields }, DEFAULTS)).toThrow(
+      'must be a whole',
+    )
   })
 })
