@@ -228,6 +228,12 @@ describe.each(DEPLOYS)('the calls of %s', (trace) => {
   })
 })
 
+/** This agent's own; ironic-python-agent's steps take none. */
+const ERASE_ARGUMENTS = {
+  verify: { description: expect.any(String), required: false },
+  nvme_erase_method: { description: expect.any(String), required: false },
+}
+
 describe.each(['tr-clean-automated', 'tr-clean-manual'])('the calls of %s', (trace) => {
   test('are answered with the recorded keys, names and statuses', async () => {
     const { replays } = await replay(trace, CLEANED)
@@ -247,8 +253,8 @@ describe.each(['tr-clean-automated', 'tr-clean-manual'])('the calls of %s', (tra
       clean_steps: {
         GenericHardwareManager: [
           { ...common, step: 'erase_devices_metadata', priority: 99 },
-          { ...common, step: 'erase_devices', priority: 10 },
-          { ...common, step: 'erase_devices_express', priority: 0 },
+          { ...common, step: 'erase_devices', priority: 10, argsinfo: ERASE_ARGUMENTS },
+          { ...common, step: 'erase_devices_express', priority: 0, argsinfo: ERASE_ARGUMENTS },
           { ...common, step: 'erase_pstore', priority: 0 },
           {
             ...common,

@@ -19,5 +19,6 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'maxRequestsPerSocket',
     'setFlagsFromString',
   ],
+  nvme: ['global_data_erased', 'global_erased'],
   wipefs: ['--force'],
 }
