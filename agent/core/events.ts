@@ -13,11 +13,11 @@ export interface BytesBySource {
   file: number
 }
 
-/** The figures of an image write or erasure; `/v1/status` and the command's result carry them as they are. */
+/** The figures of an image write, erasure or burn-in; `/v1/status` and the command's result carry them as they are. */
 export interface Progress {
   /**
    * `fetch` the bytes come in and go to disk · `read-back` · `unpack` the file that was kept goes to its place ·
-   * `partition` · `configdrive` · `commit` · `erase` · `pack` a raw image becomes a file for the swarm · `done`
+   * `partition` · `configdrive` · `commit` · `erase` · `burn-in` · `pack` a raw image becomes a file for the swarm · `done`
    */
   readonly step:
     | 'prepare'
@@ -28,6 +28,7 @@ export interface Progress {
     | 'configdrive'
     | 'commit'
     | 'erase'
+    | 'burn-in'
     | 'pack'
     | 'done'
   /** Bytes of this step done, and in all. */

@@ -19,6 +19,8 @@ export interface ExecOptions {
   /** Written to stdin. Secrets go here, never into argv: the process list is public. */
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
+  /** The folder it runs in; the agent's own unless given. */
+  readonly cwd?: string
   /** Bound on each of stdout and stderr, bytes. */
   readonly maxBytes?: number
   readonly signal?: AbortSignal
@@ -78,6 +80,7 @@ export const exec: Exec = async (argv, options = {}) => {
     maxBuffer: options.maxBytes ?? 16 * MiB,
     env: { ...programEnvironment(), ...options.env },
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal ? { cancelSignal: options.signal } : {}),
     ...(onStdout ? { buffer: { stdout: false, stderr: true } } : {}),
   })

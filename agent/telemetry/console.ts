@@ -36,6 +36,7 @@ const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   commit: 'making the disk bootable',
   configdrive: 'writing the config drive',
   erase: 'erasing disks',
+  'burn-in': 'burning in',
   pack: 'packing',
   done: 'done',
 }

@@ -37,6 +37,10 @@ export const PACKAGE_SETS = {
     purpose: 'what earlier tenants leave on disks',
     packages: ['btrfs-progs', 'cryptsetup-bin', 'e2fsprogs', 'lvm2'],
   },
+  'burn-in': {
+    purpose: 'what burns machines in',
+    packages: ['fio', 'stress-ng', 'util-linux'],
+  },
   'image-formats': {
     purpose: 'the programs that make and compare images of other formats',
     packages: ['bzip2', 'gzip', 'pigz', 'qemu-utils', 'tabix', 'xz-utils', 'zstd'],

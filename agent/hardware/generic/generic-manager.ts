@@ -9,6 +9,7 @@ import type { Tlv } from '../../system/lldp/lldpdu.ts'
 import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { createBurninSteps } from '../burnin/steps.ts'
 import { NO_BMC, readBmc } from '../collectors/bmc.ts'
 import { readBoot } from '../collectors/boot.ts'
 import { readCpu } from '../collectors/cpus.ts'
@@ -88,6 +89,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
     }),
     createPstoreStep(deps),
     ...createNvramSteps(deps),
+    ...createBurninSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
     ...createRaidSteps({
       ...deps,
       pausePath: ASSEMBLY_PAUSE,

@@ -20,5 +20,6 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'setFlagsFromString',
   ],
   nvme: ['global_data_erased', 'global_erased'],
+  'stress-ng': ['--verify'],
   wipefs: ['--force'],
 }
