@@ -4,6 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { configurationTable } from '../../agent/config/describe.ts'
+import { differencesPage } from './differences/table.ts'
 
 const DOCS = join(import.meta.dirname, '../../docs')
 
@@ -15,6 +16,7 @@ interface GeneratedPart {
 
 const PARTS: readonly GeneratedPart[] = [
   { page: 'configuration.md', marker: '<!-- option table -->\n', content: configurationTable },
+  { page: 'differences.md', marker: '<!-- differences -->\n', content: differencesPage },
 ]
 
 for (const { page, marker, content } of PARTS) {

@@ -19,6 +19,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'maxRequestsPerSocket',
     'setFlagsFromString',
   ],
+  podman: ['--rm'],
   nvme: ['global_data_erased', 'global_erased'],
   'stress-ng': ['--verify'],
   wipefs: ['--force'],
