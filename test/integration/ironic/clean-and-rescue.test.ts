@@ -18,7 +18,10 @@ const DISK_BYTES = 96 * MiB
 const MARKER = { text: 'data of the last tenant', offset: 70 * MiB } as const
 const run = promisify(execFile)
 const canRun =
-  hasLoopDevices('cleaning by a real Ironic') && hasPackages('agent') && hasIronicUnderTest()
+  hasLoopDevices('cleaning by a real Ironic') &&
+  hasPackages('agent') &&
+  hasPackages('burn-in') &&
+  hasIronicUnderTest()
 
 const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version}`
 
@@ -70,6 +73,24 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     await cleanUntil(machine, 'manageable')
     expect(await signatures(machine.disk.path)).toBe('')
     expect(await markerOn(machine.disk.path)).toBe(MARKER.text)
+  })
+
+  test('manual cleaning takes the argument of a step, and burns in as the node says', async () => {
+    const machine = await createMachine({
+      driver_info: {
+        deploy_kernel: `${ironic.filesUrl}/kernel`,
+        deploy_ramdisk: `${ironic.filesUrl}/ramdisk`,
+        agent_burnin_cpu_cpu: 1,
+        agent_burnin_cpu_timeout: 1,
+      },
+    })
+    const erase = { interface: 'deploy', step: 'erase_devices', args: { verify: 'full' } }
+    const burnin = { interface: 'deploy', step: 'burnin_cpu' }
+    await ironic.provision(machine.uuid, 'clean', { clean_steps: [erase, burnin] })
+    const agent = await cleanUntil(machine, 'manageable')
+    const log = await agent.log()
+    expect(log).toMatch(/zeros; verified: all 96\.0 MiB read as zeros.*"msg":"disk erased"/)
+    expect(log).toMatch(/"msg":"burn in cpu finished"/)
   })
 
   test('a disk in use fails the cleaning and is named, untouched', async () => {
