@@ -65,6 +65,7 @@ export function createProgram(line: CommandLine, argv?: readonly string[]): Comm
   }
   addDeployCommands(program, add)
   addSwarmCommands(program, add)
+  addNetworkCommands(program, add)
   add(
     program,
     'run',
@@ -139,6 +140,30 @@ function addDeployCommands(program: Command, add: Add): void {
   ).option(
     '--length <bytes>',
     'length of the image; neither its server nor its torrent is then asked',
+  )
+}
+
+function addNetworkCommands(program: Command, add: Add): void {
+  const network = program.command('network').description('the network of this machine')
+  add(
+    network,
+    'plan',
+    'print the ip commands that a network_data.json asks for, touching nothing',
+    async () => (await import('./network/network.ts')).runNetworkPlan,
+  ).requiredOption('--network-data <file>', 'network_data.json of a config drive')
+  add(
+    network,
+    'apply',
+    'run them; print the interfaces that DHCP must leave alone, one a line',
+    async () => (await import('./network/network.ts')).runNetworkApply,
+  )
+    .requiredOption('--network-data <file>', 'network_data.json of a config drive')
+    .option('--resolv-conf <file>', 'write its name servers into this file, if it has any')
+  add(
+    network,
+    'vlans',
+    'make the VLAN interfaces of enable_vlan_interfaces; print their names',
+    async () => (await import('./network/network.ts')).runNetworkVlans,
   )
 }
 

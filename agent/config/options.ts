@@ -269,7 +269,12 @@ export const OPTIONS = {
     doc: 'log: power_off, reboot and efibootmgr are logged, not run (laboratories)',
     own: true,
   } as const,
-  // the clock
+  // network and clock
+  enable_vlan_interfaces: list(
+    [],
+    'VLAN interfaces to make: eth0.100, MAC.100; eth0, MAC or all: those that the switch names by LLDP',
+    { karg: 'ipa-enable-vlan-interfaces' },
+  ),
   ntp_server: string(
     "NTP server that the clock is set from, at the start and before the machine's end",
     {
@@ -292,10 +297,6 @@ export const OPTIONS = {
   // IPA's, accepted so that its files and kernel lines are read as they are; nothing acts on them yet
   introspection_daemon: bool(false, 'Post inspection results again and again', { noEffect: true }),
   introspection_daemon_post_interval: seconds(300, 'Time between these posts', { noEffect: true }),
-  enable_vlan_interfaces: list([], 'VLAN interfaces to create: iface.vlan, iface or all', {
-    karg: 'ipa-enable-vlan-interfaces',
-    noEffect: true,
-  }),
   inject_files_priority: int(0, 'Priority of the inject_files deploy step', {
     karg: 'ipa-inject-files-priority',
     min: 0,

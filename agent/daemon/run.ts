@@ -22,6 +22,7 @@ import { createNodeCache } from '../ironic/node-cache.ts'
 import { setSystemClock } from '../system/clock/clocks.ts'
 import { exec } from '../system/exec.ts'
 import { takeOffNetworks } from '../system/net.ts'
+import { bringUpVlans, type VlanDeps } from '../system/network/vlans.ts'
 import { forgetKernel } from '../system/power.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
@@ -64,6 +65,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   }
   throwIfAborted(signal)
   const before = start.loaded.config
+  if (before.machine_control === 'real') await raiseVlans(before, { exec, log, signal })
   await setSystemClock({ exec, log, config: before, signal })
   await using client = openClient(start, before)
   let known = before
@@ -159,6 +161,13 @@ async function findNode(
     tell(process, `the inspection failed, and this machine waits: ${inspected.error}`)
   }
   return await finder?.find(inspected)
+}
+
+/** For a ramdisk whose boot has made none, as in ironic-python-agent. */
+async function raiseVlans(config: Config, deps: VlanDeps): Promise<void> {
+  const wanted = config.enable_vlan_interfaces
+  const request = { wanted, lldpSilenceMs: config.lldp_timeout * 1000, linkWaitMs: 0 }
+  await bringUpVlans(request, deps).catch((err) => deps.log.warn({ err }, 'no VLAN interfaces'))
 }
 
 /** Undefined without any URL: the agent then serves its API and heartbeats to nobody (contract 1.5). */

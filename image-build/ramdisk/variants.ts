@@ -66,7 +66,7 @@ const MULTIPATH = [
   ...['scsi_dh_alua', 'scsi_dh_emc', 'scsi_dh_hp_sw', 'scsi_dh_rdac'],
 ]
 
-const NETWORK = ['8021q', 'af_packet']
+const NETWORK = ['8021q', 'af_packet', 'bonding']
 
 export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
   metal: {
@@ -82,7 +82,6 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       ...NETWORK,
       ...RAID,
       ...MULTIPATH,
-      'bonding',
       'btrfs',
       'udf',
       'xfs',

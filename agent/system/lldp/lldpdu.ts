@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the form of what switches say of themselves (IEEE 802.1AB, LLDP): a list of type, length, value.
-// Does not listen (lldp.ts) and looks into no value but the chassis id's.
+// Does not listen (lldp.ts) and looks into no values but the chassis id's and VLAN names'.
 
 export interface Tlv {
   /** 0–127. */
@@ -46,4 +46,18 @@ export function chassisName(tlvs: readonly Tlv[]): string | undefined {
   const subtype = id?.[0]
   if (id === undefined || subtype === undefined || id.length < 2) return undefined
   return `lldp:${subtype}:${Buffer.from(id.subarray(1)).toString('hex')}`
+}
+
+/** IEEE 802.1Q annex D.2.3: organizationally specific, of 802.1, VLAN name. */
+const VLAN_NAME = { type: 127, head: [0x00, 0x80, 0xc2, 0x03] } as const
+
+/** VLAN ids that the switch names for this port, each once; ids that are none are the caller's to leave out. */
+export function vlanIdsOf(tlvs: readonly Tlv[]): number[] {
+  const ids = tlvs.flatMap(({ type, value }) => {
+    const isVlanName =
+      type === VLAN_NAME.type && VLAN_NAME.head.every((byte, at) => value[at] === byte)
+    const [high, low] = value.subarray(VLAN_NAME.head.length)
+    return isVlanName && high !== undefined && low !== undefined ? [high * 256 + low] : []
+  })
+  return [...new Set(ids)]
 }

@@ -27,11 +27,19 @@ export interface MachineWish {
   readonly hasPlainNic?: boolean
   /** See `Hardware.hasNvme`. */
   readonly hasNvme?: boolean
+  /** See `Hardware.clock`. */
+  readonly clock?: string
+  /** DHCP does not know it. */
+  readonly isUnknownToDhcp?: boolean
 }
 
 export interface EnrolWish {
   readonly bootInterface?: 'ipxe' | 'redfish-virtual-media'
   readonly automatedClean?: boolean
+  /** The node's `network_data`: Ironic writes it into the boot medium. */
+  readonly networkData?: Readonly<Record<string, unknown>>
+  /** Behind those of all machines, on the kernel line. */
+  readonly kernelWords?: string
 }
 
 export interface IronicLab extends AsyncDisposable {
@@ -86,7 +94,8 @@ export async function createIronicLab(
       files: { 'vm-kernel': kernel, 'vm-ramdisk': initramfs },
     }),
   )
-  await network.serveBoot(`${ironic.filesUrl}/boot.ipxe`)
+  const unknown = machines.filter((_, i) => wishes[i]?.isUnknownToDhcp).map(({ mac }) => mac)
+  await network.serveBoot(`${ironic.filesUrl}/boot.ipxe`, unknown)
   const nodeOf = new Map<string, string>()
   const owned = stack.move()
   return {
@@ -133,7 +142,7 @@ async function createNode(
   ironic: Ironic,
   redfish: RedfishEmulator,
   machine: QemuMachine,
-  { bootInterface = 'ipxe', automatedClean = false }: EnrolWish,
+  { bootInterface = 'ipxe', automatedClean = false, networkData, kernelWords }: EnrolWish,
 ): Promise<string> {
   const [kernel, ramdisk] = ['vm-kernel', 'vm-ramdisk'].map((name) => `${ironic.filesUrl}/${name}`)
   const { uuid } = (await ironic.call('POST', '/v1/nodes', {
@@ -143,6 +152,7 @@ async function createNode(
     deploy_interface: 'direct',
     rescue_interface: 'agent',
     automated_clean: automatedClean,
+    ...(networkData ? { network_data: networkData } : {}),
     driver_info: {
       redfish_address: redfish.url,
       redfish_system_id: redfish.systemId(machine),
@@ -153,6 +163,7 @@ async function createNode(
       deploy_ramdisk: ramdisk,
       rescue_kernel: kernel,
       rescue_ramdisk: ramdisk,
+      ...(kernelWords ? { kernel_append_params: `${KERNEL_WORDS} ${kernelWords}` } : {}),
     },
     properties: {
       cpu_arch: 'x86_64',

@@ -30,8 +30,11 @@ export interface Network extends AsyncDisposable {
   /** Names of tap devices, one per machine. */
   readonly taps: readonly string[]
   readonly dhcpLog: string
-  /** Starts DHCP, TFTP and router advertisements; iPXE is told to load `bootScriptUrl`. */
-  serveBoot(bootScriptUrl: string): Promise<void>
+  /**
+   * Starts DHCP, TFTP and router advertisements; iPXE is told to load `bootScriptUrl`.
+   * @param unknown MAC addresses that get no answer
+   */
+  serveBoot(bootScriptUrl: string, unknown?: readonly string[]): Promise<void>
 }
 
 /** Makes bridge and taps. Throws outside of a network namespace of our own. */
@@ -56,14 +59,14 @@ export async function createNetwork({ folder, taps: count }: NetworkOptions): Pr
   return {
     taps,
     dhcpLog,
-    serveBoot: async (bootScriptUrl) => {
+    serveBoot: async (bootScriptUrl, unknown = []) => {
       const tftpRoot = join(folder, 'tftp')
       await mkdir(tftpRoot, { recursive: true })
       for (const loader of Object.values(LOADERS)) {
         const source = join('/usr/lib/ipxe', loader)
         if (existsSync(source)) await copyFile(source, join(tftpRoot, loader))
       }
-      dnsmasq = startDnsmasq({ bootScriptUrl, tftpRoot, dhcpLog })
+      dnsmasq = startDnsmasq({ bootScriptUrl, tftpRoot, dhcpLog, unknown })
       await waitUntilServing(dnsmasq, dhcpLog)
     },
     [Symbol.asyncDispose]: async () => {
@@ -88,15 +91,16 @@ interface DnsmasqOptions {
   readonly bootScriptUrl: string
   readonly tftpRoot: string
   readonly dhcpLog: string
+  readonly unknown: readonly string[]
 }
 
-function startDnsmasq({ bootScriptUrl, tftpRoot, dhcpLog }: DnsmasqOptions): ChildProcess {
+function startDnsmasq({ bootScriptUrl, tftpRoot, dhcpLog, unknown }: DnsmasqOptions): ChildProcess {
   // biome-ignore format: one subject per line
   const argv = [
     '--keep-in-foreground', '--conf-file=/dev/null', '--user=root', '--group=root', '--pid-file',
     '--port=0', `--interface=${BRIDGE}`, '--bind-interfaces', '--except-interface=lo',
     '--dhcp-range=10.77.0.50,10.77.0.250,1h', '--dhcp-authoritative', '--no-ping',
-    '--leasefile-ro',
+    '--leasefile-ro', ...unknown.map((mac) => `--dhcp-host=${mac},ignore`),
     // iPXE looks for an IPv6 router for 14 s, and goes on at once when it has seen one
     '--enable-ra', '--dhcp-range=fd77::,ra-only',
     '--enable-tftp', `--tftp-root=${tftpRoot}`,

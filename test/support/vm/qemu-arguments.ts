@@ -23,6 +23,8 @@ export interface Hardware {
   /** True: the disk is an NVMe drive instead of a virtio one. */
   readonly hasNvme?: boolean
   readonly moreDisks?: readonly MoreDisk[]
+  /** What its hardware clock says at power-on, as QEMU's `-rtc base` has it; the right time unless given. */
+  readonly clock?: string
 }
 
 /** A disk besides the one that the machine boots from. */
@@ -75,6 +77,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     '-smp', String(hardware.processors),
     '-m', String(hardware.memoryMib),
     '-nodefaults',
+    ...(hardware.clock === undefined ? [] : ['-rtc', `base=${hardware.clock}`]),
     '-display', 'none',
     '-action', 'reboot=shutdown',
     '-qmp', 'stdio',

@@ -43,6 +43,8 @@ export interface QemuMachineOptions {
   readonly diskBytes?: number
   /** See `Hardware.moreDisks`; the files are the caller's. */
   readonly moreDisks?: readonly MoreDisk[]
+  /** See `Hardware.clock`. */
+  readonly clock?: string
 }
 
 /** Why a machine went off. */

@@ -103,7 +103,8 @@ test('docs/cli.md shows every command with each of its own flags', () => {
     command.commands.length > 0 ? command.commands : [command],
   )
   for (const command of commands) {
-    const name = command.parent?.parent ? `torrent ${command.name()}` : command.name()
+    const { parent } = command
+    const name = parent?.parent ? `${parent.name()} ${command.name()}` : command.name()
     expect(text).toContain(`## \`ironswarm ${name}`)
     const isOption = (long: string) =>
       Object.hasOwn(OPTIONS, long.replace(/^--(no-)?/, '').replaceAll('-', '_'))
