@@ -68,6 +68,10 @@ export const PACKAGE_SETS = {
     purpose: 'what sets clocks, and serves the time',
     packages: ['chrony', 'iproute2', 'util-linux'],
   },
+  registry: {
+    purpose: 'a registry of containers',
+    packages: ['docker-registry'],
+  },
   'network-faults': {
     purpose: 'networks that lose packets',
     packages: ['iproute2', 'nftables', 'util-linux'],

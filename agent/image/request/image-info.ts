@@ -50,7 +50,7 @@ export type ImageInfoConfig = Pick<Config, 'md5_enabled' | 'swarm_mode' | 'glanc
 /**
  * Reads what came as `image_info`. Throws InvalidCommandParamsError for a wrong type, a missing field
  * or an image that could not be verified: verification can never be skipped (contract 5.2). Its torrent is the
- * one that it names itself; a node or an option may name another.
+ * one that it names itself; a node or an option may name another. Throws InvalidImage for a bootable container.
  */
 export function parseImageInfo(
   value: unknown,
@@ -59,6 +59,7 @@ export function parseImageInfo(
 ): ImageInfo {
   if (!isObject(value)) throw invalid(`image_info must be an object, got ${typeOf(value)}`)
   const id = requiredText(value, 'id')
+  refuseContainer(value)
   const info: ImageInfo = {
     id,
     urls: urlList(value['urls'], allowed),
@@ -76,6 +77,16 @@ export function parseImageInfo(
   }
   requireUsableChecksum(info, config.md5_enabled)
   return info
+}
+
+/** A bootable container is installed by podman and bootc (contract 5.10), not written. Throws InvalidImage. */
+function refuseContainer(value: JsonObject): void {
+  if (value['disk_format'] !== 'bootc') return
+  throw new AgentError(
+    'InvalidImage',
+    'image_info.disk_format is bootc: a container is installed by podman and bootc, which this agent does not do. Deploy a ' +
+      'disk image of it (bootc-image-builder makes raw and qcow2), or boot ironic-python-agent for this node',
+  )
 }
 
 /** True for text that names a place to fetch a value from instead of being the value. */

@@ -100,6 +100,13 @@ describe('image_info', () => {
     expect(refusal(value)).toMatch(reason)
   })
 
+  test('of a bootable container is refused with what to do, whatever else it says', () => {
+    const container = { id: 'c', urls: ['oci://registry/os:1'], disk_format: 'bootc' }
+    const refused = () => parseImageInfo(container, CONFIG)
+    expect(refused).toThrow(expect.objectContaining({ type: 'InvalidImage' }))
+    expect(refused).toThrow(/podman and bootc.*bootc-image-builder/)
+  })
+
   const unhashed = { ...REAL, checksum: undefined, os_hash_algo: null, os_hash_value: null }
   test.each([
     ['no checksum at all', unhashed, true, /neither checksum nor os_hash/],
