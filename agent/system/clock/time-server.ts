@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns asking an NTP server once: chronyd or ntpdate, which set the kernel's clock and end. Keeps no program running.
-import { AgentError } from '../../core/errors.ts'
+import { AgentError, systemErrorCode } from '../../core/errors.ts'
 import type { Exec } from '../exec.ts'
 
 export interface TimeRequest {
@@ -21,38 +21,40 @@ export interface TimeAnswer {
 type TimeProgram = 'chronyd' | 'ntpdate'
 
 const SHUTDOWN_TIMEOUT_MS = 5000
+/** Until a program counts its own time, on a machine that is slow to load it. */
+const START_MS = 5000
 
-/** Sets the kernel's clock. Throws ProcessError where no program is there or the server does not answer in time. */
+/**
+ * Sets the kernel's clock, by chronyd before ntpdate where both are there, as in ironic-python-agent. Throws ProcessError
+ * where neither is, or the server does not answer in time.
+ */
 export async function askTimeServer(request: TimeRequest, exec: Exec): Promise<TimeAnswer> {
-  const { timeoutMs, isMeasured, signal } = request
-  const program = await timeProgram(exec)
-  if (program === undefined) {
-    throw new AgentError(
-      'ProcessError',
-      'neither chronyd nor ntpdate is installed in the ramdisk, and ntp_server is set',
-    )
+  if (!request.isMeasured) await endRunningChronyd(exec)
+  for (const program of ['chronyd', 'ntpdate'] as const) {
+    const argv = program === 'chronyd' ? chronyd(request) : ntpdate(request)
+    const output = await runIfThere(argv, request, exec)
+    if (output !== undefined) return { program, offset_s: offsetOf(output) }
   }
-  if (program === 'chronyd' && !isMeasured) await endRunningChronyd(exec)
-  const argv = program === 'chronyd' ? chronyd(request) : ntpdate(request)
-  const { stdout, stderr } = await exec(argv, {
-    timeoutMs: timeoutMs + 2000,
-    ...(signal ? { signal } : {}),
-  })
-  return { program, offset_s: offsetOf(`${stdout}\n${stderr}`) }
+  throw new AgentError(
+    'ProcessError',
+    'neither chronyd nor ntpdate is installed in the ramdisk, and ntp_server is set',
+  )
 }
 
-/** chronyd before ntpdate where both are there, as in ironic-python-agent. */
-async function timeProgram(exec: Exec): Promise<TimeProgram | undefined> {
-  const isThere = async (argv: readonly [string, string]) => {
-    try {
-      await exec(argv, { timeoutMs: 10_000, okExitCodes: [0, 1] })
-      return true
-    } catch {
-      return false
-    }
+/** What it printed; undefined where there is no such program. */
+async function runIfThere(
+  argv: [string, ...string[]],
+  { timeoutMs, signal }: TimeRequest,
+  exec: Exec,
+): Promise<string | undefined> {
+  try {
+    const options = { timeoutMs: timeoutMs + START_MS, ...(signal ? { signal } : {}) }
+    const { stdout, stderr } = await exec(argv, options)
+    return `${stdout}\n${stderr}`
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw error
   }
-  if (await isThere(['chronyd', '--version'])) return 'chronyd'
-  return (await isThere(['ntpdate', '--version'])) ? 'ntpdate' : undefined
 }
 
 /**

@@ -15,7 +15,7 @@ export interface MachineLink {
 
 /** Every interface but loopback. Throws ProcessError if `ip` cannot be run. */
 export async function listLinks(exec: Exec): Promise<MachineLink[]> {
-  const { stdout } = await exec(['ip', '-details', '-json', 'link', 'show'], { timeoutMs: 10_000 })
+  const { stdout } = await exec(['ip', '-details', '-json', 'link', 'show'], { timeoutMs: 60_000 })
   return parseLinks(stdout)
 }
 

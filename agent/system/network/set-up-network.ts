@@ -19,7 +19,8 @@ export interface NetworkDeps {
 /** For drivers of NICs, which come while the ramdisk starts. */
 const LINKS_WAIT_MS = 30_000
 const LINKS_POLL_MS = 500
-const IP_TIMEOUT_MS = 10_000
+/** The first VLAN and the first bond wait for their driver to be loaded. */
+const IP_TIMEOUT_MS = 60_000
 
 /** What would be done, once every link is there or 30 s are over. Throws ProcessError if `ip` cannot be run. */
 export async function awaitNetworkPlan(data: NetworkData, deps: NetworkDeps): Promise<NetworkPlan> {

@@ -33,7 +33,8 @@ interface Wish {
   readonly vlanId: number | undefined
 }
 
-const IP_TIMEOUT_MS = 10_000
+/** The first VLAN and the first bond wait for their driver to be loaded. */
+const IP_TIMEOUT_MS = 60_000
 const POLL_MS = 250
 const HIGHEST_VLAN_ID = 4094
 

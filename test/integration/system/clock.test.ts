@@ -62,7 +62,7 @@ describe.runIf(canMakeNetworks() && hasPackages('clock'))('ironswarm run', () =>
 
   test('ends with an error where the clock must be set and no server answers', async () => {
     const program = join(directory, 'chronyd')
-    await writeFile(program, '#!/bin/sh\necho "Timeout reached" >&2\n[ "$1" = --version ]\n')
+    await writeFile(program, '#!/bin/sh\necho "Timeout reached" >&2\nexit 1\n')
     await chmod(program, 0o755)
     const path = `PATH=${directory}:${process.env['PATH']}`
     const options = { ntp_server: 'ntp.invalid', fail_if_clock_not_set: true }

@@ -119,6 +119,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     tap: options.tap,
     hasPlainNic: options.hasPlainNic ?? false,
     hasNvme: options.hasNvme ?? false,
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
   }
   const setup: QemuMachine['setup'] = {
     firmware: options.firmware,

@@ -21,8 +21,10 @@ function clockOf(machine: Machine) {
   const calls: string[][] = []
   const lines: string[] = []
   const exec: Exec = async (argv) => {
-    if (!programs.includes(argv[0])) throw new AgentError('ProcessError', `${argv[0]}: not found`)
-    if (argv[1] === '--version') return { stdout: '', stderr: '', exitCode: 0 }
+    if (!programs.includes(argv[0])) {
+      const cause = Object.assign(new Error('spawn'), { code: 'ENOENT' })
+      throw new AgentError('ProcessError', `${argv[0]}: command not found`, { cause })
+    }
     calls.push([...argv])
     if (failing.includes(argv[0])) throw new AgentError('ProcessError', `${argv[0]}: exit code 1`)
     return { stdout: '', stderr: 'System clock wrong by -2.500 seconds', exitCode: 0 }
