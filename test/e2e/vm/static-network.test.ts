@@ -39,7 +39,8 @@ const networkData = (mac: string) => ({
 
 describe.skipIf(!canBootMachines() || !hasPackages('clock'))(
   'an unmodified Ironic and a machine without DHCP',
-  { timeout: DEPLOY_TIMEOUT_MS },
+  // the agent is started three times, on a machine without KVM
+  { timeout: 2 * DEPLOY_TIMEOUT_MS },
   () => {
     let lab: IronicLab
     let timeServer: ChildProcess
