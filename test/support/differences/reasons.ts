@@ -23,6 +23,13 @@ export const REASONS: Readonly<Record<string, Reason>> = {
     why: 'conductors of 21.4 send MD5 sums and no word on them; newer ones say it in their answer to the lookup, which wins',
   },
   agent_token_required: { why: 'of IPA 2023.1; a token is always required' },
+  disable_bootc_deploy: {
+    why: 'bootable containers are refused whatever it says (docs/design/370-network-and-clock.md)',
+  },
+  enable_vlan_interfaces: {
+    ours: 'VLANs by LLDP without collect_lldp too; `eth0` may be a MAC address',
+    why: 'who names no number has asked for what the switch says',
+  },
   disable_deep_image_inspection: { why: 'an image is always looked at before the disk is touched' },
   efi_system_partition_size: { why: PARTITIONS },
   bios_boot_partition_size: { why: PARTITIONS },
