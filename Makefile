@@ -72,7 +72,7 @@ instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made fro
 	@$(PACKAGES) instance-image
 	@node image-build/instance-image.ts
 
-ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [QEMU=1] [FAST=1]
+ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [QEMU=1] [HARDWARE_MANAGERS=folder] [FAST=1]
 	@$(PACKAGES) ramdisk
 	@node image-build/ramdisk/build.ts
 

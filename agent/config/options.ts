@@ -2,6 +2,7 @@
 // Owns the one table of options: name, kernel parameter, type, default, meaning. Everything that reads,
 // prints or documents a setting walks this table. Does not read any source; config/load.ts does.
 
+import { CONTAINER_OPTIONS } from './container-options.ts'
 import { bool, bytes, int, list, type OptionRow, path, seconds, string } from './option-row.ts'
 import { SWARM_OPTIONS } from './swarm-options.ts'
 
@@ -252,6 +253,7 @@ export const OPTIONS = {
     karg: 'ipa-consoles',
     own: true,
   }),
+  ...CONTAINER_OPTIONS,
   ...SWARM_OPTIONS,
   // where the agent lives; for laboratories and stand-alone use
   run_dir: path('/run/ironswarm', 'Root-only directory for token, key and command results', {

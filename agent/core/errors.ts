@@ -46,6 +46,11 @@ export const ERROR_TABLE = {
   AgentIsBusy: { status: 409, kind: 'operator', message: 'Agent is busy' },
   VersionMismatch: { status: 409, kind: 'fatal', message: 'Hardware managers version mismatch' },
   CommandExecutionError: { status: 500, kind: 'fatal', message: 'Command execution failed' },
+  ContainerNotPermittedError: {
+    status: 500,
+    kind: 'operator',
+    message: 'Container image not permitted',
+  },
   ImageDownloadError: { status: 500, kind: 'source', message: 'Error downloading image' },
   ImageDownloadFatalError: { status: 500, kind: 'fatal', message: 'Error downloading image' },
   ImageChecksumError: { status: 500, kind: 'fatal', message: 'Error verifying image checksum' },

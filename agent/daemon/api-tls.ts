@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the choice of the certificate the API is served with (contract 3.5). Does not make certificates;
 // ironic/certificate.ts does.
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import type { ApiTls } from '../api/http-server.ts'
 import type { Config } from '../config/options.ts'
-import { AgentError, messageOf } from '../core/errors.ts'
-import { keepCertificate } from '../ironic/certificate.ts'
+import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
+import type { Hardware } from '../hardware/dispatcher.ts'
+import { keepCertificate, type ServerCertificate } from '../ironic/certificate.ts'
 import { API_MINOR, type IronicClient } from '../ironic/client.ts'
+import type { Logger } from '../telemetry/logger.ts'
 
 export interface ChosenTls {
   readonly api: ApiTls
@@ -19,6 +22,8 @@ export interface TlsRequest {
   readonly config: Config
   /** Who would be told of a certificate of our own, and the address to make it out to. */
   readonly reader: { readonly client: IronicClient; readonly address: string } | undefined
+  readonly hardware: Pick<Hardware, 'dispatch'>
+  readonly log: Pick<Logger, 'warn'>
   readonly signal: AbortSignal
   /** Wall clock, ms. */
   readonly now: () => number
@@ -51,8 +56,28 @@ export async function chooseTls(request: TlsRequest): Promise<ChosenTls | undefi
     curve: config.tls_certificate_curve,
     clockSkewSeconds: config.auto_tls_allowed_clock_skew,
     now,
+    make: () => certificateOfManager(request, reader.address),
   })
   return { api: { cert, key, ...bounds }, verifyCa: cert }
+}
+
+/** By a hardware manager. Undefined where none makes one, or one that cannot be used, with a warning. */
+async function certificateOfManager(
+  { hardware, log }: TlsRequest,
+  address: string,
+): Promise<ServerCertificate | undefined> {
+  try {
+    const { certificate, key } = await hardware.dispatch('generateTlsCertificate', address)
+    if (new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
+      return { cert: certificate, key }
+    }
+    log.warn({ address }, 'certificate of a hardware manager left out: its key is another one')
+  } catch (error) {
+    if (!isAgentError(error, 'HardwareManagerMethodNotFound')) {
+      log.warn({ reason: messageOf(error) }, 'certificate of a hardware manager left out')
+    }
+  }
+  return undefined
 }
 
 async function readPem(path: string): Promise<string> {

@@ -55,7 +55,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     ...ironic,
     address: await findAdvertisedAddress({ config, client: ironic.client, exec, log, signal }),
   }
-  const tls = await chooseTls({ config, reader: caller, signal, now })
+  const tls = await chooseTls({ config, reader: caller, hardware, log, signal, now })
   using opened = new DisposableStack()
   const consoles = openConsoles({
     paths: config.consoles,
@@ -66,7 +66,16 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
   })
   opened.use(consoles)
   const heartbeats =
-    caller && createHeartbeats({ ...caller, tokens, config, verifyCa: tls?.verifyCa, log, process })
+    caller &&
+    createHeartbeats({
+      ...caller,
+      tokens,
+      config,
+      verifyCa: tls?.verifyCa,
+      log,
+      process,
+      hardware,
+    })
   const deploy = createDeployService({
     config,
     exec,

@@ -2,6 +2,7 @@
 // Owns the heartbeats of the serving agent: they begin once it is known at which port it can be reached.
 // Does not decide when one is sent; ironic/heartbeat.ts does.
 import type { Config } from '../config/options.ts'
+import type { Hardware } from '../hardware/dispatcher.ts'
 import { callbackUrl } from '../ironic/address.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { IronicClient } from '../ironic/client.ts'
@@ -25,6 +26,7 @@ export interface HeartbeatsDeps {
   readonly verifyCa: string | undefined
   readonly log: Logger
   readonly process: Pick<Process, 'random' | 'version' | 'events'>
+  readonly hardware: Pick<Hardware, 'leftOut'>
 }
 
 export interface Heartbeats {
@@ -62,10 +64,15 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   }
 }
 
-function statusOf({ config, process: { events } }: HeartbeatsDeps): HeartbeatStatus | undefined {
+function statusOf({
+  config,
+  hardware,
+  process: { events },
+}: HeartbeatsDeps): HeartbeatStatus | undefined {
   if (config.status_message_interval === 0) return undefined
+  const leftOutManagers = hardware.leftOut.map(({ manager }) => manager)
   return {
-    message: () => statusMessage(events.snapshot()),
+    message: () => statusMessage(events.snapshot(), { leftOutManagers }),
     isWorking: () => events.snapshot().command !== null,
     intervalMs: config.status_message_interval * 1000,
   }

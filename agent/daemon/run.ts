@@ -82,7 +82,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
         root,
         log,
         events,
-        skipsBmc: () => known.agent_skip_bmc_detect,
+        currentConfig: () => known,
       }),
   )
   if (before.hardware_initialization_delay > 0) {

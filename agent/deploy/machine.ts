@@ -3,9 +3,12 @@
 import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
+import { createContainerManager } from '../hardware/container/container-manager.ts'
 import { loadCustomManagers } from '../hardware/custom/load.ts'
 import { type Hardware, loadHardware } from '../hardware/dispatcher.ts'
 import { createGenericManager } from '../hardware/generic/generic-manager.ts'
+import { createIntelCnaManager } from '../hardware/vendors/intel-cna.ts'
+import { createMellanoxManager } from '../hardware/vendors/mellanox.ts'
 import { exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -21,8 +24,8 @@ export async function loadMachine(deps: {
   readonly root: Root
   readonly log: Logger
   readonly events: EventPublisher
-  /** See GenericManagerDeps. */
-  readonly skipsBmc?: () => boolean
+  /** With what the lookup has changed since. */
+  readonly currentConfig?: () => Config
 }): Promise<Hardware> {
   const { config, log, events } = deps
   const timeoutMs = config.hardware_manager_timeout * 1000
@@ -33,7 +36,17 @@ export async function loadMachine(deps: {
     loadTimeoutMs: timeoutMs,
     timeoutMs,
   })
-  const managers = [...custom.managers, createGenericManager({ ...deps, exec })]
+  const managers = [
+    ...custom.managers,
+    createMellanoxManager({ ...deps, exec }),
+    createContainerManager({ ...deps, exec, config: deps.currentConfig ?? (() => config) }),
+    createIntelCnaManager(deps),
+    createGenericManager({
+      ...deps,
+      exec,
+      skipsBmc: () => (deps.currentConfig?.() ?? config).agent_skip_bmc_detect,
+    }),
+  ]
   const hardware = await loadHardware(managers, custom.leftOut)
   for (const { manager, reason } of hardware.leftOut) {
     const error = new AgentError('HardwareManagerConfigurationError', `${manager}: ${reason}`)

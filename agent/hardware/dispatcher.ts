@@ -95,6 +95,10 @@ function othersThan(own: HardwareManager, managers: () => Hardware['managers']):
   return {
     has: (method) =>
       managers().some(({ manager }) => manager !== own && manager[method] !== undefined),
+    stepNames: () =>
+      managers().flatMap(({ manager }) =>
+        manager === own ? [] : manager.steps.map(({ announce }) => announce.step),
+      ),
     ask: async (method, ...args) => {
       for (const { manager } of managers()) {
         const call = manager === own ? undefined : boundMethod(manager, method)

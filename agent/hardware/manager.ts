@@ -137,6 +137,8 @@ export type HardwareAnswer<M extends HardwareMethod> = Awaited<ReturnType<Hardwa
 export interface OtherManagers {
   /** True if one of them has the method; it may still decline. */
   has(method: HardwareMethod): boolean
+  /** Names of all their steps. */
+  stepNames(): readonly string[]
   /** What the best of them answers that has the method and does not decline; undefined where there is none. */
   ask<M extends HardwareMethod>(
     method: M,
@@ -156,6 +158,8 @@ export interface HardwareManager extends Partial<HardwareMethods> {
   /** Called once, in the order of support, after every manager has been evaluated. */
   initialize?(others: OtherManagers): Promise<void>
   readonly steps: readonly StepImplementation[]
+  /** Throws where steps that it should have cannot be had: whoever lists them must hear of it. */
+  assertSteps?(): void
   /** Lets go of what it holds; the agent ends. */
   close?(): Promise<void>
 }

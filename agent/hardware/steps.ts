@@ -15,8 +15,10 @@ interface Offer {
 /**
  * Steps by manager label, each step name once: the higher support wins, then the higher priority, then
  * the label that sorts first (contract 7.1). Every manager has a list, if only an empty one.
+ * @throws AgentError HardwareManagerConfigurationError where a manager cannot read steps that it should have
  */
 export function announcedSteps(hardware: Hardware, kind: StepKind): Record<string, Step[]> {
+  for (const { manager } of hardware.managers) manager.assertSteps?.()
   const offers = hardware.managers.flatMap(({ manager, support }) =>
     manager.steps
       .filter((step) => step.kinds.includes(kind))

@@ -58,7 +58,11 @@ export async function createSelfSignedCertificate(
  * else a fresh one that is kept there. Throws InvalidConfigError if the directory cannot be used.
  */
 export async function keepCertificate(
-  request: CertificateRequest & { readonly runDir: string },
+  request: CertificateRequest & {
+    readonly runDir: string
+    /** Makes it in place of a self-signed one; undefined where nobody does. */
+    readonly make?: (() => Promise<ServerCertificate | undefined>) | undefined
+  },
 ): Promise<ServerCertificate> {
   const state = openRunState(request.runDir)
   const kept = { cert: state.read(CERT_FILE), key: state.read(KEY_FILE) }
@@ -66,7 +70,7 @@ export async function keepCertificate(
   if (kept.cert && kept.key && isUsable(kept.cert, request.address, now)) {
     return { cert: kept.cert, key: kept.key }
   }
-  const fresh = await createSelfSignedCertificate(request)
+  const fresh = (await request.make?.()) ?? (await createSelfSignedCertificate(request))
   state.write(KEY_FILE, fresh.key)
   state.write(CERT_FILE, fresh.cert)
   return fresh

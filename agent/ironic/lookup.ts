@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns finding out which node this machine is: asks until Ironic answers or the time is up, and turns
 // the answer into plain facts (contract 2.2 to 2.6). Does not apply them.
+import { type ContainerOverrides, containerOverrides } from '../config/container-options.ts'
 import type { Config } from '../config/options.ts'
 import { type Random, randomExponential } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
@@ -12,7 +13,7 @@ import type { IronicClient } from './client.ts'
 import type { IronicReply } from './reply.ts'
 
 /** What Ironic's `config` changes; only what it said is there (contract 2.5). */
-export interface LookupOverrides {
+export interface LookupOverrides extends ContainerOverrides {
   md5_enabled?: boolean
   disable_deep_image_inspection?: boolean
   /** As sent: 21.4 leaves out `gpt`, which `raw` implies. */
@@ -21,7 +22,6 @@ export interface LookupOverrides {
   tls_min_version?: '1.2' | '1.3'
   tls_cipher_suites?: string
   agent_skip_bmc_detect?: boolean
-  agent_containers?: JsonObject
 }
 
 export interface LookedUpNode {
@@ -166,8 +166,11 @@ function overridesOf(config: JsonObject): LookupOverrides {
   }
   const skipsBmc = config['agent_skip_bmc_detect']
   if (typeof skipsBmc === 'boolean') overrides.agent_skip_bmc_detect = skipsBmc
-  if (isObject(config['agent_containers'])) overrides.agent_containers = config['agent_containers']
-  return { ...overrides, ...tlsOverrides(config) }
+  return {
+    ...overrides,
+    ...tlsOverrides(config),
+    ...containerOverrides(config['agent_containers']),
+  }
 }
 
 function tlsOverrides(config: JsonObject): LookupOverrides {

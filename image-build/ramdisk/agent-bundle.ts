@@ -89,6 +89,16 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
   return await packagesOf(Object.keys(result.metafile.inputs), project)
 }
 
+/** As they are, with what lies in folders beside them: Node runs TypeScript in the ramdisk too. */
+export async function addHardwareManagers(tree: Tree, folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  for (const entry of entries.filter((each) => each.isFile())) {
+    const path = join(entry.parentPath, entry.name)
+    const bytes = await readFile(path)
+    tree.add(join(FOLDER, '../hardware-managers', relative(folder, path)), fileNode(bytes))
+  }
+}
+
 /** Without REQUIRE where nobody calls it. */
 function trimmed(text: string): string {
   return text.includes(CALLS_REQUIRE, REQUIRE.length) ? text : text.replace(REQUIRE, '')

@@ -3,6 +3,7 @@
 //
 //   RAMDISK=vm          the small one, with drivers of virtual machines only
 //   SSH_KEY='ssh-… …'   a key that may log in as root (or the path of a file that holds it)
+//   HARDWARE_MANAGERS=… a folder of hardware managers that goes along
 //   FAST=1              compress quickly: larger, same content
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -20,7 +21,7 @@ import {
 import { findKernel } from '../instance-files.ts'
 import { runProgram } from '../program.ts'
 import { IMAGE_EPOCH_SECONDS } from '../run.ts'
-import { addAgent, type BundledPackage } from './agent-bundle.ts'
+import { addAgent, addHardwareManagers, type BundledPackage } from './agent-bundle.ts'
 import { LIBRARY_PACKAGES, programsOf } from './contents.ts'
 import { type ModuleSet, selectModules } from './modules.ts'
 import { makeNodeProgram } from './node-program.ts'
@@ -40,7 +41,12 @@ const FIRST_MODULES = ['loop', 'squashfs', 'overlay']
 /** Larger ones save size, smaller ones save reading what a page fault does not ask for (docs/design/100-ramdisk.md). */
 const BLOCK_BYTES = 256 * 1024
 
-async function buildRamdisk({ variant, isFast, sshKeys }: RamdiskSettings): Promise<void> {
+async function buildRamdisk({
+  variant,
+  isFast,
+  sshKeys,
+  hardwareManagers,
+}: RamdiskSettings): Promise<void> {
   const began = performance.now()
   const workFolder = join(BUILD, `${variant.prefix}.work`)
   await rm(workFolder, { recursive: true, force: true })
@@ -65,6 +71,7 @@ async function buildRamdisk({ variant, isFast, sshKeys }: RamdiskSettings): Prom
     })
     const agent = createTree()
     const npm = await addAgent(agent, PROJECT)
+    if (hardwareManagers !== undefined) await addHardwareManagers(agent, hardwareManagers)
     const initramfs = await makeInitramfs(modules, folders.get('busybox-static') ?? '', {
       'base.squashfs': await makeSquashfs(root, CACHE, options),
       'agent.squashfs': await makeSquashfs(agent, CACHE, options),

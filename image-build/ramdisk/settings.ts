@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a person may choose about `make ramdisk` and `make iso`, read from the environment that make
 // passes on. Does not build.
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { type Variant, variantOf } from './variants.ts'
 
 export interface RamdiskSettings {
@@ -10,6 +10,8 @@ export interface RamdiskSettings {
   readonly isFast: boolean
   /** Lines of authorized_keys; undefined: nobody may log in. */
   readonly sshKeys: string | undefined
+  /** Folder whose files become hardware managers; undefined: none. */
+  readonly hardwareManagers: string | undefined
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -20,7 +22,19 @@ export async function readRamdiskSettings(env: Environment): Promise<RamdiskSett
     variant: { ...variantOf(env['RAMDISK']), hasQemu: Boolean(env['QEMU']) },
     isFast: Boolean(env['FAST']),
     sshKeys: env['SSH_KEY'] ? await readSshKeys(env['SSH_KEY']) : undefined,
+    hardwareManagers: env['HARDWARE_MANAGERS']
+      ? await managersFolder(env['HARDWARE_MANAGERS'])
+      : undefined,
   }
+}
+
+/** The folder itself. It must hold a manager, or somebody would wait for one. */
+async function managersFolder(path: string): Promise<string> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`HARDWARE_MANAGERS=${path} is no folder that can be read (${error.code})`)
+  })
+  if (names.some((name) => /\.(ts|mts|js|mjs)$/.test(name))) return path
+  throw new Error(`HARDWARE_MANAGERS=${path} holds no .ts, .mts, .js or .mjs file`)
 }
 
 /** A line of authorized_keys, options before it or not (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */

@@ -26,12 +26,17 @@ export interface NicDeps {
 /** Asking all interfaces for their speed: Ironic waits for the answer, ms. */
 const SPEED_BUDGET_MS = 10_000
 
+export type NicIdentity = Pick<WireInterface, 'mac_address' | 'client_id'>
+
 /** The interfaces of this moment. */
 export interface NicReader {
   /** Physical interfaces, VLANs and bonds, sorted; lo, bridges and taps are none of them. */
   readonly names: readonly string[]
-  /** Throws IncompatibleHardwareMethodError for one that Ironic could not know the node by ({@link knownMac}). */
-  describe(name: string): Promise<WireInterface>
+  /**
+   * Throws IncompatibleHardwareMethodError for one that Ironic could not know the node by ({@link knownMac}).
+   * @param identity by which Ironic knows it, where that is not its address
+   */
+  describe(name: string, identity?: NicIdentity): Promise<WireInterface>
 }
 
 /** Addresses are read once for all. */
@@ -44,14 +49,14 @@ export async function openNicReader(deps: NicDeps): Promise<NicReader> {
   }
   return {
     names,
-    describe: async (name) => {
+    describe: async (name, identity) => {
       const own = addresses.get(name)
-      const mac = await knownMac(deps, name, own?.permanentMac ?? null)
+      const mac = identity?.mac_address ?? (await knownMac(deps, name, own?.permanentMac ?? null))
       if (mac === null) {
         throw new AgentError('IncompatibleHardwareMethodError', `${name} has no address of its own`)
       }
       const speed = await readSpeed(deps, name, budget)
-      return await describe(deps.root, name, mac, speed, own)
+      return { ...(await describe(deps.root, name, mac, speed, own)), ...identity }
     },
   }
 }

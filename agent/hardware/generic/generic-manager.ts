@@ -75,7 +75,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   const questions = createQuestions(deps)
   const nics = async () => {
     const reader = await openNicReader({ exec, root, log })
-    return await overrides.interfaces(reader.names, reader.describe)
+    return await overrides.interfaces(reader.names, (name) => reader.describe(name))
   }
   // switches do not move, and one is waited for as long as half a minute
   let switches: Promise<Switches> | undefined

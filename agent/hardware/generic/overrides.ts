@@ -9,7 +9,7 @@ import { describedAs, toWireDisk } from '../wire-disk.ts'
 
 /** What the others say. Before they are known, nothing. */
 export interface Overrides {
-  readonly others: OtherManagers
+  readonly others: Pick<OtherManagers, 'ask'>
   join(others: OtherManagers): void
   /** The answer of another manager, else of `own`. */
   orOwn<M extends HardwareMethod>(
@@ -44,7 +44,11 @@ function hidden(disk: Disk, reason: string): Disk {
   return { ...disk, isHidden: true, leftAlone: { reason, isWanted: true } }
 }
 
-const NOBODY: OtherManagers = { has: () => false, ask: async () => undefined }
+const NOBODY: OtherManagers = {
+  has: () => false,
+  stepNames: () => [],
+  ask: async () => undefined,
+}
 
 export function createOverrides(): Overrides {
   let others = NOBODY
@@ -63,7 +67,7 @@ export function createOverrides(): Overrides {
   ) => (await orOwn('filterDevice', [kind, device], async () => device)) as T | null
 
   return {
-    others: { has: (method) => others.has(method), ask },
+    others: { ask },
     join: (all) => {
       others = all
     },

@@ -9,8 +9,6 @@ export interface Reason {
 }
 
 const PARTITIONS = 'sizes and alignment are constants of the layout (docs/partition-images.md)'
-const CONTAINERS =
-  'no container runs on a machine that is being deployed; third-party hardware managers do such work'
 const QEMU_IMG = 'qemu-img is not used: images are unpacked while they come (docs/formats.md)'
 const METRICS = 'what happens is told by events, status and log'
 const NO_UDEV_POLLING =
@@ -43,12 +41,6 @@ export const REASONS: Readonly<Record<string, Reason>> = {
   metrics_backend: { why: METRICS },
   statsd_host: { why: METRICS },
   statsd_port: { why: METRICS },
-  allow_arbitrary_containers: { why: CONTAINERS },
-  allowed_containers: { why: CONTAINERS },
-  container_steps_file: { why: CONTAINERS },
-  runner: { why: CONTAINERS },
-  pull_options: { why: CONTAINERS },
-  run_options: { why: CONTAINERS },
   'standby.execute_bootc_install': { why: BOOTC },
   execute_bootc_install: { why: BOOTC },
   'execute_bootc_install(image_source)': { why: BOOTC },

@@ -19,7 +19,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'maxRequestsPerSocket',
     'setFlagsFromString',
   ],
-  podman: ['--rm'],
+  podman: ['--authfile', '--creds', '--pull', '--rm'],
   nvme: ['global_data_erased', 'global_erased'],
   'stress-ng': ['--verify'],
   wipefs: ['--force'],

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type Config, OPTIONS } from '../../../agent/config/options.ts'
 import { chooseTls } from '../../../agent/daemon/api-tls.ts'
+import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { temporaryDirectory } from '../../support/agent-in-process.ts'
 
 const defaults = Object.fromEntries(
@@ -13,6 +14,8 @@ const choose = (config: Partial<Config>) =>
   chooseTls({
     config: { ...defaults, ...config },
     reader: undefined,
+    hardware: { dispatch: () => Promise.reject(new Error('nobody is asked')) },
+    log: createLogger({ level: 'silent' }),
     signal: new AbortController().signal,
     now: Date.now,
   })

@@ -40,6 +40,18 @@ test('it takes a key as it stands, and all keys of a file', async () => {
   expect(sshKeys).toBe(`${KEY}\nrestrict,pty ${KEY}`)
 })
 
+test('it takes the hardware managers of a folder, which must hold one', async () => {
+  const folder = 'extensions/hardware-managers/example'
+  expect((await readRamdiskSettings({ HARDWARE_MANAGERS: folder })).hardwareManagers).toBe(folder)
+  expect((await readRamdiskSettings({})).hardwareManagers).toBeUndefined()
+  for (const [wrong, words] of [
+    ['docs', 'holds no .ts, .mts, .js or .mjs file'],
+    ['no-such-folder', 'is no folder that can be read (ENOENT)'],
+  ] as const) {
+    await expect(readRamdiskSettings({ HARDWARE_MANAGERS: wrong })).rejects.toThrow(words)
+  }
+})
+
 test.for([
   [{ RAMDISK: 'nvme' }, 'RAMDISK=nvme: there are RAMDISK=metal (the default) and RAMDISK=vm'],
   [{ SSH_KEY: 'id' }, 'is a private key; give its public half'],

@@ -258,30 +258,55 @@ describe('the config in the answer of a newer Ironic', () => {
   const withContainers = {
     ...common,
     agent_skip_bmc_detect: false,
-    agent_containers: expect.objectContaining({ runner: 'podman' }),
+    allow_arbitrary_containers: false,
+    allowed_containers: [],
+    container_steps_file: '/etc/ironic-python-agent.d/mysteps.yaml',
+    runner: 'podman',
   }
 
   test.each([
     ['29.0.5', { ...common, enable_bios_bootloader_install: true }],
-    ['35.0.1', { ...withContainers, enable_bios_bootloader_install: true }],
-    ['39.0.0', { ...withContainers, tls_min_version: '1.3' }],
+    [
+      '35.0.1',
+      {
+        ...withContainers,
+        enable_bios_bootloader_install: true,
+        pull_options: ['--tls-verify=false'],
+        run_options: ['--rm', '--network=host', '--tls-verify=false'],
+      },
+    ],
+    [
+      '39.0.0',
+      {
+        ...withContainers,
+        tls_min_version: '1.3',
+        pull_options: [],
+        run_options: ['--rm', '--network=host'],
+      },
+    ],
   ])('%s overrides what it names and nothing else', (release, overrides) => {
     const facts = parseLookup(answer(recorded[release] as object))
     expect(facts).toMatchObject({ heartbeatTimeoutSeconds: 300, agentToken: TOKEN })
     expect((facts as { overrides: object }).overrides).toEqual(overrides)
   })
 
+  const isTexts = (value: unknown) =>
+    Array.isArray(value) && value.every((item) => typeof item === 'string')
   /** What an override may be; what is sent under its name may be anything. */
   const ALLOWED: Readonly<Record<string, (value: unknown) => boolean>> = {
     md5_enabled: (value) => typeof value === 'boolean',
     disable_deep_image_inspection: (value) => typeof value === 'boolean',
-    permitted_image_formats: (value) =>
-      Array.isArray(value) && value.every((item) => typeof item === 'string'),
+    permitted_image_formats: isTexts,
     enable_bios_bootloader_install: (value) => value === true,
     tls_min_version: (value) => value === '1.2' || value === '1.3',
     tls_cipher_suites: (value) => typeof value === 'string' && value !== '',
     agent_skip_bmc_detect: (value) => typeof value === 'boolean',
-    agent_containers: (value) => typeof value === 'object' && value !== null,
+    allow_arbitrary_containers: (value) => typeof value === 'boolean',
+    allowed_containers: isTexts,
+    container_steps_file: (value) => typeof value === 'string' && value.startsWith('/'),
+    runner: (value) => value === 'podman' || value === 'docker',
+    pull_options: isTexts,
+    run_options: isTexts,
   }
 
   const known = [...new Set(Object.values(recorded).flatMap(Object.keys))].filter(

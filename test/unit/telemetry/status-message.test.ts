@@ -31,6 +31,14 @@ test.each([
   ],
 ])('%s is one sentence', (_what, state, sentence) => expect(statusMessage(state)).toBe(sentence))
 
+test('it names hardware managers that were left out, while nothing is done', () => {
+  const news = { leftOutManagers: ['acme.ts', 'b.js'] }
+  expect(statusMessage(INITIAL_STATE, news)).toBe(
+    'waiting for a command; hardware managers left out: acme.ts, b.js',
+  )
+  expect(statusMessage(during('execute_clean_step', null), news)).toBe('execute_clean_step')
+})
+
 test('what does not fit into it is cut, and no secret is in it', () => {
   const long = statusMessage(during(`agent_token=${SECRET} ${'x'.repeat(1000)}`, PROGRESS))
   expect(long.length).toBeLessThan(300)

@@ -36,7 +36,7 @@ const ARGUMENTS = {
 } as const
 
 export interface EraseDeps extends ErasePlanDeps {
-  readonly others: OtherManagers
+  readonly others: Pick<OtherManagers, 'ask'>
 }
 
 /** The steps erase_devices_metadata, erase_devices and erase_devices_express. */

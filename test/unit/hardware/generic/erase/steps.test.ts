@@ -67,7 +67,7 @@ async function labWith({ disks = ['a'], skipped = false, exec, options }: LabOpt
   }
   const config = { ...DEFAULTS, ...options } as Config
   const steps = createEraseSteps({
-    others: { has: () => false, ask: async () => undefined },
+    others: { ask: async () => undefined },
     config,
     exec: run,
     root: createRoot(folder),
