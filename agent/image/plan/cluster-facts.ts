@@ -4,8 +4,12 @@
 /// <reference lib="esnext.disposable" />
 import { isAgentError, messageOf } from '../../core/errors.ts'
 import { SNIFFED_BYTES } from '../formats/image-format.ts'
-import { type ClusterMap, filePartsOf, type NoClusterMap } from '../formats/qcow2/cluster-map.ts'
-import { mapClusters } from '../formats/qcow2/map-clusters.ts'
+import {
+  type ClusterMap,
+  filePartsOf,
+  type NoClusterMap,
+} from '../formats/qcow2/straight/cluster-map.ts'
+import { mapClusters } from '../formats/qcow2/straight/map-clusters.ts'
 import {
   type FetchedParts,
   type FetchedPartsOptions,

@@ -29,8 +29,8 @@ import {
   type NamedFormat,
 } from '../formats/judge-file.ts'
 import type { Layout } from '../formats/layout.ts'
-import { createClusterLayout } from '../formats/qcow2/cluster-layout.ts'
-import { fitsSectors, type NoClusterMap } from '../formats/qcow2/cluster-map.ts'
+import { createClusterLayout } from '../formats/qcow2/straight/cluster-layout.ts'
+import { fitsSectors, type NoClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { createRawLayout } from '../formats/raw.ts'
 import { isContainer, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'

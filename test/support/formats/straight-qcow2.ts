@@ -3,12 +3,12 @@
 // Does not judge the result.
 import { AgentError } from '../../../agent/core/errors.ts'
 import { endOf, type FileRange } from '../../../agent/core/extent.ts'
-import { createClusterLayout } from '../../../agent/image/formats/qcow2/cluster-layout.ts'
-import { zeroRanges } from '../../../agent/image/formats/qcow2/cluster-map.ts'
+import { createClusterLayout } from '../../../agent/image/formats/qcow2/straight/cluster-layout.ts'
+import { zeroRanges } from '../../../agent/image/formats/qcow2/straight/cluster-map.ts'
 import {
   mapClusters,
   requireSameClusters,
-} from '../../../agent/image/formats/qcow2/map-clusters.ts'
+} from '../../../agent/image/formats/qcow2/straight/map-clusters.ts'
 import type { Unpack } from '../../../agent/image/formats/unpacker.ts'
 
 /** The file has no layout: this is why. */

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { endOf } from '../../../../agent/core/extent.ts'
 import { GiB, MiB } from '../../../../agent/core/units.ts'
-import { createClusterMapMaker } from '../../../../agent/image/formats/qcow2/cluster-map.ts'
+import { createClusterMapMaker } from '../../../../agent/image/formats/qcow2/straight/cluster-map.ts'
 import { describePlan, planDocument } from '../../../../agent/image/plan/describe.ts'
 import {
   fileLayout,

@@ -1,14 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { endOf, intersect } from '../../../../../agent/core/extent.ts'
-import { createClusterLayout } from '../../../../../agent/image/formats/qcow2/cluster-layout.ts'
+import { createClusterLayout } from '../../../../../agent/image/formats/qcow2/straight/cluster-layout.ts'
 import {
   type ClusterMap,
   type ClusterRun,
   createClusterMapMaker,
   filePartsOf,
   zeroRanges,
-} from '../../../../../agent/image/formats/qcow2/cluster-map.ts'
+} from '../../../../../agent/image/formats/qcow2/straight/cluster-map.ts'
 
 /** Clusters of a file, some of which are places of a guest's disk, in any order; the last one may be cut. */
 const images = fc

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the way from the tables of a qcow2 to the map of its clusters: read and judged by the rooms that unpacking has,
 // and read again once the file is proved. Does not fetch.
-import { AgentError } from '../../../core/errors.ts'
-import type { FileRange, ImageReader } from '../../../core/extent.ts'
-import { MiB } from '../../../core/units.ts'
+import { AgentError } from '../../../../core/errors.ts'
+import type { FileRange, ImageReader } from '../../../../core/extent.ts'
+import { MiB } from '../../../../core/units.ts'
+import type { TableContext } from '../clusters.ts'
+import { HEADER_BYTES } from '../fields.ts'
+import { judgeQcow2Header } from '../header.ts'
+import type { Run } from '../runs.ts'
+import { createTableMap } from '../table-map.ts'
+import { claimL2Tables, l2Places } from '../tables.ts'
+import { runsOf } from '../walk.ts'
 import { type ClusterMap, createClusterMapMaker, type NoClusterMap } from './cluster-map.ts'
-import type { TableContext } from './clusters.ts'
-import { HEADER_BYTES } from './fields.ts'
-import { judgeQcow2Header } from './header.ts'
-import type { Run } from './runs.ts'
-import { createTableMap } from './table-map.ts'
-import { claimL2Tables, l2Places } from './tables.ts'
-import { runsOf } from './walk.ts'
 
 /** Of L1 and L2 tables together: 256 GiB in clusters of 64 KiB. */
 const MOST_TABLE_BYTES = 32 * MiB

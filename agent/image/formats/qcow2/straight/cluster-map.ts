@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns where the clusters of a qcow2 lie, in its file and on its disk, in columns: a run of either is a few bytes of
 // memory. Does not read tables.
-import { type ByteRange, type FileRange, intersect } from '../../../core/extent.ts'
+import { type ByteRange, type FileRange, intersect } from '../../../../core/extent.ts'
 
 /** Runs at most: 16 MiB of columns. A disk of 32 GiB whose clusters of 64 KiB follow each other nowhere has as many. */
 export const MOST_RUNS = 2 ** 19

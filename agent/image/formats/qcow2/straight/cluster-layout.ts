@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the encoding of a qcow2 without compressed clusters: a cluster's bytes lie in the file as they lie on the disk,
 // and the rest of the file on a part of the disk that the image does not take. Does not read tables.
-import { type DiskRange, endOf, type FileRange, intersect, rangeOf } from '../../../core/extent.ts'
-import type { Layout } from '../layout.ts'
+import {
+  type DiskRange,
+  endOf,
+  type FileRange,
+  intersect,
+  rangeOf,
+} from '../../../../core/extent.ts'
+import type { Layout } from '../../layout.ts'
 import type { ClusterMap } from './cluster-map.ts'
 
 /** Bytes of the file that lie together in both places. */
