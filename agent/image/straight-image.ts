@@ -86,14 +86,16 @@ export function startStraightImage(
       zeroes,
       onZeroed: proof.zeroed,
     })
+    let zeroBytes = 0
     for (const range of zeroRanges(clusters.map)) {
       for (let at = 0; at < range.length; at += STEP_BYTES) {
         signal.throwIfAborted()
         const offset = window.offset + range.offset + at
         await sink.zero({ offset, length: Math.min(STEP_BYTES, range.length - at) })
       }
+      zeroBytes += range.length
     }
-    await sink.finish()
+    await sink.finish(zeroBytes)
   }
 
   /** What was known of the file came from a server that may serve two. */

@@ -10,7 +10,8 @@ import { createHeldBack, type HeldBack } from '../disk/hold-back.ts'
 import type { ImageSource } from '../sources/source.ts'
 import { SNIFFED_BYTES } from './formats/image-format.ts'
 import { judgeProved } from './formats/judge-file.ts'
-import type { FileChunk } from './formats/unpacker.ts'
+import { unpackArrivingQcow2 } from './formats/qcow2/arriving/unpack-arriving.ts'
+import type { FileChunk, UnpackInOrder } from './formats/unpacker.ts'
 import { IN_ORDER } from './formats/unpackers.ts'
 import type { Plan } from './plan/plan.ts'
 import type { PlannedSource } from './plan/plan-parts.ts'
@@ -61,7 +62,7 @@ export async function unpackArriving(
   }
   const [, arrived] = await Promise.all([
     fetchInto(file, { ...request, signal }).catch(orEnd),
-    unpackFrom(file, { ...request, signal }, deps).catch(orEnd),
+    unpackFrom(file, { ...request, signal, onDiskFailure: orEnd }, deps).catch(orEnd),
   ])
   signal.removeEventListener('abort', onAbort)
   throwIfAborted(request.signal)
@@ -115,7 +116,7 @@ async function unpackOnce(
   let imageBytes = 0
   let refused: { readonly error: unknown } | undefined
   try {
-    imageBytes = await IN_ORDER[unpacking.format]({
+    imageBytes = await unpackerOf(unpacking)({
       chunks: judged(file.chunks(), request, deps),
       fileBytes: plan.sizeBytes,
       window: unpacking.window,
@@ -130,8 +131,13 @@ async function unpackOnce(
   for await (const _rest of file.chunks());
   requireHash(file, plan)
   if (refused) throw refused.error
-  await target.finish()
+  await target.finish(imageBytes)
   return { imageBytes, held }
+}
+
+function unpackerOf(unpacking: InOrderUnpacking): UnpackInOrder {
+  if (unpacking.format === 'qcow2') return unpackArrivingQcow2(unpacking.clusters)
+  return IN_ORDER[unpacking.format]
 }
 
 /** Judges the beginning as soon as it is there. Throws InvalidImage for a file of another format than was planned. */

@@ -47,7 +47,7 @@ export async function unpackKept(
     signal: target.signal,
   })
   throwIfAborted(request.signal)
-  await target.finish()
+  await target.finish(imageBytes)
   return imageBytes
 }
 

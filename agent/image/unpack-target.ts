@@ -2,6 +2,7 @@
 // Owns the place of an image that is unpacked: what comes out of a decoder is judged, held back or written, and read
 // back in the end. Does not unpack, nor make the disk bootable.
 /// <reference lib="esnext.disposable" />
+import { isAgentError } from '../core/errors.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
 import type { HeldBack } from '../disk/hold-back.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
@@ -26,6 +27,8 @@ export interface UnpackTargetRequest {
   readonly dropCache: () => Promise<void>
   /** Read the beginning back while the rest is unpacked. */
   readonly isTrailing: boolean
+  /** Hears at once of a disk that fails: who unpacks may be waiting for a server meanwhile. */
+  readonly onDiskFailure?: (error: unknown) => void
   readonly progress: ProgressMeter
   readonly signal: AbortSignal
 }
@@ -39,10 +42,10 @@ export interface UnpackTarget extends AsyncDisposable {
   /** Aborted by disposal too. */
   readonly signal: AbortSignal
   /**
-   * All of the image was handed over: resolves when it is on the disk or held back, and read back. Throws InvalidImage
-   * for an image that is not of what was asked for, ReadBackMismatchError, ImageWriteError, BlockDeviceError.
+   * All of the image was handed over, so many bytes: resolves when it is on the disk or held back, and read back. Throws
+   * InvalidImage for an image that is not of what was asked for, ReadBackMismatchError, ImageWriteError, BlockDeviceError.
    */
-  finish(): Promise<void>
+  finish(imageBytes: number): Promise<void>
 }
 
 /** Nothing of the image is there yet. */
@@ -66,12 +69,12 @@ export async function openUnpackTarget(
   const sink = judgeBeginning(placed, window, (firstBytes) =>
     judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats, content),
   )
-  const entrance = createEntrance(sink, signal)
+  const entrance = createEntrance(sink, signal, request.onDiskFailure)
   return {
     sink: entrance.sink,
     signal,
-    finish: async () => {
-      await sink.finish()
+    finish: async (imageBytes) => {
+      await sink.finish(imageBytes)
       await device.sync()
       await request.dropCache()
       progress.begin('read-back', proof.totalBytes, proof.doneBytes)
@@ -86,12 +89,20 @@ export async function openUnpackTarget(
 }
 
 /** Lets nothing in once its target ends, and knows what is inside. */
-function createEntrance(next: UnpackSink, signal: AbortSignal) {
+function createEntrance(
+  next: UnpackSink,
+  signal: AbortSignal,
+  onDiskFailure: UnpackTargetRequest['onDiskFailure'],
+) {
   const inside = new Set<Promise<void>>()
+  const tell = (error: unknown) => {
+    // what is wrong with the image, its hash decides; what ends with the target is no failure
+    if (!signal.aborted && !isAgentError(error, 'InvalidImage')) onDiskFailure?.(error)
+  }
   const enter = async (work: () => Promise<void>) => {
     signal.throwIfAborted()
     const working = work()
-    const done = working.catch(() => undefined).finally(() => inside.delete(done))
+    const done = working.catch(tell).finally(() => inside.delete(done))
     inside.add(done)
     await working
   }

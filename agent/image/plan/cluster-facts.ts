@@ -5,6 +5,11 @@
 import { isAgentError, messageOf } from '../../core/errors.ts'
 import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import {
+  type ArrivingClusters,
+  mapArriving,
+  readDiskBeginning,
+} from '../formats/qcow2/arriving/map-arriving.ts'
+import {
   type ClusterMap,
   filePartsOf,
   type NoClusterMap,
@@ -17,9 +22,14 @@ import {
   TooMuchError,
 } from './fetched-parts.ts'
 
-/** What a server says of a qcow2 before it is fetched: to be proved afterwards. */
-export interface KnownClusters {
-  readonly map: ClusterMap
+/**
+ * What a server says of a qcow2 before it is fetched, to be proved afterwards: the places of clusters that are not
+ * compressed, or of all of them where some are.
+ */
+export type KnownClusters = (
+  | { readonly map: ClusterMap }
+  | { readonly arriving: ArrivingClusters }
+) & {
   /** Of the disk in it. */
   readonly beginning: Uint8Array
 }
@@ -40,8 +50,12 @@ export async function findClusters(
   try {
     await using parts = await openFetchedParts({ ...options, signal })
     const map = await mapClusters({ read: parts.read, fileBytes, signal, prepare: parts.fetch })
-    if ('why' in map) return map
-    return { map, beginning: await beginningOf(map, parts) }
+    if (!('why' in map)) return { map, beginning: await beginningOf(map, parts) }
+    if (!map.isCompressed) return map
+    const arriving = await mapArriving({ read: parts.read, fileBytes, signal })
+    if ('why' in arriving) return arriving
+    const request = { read: parts.read, prepare: parts.fetch, length: SNIFFED_BYTES }
+    return { arriving, beginning: await readDiskBeginning(arriving, request) }
   } catch (error) {
     options.signal.throwIfAborted()
     if (late.aborted) return { why: `its tables did not come within ${TABLES_MS / 1000} s` }

@@ -37,9 +37,10 @@ function unpackedLines(unpacking: PlannedUnpacking): string[] {
 
 /** The plan as `ironswarm plan --json` prints it. */
 export function planDocument(plan: Plan): Readonly<Record<string, unknown>> {
-  const { sources, target, clusters, ...facts } = plan
+  const { sources, target, clusters, unpacking, ...facts } = plan
   return {
     ...facts,
+    unpacking: unpacking && unpackingDocument(unpacking),
     clusters: clusters && {
       rest: clusters.rest,
       runCount: clusters.map.runCount,
@@ -51,6 +52,13 @@ export function planDocument(plan: Plan): Readonly<Record<string, unknown>> {
     sources: sources.map((source) => ({ name: source.name, detail: detailOf(source) })),
     steps: stepsOf(plan),
   }
+}
+
+/** Without the clusters, of which there may be a million. */
+function unpackingDocument(unpacking: PlannedUnpacking): Readonly<Record<string, unknown>> {
+  if (!('clusters' in unpacking)) return { ...unpacking }
+  const { clusters, ...rest } = unpacking
+  return { ...rest, clusterCount: clusters.map.pieceCount }
 }
 
 function detailOf(source: PlannedSource): string {

@@ -174,25 +174,35 @@ function placeFile(
   else requireRoom(imageId, isUnpacked(format) ? leastBytes : fileBytes, disk)
   if (!isUnpacked(format)) return { unpacking: null, clusters: null, sources, warnings: [] }
   const file = { imageId, target, hasConfigdrive, sources }
-  if (clusters !== null && 'map' in clusters) {
+  if (clusters !== null && 'beginning' in clusters) {
     const named = namedFormat(imageInfo)
     const permitted = config.permitted_image_formats
     judgeUnpacked(clusters.beginning, format, named, permitted, contentOf(imageInfo))
+  }
+  if (clusters !== null && 'map' in clusters) {
     return { unpacking: null, clusters: planClusters(file, clusters.map), sources, warnings: [] }
   }
-  const isUnknown = format === 'qcow2' && clusters === null
-  const why = isUnknown ? 'no server could be asked for its tables' : (clusters?.why ?? null)
   const isSwarmRequired = config.swarm_mode === 'require'
-  const unpacking = { format, fileBytes, leastBytes, urls, isSwarmRequired, why }
+  const arriving = clusters !== null && 'arriving' in clusters ? clusters.arriving : null
+  const why = format === 'qcow2' ? whyKept(clusters) : null
+  const unpacking = { format, fileBytes, leastBytes, urls, isSwarmRequired, why, arriving }
   return { ...planUnpacking(file, unpacking), clusters: null }
+}
+
+/** Why the clusters of a qcow2 do not go straight to their places. */
+function whyKept(clusters: Exclude<ImageFacts['clusters'], { map: unknown }>): string {
+  if (clusters === null) return 'no server could be asked for its tables'
+  if ('why' in clusters) return clusters.why
+  return 'it has compressed clusters, and others are served from it'
 }
 
 function inWholeSectors(
   clusters: ImageFacts['clusters'],
   { logicalSectorBytes }: DeviceGeometry,
 ): ImageFacts['clusters'] {
-  if (!clusters || 'why' in clusters || fitsSectors(clusters.map, logicalSectorBytes))
+  if (!clusters || !('map' in clusters) || fitsSectors(clusters.map, logicalSectorBytes)) {
     return clusters
+  }
   return { why: `some begin or end within a sector of the disk, ${logicalSectorBytes} bytes` }
 }
 

@@ -6,6 +6,7 @@ import { type DiskRange, intersect } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
+import type { ArrivingClusters } from '../formats/qcow2/arriving/map-arriving.ts'
 import type { ClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { type InOrderFormat, isInOrder, type UnpackedFormat } from '../formats/unpackers.ts'
 import { noRoomError, placeKeptFile } from './kept-file.ts'
@@ -31,9 +32,19 @@ export interface KeptUnpacking extends Unpacking {
 }
 
 /** The file is unpacked while it comes in; nothing of it is kept. */
-export interface InOrderUnpacking extends Unpacking {
+export type InOrderUnpacking = PackedUnpacking | ArrivingUnpacking
+
+interface PackedUnpacking extends Unpacking {
   readonly format: InOrderFormat
   readonly kept: null
+}
+
+/** A qcow2, each cluster of which has a place that is known before it comes. */
+export interface ArrivingUnpacking extends Unpacking {
+  readonly format: 'qcow2'
+  readonly kept: null
+  /** As a server told it: the file that comes has to tell the same. */
+  readonly clusters: ArrivingClusters
 }
 
 /** A qcow2 whose clusters go straight to their places, in any order. */
@@ -61,6 +72,8 @@ export interface UnpackingFacts {
   /** By swarm_mode. */
   readonly isSwarmRequired: boolean
   readonly why: string | null
+  /** Of a qcow2 that can be unpacked while it comes in; null for others. */
+  readonly arriving: ArrivingClusters | null
 }
 
 export interface UnpackingWay {
@@ -77,8 +90,9 @@ export function planUnpacking(file: PlacedFile, facts: UnpackingFacts): Unpackin
   const { format, leastBytes, why } = facts
   const { sources } = file
   const { window } = file.target
-  if (isInOrder(format) && !sources.some(({ name }) => name === 'swarm')) {
-    return { unpacking: { format, kept: null, window, leastBytes }, sources, warnings: [] }
+  const inOrder = inOrderUnpacking(facts, window)
+  if (inOrder && !sources.some(({ name }) => name === 'swarm')) {
+    return { unpacking: inOrder, sources, warnings: [] }
   }
   const request = {
     ...placeOf(file),
@@ -93,14 +107,24 @@ export function planUnpacking(file: PlacedFile, facts: UnpackingFacts): Unpackin
     return { unpacking: { format, kept, window: room, leastBytes, why }, sources, warnings: [] }
   }
   const error = noRoomError(request)
-  if (!isInOrder(format) || facts.isSwarmRequired) throw error
+  if (!inOrder || facts.isSwarmRequired) throw error
   return {
-    unpacking: { format, kept: null, window, leastBytes },
+    unpacking: inOrder,
     sources: [{ name: 'http', urls: facts.urls }],
     warnings: [
       `no swarm, the image is unpacked in its order as it comes by HTTP: ${error.details}`,
     ],
   }
+}
+
+/** Undefined for a file of which bytes have to be had again. */
+function inOrderUnpacking(
+  { format, leastBytes, arriving }: UnpackingFacts,
+  window: DiskRange,
+): InOrderUnpacking | undefined {
+  if (isInOrder(format)) return { format, kept: null, window, leastBytes }
+  if (format !== 'qcow2' || !arriving) return undefined
+  return { format, kept: null, window, leastBytes, clusters: arriving }
 }
 
 /** Throws InvalidImage where the disk has no room for the image and the rest of the file. */

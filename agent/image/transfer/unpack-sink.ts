@@ -10,8 +10,11 @@ import type { UnpackSink } from '../formats/unpacker.ts'
 import type { ZeroWriter } from './zeroes.ts'
 
 export interface UnpackedDisk extends UnpackSink {
-  /** Resolves when all that was taken is with the disk. */
-  finish(): Promise<void>
+  /**
+   * Resolves when all that was taken is with the disk or held back. Throws ImageWriteError unless that is as much as was
+   * to come: a cluster that nobody wrote would be what the disk had there before.
+   */
+  finish(expectedBytes: number): Promise<void>
 }
 
 export interface UnpackSinkOptions {
@@ -31,12 +34,16 @@ const MOST_ZEROS_BYTES = GiB
 export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
   const { window, held, toDisk, zeroes, onZeroed } = options
   let pending: DiskRange | undefined
+  const done = { writtenBytes: 0, zeroedBytes: 0, heldBytes: 0 }
 
   const makeZero = async (range: DiskRange) => {
-    for (const part of outside(range, held.ranges.map(heldRange))) {
+    const parts = outside(range, held.ranges.map(heldRange))
+    for (const part of parts) {
       await zeroes(part)
       await onZeroed(part)
+      done.zeroedBytes += part.length
     }
+    done.heldBytes += range.length - lengthOf(parts)
   }
   const flush = async () => {
     const range = pending
@@ -46,7 +53,12 @@ export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
   return {
     write: async (extent) => {
       assertInside(rangeOf(extent), window)
-      for (const part of held.take(extent)) await toDisk.write(part)
+      const parts = held.take(extent).map((part) => ({ ...part, length: part.data.length }))
+      for (const part of parts) {
+        await toDisk.write(part)
+        done.writtenBytes += part.length
+      }
+      done.heldBytes += extent.data.length - lengthOf(parts)
     },
     zero: async (range) => {
       assertInside(range, window)
@@ -59,7 +71,16 @@ export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
       pending = range
       await before
     },
-    finish: flush,
+    finish: async (expectedBytes) => {
+      await flush()
+      const { writtenBytes, zeroedBytes, heldBytes } = done
+      if (writtenBytes + zeroedBytes + heldBytes === expectedBytes) return
+      throw new AgentError(
+        'ImageWriteError',
+        `of ${expectedBytes} bytes of the image ${writtenBytes} were written, ${zeroedBytes} made zero, ${heldBytes} held ` +
+          'back: that is not all of it, or some twice. This is a defect of the agent; serve the image raw meanwhile',
+      )
+    },
   }
 }
 
@@ -95,11 +116,15 @@ export function judgeBeginning(
       see(range)
       await next.zero(range)
     },
-    finish: async () => {
+    finish: async (expectedBytes) => {
       if (isOpen) judge(bytes)
-      await next.finish()
+      await next.finish(expectedBytes)
     },
   }
+}
+
+function lengthOf(parts: readonly { readonly length: number }[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
 function heldRange({ offset, bytes }: HeldBack['ranges'][number]): DiskRange {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the formats whose readers are attacked, a row each. Does not run them.
-import type { ErrorType } from '../../../agent/core/errors.ts'
+import { createHash } from 'node:crypto'
+import { type ErrorType, isAgentError } from '../../../agent/core/errors.ts'
+import { endOf } from '../../../agent/core/extent.ts'
 import { unpackQcow2 } from '../../../agent/image/formats/qcow2/unpack.ts'
-import type { Unpack } from '../../../agent/image/formats/unpacker.ts'
+import type { Unpack, UnpackRequest, UnpackSink } from '../../../agent/image/formats/unpacker.ts'
 import { UNPACKERS } from '../../../agent/image/formats/unpackers.ts'
+import { arrivingUnpack } from '../../support/formats/arriving-qcow2.ts'
 import { NotStraightError, unpackStraight } from '../../support/formats/straight-qcow2.ts'
+import { LEFT_BEHIND } from '../../support/formats/unpacked-file.ts'
 import { unpackInMemory } from '../../support/formats/unpacked-memory.ts'
 import type { Field } from './mutate.ts'
 import { readTables, smallGpts, smallMbrs } from './partition-tables.ts'
@@ -19,6 +23,37 @@ const unpackStraightOrNot: Unpack = async (request) => {
   } catch (error) {
     if (error instanceof NotStraightError) return await unpackQcow2(request)
     throw error
+  }
+}
+
+/** In the order of its file, compared with what is made of it where it is kept: neither takes what the other refuses. */
+const unpackArrivingToo: Unpack = async (request) => {
+  const kept = await outcomeOf(unpackQcow2, request)
+  const arrived = await outcomeOf(arrivingUnpack(), request)
+  if (arrived.digest !== kept.digest) {
+    throw new Error(`as it comes it is ${arrived.digest}, from the disk ${kept.digest}`)
+  }
+  if (arrived.error) throw arrived.error
+  return await unpackQcow2(request)
+}
+
+/** A digest of what reaches the disk, and of where; all errors of the format are the same. */
+async function outcomeOf(unpack: Unpack, request: UnpackRequest) {
+  const begin = request.window.offset
+  // made by the first write: most damaged files have none
+  let made: Uint8Array | undefined
+  const disk = () => (made ??= new Uint8Array(request.window.length).fill(LEFT_BEHIND))
+  const sink: UnpackSink = {
+    write: async ({ offset, data }) => disk().set(data, offset - begin),
+    zero: async (range) => void disk().fill(0, range.offset - begin, endOf(range) - begin),
+  }
+  try {
+    const bytes = await unpack({ ...request, sink })
+    const digest = createHash('sha256').update(disk().subarray(0, bytes)).digest('hex')
+    return { digest: `${bytes} bytes of ${digest}`, error: undefined }
+  } catch (error) {
+    if (!isAgentError(error, 'InvalidImage')) throw error
+    return { digest: 'refused', error }
   }
 }
 
@@ -49,6 +84,7 @@ const refusedTable = 'BlockDeviceError' as const
 export const FUZZED_FORMATS = {
   qcow2: { ...unpackedBy(unpackQcow2), images: smallQcow2s },
   'qcow2-straight': { ...unpackedBy(unpackStraightOrNot), images: smallQcow2s },
+  'qcow2-arriving': { ...unpackedBy(unpackArrivingToo), images: smallQcow2s },
   vmdk: { ...judgeAs('vmdk'), images: smallVmdks },
   vhd: { ...judgeAs('vhd'), images: smallVhds },
   vhdx: { ...judgeAs('vhdx'), images: smallVhdxs },

@@ -15,6 +15,7 @@ import type { Arrangement, FailureCase } from './failure-case.ts'
 import { IMAGE_CASES } from './image-cases.ts'
 import { ORIGIN_CASES } from './origin-cases.ts'
 import { PACKED_CASES } from './packed-cases.ts'
+import { QCOW2_CASES } from './qcow2-cases.ts'
 import { SWARM_CASES } from './swarm-cases.ts'
 
 const run = promisify(execFile)
@@ -59,6 +60,7 @@ async function check(failureCase: FailureCase): Promise<void> {
 const MATRIX = [
   ['the image', IMAGE_CASES],
   ['an image that is unpacked', PACKED_CASES],
+  ['a qcow2', QCOW2_CASES],
   ['the origin', ORIGIN_CASES],
   ['the swarm', SWARM_CASES],
   ['the disk', DISK_CASES],

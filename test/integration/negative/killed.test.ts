@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
-import { createHttpOrigin } from '../../support/http-origin.ts'
+import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { createDeployLab, type DeployLab, deployTo, MiB, openersOf } from '../image/deploy-lab.ts'
@@ -74,22 +74,27 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
     ['zstd', /^read-back/],
     ['xz', /^fetch [1-9]/],
     ['qcow2', /^unpack/],
+    ['qcow2 as it comes', /^read-back/],
   ] as const)(
     'while it unpacks %s leaves no bootable disk and no process',
     async (format, moment) => {
       await using lab = await createDeployLab({ imageBytes: (format === 'xz' ? 64 : 256) * MiB })
       const { path } = lab.image
       const packed =
-        format === 'qcow2'
-          ? await convertImage(path, 'qcow2', ['-c'])
-          : await packImage(path, format)
-      // xz is unpacked as it comes
-      const faults = format === 'xz' ? slowly(packed.sizeBytes) : {}
+        format === 'zstd' || format === 'xz'
+          ? await packImage(path, format)
+          : await convertImage(path, 'qcow2', ['-c'])
+      // xz is unpacked as it comes; a qcow2 is kept where its tables cannot be asked for
+      const ways: Record<string, HttpOriginFaults> = {
+        xz: slowly(packed.sizeBytes),
+        qcow2: { ignoreRange: true },
+      }
+      const faults = ways[format] ?? {}
       await using origin = await createHttpOrigin({ path: packed.path, faults })
       const fields = {
         urls: [origin.url],
         os_hash_value: packed.sha256,
-        disk_format: format === 'qcow2' ? 'qcow2' : 'raw',
+        disk_format: format.startsWith('qcow2') ? 'qcow2' : 'raw',
       }
       const child = startDeploy(lab, fields)
       const lines = await killAt(child, (line) => moment.test(line))

@@ -36,6 +36,14 @@ export async function* runsOf(
   if (last !== undefined) yield last
 }
 
+/** Every piece of the guest's disk, in its order. Throws InvalidImage as checkTables does. */
+export async function* piecesOfAll(
+  read: ImageReader,
+  context: TableContext,
+): AsyncGenerator<Piece> {
+  for await (const pieces of piecesByTable(read, context)) yield* pieces
+}
+
 /** Each lot is good until the next is asked for: the tables share their memory. */
 async function* piecesByTable(
   read: ImageReader,

@@ -6,6 +6,7 @@ import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { unpackQcow2 } from '../../../../agent/image/formats/qcow2/unpack.ts'
+import { arrivingUnpack } from '../../../support/formats/arriving-qcow2.ts'
 import {
   buildQcow2,
   compressedEntry,
@@ -73,6 +74,8 @@ describe.runIf(canRun)('a qcow2 of qemu-img convert', () => {
     const unpacked = await unpackAndCompare(folder, image)
     expect(unpacked.imageBytes).toBe(SOURCE_BYTES)
     expect(unpacked.writtenBytes + unpacked.zeroedBytes).toBe(SOURCE_BYTES)
+    const arrived = await unpackAndCompare(folder, image, { unpack: arrivingUnpack() })
+    expect(arrived.writtenBytes + arrived.zeroedBytes).toBe(SOURCE_BYTES)
     const straight = unpackAndCompare(folder, image, { unpack: unpackStraight })
     if (flag === '-c') return await expect(straight).rejects.toThrow(NotStraightError)
     expect(await straight).toMatchObject({ imageBytes: SOURCE_BYTES })
@@ -109,6 +112,7 @@ describe.runIf(canRun)('a qcow2 that a guest has written to', () => {
   test.each([
     ['is unpacked', unpackQcow2, 25],
     ['goes straight', unpackStraight, 12],
+    ['is unpacked as it comes', arrivingUnpack(), 12],
   ])(
     '%s to what qemu-img reads in it, whatever was written, zeroed and discarded',
     async (_, unpack, numRuns) => {
@@ -174,6 +178,7 @@ describe.runIf(canRun)('a qcow2 that a guest has written to', () => {
       { how: 'write', offset: 194 * KiB, length: 512, pattern: 5 },
     ])
     await unpackAndCompare(folder, image)
+    await unpackAndCompare(folder, image, { unpack: arrivingUnpack() })
   })
 })
 
@@ -183,6 +188,7 @@ describe.runIf(canRun)('what follows the image in its file', () => {
     const { size } = await stat(image)
     await truncate(image, size + 123_457)
     await unpackAndCompare(folder, image)
+    await unpackAndCompare(folder, image, { unpack: arrivingUnpack() })
     await convert('cluster_size=64k')
     await truncate(image, (await stat(image)).size + 123_457)
     await unpackAndCompare(folder, image, { unpack: unpackStraight })
@@ -223,6 +229,7 @@ describe.runIf(canRun)('a qcow2 that no program makes and QEMU reads', () => {
     })
     await writeFile(image, file)
     await unpackAndCompare(folder, image)
+    await unpackAndCompare(folder, image, { unpack: arrivingUnpack() })
     const straight = unpackAndCompare(folder, image, { unpack: unpackStraight })
     if (/share|compressed/.test(what)) await expect(straight).rejects.toThrow(NotStraightError)
     else await straight

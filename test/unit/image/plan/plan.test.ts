@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
+import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { endOf } from '../../../../agent/core/extent.ts'
+import { endOf, type ImageReader } from '../../../../agent/core/extent.ts'
 import { GiB, MiB } from '../../../../agent/core/units.ts'
+import { mapArriving } from '../../../../agent/image/formats/qcow2/arriving/map-arriving.ts'
 import { createClusterMapMaker } from '../../../../agent/image/formats/qcow2/straight/cluster-map.ts'
 import { describePlan, planDocument } from '../../../../agent/image/plan/describe.ts'
 import {
@@ -17,7 +19,7 @@ import {
   encodeMetainfo,
   parseMetainfo,
 } from '../../../../agent/sources/swarm/torrent/metainfo.ts'
-import { buildQcow2 } from '../../../support/formats/qcow2-builder.ts'
+import { buildQcow2, compressedEntry, DATA_AT } from '../../../support/formats/qcow2-builder.ts'
 
 const HASH = { algo: 'sha256', value: 'ab'.repeat(32) }
 const DISK = {
@@ -192,6 +194,20 @@ function qcow2Facts(beginning: Uint8Array = bootSector()): Partial<ImageFacts> {
   return { ...sizes, firstBytes: buildQcow2(), clusters: { map, beginning } }
 }
 
+/** One of which the first cluster is compressed, the others are zero. */
+async function packedFacts(
+  cluster = bootSector(),
+): Promise<Partial<ImageFacts> & { sizeBytes: number }> {
+  const data = deflateRawSync(cluster, { windowBits: 12 })
+  const file = buildQcow2({ l2: [compressedEntry(DATA_AT, 1)], data })
+  const read: ImageReader = async ({ offset, length }) => file.subarray(offset, offset + length)
+  const { signal } = new AbortController()
+  const arriving = await mapArriving({ read, fileBytes: file.length, signal })
+  if ('why' in arriving) throw new Error(arriving.why)
+  const sizes = { sizeBytes: file.length, serverBytes: file.length }
+  return { ...sizes, firstBytes: file, clusters: { arriving, beginning: cluster } }
+}
+
 function bootSector(): Uint8Array {
   const bytes = new Uint8Array(65_536)
   bytes.set([0x55, 0xaa], 510)
@@ -243,6 +259,38 @@ describe('a plan of a qcow2', () => {
       clusters: null,
       unpacking: { why: 'some begin or end within a sector of the disk, 4096 bytes' },
     })
+  })
+
+  test('with compressed clusters is unpacked as it comes, and shown without the places of the clusters', async () => {
+    const planned = plan(await packedFacts(), fields)
+    expect(planned).toMatchObject({
+      clusters: null,
+      unpacking: { format: 'qcow2', kept: null, leastBytes: 8 * 65_536 },
+    })
+    expect(describePlan(planned).join('\n')).toContain(
+      'fetch from http and unpack the qcow2 to bytes 0–',
+    )
+    const document = planDocument(planned)
+    expect(document).toMatchObject({ unpacking: { clusterCount: 1 } })
+    expect(JSON.stringify(document).length).toBeLessThan(4096)
+  })
+
+  test('with compressed clusters is kept where others are served from it, and refused where that has no room', async () => {
+    const known = await packedFacts()
+    const facts = { ...known, metainfo: torrentOf(known.sizeBytes) }
+    const planned = plan(facts, fields)
+    expect(planned.unpacking?.kept).not.toBeNull()
+    expect(describePlan(planned).join('\n')).toContain('others are served from it')
+    const small = { sizeBytes: MiB }
+    const alone = plan(facts, fields, 'auto', small)
+    expect(alone).toMatchObject({ unpacking: { kept: null }, sources: [{ name: 'http' }] })
+    expect(alone.warnings.join()).toContain('no swarm, the image is unpacked in its order')
+    expect(() => plan(facts, fields, 'require', small)).toThrow(/has room for/)
+  })
+
+  test('with compressed clusters is refused where its disk has no partition table', async () => {
+    const facts = await packedFacts(new Uint8Array(65_536))
+    expect(() => plan(facts, fields)).toThrow(/no partition table/)
   })
 
   test.each([

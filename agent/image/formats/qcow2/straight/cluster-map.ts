@@ -40,6 +40,8 @@ export interface ClusterMapMaker {
 /** Why the clusters of a qcow2 cannot go straight to their places. */
 export interface NoClusterMap {
   readonly why: string
+  /** Some are compressed: in the order of the file they can be unpacked as they come. */
+  readonly isCompressed?: true
 }
 
 type Columns = readonly [hosts: Float64Array, guests: Float64Array, lengths: Float64Array]

@@ -16,6 +16,8 @@ import { type ClusterMap, createClusterMapMaker, type NoClusterMap } from './clu
 /** Of L1 and L2 tables together: 256 GiB in clusters of 64 KiB. */
 const MOST_TABLE_BYTES = 32 * MiB
 
+const COMPRESSED = 'it has compressed clusters'
+
 /** Nothing is read for a run; compressed ones are told apart only. */
 const RUN_LIMITS = { guestBytes: Number.POSITIVE_INFINITY, hostBytes: MiB } as const
 
@@ -30,7 +32,7 @@ export interface MapClustersRequest {
 /**
  * The map of a qcow2 whose clusters all lie in the file as they lie on the disk, or why there is none: a compressed
  * cluster, one in two places, too many runs or tables. Throws InvalidImage for what unpacking would refuse in header
- * and tables, and what reading throws.
+ * and tables, up to the first compressed cluster, and what reading throws.
  */
 export async function mapClusters(request: MapClustersRequest): Promise<ClusterMap | NoClusterMap> {
   const { read, fileBytes, signal, prepare = async () => undefined } = request
@@ -50,13 +52,12 @@ export async function mapClusters(request: MapClustersRequest): Promise<ClusterM
   await prepare(l2Tables)
 
   const maker = createClusterMapMaker({ fileBytes, virtualBytes: header.virtualBytes })
-  let isCompressed = false
   for await (const run of runsOf(read, { header, fileBytes, map: tables }, RUN_LIMITS)) {
     signal.throwIfAborted()
-    if (run.kind === 'compressed') isCompressed = true
-    else if (run.kind === 'plain') maker.add({ ...run, length: lengthInFile(run, fileBytes) })
+    if (run.kind === 'compressed') return { why: COMPRESSED, isCompressed: true }
+    if (run.kind === 'plain') maker.add({ ...run, length: lengthInFile(run, fileBytes) })
   }
-  return isCompressed ? { why: 'it has compressed clusters' } : maker.finish()
+  return maker.finish()
 }
 
 /**
