@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `make bench-formats`: `ironswarm write` of packed images by HTTP to a loop device, against what people do by
 // hand, in turns. zstd: curl | tee >(sha256sum) | zstd -d | dd. qcow2: curl to a file, qemu-img convert, which hashes
-// nothing. Prints a table, keeps it as JSON. Neither of the two reads back what it wrote.
+// nothing. Prints a table, keeps it as JSON. Neither of the two reads back what it wrote. The agent is the bundle that
+// the ramdisk ships, started as its wrapper does; the loop device says that it has no heads, as its page cache has none.
+// Ends with whole rounds before BENCH_MINUTES are over.
 //
-//   BENCH_MIB=1024 BENCH_ROUNDS=3 FORMATS=zstd,qcow2,qcow2-zlib,qcow2-zstd
+//   BENCH_MIB=1024 BENCH_ROUNDS=3 BENCH_MINUTES=13 FORMATS=zstd,qcow2,qcow2-zlib,qcow2-zstd
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { createBundle } from '../support/bundle.ts'
 import { describeImage } from '../support/disk-image.ts'
 import { createLoopDevice } from '../support/loop-device.ts'
 import { startNginx } from '../support/nginx.ts'
 import { measure, median, type Run } from './measured-run.ts'
+import { numberSetting, setting } from './settings.ts'
 
 const MiB = 1024 * 1024
 const GiB = 1024 * MiB
 const FOLDER = resolve('build/bench/formats')
-const SIZE_BYTES = Number(process.env['BENCH_MIB'] ?? 1024) * MiB
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3)
+const SIZE_BYTES = numberSetting('BENCH_MIB', 1024) * MiB
+const ROUNDS = numberSetting('BENCH_ROUNDS', 3)
+const MINUTES = numberSetting('BENCH_MINUTES', 13)
 const RAW = join(FOLDER, 'image.raw')
 
 interface Format {
@@ -51,23 +56,45 @@ if (process.getuid?.() !== 0) {
   console.error('bench-formats: needs root for a loop device; run it as root')
   process.exit(1)
 }
-const names = (process.env['FORMATS'] ?? Object.keys(FORMATS).join(',')).split(',')
+const names = (setting('FORMATS') ?? Object.keys(FORMATS).join(',')).split(',')
 for (const name of names) {
   if (FORMATS[name]) continue
   console.error(`bench-formats: FORMATS=${name}: there are ${Object.keys(FORMATS).join(', ')}`)
   process.exit(2)
 }
+const startedAt = performance.now()
 rmSync(FOLDER, { recursive: true, force: true })
 mkdirSync(FOLDER, { recursive: true })
 makeImage()
+await using bundle = await createBundle()
 const started = await startNginx(FOLDER)
 if (!started) throw new Error('bench-formats: nginx is not installed')
 await using server = started
 // room for the image, the packed file behind it, and what is left free at the end
 await using disk = await createLoopDevice({ sizeBytes: 2 * SIZE_BYTES + 256 * MiB })
-const rows: Awaited<ReturnType<typeof compare>>[] = []
-for (const name of names) rows.push(await compare(name, FORMATS[name] as Format))
+using _heads = withoutHeads(disk.path)
+const contests: Contest[] = []
+for (const name of names) contests.push(await prepare(name, FORMATS[name] as Format))
+let lastRoundMs = 0
+for (let round = 1; round <= ROUNDS; round++) {
+  const begunAt = performance.now()
+  if (begunAt - startedAt + lastRoundMs > MINUTES * 60_000) {
+    console.log(`round ${round} would not end within BENCH_MINUTES=${MINUTES}`)
+    break
+  }
+  for (const contest of contests) await compare(contest, round)
+  lastRoundMs = performance.now() - begunAt
+}
 report()
+
+interface Contest {
+  readonly name: string
+  readonly format: Format
+  readonly url: string
+  readonly info: string
+  readonly peers: Run[]
+  readonly own: Run[]
+}
 
 /** What lies on a system's disk, half of it free, behind a partition table. */
 function makeImage(): void {
@@ -80,33 +107,32 @@ function makeImage(): void {
   })
 }
 
-async function compare(name: string, { diskFormat, file, pack }: Format) {
+/** What tells the agent to read nothing back before all is written, as heads would go to and fro. Disposal restores it. */
+function withoutHeads(device: string): Disposable {
+  const setting = `/sys/block/${device.replace('/dev/', '')}/queue/rotational`
+  const before = readFileSync(setting, 'utf8')
+  writeFileSync(setting, '0')
+  return { [Symbol.dispose]: () => writeFileSync(setting, before) }
+}
+
+async function prepare(name: string, format: Format): Promise<Contest> {
+  const { diskFormat, file, pack } = format
   const [program, ...args] = pack
   execFileSync(program, args)
   const url = `${server.url}/${file}`
   const { sha256 } = await describeImage(join(FOLDER, file))
   const info = join(FOLDER, `${name}.json`)
-  writeFileSync(
-    info,
-    JSON.stringify({
-      id: file,
-      urls: [url],
-      disk_format: diskFormat,
-      os_hash_algo: 'sha256',
-      os_hash_value: sha256,
-    }),
-  )
-  const peers: Run[] = []
-  const own: Run[] = []
-  for (let round = 1; round <= ROUNDS; round++) {
-    peers.push(await byHand(diskFormat, url))
-    own.push(await ironswarmWrite(info))
-    const [peer, run] = [peers.at(-1), own.at(-1)]
-    console.log(`${name} round ${round}: by hand ${rate(peer)}, ironswarm ${rate(run)}`)
-  }
-  const ratio = median(own.map((run, i) => (peers[i] as Run).seconds / run.seconds))
-  const packedMib = statSync(join(FOLDER, file)).size / MiB
-  return { name, packedMib, ratio, peer: summaryOf(peers), ironswarm: summaryOf(own) }
+  const image = { id: file, urls: [url], disk_format: diskFormat }
+  const hash = { os_hash_algo: 'sha256', os_hash_value: sha256 }
+  writeFileSync(info, JSON.stringify({ ...image, ...hash }))
+  return { name, format, url, info, peers: [], own: [] }
+}
+
+async function compare({ name, format, url, info, peers, own }: Contest, round: number) {
+  peers.push(await byHand(format.diskFormat, url))
+  own.push(await ironswarmWrite(info))
+  const [peer, run] = [peers.at(-1), own.at(-1)]
+  console.log(`round ${round} ${name}: by hand ${rate(peer)}, ironswarm ${rate(run)}`)
 }
 
 function byHand(diskFormat: Format['diskFormat'], url: string): Promise<Run> {
@@ -122,7 +148,10 @@ function byHand(diskFormat: Format['diskFormat'], url: string): Promise<Run> {
 }
 
 function ironswarmWrite(info: string): Promise<Run> {
-  const command = `node agent/main.ts write --image-info ${info} --device ${disk.path} --json`
+  const main = join(bundle.folder, 'usr/lib/ironswarm/agent/main.mjs')
+  const env = 'MALLOC_ARENA_MAX=2 UV_THREADPOOL_SIZE=16 NODE_DISABLE_COMPILE_CACHE=1'
+  const node = `${env} ${process.execPath} --no-memory-protection-keys --max-semi-space-size=4`
+  const command = `${node} ${main} write --image-info ${info} --device ${disk.path} --json`
   const script = `${command} 2>${FOLDER}/ironswarm.log; code=$?; times >&3; exit $code`
   return measure(spawn('bash', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit', 'pipe'] }))
 }
@@ -140,11 +169,23 @@ function rate(run: Run | undefined): string {
 }
 
 function report(): void {
-  console.log(`\nof ${SIZE_BYTES / MiB} MiB unpacked; ironswarm also reads file and disk back`)
+  const rows = contests.map(({ name, format, peers, own }) => ({
+    name,
+    rounds: own.length,
+    packedMib: statSync(join(FOLDER, format.file)).size / MiB,
+    ratios: own.map((run, i) => (peers[i] as Run).seconds / run.seconds),
+    peer: summaryOf(peers),
+    ironswarm: summaryOf(own),
+  }))
+  const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
+  const rounds = rows[0]?.rounds
   console.log(
-    '            packed MiB  by hand MiB/s  ironswarm  CPU s/GiB by hand  ironswarm  peak RSS MiB  ratio',
+    `\nof ${SIZE_BYTES / MiB} MiB unpacked, ${rounds} rounds, ${minutes} min; ironswarm also reads file and disk back`,
   )
-  for (const { name, packedMib, peer, ironswarm, ratio } of rows) {
+  console.log(
+    '            packed MiB  by hand MiB/s  ironswarm  CPU s/GiB by hand  ironswarm  peak RSS MiB  ratio, of each round',
+  )
+  for (const { name, packedMib, peer, ironswarm, ratios } of rows) {
     const cells = [
       packedMib.toFixed(0).padStart(10),
       peer.mib_per_s.toFixed(0).padStart(15),
@@ -152,7 +193,8 @@ function report(): void {
       peer.cpu_s_per_gib.toFixed(2).padStart(19),
       ironswarm.cpu_s_per_gib.toFixed(2).padStart(11),
       ironswarm.peak_rss_mib.toFixed(0).padStart(14),
-      ratio.toFixed(2).padStart(7),
+      median(ratios).toFixed(2).padStart(7),
+      `  ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}`,
     ]
     console.log(`${name.padEnd(11)} ${cells.join('')}`)
   }
