@@ -22,6 +22,7 @@ import type { DeployImageDeps } from './request/deploy-request.ts'
 import { type StraightImage, startStraightImage } from './straight-image.ts'
 import { createImageOnDisk, type ImageOnDisk } from './transfer/image-on-disk.ts'
 import { checkFormat, sinkToDisk } from './transfer/sinks.ts'
+import { syncAlong } from './transfer/synced-device.ts'
 import { transferImage } from './transfer/transfer-image.ts'
 import { unpackArriving } from './unpack-arriving.ts'
 import { unpackKept } from './unpack-kept.ts'
@@ -39,6 +40,8 @@ export interface BringImageRequest {
 /** What the ways share. */
 interface Bringing extends BringImageRequest {
   readonly deps: DeployImageDeps
+  /** Read the beginning back while the rest comes in. */
+  readonly isTrailing: boolean
 }
 
 /** An image that is on the disk, read back, and cannot boot yet. */
@@ -60,7 +63,9 @@ export async function bringImage(
   request: BringImageRequest,
   deps: DeployImageDeps,
 ): Promise<BroughtImage> {
-  const stage: Bringing = { ...request, deps }
+  const isTrailing = await canTrail(request, deps)
+  const device = isTrailing ? syncAlong(request.device) : request.device
+  const stage: Bringing = { ...request, device, deps, isTrailing }
   const { plan } = request.opened
   const { unpacking } = plan
   if (unpacking && unpacking.kept === null) return await unpackWhileFetching(stage, unpacking)
@@ -74,7 +79,7 @@ export async function bringImage(
   try {
     const imageBytes = await unpackKept(
       {
-        ...(await unpackTargetOf(stage)),
+        ...unpackTargetOf(stage),
         held: file.held,
         unpacking,
         fileBytes: plan.sizeBytes,
@@ -97,7 +102,7 @@ async function unpackWhileFetching(
   const { plan, deadline, servers } = opened
   const { imageBytes, held } = await unpackArriving(
     {
-      ...(await unpackTargetOf(stage)),
+      ...unpackTargetOf(stage),
       plan,
       unpacking,
       deadline,
@@ -109,14 +114,14 @@ async function unpackWhileFetching(
   return { area: areaOf(unpacking, imageBytes), held, file: null, source: null }
 }
 
-async function unpackTargetOf(stage: Bringing) {
+function unpackTargetOf(stage: Bringing) {
   const { namedFormat, content } = stage.opened.plan
-  const { device } = stage
+  const { device, isTrailing } = stage
   return {
     namedFormat,
     content,
     device,
-    isTrailing: await canTrail(stage),
+    isTrailing,
     dropCache: () => forgetCached(stage),
     progress: stage.progress,
     signal: stage.signal,
@@ -129,17 +134,17 @@ function areaOf({ window: { offset } }: PlannedUnpacking, length: number): DiskR
 
 /** Resolves when the whole file was read back from the disk and is the expected one, to the source of it. */
 async function writeAndProve(stage: Bringing, image: ImageOnDisk): Promise<ImageSource> {
-  const { opened, device, progress, events, signal, deps } = stage
+  const { opened, device, isTrailing, progress, events, signal, deps } = stage
   const { plan, servers } = opened
   image.useDevice(device)
   await using proof = createImageProof({
     image,
     device,
     hash: plan.hash,
-    isTrailing: await canTrail(stage),
+    isTrailing,
     progress,
   })
-  await using straight = await startStraight(stage, image)
+  await using straight = startStraight(stage, image)
   const sink = sinkToDisk(image, device, proof.journaled)
   const judge = (firstBytes: Uint8Array) => requirePlanned(plan, firstBytes, deps)
   const source = await transferImage({
@@ -161,8 +166,13 @@ async function writeAndProve(stage: Bringing, image: ImageOnDisk): Promise<Image
     await straight?.filled()
     await device.sync()
     await forgetCached(stage)
-    await proof.verify(nameOf(source), signal)
-    await straight?.verify()
+    // where no heads go to and fro
+    const zeros = stage.isTrailing ? straight?.readBack() : undefined
+    // met below; what the file's proof throws comes first
+    zeros?.catch(() => undefined)
+    await proof.verify(nameOf(source), signal, straight?.zeros)
+    await (zeros ?? straight?.readBack())
+    await straight?.judge()
     return source
   } catch (error) {
     await source[Symbol.asyncDispose]()
@@ -171,15 +181,11 @@ async function writeAndProve(stage: Bringing, image: ImageOnDisk): Promise<Image
 }
 
 /** Nothing but for a qcow2 whose clusters go straight to their places. */
-async function startStraight(
-  stage: Bringing,
-  image: ImageOnDisk,
-): Promise<StraightImage | undefined> {
+function startStraight(stage: Bringing, image: ImageOnDisk): StraightImage | undefined {
   const { plan } = stage.opened
   const { clusters } = plan
   if (!clusters) return undefined
-  const isTrailing = await canTrail(stage)
-  return startStraightImage({ ...stage, plan, clusters, image, isTrailing }, stage.deps)
+  return startStraightImage({ ...stage, plan, clusters, image }, stage.deps)
 }
 
 /** From then on nothing that was synced is read from the page cache. */
@@ -202,8 +208,11 @@ function requirePlanned(
   )
 }
 
-async function canTrail({ device, deps }: Bringing): Promise<boolean> {
-  return device.isDirect && !(await isRotational(deps.root, device.geometry.path))
+async function canTrail(
+  { device }: BringImageRequest,
+  { root }: DeployImageDeps,
+): Promise<boolean> {
+  return device.isDirect && !(await isRotational(root, device.geometry.path))
 }
 
 function nameOf(source: ImageSource): string {

@@ -14,6 +14,7 @@ import { zeroRanges } from './formats/qcow2/straight/cluster-map.ts'
 import { requireSameClusters } from './formats/qcow2/straight/map-clusters.ts'
 import type { Plan } from './plan/plan.ts'
 import type { PlannedClusters } from './plan/unpacking.ts'
+import type { ReadBesides } from './proof/image-proof.ts'
 import { createUnpackedProof } from './proof/unpacked-proof.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
 import type { ImageOnDisk } from './transfer/image-on-disk.ts'
@@ -41,11 +42,12 @@ export interface StraightImage extends AsyncDisposable {
   readonly failed: AbortSignal
   /** Resolves when the disk is zero where it has no cluster, but for what is held back. Throws ImageWriteError. */
   filled(): Promise<void>
-  /**
-   * The file is proved and nothing of the disk is in a cache: judges it, its tables and the beginning of its disk, and
-   * reads the zeros back. Throws InvalidImage, ReadBackMismatchError, BlockDeviceError.
-   */
-  verify(): Promise<void>
+  /** What readBack has read, and reads in all. */
+  readonly zeros: ReadBesides
+  /** Nothing of the disk is in a cache: reads the zeros back. Throws ReadBackMismatchError, BlockDeviceError. */
+  readBack(): Promise<void>
+  /** The file is proved: judges it, its tables and the beginning of its disk. Throws InvalidImage. */
+  judge(): Promise<void>
 }
 
 /** Begins to make the zeros. */
@@ -64,11 +66,9 @@ export function startStraightImage(
   return {
     failed: failing.signal,
     filled: () => filling,
-    verify: async () => {
-      await judge()
-      if (proof.totalBytes > 0) progress.begin('read-back', proof.totalBytes, proof.doneBytes)
-      await proof.finish((bytes) => progress.add(bytes))
-    },
+    zeros: proof,
+    readBack: () => proof.finish((bytes) => progress.add(bytes)),
+    judge,
     [Symbol.asyncDispose]: async () => {
       ending.abort()
       await filling.catch(() => undefined)

@@ -32,8 +32,15 @@ export interface ImageProof extends AsyncDisposable {
    * Every byte is on the medium: reads it back. Throws ImageChecksumError if the disk holds another image
    * than the expected one, ReadBackMismatchError if it does not hold what was sent, BlockDeviceError.
    * @param origin who delivered, for the message
+   * @param besides what is read back at the same time and told as progress by who reads it
    */
-  verify(origin: string, signal: AbortSignal): Promise<void>
+  verify(origin: string, signal: AbortSignal, besides?: ReadBesides): Promise<void>
+}
+
+/** Bytes that are read back besides the file. */
+export interface ReadBesides {
+  readonly totalBytes: number
+  readonly doneBytes: number
 }
 
 export function createImageProof(options: ImageProofOptions): ImageProof {
@@ -47,10 +54,11 @@ export function createImageProof(options: ImageProofOptions): ImageProof {
       readBack.rewritten(range)
       journal.forget(image.layout.locate(range))
     },
-    verify: async (origin, signal) => {
+    verify: async (origin, signal, besides = { totalBytes: 0, doneBytes: 0 }) => {
       throwIfAborted(signal)
       const { totalBytes } = image.coverage
-      progress.begin('read-back', totalBytes, readBack.doneBytes)
+      const doneBytes = readBack.doneBytes + besides.doneBytes
+      progress.begin('read-back', totalBytes + besides.totalBytes, doneBytes)
       const found = await readBack.finish((bytes) => progress.add(bytes), signal)
       if (found === hash.value.toLowerCase()) return
       const facts =

@@ -13,6 +13,8 @@ import type { BlockDevice } from '../../disk/block-device.ts'
 const READ_BYTES = 4 * MiB
 /** Read this far behind what was written last: the disk's own cache has let go (docs/design/010-read-back.md). */
 const LAG_BYTES = 64 * MiB
+/** Of zeros, remembered as one: the first are read while the last are made. */
+const ZEROS_BYTES = 32 * MiB
 /** Remembered at most; then writes wait until some have been read back. 25 MiB of memory. */
 const MOST_ENTRIES = 256 * 1024
 
@@ -44,7 +46,7 @@ interface Entry extends DiskRange {
 
 export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProof {
   const { device, isTrailing, signal } = options
-  const buffer = allocateAligned(READ_BYTES)
+  const buffers = [allocateAligned(READ_BYTES), allocateAligned(READ_BYTES)]
   const zeros = Buffer.alloc(READ_BYTES)
   let entries: Entry[] = []
   /** Of `entries`, those before it have been read. */
@@ -55,13 +57,36 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
   let isEnding = false
   let onProgress: (bytes: number) => void = () => undefined
 
+  const readPart = async (range: DiskRange, turn: number): Promise<Uint8Array> => {
+    const buffer = buffers[turn % 2] as Uint8Array
+    const part = buffer.subarray(0, Math.min(READ_BYTES, range.length))
+    await device.read(range.offset, part)
+    return part
+  }
+  /** Each is good until the next one is asked for, which is read meanwhile. */
+  const partsOf = async function* (range: DiskRange): AsyncGenerator<Uint8Array, void> {
+    const partOf = (at: number, turn: number) =>
+      at < endOf(range) ? readPart({ offset: at, length: endOf(range) - at }, turn) : undefined
+    let turn = 0
+    let ahead = partOf(range.offset, turn++)
+    try {
+      for (let at = range.offset; ahead; ) {
+        const part: Uint8Array = await ahead
+        at += part.length
+        ahead = partOf(at, turn++)
+        // met when it is awaited
+        ahead?.catch(() => undefined)
+        yield part
+      }
+    } finally {
+      await ahead?.catch(() => undefined)
+    }
+  }
   const readEntry = async (entry: Entry) => {
     let crc = 0
-    for (let at = entry.offset; at < endOf(entry); at += READ_BYTES) {
+    for await (const part of partsOf(entry)) {
       if (isEnding) return
       signal.throwIfAborted()
-      const part = buffer.subarray(0, Math.min(READ_BYTES, endOf(entry) - at))
-      await device.read(at, part)
       if (entry.crc !== undefined) crc = crc32(part, crc)
       else if (Buffer.compare(part, zeros.subarray(0, part.length)) !== 0) throw lost(device, entry)
       doneBytes += part.length
@@ -124,7 +149,13 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
     }),
     zeroed: async (range) => {
       throwFailure()
-      await remember({ ...range, crc: undefined })
+      for (let at = range.offset; at < endOf(range); at += ZEROS_BYTES) {
+        await remember({
+          offset: at,
+          length: Math.min(ZEROS_BYTES, endOf(range) - at),
+          crc: undefined,
+        })
+      }
     },
     get doneBytes() {
       return doneBytes

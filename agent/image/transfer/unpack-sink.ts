@@ -3,7 +3,7 @@
 // the window, what boots is held back, zeros that touch each other are made together. Does not unpack.
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, type DiskSink, endOf, intersect, rangeOf } from '../../core/extent.ts'
-import { GiB } from '../../core/units.ts'
+import { MiB } from '../../core/units.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
 import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import type { UnpackSink } from '../formats/unpacker.ts'
@@ -28,7 +28,7 @@ export interface UnpackSinkOptions {
 }
 
 /** Asked for at once at most: what goes wrong is heard of, and what was made can be read back meanwhile. */
-const MOST_ZEROS_BYTES = GiB
+const MOST_ZEROS_BYTES = 256 * MiB
 
 /** Throws InvalidImage for what lies outside of the window, and what the disk throws. */
 export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
