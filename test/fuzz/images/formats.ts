@@ -28,13 +28,14 @@ const unpackStraightOrNot: Unpack = async (request) => {
 
 /** In the order of its file, compared with what is made of it where it is kept: neither takes what the other refuses. */
 const unpackArrivingToo: Unpack = async (request) => {
-  const kept = await outcomeOf(unpackQcow2, request)
+  const aside: UnpackSink = { write: async () => undefined, zero: async () => undefined }
+  const kept = await outcomeOf(unpackQcow2, { ...request, sink: aside })
   const arrived = await outcomeOf(arrivingUnpack(), request)
   if (arrived.digest !== kept.digest) {
     throw new Error(`as it comes it is ${arrived.digest}, from the disk ${kept.digest}`)
   }
   if (arrived.error) throw arrived.error
-  return await unpackQcow2(request)
+  return arrived.bytes
 }
 
 /** A digest of what reaches the disk, and of where; all errors of the format are the same. */
@@ -44,16 +45,22 @@ async function outcomeOf(unpack: Unpack, request: UnpackRequest) {
   let made: Uint8Array | undefined
   const disk = () => (made ??= new Uint8Array(request.window.length).fill(LEFT_BEHIND))
   const sink: UnpackSink = {
-    write: async ({ offset, data }) => disk().set(data, offset - begin),
-    zero: async (range) => void disk().fill(0, range.offset - begin, endOf(range) - begin),
+    write: async (extent) => {
+      disk().set(extent.data, extent.offset - begin)
+      await request.sink.write(extent)
+    },
+    zero: async (range) => {
+      disk().fill(0, range.offset - begin, endOf(range) - begin)
+      await request.sink.zero(range)
+    },
   }
   try {
     const bytes = await unpack({ ...request, sink })
     const digest = createHash('sha256').update(disk().subarray(0, bytes)).digest('hex')
-    return { digest: `${bytes} bytes of ${digest}`, error: undefined }
+    return { digest: `${bytes} bytes of ${digest}`, bytes, error: undefined }
   } catch (error) {
     if (!isAgentError(error, 'InvalidImage')) throw error
-    return { digest: 'refused', error }
+    return { digest: 'refused', bytes: 0, error }
   }
 }
 

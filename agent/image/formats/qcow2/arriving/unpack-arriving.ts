@@ -73,8 +73,9 @@ function endInFile(run: FileRun, fileBytes: number): number {
 }
 
 /** Of the file, in one run. */
-function mostRunBytes({ header }: ArrivingClusters): number {
-  return Math.max(RUN_LIMITS.guestBytes, RUN_LIMITS.hostBytes, mostCompressedBytes(header))
+function mostRunBytes({ header, fileBytes }: ArrivingClusters): number {
+  const most = Math.max(RUN_LIMITS.guestBytes, RUN_LIMITS.hostBytes, mostCompressedBytes(header))
+  return Math.min(most, fileBytes)
 }
 
 /**
