@@ -2,12 +2,12 @@
 // Owns one image write from the request to its end: planned, then followed, told of as one operation. What
 // plans and what writes is image/'s.
 /// <reference lib="esnext.disposable" />
-import { throwIfAborted } from '../core/deadline.ts'
+import { anySignal, throwIfAborted } from '../core/deadline.ts'
 import { isAgentError, toAgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import { assertNotInUse } from '../disk/in-use.ts'
 import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
-import { openPlan } from '../image/plan/open-plan.ts'
+import { type OpenPlan, openPlan } from '../image/plan/open-plan.ts'
 import type { DeployImageDeps, ImageRequest } from '../image/request/deploy-request.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
@@ -32,8 +32,7 @@ export async function writeImage(
     try {
       using progress = createProgressMeter({ now: deps.now, events: inside })
       progress.begin('prepare', 0)
-      await assertNotInUse(deps.root, devicePath)
-      await using opened = await openPlan({ imageInfo, configdrive, devicePath }, signal, deps)
+      await using opened = await openUnused({ imageInfo, configdrive, devicePath }, signal, deps)
       const deployed = await deployImage({ opened, progress, events: inside, signal }, deps)
       note({ hash: deployed.hash, bytes: deployed.bytes })
       return deployed
@@ -43,4 +42,27 @@ export async function writeImage(
       throw toAgentError(error)
     }
   })
+}
+
+/** Servers are asked while this machine is: neither touches the disk. That it is in use is told first. */
+async function openUnused(
+  request: ImageRequest,
+  signal: AbortSignal,
+  deps: DeployImageDeps,
+): Promise<OpenPlan> {
+  const ending = new AbortController()
+  const opening = openPlan(request, anySignal(signal, ending.signal), deps)
+  // met below, or nobody asks any more
+  opening.catch(() => undefined)
+  try {
+    await assertNotInUse(deps.root, request.devicePath)
+    return await opening
+  } catch (error) {
+    ending.abort(error)
+    await opening.then(
+      (late) => late[Symbol.asyncDispose](),
+      () => undefined,
+    )
+    throw error
+  }
 }

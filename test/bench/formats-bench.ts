@@ -109,10 +109,17 @@ function makeImage(): void {
 
 /** What tells the agent to read nothing back before all is written, as heads would go to and fro. Disposal restores it. */
 function withoutHeads(device: string): Disposable {
-  const setting = `/sys/block/${device.replace('/dev/', '')}/queue/rotational`
-  const before = readFileSync(setting, 'utf8')
-  writeFileSync(setting, '0')
-  return { [Symbol.dispose]: () => writeFileSync(setting, before) }
+  const file = `/sys/block/${device.replace('/dev/', '')}/queue/rotational`
+  const before = readFileSync(file, 'utf8')
+  const restore = () => writeFileSync(file, before)
+  // whoever is tired of it may interrupt it
+  const end = () => {
+    restore()
+    process.exit(130)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end)
+  writeFileSync(file, '0')
+  return { [Symbol.dispose]: restore }
 }
 
 async function prepare(name: string, format: Format): Promise<Contest> {

@@ -44,6 +44,8 @@ export function createTrailingReadBack(options: TrailingOptions): TrailingReadBa
 
   const start = (): ReadBack =>
     createReadBack({ device, algo, layout, onProgress: (bytes) => onProgress(bytes) })
+  // its thread takes a while to start, and is needed in any case
+  if (options.isTrailing) current = start()
   const stop = () => {
     const old = current
     current = undefined
