@@ -59,7 +59,7 @@ kill-partitions: $(MODULES) ## agents killed at random moments of a partition im
 	@KILLS=$(or $(KILLS),40) vitest run --project sources test/integration/negative/killed-partition.test.ts
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=trixie|forky|sid]
-	@$(PACKAGES) agent burn-in $(if $(IRONIC),ironic-release,ironic)
+	@$(PACKAGES) agent burn-in $(if $(IRONIC),ironic-release,ironic ironic-inspector)
 	@$(if $(IRONIC),node test/support/ironic/release-tree.ts $(IRONIC))
 	@$(if $(IRONIC),IRONIC_TREE=$(CURDIR)/build/ironic/$(IRONIC)) vitest run test/integration/ironic
 

@@ -84,6 +84,10 @@ export const PACKAGE_SETS = {
     purpose: 'a real Ironic to be driven by',
     packages: ['genisoimage', 'ironic-api', 'ironic-conductor'],
   },
+  'ironic-inspector': {
+    purpose: 'a real ironic-inspector that Ironic 21.4 has machines inspected by',
+    packages: ['python3-ironic-inspector'],
+  },
   'ironic-release': {
     purpose: 'an Ironic of another Debian release to be driven by',
     packages: ['debian-archive-keyring', 'dpkg', 'util-linux'],

@@ -2,6 +2,7 @@
 // ironic-inspector's.
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
 import type { AgentProcess } from '../../support/agent-process.ts'
+import { bootScriptWords } from '../../support/ironic/boot-script.ts'
 import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
 import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
 import { type Ironic, startIronic } from '../../support/ironic.ts'
@@ -26,6 +27,10 @@ const canRun =
   hasIronicUnderTest() &&
   hasAgentInspection()
 
+const COLLECTORS = [
+  ...['default', 'extra-hardware', 'pci-devices', 'usb-devices', 'numa-topology'],
+  ...['lldp', 'logs'],
+]
 const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version}`
 /** Of the NIC that Ironic does not know of. */
 const secondMac = (mac: string) => mac.replace('52:54:00:00:01:', '52:54:00:00:02:')
@@ -56,7 +61,7 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
 
   /** A node that waits for the data of its machine, which has the kernel line that Ironic wrote for it. */
   async function inspected(
-    extra: Record<string, string> = {},
+    extra: Record<string, string>,
   ): Promise<{ machine: Machine; agent: AgentProcess }> {
     onTestFailed(async () => console.log(await machines.logs()))
     const machine = await machines.create({
@@ -67,7 +72,7 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     })
     await ironic.provision(machine.uuid, 'inspect')
     await ironic.waitFor(machine.uuid, ['inspect wait'])
-    const words = await kernelWords(machine)
+    const words = await bootScriptWords(ironic, machine)
     expect(words).toContain(`ipa-inspection-callback-url=${ironic.url}/v1/continue_inspection`)
     // what Ironic says without fast track is all there is to go by
     expect(words.some((word) => word.startsWith('ipa-api-url='))).toBe(false)
@@ -79,16 +84,12 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     return { machine, agent }
   }
 
-  /** Of the boot script, as iPXE reads it. */
-  async function kernelWords({ uuid, mac }: Machine): Promise<string[]> {
-    const script = await (await fetch(`${ironic.filesUrl}/${uuid}/config`)).text()
-    const line = /^kernel .*$/m.exec(script)?.[0] ?? ''
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: iPXE's own word
-    return line.replaceAll('${mac}', mac).split(/\s+/).slice(1)
-  }
-
   test('makes properties and ports of what the agent posts, and powers the machine off', async () => {
-    const { machine, agent } = await inspected()
+    const collectors = COLLECTORS.join(',')
+    const { machine, agent } = await inspected({
+      'ipa-inspection-collectors': collectors,
+      'ipa-lldp-timeout': '1',
+    })
     const node = await ironic.waitFor(machine.uuid, ['manageable'])
     expect(node).toMatchObject({
       last_error: null,
@@ -106,7 +107,11 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     expect(kept.inventory.disks).toMatchObject([{ name: machine.disk.path }])
     expect(kept.plugin_data).toMatchObject({
       root_disk: { name: machine.disk.path },
-      configuration: { collectors: ['default', 'logs'] },
+      configuration: { collectors: COLLECTORS },
+      // Ironic's hook has read the list of extra-hardware
+      extra: { disk: { logical: { count: 1 } }, network: { eth0: { serial: machine.mac } } },
+      pci_devices: expect.anything(),
+      lldp_raw: expect.anything(),
       error: null,
     })
     expect(await agent.log()).toContain(`"node_uuid":"${machine.uuid}"`)
@@ -116,7 +121,10 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
 
   test('fails the inspection with the words of what the agent could not do', async () => {
     const { machine } = await inspected({ 'ipa-inspection-collectors': 'default,nonsense' })
-    const { last_error } = await ironic.waitFor(machine.uuid, ['inspect failed'])
-    expect(last_error).toContain('collector nonsense is not known')
+    await ironic.waitFor(machine.uuid, ['inspect failed'])
+    // the conductor saves its words after the state
+    await expect
+      .poll(async () => `${(await ironic.node(machine.uuid)).last_error}`, { timeout: 60_000 })
+      .toContain('collector nonsense is not known')
   })
 })

@@ -40,10 +40,10 @@ describe('pci-devices', () => {
     })
   })
 
-  test('a machine without PCI is a failure', async () => {
+  test('a machine without PCI is no failure', async () => {
     await using lab = await callOn({})
     expect(await collectPciDevices(lab.call)).toEqual({ pci_devices: [] })
-    expect(lab.failures).toEqual([expect.stringMatching(/no PCI devices/)])
+    expect(lab.failures).toEqual([])
   })
 })
 
