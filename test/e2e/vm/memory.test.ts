@@ -1,5 +1,5 @@
 // The whole agent stays within 256 MiB in a machine of 512 MiB, however large the disk in the image is. The images are
-// sparse; what came of them is compared by qemu-img on this machine.
+// sparse; what came of them is compared by cmp on this machine.
 //
 //   VIRTUAL_GIB=8,2     how large the disks of the qcow2 and of the zstd are instead of 64 and 16 GiB
 import { execFile } from 'node:child_process'
@@ -22,6 +22,8 @@ const GiB = 1024 * MiB
 const FOLDER = join(import.meta.dirname, '../../../build/test-vm/memory')
 const MOST_BYTES = 256 * MiB
 const SERIAL = 'large'
+/** Behind the image: for what of a qcow2 is no part of its disk. */
+const REST_BYTES = 64 * MiB
 const [QCOW2_GIB, ZSTD_GIB] = (process.env['VIRTUAL_GIB'] ?? '64,16').split(',').map(Number)
 /** Every process that is there, by name, and the most memory it ever had, once the image is written or has failed. */
 const WAIT = `until grep -q -e '"msg":"write image \\(finished\\|failed\\)"' "$LOG"; do sleep 1; done`
@@ -85,7 +87,7 @@ describe.skipIf(!canBootMachines())('memory', { timeout: 4 * BOOT_TIMEOUT_MS }, 
       await makeSparse(raw, gib * GiB)
       await make(raw, image)
       await using disk = await open(target, 'w')
-      await disk.truncate(gib * GiB)
+      await disk.truncate(gib * GiB + REST_BYTES)
       const ramdisk = findRamdisk(process.env)
       await using lab = await createVmLab(
         {
@@ -124,7 +126,9 @@ describe.skipIf(!canBootMachines())('memory', { timeout: 4 * BOOT_TIMEOUT_MS }, 
       )
       report(name, { written: seconds })
       await machine.powerOff()
-      await run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', raw, target])
+      // but for the two tables, which tell how large the disk is
+      const bytes = gib * GiB - 2 * MiB
+      await run('cmp', [`--ignore-initial=${MiB}`, `--bytes=${bytes}`, raw, target])
       expect(peak.bytes).toBeGreaterThan(0)
       expect(peak.bytes).toBeLessThanOrEqual(MOST_BYTES)
       await rm(files, { recursive: true })

@@ -8,6 +8,11 @@ import {
   redactText,
   redactUrl,
 } from '../../../agent/core/redact.ts'
+import {
+  comparableName,
+  isSecretParameter,
+  secretHeaderOf,
+} from '../../../agent/core/redaction/secret-names.ts'
 import { SECRET, SECRET_FORMS, secretsIn } from '../../support/secrets.ts'
 
 const FORMS = Object.entries(SECRET_FORMS)
@@ -275,11 +280,18 @@ describe('redactUrl', () => {
   test('changes nothing else of a url', () => {
     fc.assert(
       fc.property(fc.webUrl({ withFragments: true }), (url) => {
+        // by chance `#key=a` is a secret
+        fc.pre(!hasSecretName(decodeURIComponent(url)))
         expect(redactUrl(url)).toBe(url)
       }),
     )
   })
 })
+
+function hasSecretName(url: string): boolean {
+  const names = [...url.matchAll(/([\w.-]+)[=:]/g)].map(([, name = '']) => comparableName(name))
+  return names.some((name) => isSecretParameter(name) || secretHeaderOf(name) !== undefined)
+}
 
 describe('redactBounded', () => {
   test('says how many bytes are missing', () => {
