@@ -143,6 +143,7 @@ function createDispatcher(
             .filter((step) => step.announce.step === name && step.kinds.includes(kind))
             .map((step) => () => {
               assertArgumentsKnown(name, step.accepts, call)
+              if (step.takesAnyDisk) assertNoneLeftOut(name, leftOut)
               return step.run(call)
             }),
         ),
@@ -181,6 +182,16 @@ async function firstAnswer<T>(name: string, calls: readonly (() => Promise<T>)[]
   throw new AgentError(
     'HardwareManagerMethodNotFound',
     `no hardware manager of this machine offers ${name}`,
+  )
+}
+
+/** Whose disks are hidden by a manager that could not be asked loses nothing by a step that waits. */
+function assertNoneLeftOut(step: string, leftOut: readonly LeftOutManager[]): void {
+  if (leftOut.length === 0) return
+  const why = leftOut.map(({ manager, reason }) => `${manager}: ${reason}`).join('; ')
+  throw new AgentError(
+    'HardwareManagerConfigurationError',
+    `${step} takes all disks, and a hardware manager that may hide some is left out (${why}); mend or remove it, and start the machine anew`,
   )
 }
 

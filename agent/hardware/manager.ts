@@ -62,6 +62,8 @@ export interface StepImplementation {
   readonly announce: Step
   /** Names of the arguments it accepts; any other fails the step (contract 5.1). */
   readonly accepts: readonly string[]
+  /** It writes to disks that nobody has named: what a manager that is left out would have hidden is among them. */
+  readonly takesAnyDisk?: boolean
   readonly run: (call: StepCall) => Promise<unknown>
 }
 

@@ -136,7 +136,8 @@ export function withoutSkipped(disks: readonly Disk[], skipList: readonly JsonOb
 
 /**
  * The same disks; those that an entry matches are left alone and say so, and so are the members of a RAID volume
- * that an entry names, the volume, and every array that lies on one of these: to write to it is to write to them.
+ * that an entry names, the volume, and every array that lies on one of these or on a disk that a hardware manager
+ * hides: to write to it is to write to them.
  */
 export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObject[]): Disk[] {
   const isSkipped = compileSkipList(skipList)
@@ -144,7 +145,8 @@ export function markSkipped(disks: readonly Disk[], skipList: readonly JsonObjec
   const whyKept = (disk: Disk) => {
     if (isSkipped(disk)) return 'skip_block_devices excludes it'
     const volume = disk.raidVolumes.find((name) => kept.includes(name))
-    return volume && `skip_block_devices names its RAID volume ${volume}`
+    if (volume) return `skip_block_devices names its RAID volume ${volume}`
+    return disk.isHidden ? disk.leftAlone?.reason : undefined
   }
   const reasons = new Map(disks.flatMap((disk) => [[disk.name, whyKept(disk)] as const]))
   return disks.map((disk) => {

@@ -105,7 +105,12 @@ async function openSession(path: string, deps: CustomManagerDeps): Promise<Sessi
         `${path} was ${manifest.name} ${manifest.version} and is ${name} ${version} now`,
       )
     }
-    if (isInitialized) await initializeIn(again)
+    try {
+      if (isInitialized) await initializeIn(again)
+    } catch (error) {
+      await again[Symbol.asyncDispose]()
+      throw error
+    }
     return again
   }
   /** One that had to be ended is started again, by whoever calls first. */

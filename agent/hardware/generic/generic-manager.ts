@@ -79,17 +79,12 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   }
   // switches do not move, and one is waited for as long as half a minute
   let switches: Promise<Switches> | undefined
-  const steps = [
-    WRITE_IMAGE,
-    createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
+  const takingAnyDisk = [
     ...createEraseSteps({
       ...deps,
       listDisks: (node) => finder.listMarked(node),
       others: overrides.others,
     }),
-    createPstoreStep(deps),
-    ...createNvramSteps(deps),
-    ...createBurninSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }),
     ...createRaidSteps({
       ...deps,
       pausePath: ASSEMBLY_PAUSE,
@@ -98,6 +93,17 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
       listDisks: (node) => finder.listMarked(node),
       listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
     }),
+  ]
+  const steps = [
+    WRITE_IMAGE,
+    createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
+    ...takingAnyDisk.map((step) => ({ ...step, takesAnyDisk: true })),
+    createPstoreStep(deps),
+    ...createNvramSteps(deps),
+    ...createBurninSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }).map((step) => ({
+      ...step,
+      takesAnyDisk: step.announce.step === 'burnin_disk',
+    })),
   ]
   const withSkipLists = (step: StepImplementation): StepImplementation => ({
     ...step,

@@ -30,7 +30,10 @@ export interface Overrides {
     names: readonly string[],
     own: (name: string) => Promise<WireInterface>,
   ): Promise<WireInterface[]>
-  /** The node with the `skip_block_devices` of another manager, where one has its own. */
+  /**
+   * The node with the `skip_block_devices` of another manager, where one has its own; a node that has them already as it
+   * is. Throws HardwareManagerConfigurationError for a name that no disk bears.
+   */
   nodeFor(node: JsonObject, disks: () => Promise<readonly Disk[]>): Promise<JsonObject>
   /** The disk that another manager chooses. Throws DeviceNotFound if it cannot be one. */
   rootDisk(node: JsonObject | undefined, disks: readonly Disk[]): Promise<Disk | undefined>
@@ -52,6 +55,8 @@ const NOBODY: OtherManagers = {
 
 export function createOverrides(): Overrides {
   let others = NOBODY
+  /** Asked a second time, managers would look for their entries in a list of names. */
+  const answered = new WeakSet<JsonObject>()
   const ask: OtherManagers['ask'] = (method, ...args) => others.ask(method, ...args)
   const orOwn: Overrides['orOwn'] = async <M extends HardwareMethod>(
     method: M,
@@ -65,6 +70,14 @@ export function createOverrides(): Overrides {
     kind: 'disk' | 'interface',
     device: T,
   ) => (await orOwn('filterDevice', [kind, device], async () => device)) as T | null
+
+  const skippedNames = async (node: JsonObject, disks: () => Promise<readonly Disk[]>) => {
+    if (!others.has('getSkipListFromNodeForDisks')) return undefined
+    const known = await disks()
+    const names = await ask('getSkipListFromNodeForDisks', node, known.map(toWireDisk))
+    for (const name of names?.answer ?? []) requireKnown(name, known)
+    return names
+  }
 
   return {
     others: { ask },
@@ -99,11 +112,10 @@ export function createOverrides(): Overrides {
       return found
     },
     nodeFor: async (node, disks) => {
+      if (answered.has(node)) return node
       const volumes = await ask('getSkipListFromNodeForRaids', node)
       const own = objectAt(node, 'properties')['skip_block_devices'] ?? []
-      const names = others.has('getSkipListFromNodeForDisks')
-        ? await ask('getSkipListFromNodeForDisks', node, (await disks()).map(toWireDisk))
-        : undefined
+      const names = await skippedNames(node, disks)
       if ((!volumes && !names) || !Array.isArray(own)) return node
       const isVolume = (entry: unknown) => isObject(entry) && 'volume_name' in entry
       const list = [
@@ -112,7 +124,9 @@ export function createOverrides(): Overrides {
         ...(volumes?.answer.map((name) => ({ volume_name: name })) ?? own.filter(isVolume)),
       ]
       const properties = { ...objectAt(node, 'properties'), skip_block_devices: list }
-      return { ...node, properties }
+      const changed = { ...node, properties }
+      answered.add(changed)
+      return changed
     },
     rootDisk: async (node, disks) => {
       const chosen = await ask('chooseOsInstallDevice', node)
@@ -127,6 +141,21 @@ export function createOverrides(): Overrides {
       )
     },
   }
+}
+
+/** What is to be left alone and is not found would be erased. */
+function requireKnown(path: string, disks: readonly Disk[]): void {
+  const isNamed = disks.some(({ name, links, partitions }) =>
+    [{ name, links }, ...partitions].some(
+      (each) => each.name === path || each.links.includes(path),
+    ),
+  )
+  if (isNamed) return
+  const names = disks.map(({ name }) => name).join(', ')
+  throw new AgentError(
+    'HardwareManagerConfigurationError',
+    `a hardware manager names ${path} to be skipped, and no disk bears that name; there are ${names}: name it by its whole path`,
+  )
 }
 
 /** With those that the kernel does not count among the disks. */

@@ -8,6 +8,28 @@ const decline = async () => {
   throw new AgentError('IncompatibleHardwareMethodError', 'not on this machine')
 }
 
+describe('a manager that is left out', () => {
+  test.each([
+    ['erase_devices', true, false],
+    ['inject_files', false, true],
+  ])('may hide disks: whether %s runs without it', async (step, takesAnyDisk, isRun) => {
+    const hanging = managerWith('Acme', SUPPORT.SERVICE_PROVIDER, {
+      initialize: () => Promise.reject(new Error('no answer within 60 s')),
+    })
+    const all = { ...stepWith(step, 10, 'ran'), takesAnyDisk }
+    const generic = managerWith('Generic', SUPPORT.GENERIC, { steps: [all] })
+    const hardware = await loadHardware([hanging, generic])
+    const running = hardware.runStep('deploy', step, callWith())
+    if (isRun) expect(await running).toBe('ran')
+    else {
+      await expect(running).rejects.toMatchObject({
+        type: 'HardwareManagerConfigurationError',
+        details: expect.stringContaining('no answer within 60 s'),
+      })
+    }
+  })
+})
+
 describe('loading hardware managers', () => {
   test('evaluates each once, drops NONE and asks the best first, equals in their given order', async () => {
     const asked: string[] = []

@@ -388,3 +388,20 @@ test('an array on a disk that is skipped is left alone too, and what lies on tha
   ])
   expect(marked[1]?.leftAlone?.reason).toBe('it lies on /dev/sda: skip_block_devices excludes it')
 })
+
+test('an array on a disk that a hardware manager hides is left alone too', () => {
+  const reason = 'a hardware manager hides it'
+  const marked = markSkipped(
+    [
+      diskWith({ name: '/dev/sda', isHidden: true, leftAlone: { reason, isWanted: true } }),
+      diskWith({ name: '/dev/md127', liesOn: ['/dev/sda1', '/dev/sda'], serials: [] }),
+      diskWith({ name: '/dev/sdb' }),
+    ],
+    [],
+  )
+  expect(marked.map(({ leftAlone }) => leftAlone?.reason)).toEqual([
+    reason,
+    `it lies on /dev/sda: ${reason}`,
+    undefined,
+  ])
+})

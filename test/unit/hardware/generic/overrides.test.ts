@@ -117,6 +117,43 @@ describe('the skip lists of a manager', () => {
     })
   })
 
+  test('may look for what the node says of disks, which steps do not change', async () => {
+    const bySerial: Partial<HardwareManager> = {
+      getSkipListFromNodeForDisks: async ({ properties }, disks) => {
+        const hints = (properties as { skip_block_devices: { serial?: string }[] })
+          .skip_block_devices
+        return names(disks.filter(({ serial }) => hints.some((hint) => hint.serial === serial)))
+      },
+      eraseBlockDevice: async () => 'by acme',
+    }
+    await withManager(bySerial, async (hardware) => {
+      const call = {
+        ...callWith(),
+        node: { uuid: 'n', properties: { skip_block_devices: [{ serial: 'B2' }] } },
+      }
+      expect(await hardware.runStep('clean', 'erase_devices', call)).toEqual({
+        '/dev/sda': 'by acme',
+        '/dev/sdb': 'left alone: skip_block_devices excludes it',
+      })
+    })
+  })
+
+  test('with a name that no disk bears fail the step, and nothing is erased', async () => {
+    const erased: string[] = []
+    const misnaming: Partial<HardwareManager> = {
+      getSkipListFromNodeForDisks: async () => ['sdb'],
+      eraseBlockDevice: async (_node, { name }) => `erased ${erased.push(name)}`,
+    }
+    await withManager(misnaming, async (hardware) => {
+      const step = hardware.runStep('clean', 'erase_devices', { ...callWith(), node })
+      await expect(step).rejects.toMatchObject({
+        type: 'HardwareManagerConfigurationError',
+        details: expect.stringContaining('sdb to be skipped, and no disk bears that name'),
+      })
+    })
+    expect(erased).toEqual([])
+  })
+
   test('that cannot be had fail the step', async () => {
     const failing = {
       ...parts,
