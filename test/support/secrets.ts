@@ -57,6 +57,8 @@ export const SECRET_FORMS: Readonly<Record<string, string>> = {
   'agent_token of pretty JSON': `{\n  "agent_token":\n  "${SECRET}"\n}`,
   'agent_token of JSON, escaped': `{\\"agent_token\\": \\"${SECRET}\\"}`,
   'agent_token of JSON, escaped twice': `\\\\\\"agent_token\\\\\\": \\\\\\"${SECRET}\\\\\\"`,
+  'credentials for a registry': `podman pull --creds user:${SECRET} registry/x`,
+  'credentials for a registry in a list': `["pull","--src-creds","user:${SECRET}"]`,
   'a quoted value behind an unquoted one': `password=abc;agent_token="${SECRET}"`,
   'a quoted value behind a comma': `password=abc,agent_token='${SECRET}'`,
   'JSON with blanks in a query': `http://h/?q={%22password%22: [%22a b%22, %22 ${SECRET}%22]}`,

@@ -11,6 +11,8 @@ const FLAG =
 
 /** curl's, and those of others who took them over: what follows is `user:password`. */
 const USER_FLAG = /^(?:-[a-z]{0,8}u|--(?:proxy[_-])?user)$/i
+/** podman's and skopeo's, `user:password`. */
+const CREDENTIALS = /^(?:src_|dest_)?creds$/
 /** A user and a password are looked for over so much; what is quoted may be longer. */
 const LOOK_AHEAD_CHARS = 1024
 
@@ -34,7 +36,7 @@ export function strikeFlags(text: string): string {
 
 function isSecretFlag(flag: string, lead: string): boolean {
   const name = comparableName(flag.slice(2))
-  return lead !== flag && (isSecretName(name) || name.endsWith('token'))
+  return lead !== flag && (isSecretName(name) || CREDENTIALS.test(name) || name.endsWith('token'))
 }
 
 function valueAt(text: string, start: number): Part {

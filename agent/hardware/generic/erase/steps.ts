@@ -124,7 +124,9 @@ async function eraseByAnother(
 /** NVMe drives erase themselves within seconds; of the others the metadata. */
 async function eraseExpress(deps: ErasePlanDeps, call: StepCall) {
   const settings = readEraseSettings(call.node, deps.config, call.args)
-  const onlyNvme = { ...settings, usesAtaSecureErase: false, goesOnAfterFailure: true } as const
+  // what was asked for by name is not exchanged for less
+  const goesOnAfterFailure = !('verify' in call.args || 'nvme_erase_method' in call.args)
+  const onlyNvme = { ...settings, usesAtaSecureErase: false, goesOnAfterFailure }
   const nothing = { add: () => undefined }
   const results = await eraseAll(deps, call, settings, async (disk, options) => {
     const how = await eraseSecurely(disk, onlyNvme, options, nothing)

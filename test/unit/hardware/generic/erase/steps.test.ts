@@ -47,6 +47,8 @@ afterEach(async () => {
 
 interface LabOptions {
   readonly disks?: readonly string[]
+  /** What the one disk is called instead of its path. */
+  readonly named?: string
   /** The operator excludes all of them. */
   readonly skipped?: boolean
   /** Runs instead of a command; undefined for one that is installed and says nothing. */
@@ -55,7 +57,8 @@ interface LabOptions {
 }
 
 /** Regular files full of 0x5a for disks, and the steps that erase them. */
-async function labWith({ disks = ['a'], skipped = false, exec, options }: LabOptions = {}) {
+async function labWith(lab: LabOptions = {}) {
+  const { disks = ['a'], named, skipped = false, exec, options } = lab
   const paths = disks.map((name) => join(folder, name))
   for (const path of paths) {
     await using file = await open(path, 'w')
@@ -74,7 +77,9 @@ async function labWith({ disks = ['a'], skipped = false, exec, options }: LabOpt
     log: createLogger({ level: 'silent' }),
     listDisks: async () => {
       const leftAlone = skipped ? { reason: 'skipped', isWanted: true } : null
-      return paths.map((name) => diskWith({ name, sizeBytes: DISK_BYTES, leftAlone }))
+      return paths.map((path) =>
+        diskWith({ name: named ?? path, sizeBytes: DISK_BYTES, leftAlone }),
+      )
     },
   })
   const call = async (
@@ -332,6 +337,23 @@ test('erase_devices_express erases the metadata of disks that are not NVMe', asy
     [lab.paths[0] as string]: 'metadata erased',
   })
 })
+
+test.each([
+  [{}, 'no such file'],
+  [{ nvme_erase_method: 'sanitize' }, 'not supported'],
+  [{ verify: 'full' }, 'not supported'],
+])(
+  'erase_devices_express with %j fails where the drive does, or goes on: %s',
+  async (args, word) => {
+    // that there is no such disk is told by what would erase its metadata
+    const lab = await labWith({
+      named: '/dev/nvme99n1',
+      exec: (line) =>
+        line.startsWith('nvme') ? Promise.reject(new Error('ioctl: not supported')) : undefined,
+    })
+    await expect(lab.call('erase_devices_express', {}, {}, args)).rejects.toThrow(word)
+  },
+)
 
 describe('what Ironic says of erasing', () => {
   test('has the defaults of ironic-python-agent where a node says nothing', () => {
