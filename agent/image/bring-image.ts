@@ -185,7 +185,8 @@ function startStraight(stage: Bringing, image: ImageOnDisk): StraightImage | und
   const { plan } = stage.opened
   const { clusters } = plan
   if (!clusters) return undefined
-  return startStraightImage({ ...stage, plan, clusters, image }, stage.deps)
+  const dropCache = () => forgetCached(stage)
+  return startStraightImage({ ...stage, dropCache, plan, clusters, image }, stage.deps)
 }
 
 /** From then on nothing that was synced is read from the page cache. */

@@ -32,6 +32,8 @@ export interface StraightImageRequest {
   readonly device: BlockDevice
   /** Read zeros back while others are made. */
   readonly isTrailing: boolean
+  /** After it nothing is read from the page cache. */
+  readonly dropCache: () => Promise<void>
   readonly progress: ProgressMeter
   readonly signal: AbortSignal
 }

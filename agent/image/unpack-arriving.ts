@@ -54,6 +54,8 @@ export async function unpackArriving(
   const signal = AbortSignal.any([request.signal, ending.signal])
   const onAbort = () => file.fail(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
+  // one that came before is told to nobody any more
+  if (signal.aborted) onAbort()
   let failure: { readonly error: unknown } | undefined
   // what fails on one side ends the other, and is what is told
   const orEnd = (error: unknown): undefined => {

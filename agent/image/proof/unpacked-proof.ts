@@ -36,6 +36,8 @@ export interface UnpackedProofOptions {
   readonly device: Pick<BlockDevice, 'read' | 'sync' | 'geometry'>
   /** Read while the rest is still written. */
   readonly isTrailing: boolean
+  /** What was synced before it is read from the disk after it, and not from the page cache. */
+  readonly dropCache: () => Promise<void>
   readonly signal: AbortSignal
 }
 
@@ -134,7 +136,9 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
     totalBytes += entry.length
     if (entries.length - next > MOST_ENTRIES) {
       await device.sync()
-      await advance(0)
+      await options.dropCache()
+      // what was written last may lie in the disk's own cache
+      await advance(LAG_BYTES)
     }
     trail()
   }

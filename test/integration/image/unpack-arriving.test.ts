@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -33,62 +33,7 @@ test.runIf(canRun)(
     await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
     try {
       await using disk = await createLoopDevice({ sizeBytes: 32 * MiB, directory: folder })
-      const root = createRoot('/')
-      await using device = await openBlockDevice(disk.path, { mode: 'write', root })
-      await using file = await open(packed.path)
-      const read = readerOf(file)
-      const signal = new AbortController().signal
-      const clusters = await mapArriving({ read, fileBytes: packed.sizeBytes, signal })
-      if ('why' in clusters) throw new Error(clusters.why)
-      const window = { offset: 0, length: 32 * MiB }
-      const unpacking: ArrivingUnpacking = {
-        format: 'qcow2',
-        kept: null,
-        window,
-        leastBytes: 16 * MiB,
-        clusters,
-      }
-      const config = testConfig()
-      const events = recordedStream()
-      const unpacked = unpackArriving(
-        {
-          plan: {
-            imageId: 'image',
-            target: { disk: device.geometry, window, layout: null },
-            sizeBytes: packed.sizeBytes,
-            format: 'qcow2',
-            namedFormat: { disk: 'qcow2', packing: null },
-            unpacking,
-            clusters: null,
-            isFormatOpen: false,
-            content: 'whole disk',
-            hash: { algo: 'sha256', value: packed.sha256 },
-            sources: [{ name: 'http', urls: [] }],
-            holdBack: [],
-            hasConfigdrive: false,
-            warnings: [],
-          },
-          unpacking,
-          namedFormat: { disk: 'qcow2', packing: null },
-          content: 'whole disk',
-          device,
-          dropCache: async () => undefined,
-          isTrailing: false,
-          progress: createProgressMeter({ events, now: () => performance.now() }),
-          signal,
-          deadline: downloadDeadline(0),
-          events,
-          createSource: () => halfOf(read, packed.sizeBytes),
-        },
-        {
-          config,
-          exec,
-          root,
-          log: testLogger(),
-          random: Math.random,
-          now: () => performance.now(),
-        } as never,
-      )
+      const unpacked = unpackTo(disk.path, packed, { createSource: halfOf })
       await expect(unpacked).rejects.toMatchObject({
         type: 'ImageWriteError',
         details: expect.stringMatching(/E(IO|NOSPC)/),
@@ -99,6 +44,106 @@ test.runIf(canRun)(
   },
 )
 
+test.runIf(canRun)('a cancel that came before it began ends it', async () => {
+  await using lab = await createDeployLab()
+  const packed = await convertImage(lab.image.path, 'qcow2', ['-c'])
+  const cancelled = AbortSignal.abort(new Error('cancelled before'))
+  const unpacked = unpackTo(lab.disk.path, packed, { createSource: halfOf, signal: cancelled })
+  await expect(unpacked).rejects.toThrow(/^cancelled/i)
+})
+
+test.runIf(canRun)('a walk over many tables lets a cancel be seen', async () => {
+  await using lab = await createDeployLab()
+  const path = join(lab.folder, 'many-tables.qcow2')
+  const options = 'cluster_size=512,preallocation=metadata'
+  await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, path, '64M'])
+  const bytes = new Uint8Array(await readFile(path))
+  const cancel = new AbortController()
+  const mapping = mapArriving({
+    read: async ({ offset, length }, into = new Uint8Array(length)) => {
+      into.set(bytes.subarray(offset, offset + length))
+      return into.subarray(0, length)
+    },
+    fileBytes: bytes.length,
+    signal: cancel.signal,
+  })
+  setImmediate(() => cancel.abort(new Error('cancelled meanwhile')))
+  await expect(mapping).rejects.toThrow('cancelled meanwhile')
+})
+
+interface PackedFile {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly sha256: string
+}
+
+interface UnpackOptions {
+  readonly createSource: (read: ReturnType<typeof readerOf>, fileBytes: number) => ImageSource
+  readonly signal?: AbortSignal
+}
+
+async function unpackTo(path: string, packed: PackedFile, options: UnpackOptions) {
+  const root = createRoot('/')
+  await using device = await openBlockDevice(path, { mode: 'write', root })
+  await using file = await open(packed.path)
+  const read = readerOf(file)
+  const { createSource, signal = new AbortController().signal } = options
+  const clusters = await mapArriving({
+    ...{ read, fileBytes: packed.sizeBytes },
+    signal: new AbortController().signal,
+  })
+  if ('why' in clusters) throw new Error(clusters.why)
+  const window = { offset: 0, length: 32 * MiB }
+  const unpacking: ArrivingUnpacking = {
+    format: 'qcow2',
+    kept: null,
+    window,
+    leastBytes: 16 * MiB,
+    clusters,
+  }
+  const config = testConfig()
+  const events = recordedStream()
+  return await unpackArriving(
+    {
+      plan: {
+        imageId: 'image',
+        target: { disk: device.geometry, window, layout: null },
+        sizeBytes: packed.sizeBytes,
+        format: 'qcow2',
+        namedFormat: { disk: 'qcow2', packing: null },
+        unpacking,
+        clusters: null,
+        isFormatOpen: false,
+        content: 'whole disk',
+        hash: { algo: 'sha256', value: packed.sha256 },
+        sources: [{ name: 'http', urls: [] }],
+        holdBack: [],
+        hasConfigdrive: false,
+        warnings: [],
+      },
+      unpacking,
+      namedFormat: { disk: 'qcow2', packing: null },
+      content: 'whole disk',
+      device,
+      dropCache: async () => undefined,
+      isTrailing: false,
+      progress: createProgressMeter({ events, now: () => performance.now() }),
+      signal,
+      deadline: downloadDeadline(0),
+      events,
+      createSource: () => createSource(read, packed.sizeBytes),
+    },
+    {
+      config,
+      exec,
+      root,
+      log: testLogger(),
+      random: Math.random,
+      now: () => performance.now(),
+    } as never,
+  )
+}
+
 /** Brings the first half of the file and then nothing, until it is told to end. */
 function halfOf(read: ReturnType<typeof readerOf>, fileBytes: number): ImageSource {
   return {
@@ -108,6 +153,7 @@ function halfOf(read: ReturnType<typeof readerOf>, fileBytes: number): ImageSour
       const writing = sink.write({ offset: 0, data, from: 'origin' })
       writing.catch(() => undefined)
       await new Promise((_resolve, reject) => {
+        signal.throwIfAborted()
         signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       })
     },

@@ -7,6 +7,7 @@ import { KiB } from '../../../core/units.ts'
 import { allocateAligned } from '../../../disk/aligned-pool.ts'
 import type { Qcow2Header } from './header.ts'
 import type { TableMap } from './table-map.ts'
+import { createTurns } from './turns.ts'
 
 /** The offset in an entry, bits 9 to 55, by its upper and its lower half. */
 const OFFSET_MASK = { upper: 0x00ff_ffff, lower: 0xffff_fe00 } as const
@@ -28,6 +29,7 @@ export async function* l2Places(read: ImageReader, header: Qcow2Header): AsyncGe
   const { l1, clusterBytes, l2Entries } = header
   const length = clusterBytes * l2Entries
   const memory = allocateAligned(Math.min(L1_PORTION_BYTES, l1.length))
+  const others = createTurns()
   for (let at = 0; at < l1.length; at += memory.length) {
     const range = { offset: l1.offset + at, length: Math.min(memory.length, l1.length - at) }
     const view = viewOf(await read(range, memory.subarray(0, range.length)))
@@ -43,6 +45,7 @@ export async function* l2Places(read: ImageReader, header: Qcow2Header): AsyncGe
       }
       yield { guest, length, offset: offset === 0 ? undefined : offset }
     }
+    await others.turn()
   }
 }
 

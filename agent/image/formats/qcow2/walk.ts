@@ -6,6 +6,7 @@ import { allocateAligned } from '../../../disk/aligned-pool.ts'
 import { type Piece, piecesOf, type TableContext } from './clusters.ts'
 import { createRunMaker, type Run, type RunLimits } from './runs.ts'
 import { l2Places } from './tables.ts'
+import { createTurns } from './turns.ts'
 
 /** Reads every entry of every table. Throws InvalidImage for one that the format forbids. */
 export async function checkTables(
@@ -36,26 +37,23 @@ export async function* runsOf(
   if (last !== undefined) yield last
 }
 
-/** Every piece of the guest's disk, in its order. Throws InvalidImage as checkTables does. */
-export async function* piecesOfAll(
-  read: ImageReader,
-  context: TableContext,
-): AsyncGenerator<Piece> {
-  for await (const pieces of piecesByTable(read, context)) yield* pieces
-}
-
-/** Each lot is good until the next is asked for: the tables share their memory. */
-async function* piecesByTable(
+/**
+ * Every piece of the guest's disk, in its order, by table. Each lot is good until the next is asked for: the tables share
+ * their memory. Throws InvalidImage as checkTables does.
+ */
+export async function* piecesByTable(
   read: ImageReader,
   context: TableContext,
 ): AsyncGenerator<Iterable<Piece>> {
   const { clusterBytes, virtualBytes } = context.header
   const memory = allocateAligned(clusterBytes)
+  const others = createTurns()
   for await (const { guest, length, offset } of l2Places(read, context.header)) {
     if (offset === undefined) {
       yield [{ kind: 'zero', guest, length: Math.min(length, virtualBytes - guest) }]
     } else {
       yield piecesOf(await read({ offset, length: clusterBytes }, memory), guest, context)
+      await others.turn()
     }
   }
 }

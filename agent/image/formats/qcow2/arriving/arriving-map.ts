@@ -24,6 +24,8 @@ export interface ArrivingMap {
 export interface ArrivingMapMaker {
   /** In the order of the guest's disk. */
   add(piece: Piece): void
+  /** There are more than are remembered: the rest need not be added. */
+  readonly isFull: boolean
   /** Undefined where there are more than are remembered. Nothing is added afterwards. */
   finish(): ArrivingMap | undefined
 }
@@ -63,6 +65,9 @@ export function createArrivingMapMaker(mostPieces = MOST_PIECES): ArrivingMapMak
         const length = Math.min(MOST_PLAIN_BYTES, piece.length - at)
         addPiece({ ...piece, guest: piece.guest + at, host: piece.host + at, length })
       }
+    },
+    get isFull() {
+      return isTooMany
     },
     finish: () => {
       if (isTooMany) return undefined

@@ -7,7 +7,7 @@ import { HEADER_BYTES } from '../fields.ts'
 import { judgeQcow2Header, type Qcow2Header } from '../header.ts'
 import { createTableMap } from '../table-map.ts'
 import { claimL2Tables, l2Places } from '../tables.ts'
-import { piecesOfAll } from '../walk.ts'
+import { piecesByTable } from '../walk.ts'
 import {
   type ArrivingMap,
   createArrivingMapMaker,
@@ -44,9 +44,10 @@ export async function mapArriving(
   const context = { header, fileBytes, map: createTableMap(header, fileBytes) }
   await claimL2Tables(read, header, context.map)
   const maker = createArrivingMapMaker(mostPieces)
-  for await (const piece of piecesOfAll(read, context)) {
+  for await (const pieces of piecesByTable(read, context)) {
     signal.throwIfAborted()
-    maker.add(piece)
+    for (const piece of pieces) maker.add(piece)
+    if (maker.isFull) break
   }
   const map = maker.finish()
   if (!map)
