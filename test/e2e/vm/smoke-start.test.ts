@@ -56,6 +56,14 @@ async function answersOf(ironic: FakeIronic, nodeUuid: string): Promise<Record<s
   return { ...answers, status: Object.keys(status).sort(), version: status['version'] }
 }
 
+/** This computer may have podman or docker, the ramdisk has neither. */
+function withoutContainers(answers: Record<string, unknown>): Record<string, unknown> {
+  const text = JSON.stringify(answers, (key, value) =>
+    key === 'ContainerHardwareManager' ? undefined : value,
+  )
+  return JSON.parse(text)
+}
+
 describe.skipIf(!canBootMachines())('what the ramdisk starts', () => {
   let machineSays: ProbeReport
   let machineAnswers: Record<string, unknown>
@@ -158,7 +166,8 @@ describe.skipIf(!canBootMachines())('what the ramdisk starts', () => {
     await expect
       .poll(() => ironic.nodes.get(STRANGER.uuid)?.agentUrl, { timeout: 60_000 })
       .not.toBeNull()
-    expect(machineAnswers).toEqual(await answersOf(ironic, STRANGER.uuid))
+    const answers = await answersOf(ironic, STRANGER.uuid)
+    expect(machineAnswers).toEqual(withoutContainers(answers))
     expect(machineAnswers['standby']).toContain('Unknown command')
     expect(machineAnswers['unheard_of']).toContain('Extension with id unheard_of not found')
   })
