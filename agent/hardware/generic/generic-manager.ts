@@ -79,31 +79,29 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   }
   // switches do not move, and one is waited for as long as half a minute
   let switches: Promise<Switches> | undefined
-  const takingAnyDisk = [
-    ...createEraseSteps({
-      ...deps,
-      listDisks: (node) => finder.listMarked(node),
-      others: overrides.others,
-    }),
-    ...createRaidSteps({
-      ...deps,
-      pausePath: ASSEMBLY_PAUSE,
-      rootVolumes,
-      listed: config.block_devices,
-      listDisks: (node) => finder.listMarked(node),
-      listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
-    }),
-  ]
+  const erasing = createEraseSteps({
+    ...deps,
+    listDisks: (node) => finder.listMarked(node),
+    others: overrides.others,
+  })
+  const raid = createRaidSteps({
+    ...deps,
+    pausePath: ASSEMBLY_PAUSE,
+    rootVolumes,
+    listed: config.block_devices,
+    listDisks: (node) => finder.listMarked(node),
+    listOldMembers: async (node) => markSkipped(await list(true), skipListOf(node)),
+  })
+  const burnin = createBurninSteps({ ...deps, listDisks: (node) => finder.listMarked(node) })
+  const takingAnyDisk = (step: StepImplementation) => ({ ...step, takesAnyDisk: true })
   const steps = [
     WRITE_IMAGE,
     createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
-    ...takingAnyDisk.map((step) => ({ ...step, takesAnyDisk: true })),
+    ...erasing.map(takingAnyDisk),
     createPstoreStep(deps),
     ...createNvramSteps(deps),
-    ...createBurninSteps({ ...deps, listDisks: (node) => finder.listMarked(node) }).map((step) => ({
-      ...step,
-      takesAnyDisk: step.announce.step === 'burnin_disk',
-    })),
+    ...burnin.map((step) => (step.announce.step === 'burnin_disk' ? takingAnyDisk(step) : step)),
+    ...raid.map(takingAnyDisk),
   ]
   const withSkipLists = (step: StepImplementation): StepImplementation => ({
     ...step,
