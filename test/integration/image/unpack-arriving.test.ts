@@ -149,11 +149,11 @@ function halfOf(read: ReturnType<typeof readerOf>, fileBytes: number): ImageSour
   return {
     name: 'http',
     deliver: async ({ sink, signal }) => {
+      signal.throwIfAborted()
       const data = await read({ offset: 0, length: Math.floor(fileBytes / 2) })
       const writing = sink.write({ offset: 0, data, from: 'origin' })
       writing.catch(() => undefined)
       await new Promise((_resolve, reject) => {
-        signal.throwIfAborted()
         signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       })
     },
