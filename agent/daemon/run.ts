@@ -166,7 +166,8 @@ async function findNode(
 /** For a ramdisk whose boot has made none, as in ironic-python-agent. */
 async function raiseVlans(config: Config, deps: VlanDeps): Promise<void> {
   const wanted = config.enable_vlan_interfaces
-  const request = { wanted, lldpSilenceMs: config.lldp_timeout * 1000, linkWaitMs: 0 }
+  const lldpSilenceMs = config.lldp_timeout * 1000
+  const request = { wanted, lldpSilenceMs, linkWaitMs: 0, runDir: config.run_dir }
   await bringUpVlans(request, deps).catch((err) => deps.log.warn({ err }, 'no VLAN interfaces'))
 }
 

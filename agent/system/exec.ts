@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns running external commands: the only import of execa. Argument vectors only, never a shell;
 // every run has a deadline, bounded output and dies with its signal.
+import type { Readable } from 'node:stream'
 import { execa } from 'execa'
 import { AgentError } from '../core/errors.ts'
 import { MiB } from '../core/units.ts'
@@ -26,6 +27,8 @@ export interface ExecOptions {
   readonly signal?: AbortSignal
   /** Takes stdout as it comes, unbounded; the result's is then empty. */
   readonly onStdout?: (chunk: Uint8Array) => void
+  /** The last bytes of each of stdout and stderr are kept, however much comes, instead of `maxBytes` that end it. */
+  readonly tailBytes?: number
 }
 
 /** Runs `argv[0]` with the rest as arguments. Throws ProcessError for any other exit code, a signal, a timeout. */
@@ -69,9 +72,38 @@ export function programEnvironment(): { readonly LC_ALL: string; readonly PATH: 
 
 /** The Exec of the real machine, with LC_ALL=C so that output can be parsed. */
 export const exec: Exec = async (argv, options = {}) => {
-  const [command, ...args] = argv
+  const [command] = argv
   const timeoutMs = options.timeoutMs ?? 60_000
-  const { onStdout } = options
+  const { running, output } = start(argv, options, timeoutMs)
+  const result = await unlessItHangs(running, timeoutMs, options.signal)
+  if (result === undefined) {
+    throw new AgentError(
+      'ProcessError',
+      `${command}: killed, and has not ended: it hangs in the kernel (see dmesg), or what it started holds its output`,
+    )
+  }
+  const { exitCode } = result
+  const said = output?.() ?? {
+    stdout: String(result.stdout ?? ''),
+    stderr: String(result.stderr ?? ''),
+  }
+  // one that was told to end may do so with any exit code: it is no answer
+  const isAnswer = !result.timedOut && !result.isCanceled
+  if (isAnswer && exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
+    return { ...said, exitCode }
+  }
+  throw new AgentError('ProcessError', `${command}: ${reasonOf(result, said.stderr, timeoutMs)}`, {
+    cause: result.cause,
+  })
+}
+
+/** The program, and what it has said where that is not kept by execa. */
+function start(
+  [command, ...args]: readonly [string, ...string[]],
+  options: ExecOptions,
+  timeoutMs: number,
+) {
+  const { onStdout, tailBytes } = options
   const running = execa(command, args, {
     reject: false,
     stripFinalNewline: false,
@@ -82,25 +114,13 @@ export const exec: Exec = async (argv, options = {}) => {
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal ? { cancelSignal: options.signal } : {}),
-    ...(onStdout ? { buffer: { stdout: false, stderr: true } } : {}),
+    buffer: { stdout: !onStdout && !tailBytes, stderr: !tailBytes },
   })
   if (onStdout) running.stdout?.on('data', onStdout)
-  const result = await unlessItHangs(running, timeoutMs, options.signal)
-  if (result === undefined) {
-    throw new AgentError(
-      'ProcessError',
-      `${command}: killed, and has not ended: it hangs in the kernel (see dmesg), or what it started holds its output`,
-    )
-  }
-  const exitCode = result.exitCode
-  // one that was told to end may do so with any exit code: it is no answer
-  const isAnswer = !result.timedOut && !result.isCanceled
-  if (isAnswer && exitCode !== undefined && (options.okExitCodes ?? [0]).includes(exitCode)) {
-    return { stdout: String(result.stdout ?? ''), stderr: String(result.stderr), exitCode }
-  }
-  throw new AgentError('ProcessError', `${command}: ${reasonOf(result, timeoutMs)}`, {
-    cause: result.cause,
-  })
+  if (!tailBytes) return { running, output: undefined }
+  const stdout = onStdout ? () => '' : tailOf(running.stdout, tailBytes)
+  const stderr = tailOf(running.stderr, tailBytes)
+  return { running, output: () => ({ stdout: stdout(), stderr: stderr() }) }
 }
 
 interface Outcome {
@@ -108,17 +128,24 @@ interface Outcome {
   readonly timedOut: boolean
   readonly isCanceled: boolean
   readonly signal?: string | undefined
-  readonly stderr?: unknown
   readonly code?: string | undefined
 }
 
-function reasonOf(result: Outcome, timeoutMs: number): string {
+/** What has come of the stream last, at most twice as much in memory. */
+function tailOf(stream: Readable | null, tailBytes: number): () => string {
+  let tail = Buffer.alloc(0)
+  stream?.on('data', (chunk: Uint8Array) => {
+    tail = Buffer.concat([tail, chunk])
+    if (tail.length > 2 * tailBytes) tail = tail.subarray(-tailBytes)
+  })
+  return () => tail.subarray(-tailBytes).toString('utf8')
+}
+
+function reasonOf(result: Outcome, stderr: string, timeoutMs: number): string {
   if (result.timedOut) return `no end after ${timeoutMs / 1000} s; killed`
   if (result.isCanceled) return 'cancelled'
   if (result.code === 'ENOENT') return 'command not found; install it in the ramdisk'
-  const tail = String(result.stderr ?? '')
-    .trim()
-    .slice(-500)
+  const tail = stderr.trim().slice(-500)
   const end = result.signal ? `killed by ${result.signal}` : `exit code ${result.exitCode ?? '?'}`
   return tail ? `${end}: ${tail}` : end
 }

@@ -50,9 +50,9 @@ export async function runNetworkApply(line: CommandLine, command: Command): Prom
 /** @throws InvalidConfigError, ProcessError */
 export async function runNetworkVlans(line: CommandLine, command: Command): Promise<void> {
   const { loaded, log } = await openContext(line, command, { reader: 'person' })
-  const { enable_vlan_interfaces: wanted, lldp_timeout } = loaded.config
+  const { enable_vlan_interfaces: wanted, lldp_timeout, run_dir: runDir } = loaded.config
   const names = await bringUpVlans(
-    { wanted, lldpSilenceMs: lldp_timeout * 1000, linkWaitMs: VLAN_LINK_WAIT_MS },
+    { wanted, lldpSilenceMs: lldp_timeout * 1000, linkWaitMs: VLAN_LINK_WAIT_MS, runDir },
     { exec, log, signal: line.signal },
   )
   for (const name of names) line.stdout.write(`${name}\n`)

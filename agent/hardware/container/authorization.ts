@@ -2,55 +2,86 @@
 // Owns how a registry is told who asks (`--authfile`, `--creds`), so that nothing of it is left when a container runs:
 // one that shares the machine's processes or files could read it. Does not pull.
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AgentError, messageOf } from '../../core/errors.ts'
+import type { Logger } from '../../telemetry/logger.ts'
 
-/** What is known of registries, kept in memory only. */
-export interface Authorizations {
-  /**
-   * Runs `pull` with the options, in which a file of ours that lives as long as the call stands for credentials. A
-   * file that the options name is read once, removed, and remembered.
-   * @throws AgentError HardwareManagerConfigurationError where it cannot be read or removed
-   */
-  during(
-    options: readonly string[],
-    image: string,
-    pull: (options: readonly string[]) => Promise<void>,
-  ): Promise<void>
+export interface AuthorizationDeps {
+  /** Where only root may look. */
+  readonly folder: string
+  readonly log: Logger
 }
 
-/** @param folder where only root may look */
-export function createAuthorizations(folder: string): Authorizations {
-  const kept = new Map<string, string>()
-  const take = async (path: string) => {
-    try {
-      const text = await readFile(path, 'utf8')
-      await rm(path)
-      kept.set(path, text)
-    } catch (error) {
-      if (kept.has(path)) return
-      throw new AgentError(
-        'HardwareManagerConfigurationError',
-        `the authorization file ${path} cannot be taken: ${messageOf(error)}`,
-      )
+export interface Work {
+  readonly options: readonly string[]
+  readonly image: string
+  pull(options: readonly string[]): Promise<void>
+  /** The container: it finds no credentials on the machine. */
+  run(): Promise<void>
+}
+
+/**
+ * Pulls and runs. Credentials are told to `pull` by a file of our own, which lives as long as that. The file that the
+ * options name is in memory alone meanwhile, and put back when the container has ended, well or not; where another has
+ * taken its place by then, that one stays.
+ * @throws AgentError HardwareManagerConfigurationError where it cannot be read or removed; what pull and run throw
+ */
+export async function authorizedRun(work: Work, { folder, log }: AuthorizationDeps): Promise<void> {
+  const { rest, authfile, creds } = separated(work.options)
+  const taken = authfile === undefined ? undefined : await take(authfile)
+  try {
+    const text = creds === undefined ? taken?.content : fileOf(creds, work.image)
+    if (text === undefined) await work.pull(work.options)
+    else {
+      await withFile(folder, text, (path) => work.pull([...rest, `--authfile=${path}`]))
     }
+    await work.run()
+  } finally {
+    await taken?.putBack().catch((error: unknown) => {
+      log.warn({ file: authfile, reason: messageOf(error) }, 'authorization file not put back')
+    })
   }
-  return {
-    during: async (options, image, pull) => {
-      const { rest, authfile, creds } = separated(options)
-      if (authfile === undefined && creds === undefined) return await pull(options)
-      if (authfile !== undefined) await take(authfile)
-      const text = creds === undefined ? kept.get(authfile as string) : fileOf(creds, image)
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      const path = join(folder, `registry-${randomUUID()}.json`)
-      try {
-        await writeFile(path, text ?? '', { mode: 0o600, flag: 'wx' })
-        await pull([...rest, `--authfile=${path}`])
-      } finally {
-        await rm(path, { force: true })
-      }
-    },
+}
+
+interface TakenFile {
+  readonly content: Uint8Array
+  putBack(): Promise<void>
+}
+
+async function take(path: string): Promise<TakenFile> {
+  try {
+    const { mode, uid, gid } = await stat(path)
+    const content = await readFile(path)
+    await rm(path)
+    return {
+      content,
+      putBack: async () => {
+        await writeFile(path, content, { mode: 0o600, flag: 'wx' })
+        await chown(path, uid, gid)
+        await chmod(path, mode & 0o7777)
+      },
+    }
+  } catch (error) {
+    throw new AgentError(
+      'HardwareManagerConfigurationError',
+      `the authorization file ${path} cannot be taken: ${messageOf(error)}`,
+    )
+  }
+}
+
+async function withFile(
+  folder: string,
+  content: string | Uint8Array,
+  work: (path: string) => Promise<void>,
+): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const path = join(folder, `registry-${randomUUID()}.json`)
+  try {
+    await writeFile(path, content, { mode: 0o600, flag: 'wx' })
+    await work(path)
+  } finally {
+    await rm(path, { force: true })
   }
 }
 

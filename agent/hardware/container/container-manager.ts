@@ -14,7 +14,8 @@ import {
   type StepImplementation,
   SUPPORT,
 } from '../manager.ts'
-import { createAuthorizations } from './authorization.ts'
+import { authorizedRun } from './authorization.ts'
+import { type RunnableImage, runContainer } from './run-container.ts'
 import { type ContainerStep, parseContainerSteps, wordsOf } from './steps-file.ts'
 
 export interface ContainerManagerDeps {
@@ -28,7 +29,8 @@ export interface ContainerManagerDeps {
 const RUNNERS = ['podman', 'docker'] as const
 const VERSION_TIMEOUT_MS = 15_000
 const PULL_TIMEOUT_MS = 3600 * 1000
-const RUN_TIMEOUT_MS = 24 * 3600 * 1000
+/** Of what it prints. */
+const TAIL_BYTES = 16 * 1024
 
 /** Only those of a registry: any other names an image of the machine, which no list of registries speaks of. */
 const TRANSPORT = /^(docker|oci):\/\//
@@ -42,20 +44,21 @@ const ARGUMENTS = {
 /** The manager `ContainerHardwareManager`, of ramdisks with podman or docker. */
 export function createContainerManager(deps: ContainerManagerDeps): HardwareManager {
   const { exec, config, log } = deps
-  const authorizations = createAuthorizations(config().run_dir)
   let others: OtherManagers | undefined
   const run = async (image: ContainerRun, { context }: StepCall) => {
     const { signal } = context
-    const { runner } = config()
+    const { runner, run_dir } = config()
     await assertRuns(exec, runner)
-    await authorizations.during(image.pullOptions, image.url, async (options) => {
-      const argv = [runner, 'pull', ...options, image.url] as const
-      await exec(argv, { timeoutMs: PULL_TIMEOUT_MS, signal })
-    })
-    // what was pulled and no other, and nobody is asked who would have to be told who asks
-    const argv = [runner, 'run', '--pull=never', ...image.runOptions, image.url] as const
-    await exec(argv, { timeoutMs: RUN_TIMEOUT_MS, signal })
-    log.info({ image: image.url }, 'container has run')
+    const work = {
+      options: image.pullOptions,
+      image: image.url,
+      pull: async (options: readonly string[]) => {
+        const argv = [runner, 'pull', ...options, image.url] as const
+        await exec(argv, { timeoutMs: PULL_TIMEOUT_MS, signal, tailBytes: TAIL_BYTES })
+      },
+      run: () => runContainer(image, { exec, log, runner, folder: run_dir, signal }),
+    }
+    await authorizedRun(work, { folder: run_dir, log })
     return null
   }
   const named = (step: string): StepImplementation => ({
@@ -102,10 +105,8 @@ export function createContainerManager(deps: ContainerManagerDeps): HardwareMana
   }
 }
 
-interface ContainerRun {
-  readonly url: string
+interface ContainerRun extends RunnableImage {
   readonly pullOptions: readonly string[]
-  readonly runOptions: readonly string[]
 }
 
 async function assertRuns(exec: Exec, runner: string): Promise<void> {

@@ -87,6 +87,8 @@ async function openSession(path: string, deps: CustomManagerDeps): Promise<Sessi
   const first = await open()
   const manifest = await parsedOrClosed(first)
   let thread: Promise<ManagerThread> = Promise.resolve(first)
+  // with those that have been left, in which a long call may still run
+  const threads = new Set([first])
   let opening: Promise<ManagerThread> | undefined
   let isInitialized = false
   let isClosed = false
@@ -97,6 +99,8 @@ async function openSession(path: string, deps: CustomManagerDeps): Promise<Sessi
   const reopen = async () => {
     deps.log.info({ hardware_manager: manifest.name }, 'hardware manager is loaded again')
     const again = await open()
+    for (const each of threads) if (each.hasEnded()) threads.delete(each)
+    threads.add(again)
     const { name, version } = await parsedOrClosed(again)
     if (name !== manifest.name || version !== manifest.version) {
       await again[Symbol.asyncDispose]()
@@ -144,7 +148,8 @@ async function openSession(path: string, deps: CustomManagerDeps): Promise<Sessi
       ),
     close: async () => {
       isClosed = true
-      await (await thread.catch(() => undefined))?.[Symbol.asyncDispose]()
+      await thread.catch(() => undefined)
+      await Promise.all([...threads].map((each) => each[Symbol.asyncDispose]()))
     },
   }
 }

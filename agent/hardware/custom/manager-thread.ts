@@ -39,11 +39,13 @@ export type Callee = { readonly method: string } | { readonly step: number }
 export interface ManagerThread extends AsyncDisposable {
   /** What it says of itself, not yet looked at. */
   readonly manifest: unknown
-  /** False once it has ended, whoever ended it. */
+  /** False once it has ended, whoever ended it, and once a call was too late: what is still open goes on. */
   isAlive(): boolean
+  /** No call of it is open, and none will be. */
+  hasEnded(): boolean
   /**
    * What the manager answers, not yet looked at. Throws what it throws, as the type it names if there is such a
-   * type, else CommandExecutionError. One that is too late ends the thread, and with it all other calls.
+   * type, else CommandExecutionError. After one that is too late the thread ends, as soon as no other call is open.
    */
   call(callee: Callee, args: unknown, options: ThreadCall): Promise<unknown>
 }
@@ -107,6 +109,8 @@ function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
   }
   let lastId = 0
   let why: AgentError | undefined
+  // of a call that was too late
+  let worn: AgentError | undefined
   const tell = (order: ToManager) => worker.postMessage(order)
 
   const end = async (reason: AgentError) => {
@@ -117,6 +121,18 @@ function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
     }
     calls.clear()
     await endedOrLate(worker.terminate(), TERMINATE_MS)
+  }
+  const endIfWorn = () => {
+    if (worn && calls.size === 0) void end(worn)
+  }
+  /** An erasure that runs beside it, for a day, does not end with it. */
+  const giveUp = (id: number, reason: AgentError) => {
+    const call = calls.get(id)
+    calls.delete(id)
+    call?.ended.abort()
+    call?.answer.reject(reason)
+    worn ??= reason
+    endIfWorn()
   }
   const answerQuestion = async ({
     id,
@@ -151,6 +167,7 @@ function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
       calls.delete(news.id)
       call?.ended.abort()
       settle(call?.answer, news.outcome)
+      endIfWorn()
     } else if (news.kind === 'log') {
       const level = news.level === 'debug' || news.level === 'warn' ? news.level : 'info'
       log[level]({ ...JSON.parse(news.factsJson || '{}') }, news.message.slice(0, MAX_LINE_CHARS))
@@ -170,7 +187,8 @@ function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
 
   return {
     loaded: loaded.promise,
-    isAlive: () => why === undefined,
+    isAlive: () => why === undefined && worn === undefined,
+    hasEnded: () => why !== undefined,
     call: async (callee: Callee, args: unknown, { timeoutMs, signal, writeImage }: ThreadCall) => {
       if (why) throw why
       const id = ++lastId
@@ -189,11 +207,15 @@ function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
         tell({ kind: 'abort', id })
         call.ended.abort()
         grace = setTimeout(
-          () => void end(late('it did not end when it was told to')),
+          () => giveUp(id, late('it did not end when it was told to')),
           ABORT_GRACE_MS,
         )
       }
-      const alarm = setTimeout(() => void end(late(`it hangs: ${lateText(timeoutMs)}`)), timeoutMs)
+      const onAlarm = () => {
+        tell({ kind: 'abort', id })
+        giveUp(id, late(`it hangs: ${lateText(timeoutMs)}`))
+      }
+      const alarm = setTimeout(onAlarm, timeoutMs)
       if (signal?.aborted) onAbort()
       else signal?.addEventListener('abort', onAbort, { once: true })
       try {

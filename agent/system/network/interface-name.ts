@@ -26,7 +26,11 @@ export function vlanName(
   return freeName(`${parent}.${vlanId}`, { prefix: 'vlan', suffix: `.${vlanId}` }, isTaken)
 }
 
+/** Those of /proc/sys/net/ipv4/conf that are no interfaces: an interface of that name gets no settings. */
+const RESERVED = ['all', 'default']
+
 /** dev_valid_name of the kernel, and nothing that ip would read as an option. */
 function isName(text: string): boolean {
-  return text.length <= LONGEST_NAME && /^[A-Za-z0-9_][\w.-]*$/.test(text)
+  if (text.length > LONGEST_NAME || RESERVED.includes(text)) return false
+  return /^[A-Za-z0-9_][\w.-]*$/.test(text)
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns VLAN interfaces by option enable_vlan_interfaces (contract 1.2, 6.5): named ones, or those that the switch names by
 // LLDP. Gives them no addresses: the ramdisk's DHCP client does, or a static network that names them.
-import { sleep } from '../../core/deadline.ts'
+import { appendFile, mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Exec } from '../exec.ts'
@@ -23,6 +25,8 @@ export interface VlanRequest {
   readonly lldpSilenceMs: number
   /** How long a driver may take to bring an interface that is named, ms. */
   readonly linkWaitMs: number
+  /** Where is noted which interfaces were listened to: once in the life of the folder, for they keep silent mostly. */
+  readonly runDir: string
 }
 
 interface Wish {
@@ -36,10 +40,11 @@ interface Wish {
 /** The first VLAN and the first bond wait for their driver to be loaded. */
 const IP_TIMEOUT_MS = 60_000
 const POLL_MS = 250
+const NOTE_FILE = 'vlans-asked-of-switches'
 const HIGHEST_VLAN_ID = 4094
 
 /**
- * Makes what is not there yet; one that cannot be made is a warning.
+ * Makes what is not there yet; one that cannot be made is a warning. A switch that was listened to before is not again.
  * @returns the names of the VLAN interfaces that are wanted and there
  * Throws ProcessError if `ip` cannot be run.
  */
@@ -102,11 +107,18 @@ function linksOf({ link }: Wish, links: readonly MachineLink[]): MachineLink[] {
   return named ? [named] : own.filter(({ macs }) => macs.includes(link)).slice(0, 1)
 }
 
-async function idsBySwitch(interfaces: readonly string[], request: VlanRequest, deps: VlanDeps) {
+async function idsBySwitch(asked: readonly string[], request: VlanRequest, deps: VlanDeps) {
+  const note = join(request.runDir, NOTE_FILE)
+  const noted = (await readFile(note, 'utf8').catch(() => '')).split('\n')
+  const interfaces = asked.filter((name) => !noted.includes(name))
+  if (interfaces.length === 0) return new Map()
   const heard = await listenForLldp(
     { interfaces, silenceMs: request.lldpSilenceMs, signal: deps.signal },
     deps,
   )
+  throwIfAborted(deps.signal)
+  await mkdir(request.runDir, { recursive: true, mode: 0o700 })
+  await appendFile(note, interfaces.map((name) => `${name}\n`).join(''))
   return new Map(
     [...(heard ?? [])].map(([name, tlvs]) => [name, vlanIdsOf(tlvs).filter(isVlanId)] as const),
   )

@@ -5,6 +5,7 @@ import { AgentError, messageOf } from '../../../core/errors.ts'
 import type { EraseOptions } from '../../../disk/erase.ts'
 import { assertNotInUse } from '../../../disk/in-use.ts'
 import type { Exec } from '../../../system/exec.ts'
+import type { Erasure } from './proof.ts'
 
 /** The drive's answer in the Security section of `hdparm -I`. */
 export interface AtaSecurity {
@@ -54,13 +55,13 @@ function securitySection(text: string): string[] {
 
 /**
  * Lets the drive erase itself.
- * @returns how it was erased; undefined if it is no ATA drive or cannot
+ * @returns what was done; undefined if it is no ATA drive or cannot
  * @throws TargetInUseError; BlockDeviceEraseError for a frozen or locked drive and a failing command
  */
 export async function eraseAtaSecurely(
   path: string,
   options: EraseOptions,
-): Promise<string | undefined> {
+): Promise<Erasure | undefined> {
   const { exec, signal } = options
   if (!(await isAtaWithSecurity(path, options))) return undefined
   let security = await readSecurity(exec, path)
@@ -90,7 +91,10 @@ export async function eraseAtaSecurely(
   if ((await readSecurity(exec, path))?.isEnabled !== false) {
     throw failure(path, 'security is still enabled afterwards, so the drive has not erased itself')
   }
-  return security.canEnhance ? 'ata enhanced secure erase' : 'ata secure erase'
+  // the enhanced one writes patterns of the drive's own, the other zeros (ATA8-ACS, SECURITY ERASE UNIT)
+  return security.canEnhance
+    ? { how: 'ata enhanced secure erase', promisesZeros: false }
+    : { how: 'ata secure erase', promisesZeros: true }
 }
 
 /** hdparm takes SAS drives for ATA ones; smartctl does not. */

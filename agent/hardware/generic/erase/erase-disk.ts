@@ -10,7 +10,7 @@ import type { Disk } from '../../inventory.ts'
 import { eraseAtaSecurely } from './ata.ts'
 import { discardDisk } from './discard.ts'
 import { eraseNvmeSecurely } from './nvme.ts'
-import { checkMarkers, type Markers, writeMarkers } from './proof.ts'
+import { checkMarkers, type Erasure, type Markers, writeMarkers } from './proof.ts'
 import type { EraseSettings } from './settings.ts'
 
 export interface DiskErasure extends EraseOptions {
@@ -76,7 +76,7 @@ export async function eraseSecurely(
     : () => eraseAtaSecurely(disk.name, options)
   const whole = () => progress.add(bytesToPass(disk, settings))
   try {
-    return await eraseProved(disk, { options, marking, isZeroExpected: false }, erase, whole)
+    return await eraseProved(disk, { options, marking }, erase, whole)
   } catch (error) {
     throwIfAborted(options.signal)
     const discarded = await discardInstead(disk, settings, options, error, whole)
@@ -102,8 +102,11 @@ async function discardInstead(
   const marking = createMarking(disk, { ...settings, verification }, options)
   try {
     if (typeof (await marking()) === 'string') return undefined
-    const proof = { options, marking, isZeroExpected: true }
-    const how = await eraseProved(disk, proof, () => discardDisk(disk.name, options), onErased)
+    const discard = async () => {
+      const how = await discardDisk(disk.name, options)
+      return how === undefined ? undefined : { how, promisesZeros: true }
+    }
+    const how = await eraseProved(disk, { options, marking }, discard, onErased)
     if (how === undefined) return undefined
     warn(options.events, 'secure erase failed, disk discarded', { device: disk.name }, failure)
     return how
@@ -117,20 +120,21 @@ async function discardInstead(
 interface Proof {
   readonly options: DiskErasure
   readonly marking: Marking
-  readonly isZeroExpected: boolean
 }
 
-/** Markers, the erasure, the proof, and then the metadata. */
+/** Markers, the erasure, the proof, zeros where they are promised, and then the metadata. */
 async function eraseProved(
   disk: Disk,
-  { options, marking, isZeroExpected }: Proof,
-  erase: () => Promise<string | undefined>,
+  { options, marking }: Proof,
+  erase: () => Promise<Erasure | undefined>,
   onErased: () => void,
 ): Promise<string | undefined> {
   const markers = await marking()
-  const how = await erase()
-  if (how === undefined) return undefined
-  const said = await proved(how, disk, markers, isZeroExpected, options, () => undefined)
+  const erasure = await erase()
+  if (erasure === undefined) return undefined
+  const { promisesZeros } = erasure
+  const how = promisesZeros ? erasure.how : `${erasure.how}; the drive promises no zeros`
+  const said = await proved(how, disk, markers, promisesZeros, options, () => undefined)
   onErased()
   await eraseMetadata(disk, options)
   return said

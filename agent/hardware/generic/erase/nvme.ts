@@ -7,6 +7,7 @@ import { isObject } from '../../../core/json.ts'
 import type { EraseOptions } from '../../../disk/erase.ts'
 import { assertNotInUse } from '../../../disk/in-use.ts'
 import type { Root } from '../../../system/root.ts'
+import type { Erasure } from './proof.ts'
 import { chooseSanitize, sanitizeNvme } from './sanitize.ts'
 
 /** `auto`: format where the drive can, else sanitize. */
@@ -36,6 +37,9 @@ const FNA_CRYPTO = 0x4
 /** Bits of fpi. */
 const FPI_SUPPORTED = 0x80
 const FPI_LEFT = 0x7f
+/** Of dlfeat: what is read of a block that is not written. */
+const DLFEAT_VALUE = 0x7
+const DLFEAT_ZEROS = 0x1
 
 /** Parses `nvme id-ctrl -o json`. Throws BlockDeviceEraseError. */
 export function parseNvmeAbilities(text: string): NvmeAbilities {
@@ -59,7 +63,7 @@ export function parseNvmeAbilities(text: string): NvmeAbilities {
 
 /**
  * Has the drive erase the namespace: by a new key if it encrypts, else by erasing the cells.
- * @returns how it was erased, and what the drive says of it; undefined if the drive cannot, or if it could only together
+ * @returns what was done, and what the drive says of it; undefined if the drive cannot, or if it could only together
  *   with other namespaces, which may be none of ours
  * @throws TargetInUseError; BlockDeviceEraseError if nvme-cli fails, if the drive says that it failed, and for a method
  *   that was asked for by name and cannot be had
@@ -67,7 +71,7 @@ export function parseNvmeAbilities(text: string): NvmeAbilities {
 export async function eraseNvmeSecurely(
   path: string,
   options: EraseOptions & { readonly method: NvmeMethod },
-): Promise<string | undefined> {
+): Promise<Erasure | undefined> {
   const { exec, root, signal, method } = options
   await assertNotInUse(root, path)
   try {
@@ -77,7 +81,8 @@ export async function eraseNvmeSecurely(
     const sanitize = method === 'format' ? undefined : chooseSanitize(abilities.sanicap)
     if (sanitize === undefined) return cannot(method)
     if (await hasSiblings(root, path)) return refuse('sanitize', path, options)
-    return await sanitizeNvme(path, sanitize, options, () => undefined)
+    const how = await sanitizeNvme(path, sanitize, options, () => undefined)
+    return { how, promisesZeros: (await readNamespace(path, options)).promisesZeros }
   } catch (error) {
     throwIfAborted(signal)
     throw new AgentError(
@@ -109,7 +114,7 @@ async function format(
   path: string,
   abilities: NvmeAbilities,
   options: EraseOptions & { readonly method: NvmeMethod },
-): Promise<string | undefined> {
+): Promise<Erasure | undefined> {
   const { exec, root, signal } = options
   if (abilities.erasesAllNamespaces && (await hasSiblings(root, path))) {
     return refuse('format', path, options)
@@ -119,46 +124,83 @@ async function format(
   // nvme-cli's own patience is 600 s
   const patience = ['-t', String(timeoutMs)]
   await exec(['nvme', 'format', path, '-s', setting, '-f', ...patience], { signal, timeoutMs })
-  const said = await waitForFormat(path, options)
-  return `nvme ${abilities.canCryptoErase ? 'cryptographic erase' : 'user data erase'}${said}`
+  const { percentLeft, promisesZeros } = await waitForFormat(path, options)
+  const what = abilities.canCryptoErase ? 'cryptographic erase' : 'user data erase'
+  const said = percentLeft === undefined ? '' : '; the drive says: formatted to 100 %'
+  return { how: `nvme ${what}${said}`, promisesZeros }
+}
+
+/** What a namespace says of itself (NVM Command Set 1.0 figure 97). */
+export interface NvmeNamespace {
+  /** Of what is to be formatted, by fpi; undefined where it does not say. */
+  readonly percentLeft: number | undefined
+  /** Of blocks that were not written since, by dlfeat. */
+  readonly promisesZeros: boolean
+}
+
+/** Until nothing is left to format. Throws BlockDeviceEraseError for a format that takes longer than it may. */
+async function waitForFormat(path: string, options: EraseOptions): Promise<NvmeNamespace> {
+  const end = performance.now() + FORMAT_TIMEOUT_MS
+  for (;;) {
+    const namespace = await readNamespace(path, options)
+    if (!namespace.percentLeft) return namespace
+    if (performance.now() > end) {
+      throw new AgentError(
+        'BlockDeviceEraseError',
+        `${namespace.percentLeft} % are not formatted after 24 h`,
+      )
+    }
+    await sleep(FORMAT_LOOK_MS, options.signal)
+  }
+}
+
+async function readNamespace(path: string, { exec, signal }: EraseOptions): Promise<NvmeNamespace> {
+  const answer = await exec(['nvme', 'id-ns', path, '-o', 'json'], { signal }).catch(
+    () => undefined,
+  )
+  throwIfAborted(signal)
+  return parseNvmeNamespace(answer?.stdout ?? '')
+}
+
+/** Of `nvme id-ns -o json`; any other text says nothing. */
+export function parseNvmeNamespace(text: string): NvmeNamespace {
+  let namespace: unknown
+  try {
+    namespace = JSON.parse(text)
+  } catch {
+    namespace = undefined
+  }
+  const { fpi, dlfeat } = isObject(namespace) ? namespace : {}
+  return {
+    percentLeft:
+      typeof fpi === 'number' && (fpi & FPI_SUPPORTED) !== 0 ? fpi & FPI_LEFT : undefined,
+    promisesZeros: typeof dlfeat === 'number' && (dlfeat & DLFEAT_VALUE) === DLFEAT_ZEROS,
+  }
 }
 
 /**
- * The namespace's own count of what is left to format (figure 97, fpi), which drives need not have.
- * Throws BlockDeviceEraseError for one that goes on longer than a format may.
+ * Other namespaces of the same subsystem, which share its cells: nvme0n2 beside nvme0n1, and nvme1n2 where the kernel
+ * shows each controller of a subsystem by itself (`nvme_core.multipath=N`). Another way to the same namespace is none.
  */
-async function waitForFormat(path: string, { exec, signal }: EraseOptions): Promise<string> {
-  const end = performance.now() + FORMAT_TIMEOUT_MS
-  for (;;) {
-    const left = await exec(['nvme', 'id-ns', path, '-o', 'json'], { signal }).then(
-      ({ stdout }) => parsePercentLeft(stdout),
-      () => undefined,
-    )
-    throwIfAborted(signal)
-    if (left === undefined) return ''
-    if (left === 0) return '; the drive says: formatted to 100 %'
-    if (performance.now() > end) {
-      throw new AgentError('BlockDeviceEraseError', `${left} % are not formatted after 24 h`)
-    }
-    await sleep(FORMAT_LOOK_MS, signal)
-  }
-}
-
-/** Of `nvme id-ns -o json`; undefined where the namespace does not say. */
-export function parsePercentLeft(text: string): number | undefined {
-  try {
-    const namespace: unknown = JSON.parse(text)
-    const fpi = isObject(namespace) ? namespace['fpi'] : undefined
-    return typeof fpi === 'number' && (fpi & FPI_SUPPORTED) !== 0 ? fpi & FPI_LEFT : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Other namespaces of the same controller: nvme0n2 beside nvme0n1. */
 async function hasSiblings(root: Root, path: string): Promise<boolean> {
-  const own = path.replace('/dev/', '')
-  const controller = /^nvme\d+/.exec(own)?.[0]
-  const names = await root.list('/sys/class/block')
-  return names.some((name) => name !== own && /^(nvme\d+)n\d+$/.exec(name)?.[1] === controller)
+  const own = await readPlace(root, path.replace('/dev/', ''))
+  for (const name of await root.list('/sys/class/block')) {
+    const other = await readPlace(root, name)
+    if (other.controller === undefined || other.name === own.name) continue
+    if (other.controller === own.controller) return true
+    if (other.subsystem === undefined || other.subsystem !== own.subsystem) continue
+    if (other.wwid === undefined || other.wwid !== own.wwid) return true
+  }
+  return false
+}
+
+async function readPlace(root: Root, name: string) {
+  const folder = `/sys/class/block/${name}`
+  return {
+    name,
+    // undefined for what is no namespace, as partitions
+    controller: /^(nvme\d+)n\d+$/.exec(name)?.[1],
+    subsystem: await root.readText(`${folder}/device/subsysnqn`),
+    wwid: await root.readText(`${folder}/wwid`),
+  }
 }

@@ -14,6 +14,14 @@ import type { EraseOptions } from '../../../disk/erase.ts'
 export const VERIFICATIONS = ['sample', 'full', 'off'] as const
 export type Verification = (typeof VERIFICATIONS)[number]
 
+/** What a disk has done to itself. */
+export interface Erasure {
+  /** In words, with what the drive says of it. */
+  readonly how: string
+  /** By the standard, or by what the drive says of itself: other bytes than zeros are then not erased ones. */
+  readonly promisesZeros: boolean
+}
+
 /** What lies on the disk to be gone later. */
 export interface Markers {
   readonly verification: Exclude<Verification, 'off'>

@@ -1,5 +1,6 @@
 // The runner is a program of its own that notes how it is called and what it could read at that moment.
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -16,7 +17,7 @@ import { callWith, managerWith, stepWith } from '../manager-fixture.ts'
 const IMAGE = 'registry.example/tools/erase@sha256:0123'
 const PODMAN = `#!/bin/sh
 [ "$1" = --version ] && exit 0
-echo "$*" | sed 's/registry-[0-9a-f-]*/registry-ID/' >> "$NOTES/called"
+echo "$*" | sed 's/registry-[0-9a-f-]*/registry-ID/; s/ --cidfile=[^ ]*//' >> "$NOTES/called"
 for word; do case $word in --authfile=*) cat "\${word#*=}" >> "$NOTES/told" ;; esac; done
 [ "$1" = run ] && ls "$NOTES/run" "$NOTES/auth" > "$NOTES/seen" 2>/dev/null
 exit 0
@@ -92,9 +93,10 @@ describe('a container that the arguments of a step name', () => {
 })
 
 describe('what a registry is told of who asks', () => {
-  test('is a file that is gone before the container runs, and is there again for the next pull', async () => {
+  test('is a file that is gone while the container runs, and is there again afterwards', async () => {
     const auth = join(folder, 'auth')
     await writeFile(auth, '{"auths":"secret"}')
+    await chmod(auth, 0o640)
     const hardware = await hardwareWith({
       allowed_containers: [IMAGE],
       pull_options: [`--authfile ${auth}`],
@@ -103,7 +105,25 @@ describe('what a registry is told of who asks', () => {
       await hardware.runStep('clean', 'generic_container_step', callWith({ container_url: IMAGE }))
       expect(await readFile(join(folder, 'told'), 'utf8')).toBe('{"auths":"secret"}'.repeat(i))
       expect(await readFile(join(folder, 'seen'), 'utf8')).not.toMatch(/auth|registry/)
+      expect(await readFile(auth, 'utf8')).toBe('{"auths":"secret"}')
+      expect((await stat(auth)).mode & 0o777).toBe(0o640)
     }
+    expect(await readdir(join(folder, 'run'))).toEqual([])
+  })
+
+  test.each(['pull', 'run'])('is put back where the %s fails', async (failing) => {
+    const auth = join(folder, 'auth')
+    await writeFile(auth, 'secret')
+    await writeFile(join(folder, 'podman'), PODMAN.replace(/exit 0\n$/, `[ "$1" != ${failing} ]\n`))
+    const hardware = await hardwareWith({
+      allowed_containers: [IMAGE],
+      pull_options: [`--authfile=${auth}`],
+    })
+    const call = callWith({ container_url: IMAGE })
+    await expect(hardware.runStep('clean', 'generic_container_step', call)).rejects.toMatchObject({
+      type: 'ProcessError',
+    })
+    expect(await readFile(auth, 'utf8')).toBe('secret')
     expect(await readdir(join(folder, 'run'))).toEqual([])
   })
 
@@ -135,6 +155,52 @@ describe('what a registry is told of who asks', () => {
     })
     expect(await called()).toHaveLength(1)
     expect(await readdir(join(folder, 'run'))).toEqual([])
+  })
+})
+
+describe('a container that runs', () => {
+  // as podman is: the container is no child of who waits for it, and outlives it
+  const DETACHED = `#!/bin/sh
+case $1 in
+run)
+  for word; do case $word in --cidfile=*) id=\${word#*=} ;; esac; done
+  setsid sh -c 'echo $$ > "$1"; exec sleep 3598.75' sh "$id" > /dev/null 2>&1 &
+  until [ -s "$id" ]; do sleep 0.1; done
+  cat "$id" > "$NOTES/running"
+  wait ;;
+rm) echo "$*" >> "$NOTES/called"; kill "$3" ;;
+esac
+`
+  const isThere = async (pid: number) => existsSync(`/proc/${pid}`)
+
+  test('ends with the step that is aborted', async () => {
+    await writeFile(join(folder, 'podman'), DETACHED)
+    const hardware = await hardwareWith({ allowed_containers: [IMAGE] })
+    const abort = new AbortController()
+    const base = callWith({ container_url: IMAGE })
+    const call = { ...base, context: { ...base.context, signal: abort.signal } }
+    const running = hardware.runStep('clean', 'generic_container_step', call)
+    const ended = expect(running).rejects.toMatchObject({ type: 'ProcessError' })
+    const noted = join(folder, 'running')
+    await expect.poll(() => existsSync(noted), { timeout: 60_000 }).toBe(true)
+    const pid = Number(await readFile(noted, 'utf8'))
+    expect(await isThere(pid)).toBe(true)
+    abort.abort()
+    await ended
+    expect(await called()).toEqual([`rm --force ${pid}`])
+    await expect.poll(() => isThere(pid), { timeout: 60_000 }).toBe(false)
+    expect(await readdir(join(folder, 'run'))).toEqual([])
+  })
+
+  test.each(['1', '2'])('may print as much as it likes, to descriptor %s', async (descriptor) => {
+    const printing = PODMAN.replace(
+      /exit 0\n$/,
+      `head -c 20000000 /dev/zero | tr '\\0' x >&${descriptor}\nexit 0\n`,
+    )
+    await writeFile(join(folder, 'podman'), printing)
+    const hardware = await hardwareWith({ allowed_containers: [IMAGE] })
+    const call = callWith({ container_url: IMAGE })
+    expect(await hardware.runStep('clean', 'generic_container_step', call)).toBeNull()
   })
 })
 

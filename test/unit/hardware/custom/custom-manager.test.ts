@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SUPPORT } from '../../../../agent/hardware/manager.ts'
 import { announcedSteps } from '../../../../agent/hardware/steps.ts'
@@ -308,6 +311,24 @@ describe('a call that goes wrong does not end the agent:', () => {
     await using lab = await loadManagers({ 'a.ts': text }, { others: [next] })
     expect(await lab.hardware.dispatch('getMemory')).toEqual({ total: 1, physical_mb: 1 })
     expect(await lab.hardware.dispatch('getCpus')).toMatchObject({ model_name: 'ready' })
+  })
+
+  test('an erasure that runs beside one that hangs goes on to its end', async () => {
+    const text = managerText(`
+      eraseBlockDevice: async (node, disk) => {
+        await agent.exec(['sh', '-c', 'touch "$1.begun"; until [ -e "$1" ]; do sleep 0.1; done', 'sh', disk.name], { timeoutMs: 300000 })
+        return 'erased slowly'
+      },
+      getCpus: () => new Promise(() => {}),
+    `)
+    await using lab = await loadManagers({ 'a.ts': text }, { others: [generic], timeoutMs: 2000 })
+    const name = join(lab.folder, 'end')
+    const erased = lab.hardware.dispatch('eraseBlockDevice', {}, { ...DISK, name }, signal)
+    await expect.poll(() => existsSync(`${name}.begun`), { timeout: 60_000 }).toBe(true)
+    expect(await lab.hardware.dispatch('getCpus')).toEqual(CPU)
+    expect(await lab.hardware.dispatch('getCpus')).toEqual(CPU)
+    await writeFile(name, '')
+    expect(await erased).toBe('erased slowly')
   })
 
   test('a program that it has started is ended with the call', async () => {

@@ -66,6 +66,8 @@ describe('the plan of a network', () => {
     ['is a path', '../bond'],
     ['is longer than the kernel takes', 'a-very-long-name-of-a-bond'],
     ['is the name of an interface', 'eno2'],
+    ['is a name that sysctl has for all interfaces', 'all'],
+    ['is a name that sysctl has for new interfaces', 'default'],
   ])('gives a bond a name of its own where its id %s', (_why, id) => {
     const { lines } = plan([A, { ...BOND, id, bond_links: ['a'] }], [])
     expect(lines[1]).toBe('ip link add name bond0 type bond mode active-backup miimon 100')

@@ -1,4 +1,7 @@
-import { describe, expect, test } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../../agent/core/errors.ts'
 import type { Exec } from '../../../../agent/system/exec.ts'
 import { bringUpVlans } from '../../../../agent/system/network/vlans.ts'
@@ -41,9 +44,16 @@ function captureOf(ids: readonly number[]): Buffer {
   return Buffer.concat([header, record, frame])
 }
 
+let runDir: string
+beforeEach(async () => {
+  runDir = await mkdtemp(join(tmpdir(), 'ironswarm-vlans-'))
+})
+afterEach(() => rm(runDir, { recursive: true, force: true }))
+
 async function vlansOf(wanted: readonly string[], machine: Machine = {}) {
   const calls: string[] = []
   const lines: string[] = []
+  const listened: string[] = []
   const exec: Exec = async (argv, options = {}) => {
     const line = argv.join(' ')
     if (line === 'ip -details -json link show') {
@@ -51,6 +61,7 @@ async function vlansOf(wanted: readonly string[], machine: Machine = {}) {
       return { stdout, stderr: '', exitCode: 0 }
     }
     if (argv.includes('tcpdump')) {
+      listened.push(argv[argv.indexOf('-i') + 1] as string)
       const name = argv[argv.indexOf('-i') + 1] as string
       const ids = machine.heard?.[name]
       if (ids) options.onStdout?.(captureOf(ids))
@@ -66,10 +77,10 @@ async function vlansOf(wanted: readonly string[], machine: Machine = {}) {
   }
   const log = createLogger({ level: 'info', destination: { write: (line) => lines.push(line) } })
   const made = await bringUpVlans(
-    { wanted, lldpSilenceMs: 50, linkWaitMs: 0 },
+    { wanted, lldpSilenceMs: 50, linkWaitMs: 0, runDir },
     { exec, log, signal: new AbortController().signal },
   )
-  return { made, calls, said: lines.join('') }
+  return { made, calls, listened, said: lines.join('') }
 }
 
 describe('VLAN interfaces', () => {
@@ -127,6 +138,15 @@ describe('VLAN interfaces', () => {
     const { made, calls, said } = await vlansOf([wanted], { links: [...NICS] })
     expect([made, calls]).toEqual([[], []])
     expect(said).toContain(words)
+  })
+
+  test('are asked of a switch once in a boot, whether it answered or not', async () => {
+    const heard = { eno1: [10] }
+    expect((await vlansOf(['eno1'], { heard })).made).toEqual(['eno1.10'])
+    const second = await vlansOf(['all'], { heard: { ...heard, eno2: [30] } })
+    expect([second.made, second.listened]).toEqual([['eno2.30'], ['eno2']])
+    expect((await vlansOf(['all'], { heard })).listened).toEqual([])
+    expect((await vlansOf(['eno1.7'])).made).toEqual(['eno1.7'])
   })
 
   test('are not made where no switch says a word', async () => {

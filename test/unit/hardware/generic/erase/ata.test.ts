@@ -134,7 +134,7 @@ describe('the Security section of hdparm -I', () => {
 describe('a secure erase of an ATA drive', () => {
   test('sets the password, erases, and finds security off afterwards', async () => {
     const { ran, erase } = driveWith({ ...FRESH })
-    expect(await erase()).toBe('ata enhanced secure erase')
+    expect(await erase()).toEqual({ how: 'ata enhanced secure erase', promisesZeros: false })
     expect(ran.slice(2)).toEqual([
       hdparm('--security-set-pass'),
       hdparm('--security-erase-enhanced'),
@@ -144,13 +144,13 @@ describe('a secure erase of an ATA drive', () => {
 
   test('is the plain one where the drive has no enhanced one', async () => {
     const { ran, erase } = driveWith({ ...FRESH, enhanced: false })
-    expect(await erase()).toBe('ata secure erase')
+    expect(await erase()).toEqual({ how: 'ata secure erase', promisesZeros: true })
     expect(ran).toContain(hdparm('--security-erase'))
   })
 
   test('goes on where an earlier one was interrupted: unlocked, and no second password', async () => {
     const { ran, erase } = driveWith({ ...FRESH, enabled: true, locked: true })
-    expect(await erase()).toBe('ata enhanced secure erase')
+    expect(await erase()).toEqual({ how: 'ata enhanced secure erase', promisesZeros: false })
     expect(ran).not.toContain(hdparm('--security-set-pass'))
   })
 

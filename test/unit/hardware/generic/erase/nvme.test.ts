@@ -49,17 +49,17 @@ describe('the abilities of an NVMe controller', () => {
 describe('a secure erase of an NVMe namespace', () => {
   test('erases the cells of a drive that does not encrypt', async () => {
     await using machine = await machineOf(MICRON_9200)
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toBe(
-      'nvme user data erase',
-    )
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toEqual({
+      how: 'nvme user data erase',
+      promisesZeros: false,
+    })
     expect(machine.ran).toContain(`nvme format ${PATH} -s 1 -f -t 86400000`)
   })
 
   test('throws the key away where the drive encrypts', async () => {
     await using machine = await machineOf({ oacs: 0x1f, fna: 0x4 })
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toContain(
-      'cryptographic',
-    )
+    const erasure = await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })
+    expect(erasure?.how).toContain('cryptographic')
     expect(machine.ran).toContain(`nvme format ${PATH} -s 2 -f -t 86400000`)
   })
 
@@ -72,14 +72,50 @@ describe('a secure erase of an NVMe namespace', () => {
     expect(machine.ran.filter((line) => line.startsWith('nvme format'))).toEqual([])
   })
 
+  const place = (name: string, subsystem: string, wwid?: string) => ({
+    [`/sys/class/block/${name}/device/subsysnqn`]: subsystem,
+    ...(wwid === undefined ? {} : { [`/sys/class/block/${name}/wwid`]: wwid }),
+  })
+  const OWN = place('nvme7n1', 'nqn.drive', 'eui.1')
+
+  test.each<[string, boolean, Record<string, string>]>([
+    ['another namespace by another controller', false, place('nvme8n2', 'nqn.drive', 'eui.2')],
+    ['one that has no name of its own there', false, place('nvme8n1', 'nqn.drive')],
+    ['the same namespace by another controller', true, place('nvme8n1', 'nqn.drive', 'eui.1')],
+    ['another drive', true, place('nvme8n1', 'nqn.other', 'eui.2')],
+  ])('knows the whole subsystem: beside %s it is %s', async (_case, isDone, other) => {
+    const idCtrl = JSON.stringify({ oacs: 2, fna: 2 })
+    const answers = { 'nvme id-ctrl': idCtrl, 'nvme format': '' }
+    await using machine = await machineWith({ ...OWN, ...other }, answers)
+    const erasure = await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })
+    expect(erasure?.how).toBe(isDone ? 'nvme user data erase' : undefined)
+  })
+
+  test.each([
+    [{ dlfeat: 1, fpi: 0 }, true],
+    [{ dlfeat: 0x19, fpi: 0 }, true],
+    [{ dlfeat: 2, fpi: 0 }, false],
+    [{ dlfeat: 0 }, false],
+    [{}, false],
+  ])('promises zeros where the namespace says so: %j', async (namespace, promisesZeros) => {
+    const idCtrl = JSON.stringify(MICRON_9200)
+    const idNs = JSON.stringify(namespace)
+    const answers = { 'nvme id-ctrl': idCtrl, 'nvme format': '', 'nvme id-ns': idNs }
+    await using machine = await machineWith({}, answers)
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toMatchObject({
+      promisesZeros,
+    })
+  })
+
   test.each([
     ['its own partitions', ['nvme7n1', 'nvme7n1p1']],
     ['a controller of a similar number', ['nvme7n1', 'nvme70n1']],
   ])('takes all namespaces where the only others are %s', async (_case, names) => {
     await using machine = await machineOf({ oacs: 2, fna: 3 }, names)
-    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toBe(
-      'nvme user data erase',
-    )
+    expect(await eraseNvmeSecurely(PATH, { ...machine, log, signal, method })).toEqual({
+      how: 'nvme user data erase',
+      promisesZeros: false,
+    })
   })
 
   test('fails where nvme-cli fails, with its reason', async () => {

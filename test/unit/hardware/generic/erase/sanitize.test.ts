@@ -49,7 +49,7 @@ async function drive(
     return { stdout, stderr: '', exitCode: 0 }
   }
   const options = { exec, root: machine.root, log, signal, method }
-  const outcome = await eraseNvmeSecurely(PATH, options).catch((error: unknown) => error)
+  const outcome = await eraseNvmeSecurely(PATH, options).catch((error) => error)
   return { outcome, started: ran.filter((line) => line.startsWith('nvme sanitize /')), ran }
 }
 
@@ -65,7 +65,7 @@ describe('a sanitize of an NVMe drive', () => {
   ])('is by %s where the drive can', async (_case, sanicap, action, words, flags) => {
     const pages = [NEVER, logPage({ sprog: 0x4000, sstat: 2, action }), logPage({ action })]
     const { outcome, started } = await drive({ ...CANNOT_FORMAT, sanicap }, pages)
-    expect(outcome).toBe(
+    expect(outcome.how).toBe(
       `nvme sanitize, ${words}; the drive's log says: completed, all data erased`,
     )
     expect(started).toEqual([`nvme sanitize ${PATH} --sanact=${action}${flags.join('')}`])
@@ -74,14 +74,14 @@ describe('a sanitize of an NVMe drive', () => {
   test('is asked for by name of a drive that could format', async () => {
     const idCtrl = { oacs: 0x2, fna: 0, sanicap: 0x2 }
     const { outcome, ran } = await drive(idCtrl, [NEVER, logPage()], { method: 'sanitize' })
-    expect(outcome).toMatch(/^nvme sanitize, block erase/)
+    expect(outcome.how).toMatch(/^nvme sanitize, block erase/)
     expect(ran.filter((line) => line.startsWith('nvme format'))).toEqual([])
   })
 
   test('that somebody else has begun is waited for, and then ours is begun', async () => {
     const pages = [RUNNING, RUNNING, logPage(), logPage({ sstat: 1 })]
     const { outcome, started } = await drive({ ...CANNOT_FORMAT, sanicap: 2 }, pages)
-    expect(outcome).toBe("nvme sanitize, block erase; the drive's log says: completed")
+    expect(outcome.how).toBe("nvme sanitize, block erase; the drive's log says: completed")
     expect(started).toHaveLength(1)
   })
 

@@ -1,4 +1,4 @@
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -174,6 +174,41 @@ describe('erase_devices', () => {
     expect(byArgument).toEqual({ [path]: expect.stringMatching(sentence) })
     const other = await labWith({ options: { erase_verify: verify as Config['erase_verify'] } })
     expect(await other.call('erase_devices')).toEqual(byArgument)
+  })
+
+  describe('an ATA drive that has erased itself', () => {
+    /** What lies on the drive afterwards. */
+    async function erasedTo(byte: number, verify: string, enhanced = false) {
+      const security = `Security:\n\tsupported\n\tnot enabled\n\tnot frozen\n${enhanced ? '\tsupported: enhanced erase\n' : ''}`
+      const lab = await labWith({
+        exec: (line) => {
+          if (line.startsWith('smartctl')) return Promise.resolve('ATA Security is:  Disabled')
+          if (line.startsWith('hdparm -I')) return Promise.resolve(security)
+          if (!line.includes('--security-erase')) return undefined
+          return writeFile(lab.paths[0] as string, Buffer.alloc(DISK_BYTES, byte)).then(() => '')
+        },
+      })
+      const answer = (await lab.call('erase_devices', {}, {}, { verify })) as JsonObject
+      return answer[lab.paths[0] as string]
+    }
+
+    test.each([
+      ['sample', 'verified: 64 markers are gone, 64 of their places read as zeros'],
+      ['full', 'verified: all 4.0 MiB read as zeros'],
+      ['off', 'not verified: nobody asked for it'],
+    ])('must read as the zeros that it promises, by %s', async (verify, sentence) => {
+      expect(await erasedTo(0, verify)).toBe(`ata secure erase; ${sentence}`)
+      if (verify === 'off') return
+      await expect(erasedTo(0xff, verify)).rejects.toMatchObject({
+        message: expect.stringContaining('does not read as zeros at byte 0'),
+      })
+    })
+
+    test('may read as anything else where it promises none, and that is told', async () => {
+      expect(await erasedTo(0xff, 'full', true)).toBe(
+        'ata enhanced secure erase; the drive promises no zeros; verified: 4 markers are gone, 0 of their places read as zeros',
+      )
+    })
   })
 
   test('without a pass of zeros it is proved by the markers alone', async () => {
