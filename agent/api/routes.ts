@@ -7,6 +7,7 @@ import type { CommandRunner } from '../commands/runner.ts'
 import { AgentError } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
+import type { Metrics } from '../telemetry/statsd.ts'
 import { noJson } from './body-parser.ts'
 import { createCommandAnswers } from './command-answers.ts'
 import type { Connections } from './connections.ts'
@@ -23,7 +24,11 @@ export interface RouteOptions {
   readonly startedAt: number
   readonly connections: Pick<Connections, 'trust' | 'gone'>
   readonly unread: Pick<UnreadAnswers, 'body'>
+  readonly metrics: Metrics
 }
+
+/** ironic-python-agent's names, which dashboards know. */
+const TIMERS = 'ironic_python_agent.api.app'
 
 type Query = Readonly<Record<string, unknown>>
 
@@ -42,6 +47,8 @@ export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
   const { runner } = options
   const guard = createTokenGuard(options)
   const answers = createCommandAnswers()
+  const timed = <T>(call: string, work: () => Promise<T>) =>
+    options.metrics.time(`${TIMERS}.${call}`, work)
   const send = (reply: FastifyReply, document: Buffer, isTrusted: boolean) =>
     reply
       .header('content-type', 'application/json; charset=utf-8')
@@ -51,14 +58,17 @@ export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
   app.get('/', async (request) => rootDocument(request.protocol, hostOf(request)))
   app.get('/v1/', async (request) => versionDocument(request.protocol, hostOf(request)))
   for (const prefix of ['/v1', '']) {
-    app.get(`${prefix}/status`, async () => ({
-      ...options.status(),
-      started_at: options.startedAt,
-      version: options.version,
-    }))
+    app.get(`${prefix}/status`, () =>
+      timed('get_status', async () => ({
+        ...options.status(),
+        started_at: options.startedAt,
+        version: options.version,
+      })),
+    )
     app.get(`${prefix}/commands/`, { onRequest: guard.get }, async (request, reply) => {
       const isTrusted = guard.isTrusted(request)
-      return send(reply, answers.list(runner.list(), isTrusted), isTrusted)
+      const list = await timed('list_commands', async () => answers.list(runner.list(), isTrusted))
+      return send(reply, list, isTrusted)
     })
     app.get<{ Params: { id: string } }>(
       `${prefix}/commands/:id`,
@@ -66,11 +76,10 @@ export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
       async (request, reply) => {
         const { id } = request.params
         const isTrusted = guard.isTrusted(request)
-        if (!isWait(request)) {
-          return send(reply, answers.one(runner.get(id), isTrusted), isTrusted)
-        }
         const gone = options.connections.gone(request.raw)
-        const result = await runner.whenDone(id, gone).catch((error: unknown) => {
+        const result = await timed('get_command', async () =>
+          isWait(request) ? await runner.whenDone(id, gone) : runner.get(id),
+        ).catch((error: unknown) => {
           if (!gone.aborted) throw error
         })
         // nobody is there to be answered
@@ -80,7 +89,8 @@ export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
     )
     // The token is checked before a byte of the body is read.
     app.post(`${prefix}/commands/`, { onRequest: guard.post }, async (request, reply) => {
-      const result = await runCommand(runner, request)
+      const asked = parseCommand(request.body)
+      const result = await timed('run_command', () => runCommand(runner, asked, isWait(request)))
       return send(reply, answers.one(result, true), true)
     })
   }
@@ -118,14 +128,22 @@ function hostOf({ host, raw }: FastifyRequest): string {
   return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
 }
 
-async function runCommand(runner: CommandRunner, request: FastifyRequest): Promise<CommandResult> {
-  const { name, params } = parseCommand(request.body)
-  const started = await runner.execute(name, params)
-  const isRunning = started.command_status === 'RUNNING'
-  return isRunning && isWait(request) ? runner.whenDone(started.id) : started
+interface AskedCommand {
+  readonly name: string
+  readonly params: JsonObject
 }
 
-function parseCommand(body: unknown): { name: string; params: JsonObject } {
+async function runCommand(
+  runner: CommandRunner,
+  { name, params }: AskedCommand,
+  isAwaited: boolean,
+): Promise<CommandResult> {
+  const started = await runner.execute(name, params)
+  const isRunning = started.command_status === 'RUNNING'
+  return isRunning && isAwaited ? runner.whenDone(started.id) : started
+}
+
+function parseCommand(body: unknown): AskedCommand {
   if (body === undefined) throw noJson(new Error('there is none'))
   const { name, params } = isObject(body) ? body : {}
   if (typeof name === 'string' && name !== '' && isObject(params)) return { name, params }

@@ -11,6 +11,7 @@ import type { JsonObject } from '../core/json.ts'
 import { redactText } from '../core/redact.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { type Metrics, NO_METRICS } from '../telemetry/statsd.ts'
 import { addBodyParser } from './body-parser.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { faultOf, sendFault } from './faults.ts'
@@ -27,6 +28,8 @@ export interface ApiServerOptions {
   /** Unix seconds. */
   readonly startedAt: number
   readonly tls?: ApiTls | undefined
+  /** Where the calls are timed; nowhere without it. */
+  readonly metrics?: Metrics
   readonly log: Logger
 }
 
@@ -74,7 +77,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   })
   app.setNotFoundHandler(sendNoRoute)
   addBodyParser(app, options.runner)
-  addRoutes(app, { ...options, ...guards })
+  addRoutes(app, { metrics: NO_METRICS, ...options, ...guards })
 
   const bind = async (host: string, port: number) => {
     await app.listen({ host, port })

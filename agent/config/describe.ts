@@ -33,7 +33,7 @@ export function formatValue(value: OptionValue): string {
 export function configurationTable(): string {
   const rows = (Object.keys(OPTIONS) as OptionName[]).map((name) => {
     const row = rowOf(name)
-    const place = row.section ? `[${row.section}] ${name}` : name
+    const place = row.section ? `[${row.section}] ${row.key ?? name}` : name
     const kernel = row.karg ? `\`${row.karg}\`` : '–'
     const fallback = formatValue(row.default)
     const notes = [

@@ -220,7 +220,8 @@ function optionOfEntry({ section, key }: IniEntry): OptionName | undefined {
   return OPTION_NAMES.find((option) => {
     const row = rowOf(option)
     return (
-      row.formerly === `${home}.${key}` || (option === key && (row.section ?? 'DEFAULT') === home)
+      row.formerly === `${home}.${key}` ||
+      ((row.key ?? option) === key && (row.section ?? 'DEFAULT') === home)
     )
   })
 }

@@ -20,6 +20,8 @@ export interface OptionRow {
   readonly karg?: string
   /** INI section of IPA's files; `DEFAULT` unless given. */
   readonly section?: string
+  /** Its name in that section, where that is another. */
+  readonly key?: string
   readonly values?: readonly string[]
   readonly min?: number
   readonly max?: number

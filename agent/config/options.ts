@@ -5,6 +5,7 @@
 import { CONTAINER_OPTIONS } from './container-options.ts'
 import { bool, bytes, int, list, type OptionRow, path, seconds, string } from './option-row.ts'
 import { SWARM_OPTIONS } from './swarm-options.ts'
+import { METRICS_OPTIONS } from './tables/metrics-options.ts'
 
 /** The option table. Keys are IPA's option names (contract 1.2, 1.3); ours begin with `swarm_` or say `own`. */
 export const OPTIONS = {
@@ -255,6 +256,7 @@ export const OPTIONS = {
   }),
   ...CONTAINER_OPTIONS,
   ...SWARM_OPTIONS,
+  ...METRICS_OPTIONS,
   // where the agent lives; for laboratories and stand-alone use
   run_dir: path('/run/ironswarm', 'Root-only directory for token, key and command results', {
     own: true,

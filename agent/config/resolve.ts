@@ -54,8 +54,8 @@ function optionNamed(reference: string, ownSection: string | undefined): OptionN
     string?,
   ]
   return (Object.keys(OPTIONS) as OptionName[]).find((option) => {
-    if (option !== name) return false
-    const home = rowOf(option).section
+    const { section: home, key } = rowOf(option)
+    if ((key ?? option) !== name) return false
     return section === undefined ? home === undefined || home === ownSection : home === section
   })
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns putting the serving agent together, lowest layer first: each part is made of those above it in this
 // file. Does not start anything; serve.ts does.
+import { hostname } from 'node:os'
 import { createApiServer } from '../api/server.ts'
 import { statusFields } from '../api/status.ts'
 import { createRunner } from '../commands/runner.ts'
@@ -21,6 +22,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { chooseTls } from './api-tls.ts'
 import { openConsoles } from './consoles.ts'
 import { createHeartbeats } from './heartbeats.ts'
+import { openMetrics } from './metrics.ts'
 import type { NodeFinder } from './node-finder.ts'
 import type { ServingAgent, ServingEnd } from './serve.ts'
 
@@ -109,6 +111,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     onFinished: () => heartbeats?.force(),
   })
   const nodeUuid = ironic?.found.nodeUuid ?? null
+  const metrics = openMetrics(config, { log, nodeUuid, hostname: hostname() })
   const server = createApiServer({
     runner,
     tokens,
@@ -122,6 +125,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     version,
     startedAt: parts.startedAt,
     tls: tls?.api,
+    metrics,
     log,
   })
   // from here on whoever serves closes them
@@ -130,6 +134,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     config,
     log,
     consoles,
+    metrics,
     heartbeats,
     seeding: deploy.seeding,
     runner,

@@ -14,6 +14,7 @@ export interface ServingAgent {
   readonly config: Pick<Config, 'listen_host' | 'listen_port'>
   readonly log: Logger
   readonly consoles: Disposable
+  readonly metrics: Disposable
   /** Undefined where no Ironic is known. */
   readonly heartbeats: Heartbeats | undefined
   readonly seeding: Pick<SeedingKeeper, 'release'>
@@ -41,7 +42,7 @@ const LAST_ANSWER_MS = 5000
  * Throws InvalidConfigError where it cannot listen.
  */
 export async function serve(agent: ServingAgent, signal: AbortSignal): Promise<ServingEnd> {
-  const { server, heartbeats, runner, seeding, consoles, log } = agent
+  const { server, heartbeats, runner, seeding, consoles, metrics, log } = agent
   try {
     throwIfAborted(signal)
     const { host, port } = await listen(server, agent.config)
@@ -61,6 +62,7 @@ export async function serve(agent: ServingAgent, signal: AbortSignal): Promise<S
     await runner.close()
     await seeding.release('agent ends')
     await server.close()
+    metrics[Symbol.dispose]()
     consoles[Symbol.dispose]()
   }
 }

@@ -3,6 +3,7 @@
 // the answer into plain facts (contract 2.2 to 2.6). Does not apply them.
 import { type ContainerOverrides, containerOverrides } from '../config/container-options.ts'
 import type { Config } from '../config/options.ts'
+import { type MetricsOverrides, metricsOverrides } from '../config/tables/metrics-options.ts'
 import { type Random, randomExponential } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
 import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
@@ -13,7 +14,7 @@ import type { IronicClient } from './client.ts'
 import type { IronicReply } from './reply.ts'
 
 /** What Ironic's `config` changes; only what it said is there (contract 2.5). */
-export interface LookupOverrides extends ContainerOverrides {
+export interface LookupOverrides extends ContainerOverrides, MetricsOverrides {
   md5_enabled?: boolean
   disable_deep_image_inspection?: boolean
   /** As sent: 21.4 leaves out `gpt`, which `raw` implies. */
@@ -170,6 +171,7 @@ function overridesOf(config: JsonObject): LookupOverrides {
     ...overrides,
     ...tlsOverrides(config),
     ...containerOverrides(config['agent_containers']),
+    ...metricsOverrides(config['metrics'], config['metrics_statsd']),
   }
 }
 

@@ -10,7 +10,6 @@ export interface Reason {
 
 const PARTITIONS = 'sizes and alignment are constants of the layout (docs/partition-images.md)'
 const QEMU_IMG = 'qemu-img is not used: images are unpacked while they come (docs/formats.md)'
-const METRICS = 'what happens is told by events, status and log'
 const NO_UDEV_POLLING =
   'partitions are reached by their offset on the disk; nothing waits for their nodes'
 const BOOTC = 'no podman in the ramdisk'
@@ -38,9 +37,14 @@ export const REASONS: Readonly<Record<string, Reason>> = {
   image_convert_attempts: { why: QEMU_IMG },
   check_device_interval: { why: NO_UDEV_POLLING },
   check_device_max_retries: { why: NO_UDEV_POLLING },
-  metrics_backend: { why: METRICS },
-  statsd_host: { why: METRICS },
-  statsd_port: { why: METRICS },
+  metrics_backend: {
+    ours: 'Ironic changes it by `[metrics]agent_backend = statsd`, and then all of [metrics] and [metrics_statsd]',
+    why: 'conductors send `noop` with every lookup; IPA means to obey and does not (docs/metrics.md)',
+  },
+  metrics_prepend_host: {
+    ours: 'the host name is prepended',
+    why: 'as Ironic documents it; IPA gives its metrics no host name',
+  },
   'standby.execute_bootc_install': { why: BOOTC },
   execute_bootc_install: { why: BOOTC },
   'execute_bootc_install(image_source)': { why: BOOTC },

@@ -124,12 +124,12 @@ describe('loadConfig', () => {
 
   test('unknown keys of a file and unknown IRONSWARM_ variables give a warning each', async () => {
     const { warnings } = await load(
-      { [MAIN_FILE]: '[metrics]\nbackend = statsd\n[DEFAULT]\nwibble = 1' },
+      { [MAIN_FILE]: '[metrics]\nfrontend = statsd\n[DEFAULT]\nwibble = 1' },
       { env: { IRONSWARM_WIBBLE: '1', HOME: '/root' } },
     )
     expect(warnings).toEqual([
       'environment variables that ironswarm does not know: IRONSWARM_WIBBLE',
-      `options without effect in ${MAIN_FILE}: [metrics] backend, [DEFAULT] wibble`,
+      `options without effect in ${MAIN_FILE}: [metrics] frontend, [DEFAULT] wibble`,
     ])
   })
 

@@ -48,6 +48,7 @@ async function lab(listenPort = 0) {
     config: { listen_host: '127.0.0.1', listen_port: listenPort },
     log: silentLog,
     consoles: { [Symbol.dispose]: () => void events.push('consoles closed') },
+    metrics: { [Symbol.dispose]: () => undefined },
     heartbeats: {
       start: (port: number) => {
         events.push('heartbeats began')

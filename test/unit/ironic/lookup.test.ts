@@ -239,6 +239,15 @@ describe('the answer of a lookup', () => {
     [{ tls_min_version: '1.3', tls_cipher_suites: null }, { tls_min_version: '1.3' }],
     [{ tls_min_version: '1.1', tls_cipher_suites: '' }, {}],
     [{ agent_skip_bmc_detect: true }, { agent_skip_bmc_detect: true }],
+    // a conductor that has no metrics sends its defaults
+    [{ metrics: { backend: 'noop', prepend_host: true }, metrics_statsd: { statsd_port: 1 } }, {}],
+    [
+      {
+        metrics: { backend: 'statsd', prepend_host: true, prepend_uuid: 1, global_prefix: null },
+        metrics_statsd: { statsd_host: 'stats.example', statsd_port: 99999 },
+      },
+      { metrics_backend: 'statsd', metrics_prepend_host: true, statsd_host: 'stats.example' },
+    ],
   ])('with config %j overrides %j', (more, overrides) => {
     const json = { node: { uuid: UUID }, config: { ...config, ...more } }
     expect(parseLookup(json)).toMatchObject({ overrides, agentToken: TOKEN })
@@ -307,6 +316,13 @@ describe('the config in the answer of a newer Ironic', () => {
     runner: (value) => value === 'podman' || value === 'docker',
     pull_options: isTexts,
     run_options: isTexts,
+    metrics_backend: (value) => value === 'statsd',
+    metrics_prepend_host: (value) => typeof value === 'boolean',
+    metrics_prepend_host_reverse: (value) => typeof value === 'boolean',
+    metrics_prepend_uuid: (value) => typeof value === 'boolean',
+    metrics_global_prefix: (value) => typeof value === 'string',
+    statsd_host: (value) => typeof value === 'string',
+    statsd_port: (value) => Number.isInteger(value),
   }
 
   const known = [...new Set(Object.values(recorded).flatMap(Object.keys))].filter(
