@@ -7,6 +7,7 @@ import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { WireInterface } from '../inventory.ts'
+import { isVlanName, readBiosName } from './bios-name.ts'
 import { readSpeed } from './link-speed.ts'
 
 export interface Addresses {
@@ -23,8 +24,8 @@ export interface NicDeps {
   readonly log: Pick<Logger, 'warn'>
 }
 
-/** Asking all interfaces for their speed: Ironic waits for the answer, ms. */
-const SPEED_BUDGET_MS = 10_000
+/** Asking all interfaces for their speed and their name of the firmware: Ironic waits for the answer, ms. */
+const ASK_BUDGET_MS = 10_000
 
 export type NicIdentity = Pick<WireInterface, 'mac_address' | 'client_id'>
 
@@ -42,7 +43,7 @@ export interface NicReader {
 /** Addresses are read once for all. */
 export async function openNicReader(deps: NicDeps): Promise<NicReader> {
   const addresses = await readAddresses(deps.exec)
-  const budget = AbortSignal.timeout(SPEED_BUDGET_MS)
+  const budget = AbortSignal.timeout(ASK_BUDGET_MS)
   const names: string[] = []
   for (const name of await deps.root.list('/sys/class/net')) {
     if (await isOfInterest(deps.root, name)) names.push(name)
@@ -55,8 +56,11 @@ export async function openNicReader(deps: NicDeps): Promise<NicReader> {
       if (mac === null) {
         throw new AgentError('IncompatibleHardwareMethodError', `${name} has no address of its own`)
       }
-      const speed = await readSpeed(deps, name, budget)
-      return { ...(await describe(deps.root, name, mac, speed, own)), ...identity }
+      const asked = {
+        biosdevname: await readBiosName(deps.exec, name, budget),
+        speed_mbps: await readSpeed(deps, name, budget),
+      }
+      return { ...(await describe(deps.root, name, mac, own)), ...asked, ...identity }
     },
   }
 }
@@ -92,7 +96,7 @@ function macOf(text: string | undefined): string | null {
 /** The kernel keeps what has no hardware behind it below /sys/devices/virtual (sysfs-rules.rst). */
 async function isOfInterest(root: Root, name: string): Promise<boolean> {
   if (name === 'lo') return false
-  if (/\.\d+$/.test(name)) return true
+  if (isVlanName(name)) return true
   if ((await root.list(`/sys/class/net/${name}`)).includes('bonding')) return true
   const behind = await root.resolve(`/sys/class/net/${name}`)
   return behind !== undefined && !behind.includes('/devices/virtual/')
@@ -102,9 +106,8 @@ async function describe(
   root: Root,
   name: string,
   mac: string,
-  speed: number | null,
   addresses: Addresses | undefined,
-): Promise<WireInterface> {
+): Promise<Omit<WireInterface, 'biosdevname' | 'speed_mbps'>> {
   const directory = `/sys/class/net/${name}`
   const read = async (attribute: string) =>
     (await root.readText(`${directory}/${attribute}`))?.trim() || null
@@ -118,8 +121,6 @@ async function describe(
     vendor: await read('device/vendor'),
     product: await read('device/device'),
     client_id: null,
-    biosdevname: null,
-    speed_mbps: speed,
     pci_address: pciAddressOf(await root.resolve(`${directory}/device`)),
     driver: (await root.linkName(`${directory}/device/driver`)) ?? null,
   }

@@ -163,7 +163,7 @@ function createQuestions({ config, exec, root, log }: GenericManagerDeps) {
       return Object.fromEntries([...(heard ?? [])].map(([name, tlvs]) => [name, tlvs.map(toWire)]))
     },
     getCpus: () => readCpu({ exec, root }),
-    getMemory: () => readMemory(root),
+    getMemory: () => readMemory({ exec, root }),
     getSystemVendorInfo: () => readSystemVendor(root),
     getBootInfo: () => readBoot(root, config.bootif),
     getBmcAddress: async () => (await bmc()).address,

@@ -9,6 +9,7 @@ import type { WireInterface } from '../../../agent/hardware/inventory.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { lsblkOutput, machineWith, NIC_FILES } from './machine-fixture.ts'
+import { wireCpu, wireDisk, wireInventory } from './wire-fixture.ts'
 
 const defaults = Object.fromEntries(
   Object.entries(OPTIONS).map(([name, row]) => [name, row.default]),
@@ -48,15 +49,30 @@ describe('the cpu', () => {
   })
 })
 
-test('memory counts what the kernel has, and the blocks the firmware gave it', async () => {
-  await using machine = await machineWith({
+describe('memory', () => {
+  const FILES = {
     '/proc/meminfo': 'MemTotal:       32780552 kB\nMemFree: 1 kB\n',
     '/sys/devices/system/memory/block_size_bytes': '8000000\n',
     '/sys/devices/system/memory/memory0/online': '1\n',
     '/sys/devices/system/memory/memory7/online': '1\n',
     '/sys/devices/system/memory/power/control': 'auto\n',
+  }
+
+  test('is what the kernel has, and the modules that the firmware names', async () => {
+    const modules = ['16 GB', 'No Module Installed', '512 MB', 'Unknown']
+      .map((size) => `Memory Device\n\tSize: ${size}\n\tVolatile Size: 7 GB\n\tCache Size: 1 GB\n`)
+      .join('\n')
+    await using machine = await machineWith(FILES, { 'dmidecode --type 17': modules })
+    expect(await readMemory(machine)).toEqual({ total: 32780552 * 1024, physical_mb: 16896 })
   })
-  expect(await readMemory(machine.root)).toEqual({ total: 32780552 * 1024, physical_mb: 256 })
+
+  test.each([{}, { dmidecode: 'Memory Device\n\tSize: No Module Installed\n' }])(
+    'is the blocks that the kernel got where the firmware names no module',
+    async (answers) => {
+      await using machine = await machineWith(FILES, answers)
+      expect(await readMemory(machine)).toEqual({ total: 32780552 * 1024, physical_mb: 256 })
+    },
+  )
 })
 
 describe('the inventory', () => {
@@ -76,19 +92,7 @@ describe('the inventory', () => {
     await using machine = await machineWith({}, { lsblk: lsblkOutput([]) })
     const inventory = await managerOf(machine, defaults).listHardwareInfo?.()
     expect(Object.keys(inventory ?? {})).toEqual(KEYS)
-    expect(inventory).toMatchObject({
-      interfaces: [],
-      disks: [],
-      memory: { total: null, physical_mb: null },
-      system_vendor: {
-        product_name: '',
-        serial_number: '',
-        manufacturer: '',
-        firmware: { vendor: '', version: '', build_date: '' },
-      },
-      boot: { current_boot_mode: 'bios', pxe_interface: null },
-      hostname: null,
-    })
+    expect(inventory).toEqual(wireInventory({ cpu: wireCpu({ count: null }) }))
   })
 
   test('tells vendor, firmware, boot mode, PXE interface, host name and disks', async () => {
@@ -96,6 +100,7 @@ describe('the inventory', () => {
       {
         '/sys/class/dmi/id/sys_vendor': 'Dell Inc.\n',
         '/sys/class/dmi/id/product_name': 'PowerEdge R640\n',
+        '/sys/class/dmi/id/product_sku': 'SKU=0716\n',
         '/sys/class/dmi/id/product_serial': 'ABC123\n',
         '/sys/class/dmi/id/bios_vendor': 'Dell Inc.\n',
         '/sys/class/dmi/id/bios_version': '2.12.2\n',
@@ -112,7 +117,7 @@ describe('the inventory', () => {
     const config = { ...defaults, bootif: '01-52-54-00-AA-bb-01' }
     expect(await managerOf(machine, config).listHardwareInfo?.()).toMatchObject({
       system_vendor: {
-        product_name: 'PowerEdge R640',
+        product_name: 'PowerEdge R640 (SKU=0716)',
         serial_number: 'ABC123',
         manufacturer: 'Dell Inc.',
         firmware: { vendor: 'Dell Inc.', version: '2.12.2', build_date: '07/09/2021' },
@@ -121,24 +126,7 @@ describe('the inventory', () => {
       hostname: 'ramdisk',
       bmc_address: '192.0.2.9',
       bmc_mac: 'aa:bb:cc:00:00:09',
-      disks: [
-        {
-          name: '/dev/sda',
-          model: 'M',
-          size: 107374182400,
-          rotational: false,
-          wwn: null,
-          serial: null,
-          vendor: null,
-          wwn_with_extension: null,
-          wwn_vendor_extension: null,
-          hctl: null,
-          by_path: null,
-          logical_sectors: 512,
-          physical_sectors: 4096,
-          tran: 'sata',
-        },
-      ],
+      disks: [wireDisk({ model: 'M', size: 107374182400, physical_sectors: 4096, tran: 'sata' })],
     })
   })
 

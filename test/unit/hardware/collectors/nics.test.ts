@@ -91,6 +91,25 @@ describe('network interfaces', () => {
   })
 })
 
+describe('the name that the firmware gives', () => {
+  const files = { ...nic('eno1', '52:54:00:00:00:01'), ...nic('eno1.7', '52:54:00:00:00:01') }
+
+  test('is what biosdevname says, which is not asked about a VLAN', async () => {
+    const { interfaces } = await interfacesOf(files, [], { 'biosdevname -i': 'em1\n' })
+    expect(interfaces).toMatchObject([
+      { name: 'eno1', biosdevname: 'em1' },
+      { name: 'eno1.7', biosdevname: null },
+    ])
+  })
+
+  test('is null without the program, and where it fails as in a virtual machine', async () => {
+    expect((await interfacesOf(files)).interfaces).toMatchObject([
+      { biosdevname: null },
+      { biosdevname: null },
+    ])
+  })
+})
+
 describe('the MAC address of an interface', () => {
   const macsOf = async (...args: Parameters<typeof interfacesOf>) =>
     (await interfacesOf(...args)).interfaces.map((one) => `${one.name} ${one.mac_address}`)

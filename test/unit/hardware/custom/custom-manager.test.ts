@@ -5,36 +5,15 @@ import { describe, expect, test } from 'vitest'
 import { SUPPORT } from '../../../../agent/hardware/manager.ts'
 import { announcedSteps } from '../../../../agent/hardware/steps.ts'
 import { callWith, managerWith } from '../manager-fixture.ts'
+import { wireCpu, wireDisk } from '../wire-fixture.ts'
 import { loadManagers, managerText } from './manager-files.ts'
 
-const CPU = {
-  model_name: 'fallback',
-  frequency: null,
-  count: 1,
-  architecture: null,
-  flags: [],
-  socket_count: null,
-}
+const CPU = wireCpu({ model_name: 'fallback' })
 const generic = managerWith('Generic', SUPPORT.GENERIC, {
   getCpus: async () => CPU,
   eraseBlockDevice: async () => 'erased by the generic manager',
 })
-const DISK = {
-  name: '/dev/sda',
-  model: 'MAGIC',
-  size: 1000,
-  rotational: false,
-  wwn: null,
-  serial: null,
-  vendor: null,
-  wwn_with_extension: null,
-  wwn_vendor_extension: null,
-  hctl: null,
-  by_path: null,
-  logical_sectors: 512,
-  physical_sectors: 512,
-  tran: null,
-}
+const DISK = wireDisk({ model: 'MAGIC' })
 const signal = new AbortController().signal
 
 describe('a third-party hardware manager', () => {

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { type Hardware, loadHardware } from '../../../../agent/hardware/dispatcher.ts'
 import { createGenericManager } from '../../../../agent/hardware/generic/generic-manager.ts'
-import type { WireDisk, WireInterface } from '../../../../agent/hardware/inventory.ts'
+import type { WireDisk } from '../../../../agent/hardware/inventory.ts'
 import type { HardwareManager } from '../../../../agent/hardware/manager.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 import { defaultConfig } from '../../../support/config.ts'
 import { lsblkOutput, machineWith, NIC_FILES } from '../machine-fixture.ts'
 import { callWith, managerWith } from '../manager-fixture.ts'
+import { wireDisk, wireInterface } from '../wire-fixture.ts'
 
 const LSBLK = lsblkOutput([
   { kname: 'sda', name: 'sda', model: 'SYSTEM', serial: 'A1' },
@@ -213,34 +214,5 @@ test('each question of the inventory goes to the others first', async () => {
   })
 })
 
-const BARE: WireDisk = {
-  name: '',
-  model: null,
-  size: 1,
-  rotational: false,
-  wwn: null,
-  serial: null,
-  vendor: null,
-  wwn_with_extension: null,
-  wwn_vendor_extension: null,
-  hctl: null,
-  by_path: null,
-  logical_sectors: null,
-  physical_sectors: null,
-  tran: null,
-}
-const NIC: WireInterface = {
-  name: '',
-  mac_address: '52:54:00:00:00:01',
-  ipv4_address: null,
-  ipv6_address: null,
-  has_carrier: true,
-  lldp: null,
-  vendor: null,
-  product: null,
-  client_id: null,
-  biosdevname: null,
-  speed_mbps: null,
-  pci_address: null,
-  driver: 'acme',
-}
+const BARE = wireDisk({ name: '', size: 1, logical_sectors: null, physical_sectors: null })
+const NIC = wireInterface({ driver: 'acme' })

@@ -4,19 +4,19 @@ import type { Hardware } from '../../../../agent/hardware/dispatcher.ts'
 import { loadHardware } from '../../../../agent/hardware/dispatcher.ts'
 import { collectInspection, collectorNames } from '../../../../agent/hardware/inspection/collect.ts'
 import type { CollectorDeps } from '../../../../agent/hardware/inspection/collector.ts'
-import type { Inventory, WireDisk, WireInterface } from '../../../../agent/hardware/inventory.ts'
+import type { WireInterface } from '../../../../agent/hardware/inventory.ts'
 import type { HardwareManager } from '../../../../agent/hardware/manager.ts'
 import { silentLog } from '../../../support/agent-in-process.ts'
 import { machineWith } from '../machine-fixture.ts'
+import { wireDisk, wireInterface, wireInventory } from '../wire-fixture.ts'
 
-const DISK = { name: '/dev/sda', size: 8 * 1024 ** 3 } as WireDisk
-const INVENTORY = {
-  interfaces: [],
+const DISK = wireDisk({ size: 8 * 1024 ** 3 })
+const INVENTORY = wireInventory({
   disks: [DISK],
   boot: { current_boot_mode: 'bios', pxe_interface: '01-52-54-00-aa-bb-01' },
-} as unknown as Inventory
+})
 
-const NIC = { name: 'eth0', mac_address: '52:54:00:aa:bb:01', ipv4_address: '192.0.2.1' }
+const NIC = wireInterface({ name: 'eth0', ipv4_address: '192.0.2.1' })
 
 /** A machine whose manager answers as the case wants. */
 async function deps(
@@ -30,7 +30,7 @@ async function deps(
     label: 'TestManager',
     evaluateHardwareSupport: async () => 1,
     steps: [],
-    listNetworkInterfaces: async () => [NIC as WireInterface],
+    listNetworkInterfaces: async () => [NIC],
     listHardwareInfo: async () => INVENTORY,
     getOsInstallDevice: async () => ({ name: DISK.name }) as never,
     ...methods,

@@ -1,20 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { collectExtraHardware } from '../../../../agent/hardware/inspection/extra-hardware.ts'
-import type { Inventory } from '../../../../agent/hardware/inventory.ts'
+import { wireDisk, wireInterface, wireInventory } from '../wire-fixture.ts'
 import { callOn } from './inspection-fixture.ts'
 
-const INVENTORY = {
-  interfaces: [
-    {
-      name: 'eno1',
-      mac_address: '52:54:00:aa:bb:01',
-      ipv4_address: null,
-      has_carrier: true,
-      speed_mbps: 1000,
-      pci_address: '0000:01:00.0',
-      driver: 'igb',
-    },
-  ],
+const INVENTORY = wireInventory({
+  interfaces: [wireInterface({ speed_mbps: 1000, pci_address: '0000:01:00.0', driver: 'igb' })],
   cpu: {
     model_name: 'EPYC',
     frequency: '2445.4',
@@ -24,15 +14,13 @@ const INVENTORY = {
     socket_count: 1,
   },
   disks: [
-    {
-      name: '/dev/sda',
+    wireDisk({
       size: 480_103_981_056,
       vendor: 'ATA',
       model: 'SAMSUNG',
-      rotational: false,
       physical_sectors: 4096,
       wwn: '0x5002538e',
-    },
+    }),
   ],
   memory: { total: 1_000_000, physical_mb: 2 },
   system_vendor: {
@@ -41,7 +29,7 @@ const INVENTORY = {
     manufacturer: 'Dell Inc.',
     firmware: { vendor: 'Dell Inc.', version: '2.12.2', build_date: '07/09/2021' },
   },
-} as unknown as Inventory
+})
 
 const methods = { listHardwareInfo: async () => INVENTORY }
 
