@@ -3,7 +3,9 @@
 // configuration, opening the log. Does not know any one command.
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { formatValue } from '../config/describe.ts'
 import { type LoadedConfig, loadConfig, OPTION_NAMES } from '../config/load.ts'
+import type { OptionRow } from '../config/option-row.ts'
 import { allowedWords, rowOf } from '../config/option-value.ts'
 import type { OptionName } from '../config/options.ts'
 import type { Process } from '../system/process.ts'
@@ -11,7 +13,7 @@ import { createRoot, type Root } from '../system/root.ts'
 import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
 import { type EventLog, logEvents } from '../telemetry/event-log.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
-import { createPlainLog } from './plain-log.ts'
+import { createPlainLog, type TellPerson } from './terminal/plain-log.ts'
 
 /** What a verb gets: the process, and the agent, which cli/ does not know. */
 export interface CommandLine extends Process {
@@ -54,15 +56,21 @@ export function addConfigFlags(command: Command, isShown: boolean): Command {
     if (row.secret) continue
     const flag = name.replaceAll('_', '-')
     if (row.type === 'bool') {
-      add(`--${flag}`, row.doc)
+      add(`--${flag}`, row.default === true ? `${row.doc} (default)` : row.doc)
       add(`--no-${flag}`, `not: ${row.doc}`)
     } else if (row.type === 'list') {
-      add(`--${flag} <list>`, `${row.doc}; repeatable`, gather)
+      add(`--${flag} <list>`, `${row.doc}; repeatable${defaultWords(row)}`, gather)
     } else {
-      add(`--${flag} <${row.type}>`, `${row.doc} (${allowedWords(row)})`)
+      add(`--${flag} <${row.type}>`, `${row.doc} (${allowedWords(row)}${defaultWords(row)})`)
     }
   }
   return command
+}
+
+/** `; default 600`; nothing where none is set. */
+function defaultWords(row: OptionRow): string {
+  const text = formatValue(row.default)
+  return text === '-' ? '' : `; default ${text}`
 }
 
 function typedFlags(command: Command): Partial<Record<OptionName, string>> {
@@ -90,6 +98,8 @@ export interface LogOutput {
    */
   readonly reader: 'journal' | 'program' | 'person'
   readonly copyTo?: LogStream
+  /** Where a person reads them; stderr unless given. */
+  readonly tell?: TellPerson
 }
 
 /**
@@ -120,11 +130,12 @@ export async function openContext(
   return { loaded, root, log, eventLog: logEvents(line.events, log) }
 }
 
-function openLog(line: CommandLine, isDebug: boolean, { reader, copyTo }: LogOutput): Logger {
+function openLog(line: CommandLine, isDebug: boolean, output: LogOutput): Logger {
+  const { reader, copyTo } = output
+  const tell = output.tell ?? ((text: string) => void line.stderr.write(`${text}\n`))
   const stream = reader === 'journal' ? line.stdout : line.stderr
   const copy = copyTo ? { copyTo } : {}
   if (isDebug) return createLogger({ level: 'debug', destination: stream.fd ?? stream, ...copy })
-  return reader === 'person'
-    ? createLogger({ level: 'warn', destination: createPlainLog(stream), ...copy })
-    : createLogger({ level: 'info', destination: stream.fd ?? stream, ...copy })
+  const destination = reader === 'person' ? createPlainLog(tell) : (stream.fd ?? stream)
+  return createLogger({ level: 'info', destination, ...copy })
 }

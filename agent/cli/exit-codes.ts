@@ -28,12 +28,18 @@ export function exitCodeOf(error: unknown): number {
   return EXIT_CODES[name ?? 'failed'].code
 }
 
-/** `ironswarm: <Type>: <what happened and what to change>`, one line, without secrets. */
-export function errorLine(error: unknown): string {
+/**
+ * `ironswarm: <Type>: <what happened and what to change>`, one line, without secrets.
+ * @param afterword a sentence on what is left behind
+ */
+export function errorLine(error: unknown, afterword?: string): string {
   const text = isAgentError(error)
     ? `${error.type}: ${error.details}`
     : `${error instanceof Error ? error.name : 'Error'}: ${messageOf(error)}`
-  return `ironswarm: ${redactBounded(text).replaceAll(/\s*\n\s*/g, ' ')}`
+  const rest = afterword === undefined ? '' : `. ${redactBounded(afterword)}`
+  return `ironswarm: ${redactBounded(text)
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '')}${rest}`
 }
 
 /** The exit codes as `--help` shows them. */

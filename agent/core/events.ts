@@ -17,7 +17,8 @@ export interface BytesBySource {
 export interface Progress {
   /**
    * `fetch` the bytes come in and go to disk · `read-back` · `unpack` the file that was kept goes to its place ·
-   * `partition` · `configdrive` · `commit` · `erase` · `burn-in` · `pack` a raw image becomes a file for the swarm · `done`
+   * `partition` · `configdrive` · `commit` · `erase` · `burn-in` · `pack` a raw image becomes a file for the swarm ·
+   * `hash` a file is read for its digest · `done`
    */
   readonly step:
     | 'prepare'
@@ -30,6 +31,7 @@ export interface Progress {
     | 'erase'
     | 'burn-in'
     | 'pack'
+    | 'hash'
     | 'done'
   /** Bytes of this step done, and in all. */
   readonly doneBytes: number

@@ -24,3 +24,14 @@ export function stringAt(value: unknown, key: string): string | undefined {
 export function isTruthyWord(text: string): boolean {
   return ['1', 'true', 'yes', 'on', 't', 'y'].includes(text.trim().toLowerCase())
 }
+
+/** The same value with every key of its objects as `snake_case`: what commands print, whatever the code calls it. */
+export function snakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCase)
+  if (!isObject(value)) return value
+  const entries = Object.entries(value).map(([key, inner]) => [
+    key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    snakeCase(inner),
+  ])
+  return Object.fromEntries(entries)
+}

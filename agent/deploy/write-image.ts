@@ -8,6 +8,7 @@ import type { EventPublisher } from '../core/events.ts'
 import { assertNotInUse } from '../disk/in-use.ts'
 import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
 import { type OpenPlan, openPlan } from '../image/plan/open-plan.ts'
+import type { Plan } from '../image/plan/plan.ts'
 import type { DeployImageDeps, ImageRequest } from '../image/request/deploy-request.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
@@ -16,6 +17,10 @@ export interface WriteImageRequest extends ImageRequest {
   readonly signal: AbortSignal
   /** Hears of the write: the operation, its stages and progress, sources that give up. */
   readonly events: EventPublisher
+  /** Hears what will be done, before anything is. */
+  readonly onPlan?: (plan: Plan) => void
+  /** Called when what the disk held is about to be lost. */
+  readonly onTouch?: () => void
 }
 
 /**
@@ -24,7 +29,7 @@ export interface WriteImageRequest extends ImageRequest {
  * failure the disk has no partition table.
  */
 export async function writeImage(
-  { imageInfo, configdrive, devicePath, signal, events }: WriteImageRequest,
+  { imageInfo, configdrive, devicePath, signal, events, onPlan, onTouch }: WriteImageRequest,
   deps: DeployImageDeps,
 ): Promise<DeployedImage> {
   const fields = { node_uuid: imageInfo.nodeUuid, image_id: imageInfo.id, device: devicePath }
@@ -33,7 +38,9 @@ export async function writeImage(
       using progress = createProgressMeter({ now: deps.now, events: inside })
       progress.begin('prepare', 0)
       await using opened = await openUnused({ imageInfo, configdrive, devicePath }, signal, deps)
-      const deployed = await deployImage({ opened, progress, events: inside, signal }, deps)
+      onPlan?.(opened.plan)
+      const request = { opened, progress, events: inside, signal, ...(onTouch ? { onTouch } : {}) }
+      const deployed = await deployImage(request, deps)
       note({ hash: deployed.hash, bytes: deployed.bytes })
       return deployed
     } catch (error) {

@@ -51,6 +51,8 @@ export interface DeployImageRequest {
   /** Hears of sources that give up, and of trackers. */
   readonly events: EventPublisher
   readonly signal: AbortSignal
+  /** Called when the disk is open, and what it held is about to be lost. */
+  readonly onTouch?: () => void
 }
 
 /**
@@ -75,8 +77,8 @@ export async function deployImage(
   }
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
   const keeper = keeperOf(plan.target.layout)
-  const disable = keeper ? { disable: keeper.disarm } : {}
-  await using target = await openTargetDisk(path, { root, log, timeoutMs, ...disable })
+  const hooks = { ...(keeper ? { disable: keeper.disarm } : {}), onTouch: request.onTouch }
+  await using target = await openTargetDisk(path, { root, log, timeoutMs, ...hooks })
   await using serving = new AsyncDisposableStack()
   const table = keeper?.table() ?? null
   const reader = serving.use(createReaderSlot())

@@ -27,7 +27,8 @@ interface Line {
   close(): void
 }
 
-const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
+/** What a person is told that a step does. */
+export const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   prepare: 'preparing the disk',
   fetch: 'writing the image',
   'read-back': 'reading back',
@@ -38,6 +39,7 @@ const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   erase: 'erasing disks',
   'burn-in': 'burning in',
   pack: 'packing',
+  hash: 'hashing',
   done: 'done',
 }
 

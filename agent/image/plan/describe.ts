@@ -2,6 +2,7 @@
 // Owns the plan as people and programs are shown it: sentences, and a JSON document without secrets and
 // without the torrent's hashes. Does not decide.
 import { type DiskRange, endOf } from '../../core/extent.ts'
+import { snakeCase } from '../../core/json.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
@@ -36,7 +37,11 @@ function unpackedLines(unpacking: PlannedUnpacking): string[] {
 }
 
 /** The plan as `ironswarm plan --json` prints it. */
-export function planDocument(plan: Plan): Readonly<Record<string, unknown>> {
+export function planDocument(plan: Plan): unknown {
+  return snakeCase(documentOf(plan))
+}
+
+function documentOf(plan: Plan): Readonly<Record<string, unknown>> {
   const { sources, target, clusters, unpacking, ...facts } = plan
   return {
     ...facts,

@@ -24,6 +24,8 @@ export interface TargetDiskDeps {
   readonly timeoutMs?: number
   /** Sees to it that nothing on the disk boots; eraseMetadata unless given. May be called again. */
   readonly disable?: (device: DiskBytes) => Promise<void>
+  /** Called when the disk is open, before its first byte is changed. */
+  readonly onTouch?: (() => void) | undefined
 }
 
 /** Claims of others after `release` (udev probing) are short; the erasure waits for them. */
@@ -57,6 +59,7 @@ export async function openTargetDisk(path: string, deps: TargetDiskDeps): Promis
     },
   }
   try {
+    deps.onTouch?.()
     await disable(device)
     return target
   } catch (error) {

@@ -34,6 +34,11 @@ export function createDownloadUrls(
     onFailed: ({ url, reason, failures, isOut }) => {
       log.warn({ url: redactUrl(url), reason, failures, ruled_out: isOut }, 'image url failed')
     },
+    onWait: ({ url, reason, failures }, waitMs) => {
+      const attempts = config.image_download_connection_retries + 1
+      const facts = { attempt: failures + 1, attempts, wait_ms: Math.round(waitMs) }
+      log.info({ url: redactUrl(url), reason, ...facts }, 'image url asked again')
+    },
     exhausted,
   })
   return {

@@ -51,6 +51,8 @@ export interface UrlRotationOptions {
   readonly isHopeless: (error: unknown) => boolean
   /** Called after each failure, and after the strike that rules a url out. */
   readonly onFailed: (url: ImageUrl) => void
+  /** Called before each wait for a url that failed, with its length, ms. */
+  readonly onWait?: (url: ImageUrl, waitMs: number) => void
   /** The error when none is left, or none was given. */
   readonly exhausted: (urls: readonly ImageUrl[]) => Error
 }
@@ -121,7 +123,10 @@ export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
     best,
     next: async (signal) => {
       const chosen = best()
-      if (chosen.failures > 0) await sleep(waitMs(chosen), signal)
+      if (chosen.failures === 0) return chosen
+      const ms = waitMs(chosen)
+      options.onWait?.(chosen, ms)
+      await sleep(ms, signal)
       return chosen
     },
     progressed: (url) => {

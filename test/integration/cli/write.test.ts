@@ -101,9 +101,77 @@ describe.runIf(canRun)('ironswarm write', () => {
     await using origin = await createHttpOrigin({ path: image.path })
     const ended = await run('write', ...(await flags(origin.url)))
     expect(ended).toMatchObject({ code: 0, stderr: '' })
-    expect(ended.stdout).toMatch(/^writing the image/m)
+    const [first] = ended.stdout.split('\n')
+    expect(first).toBe(`image.raw from ${origin.url} to ${disk.path} (48.0 MiB)`)
+    expect(ended.stdout).toMatch(/^step 1 of 3: writing the image/m)
+    expect(ended.stdout).toMatch(/^step 3 of 3: making the disk bootable/m)
     expect(ended.stdout).toMatch(new RegExp(`read back, sha256 ${image.sha256}`))
     expect(ended.stdout).not.toContain('\u001B')
+  })
+
+  test('writes from flags alone: a URL, its digest, a device; then verifies without any server', async () => {
+    const typed: string[] = []
+    {
+      await using origin = await createHttpOrigin({ path: image.path })
+      typed.push('--url', origin.url, '--sha256', image.sha256.toUpperCase(), disk.path)
+      const ended = await run('write', ...typed, '--json')
+      expect(ended).toMatchObject({ code: 0, report: { verified: true, device: disk.path } })
+    }
+    expect(await differencesFromImage(disk.path, image.path)).toEqual([])
+    const length = String(image.sizeBytes)
+    const proved = ['verify', '--sha256', image.sha256, '--length', length, disk.path]
+    expect(await run(...proved)).toMatchObject({ code: 0, stderr: '' })
+    const gone = await run('write', ...typed, '--image-download-connection-retries', '1')
+    expect(gone.code).toBe(1)
+    expect(gone.stderr).toMatch(/attempt 2 of 2, again in \d+ s/)
+    expect(gone.stderr).toMatch(
+      new RegExp(`^ironswarm: ImageDownloadError: .*${disk.path} is as it was$`, 'm'),
+    )
+  })
+
+  test('writes from a file, which is hashed first, and refuses the two in the wrong order', async () => {
+    const ended = await run('write', image.path, disk.path, '--json')
+    expect(ended.report).toMatchObject({
+      verified: true,
+      hash: { algo: 'sha256', value: image.sha256 },
+      bytes: { file: image.sizeBytes, origin: 0 },
+    })
+    expect(await run('verify', image.path, disk.path)).toMatchObject({ code: 0 })
+    const before = await digestOf(image.path)
+    const swapped = await run('write', disk.path, image.path)
+    expect(swapped.code).toBe(2)
+    expect(swapped.stderr).toContain('the image comes first')
+    expect((await digestOf(image.path)).equals(before)).toBe(true)
+  })
+
+  test.each([
+    ['no digest', ['--url', 'http://h/i'], '--sha256 or --sha512 is missing'],
+    ['a digest too short', ['--url', 'http://h/i', '--sha256', 'abc'], 'give 64 hex digits'],
+    ['two digests', ['--url', 'http://h/i', '--sha256', 'a'.repeat(64), '--sha512', 'a'], 'one of'],
+    ['two images', ['--url', 'http://h/i', 'README.md'], 'which?'],
+    ['a flag beside a file', ['--image-info', 'x.json', '--sha256', 'a'], '--sha256 beside'],
+    [
+      'a .torrent that is none',
+      ['--url', 'http://h/i', '--sha256', 'a'.repeat(64), '--torrent', 'README.md'],
+      'InvalidMetainfoError',
+    ],
+    ['a file that is not there', ['/nowhere.raw'], 'cannot read /nowhere.raw'],
+  ])('write and plan refuse %s with 2', async (_name, words, why) => {
+    for (const verb of ['write', 'plan']) {
+      const ended = await run(verb, ...words, disk.path)
+      expect(ended.code).toBe(2)
+      expect(ended.stderr.trim().split('\n')).toHaveLength(1)
+      expect(ended.stderr).toContain(why)
+    }
+  })
+
+  test('tells of fields of image_info that nothing reads', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const ended = await run('plan', ...(await flags(origin.url, { os_hash_algorithm: 'sha256' })))
+    expect(ended.code).toBe(0)
+    expect(ended.stderr).toBe(
+      'ironswarm: warning: image_info: nothing reads "os_hash_algorithm"; did you mean os_hash_algo?\n',
+    )
   })
 
   test('verify finds the image on a larger disk, and one changed byte by exit code 3', async () => {
@@ -129,6 +197,7 @@ describe.runIf(canRun)('ironswarm write', () => {
     expect(ended.code).toBe(3)
     expect(ended.stderr.trim().split('\n')).toHaveLength(1)
     expect(ended.stderr).toMatch(/^ironswarm: ImageChecksumError: /)
+    expect(ended.stderr).toContain(`. ${disk.path} cannot boot now; write it again\n`)
     expect(await bootableTraces(disk.path)).toEqual([])
   })
 
@@ -148,7 +217,12 @@ describe.runIf(canRun)('ironswarm write', () => {
     writing.child.kill(signal)
     const ended = await writing.finished
     expect(ended.code).toBe(code)
-    expect(ended.report).toMatchObject({ verified: false, error: { type: 'CancelledError' } })
+    expect(ended.report).toMatchObject({
+      verified: false,
+      disk: 'not bootable',
+      error: { type: 'CancelledError' },
+    })
+    expect(ended.stderr).toContain(`${disk.path} cannot boot now; write it again`)
     expect(await bootableTraces(disk.path)).toEqual([])
   })
 
@@ -164,7 +238,7 @@ describe.runIf(canRun)('ironswarm write', () => {
     await expect.poll(() => slow.requests.length, { timeout: 50_000 }).toBeGreaterThan(2)
     const second = await run('write', ...(await flags(origin.url)))
     expect(second.code).toBe(4)
-    expect(second.stderr).toMatch(/^ironswarm: TargetInUseError: /m)
+    expect(second.stderr).toMatch(/^ironswarm: TargetInUseError: .*is as it was$/m)
     first.child.kill('SIGINT')
     await first.finished
     await slow[Symbol.asyncDispose]()
@@ -202,7 +276,8 @@ describe.runIf(canRun)('ironswarm write', () => {
     }
     expect((await digestOf(disk.path)).equals(before)).toBe(true)
     const json = await run('plan', ...(await flags(origin.url)), '--json')
-    expect(json.report).toMatchObject({ imageId: 'image.raw', sizeBytes: image.sizeBytes })
+    expect(json.report).toMatchObject({ image_id: 'image.raw', size_bytes: image.sizeBytes })
+    expect(JSON.stringify(json.report)).not.toMatch(/"[a-z]+[A-Z]\w*":/)
   })
 
   test.each([

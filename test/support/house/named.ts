@@ -134,7 +134,7 @@ const flags: Naming = (document, known) => {
 }
 
 function flagsOf(line: string): string[] {
-  return found(line, /(?<!\S)--[a-z][a-z-]*/g)
+  return found(line, /(?<!\S)--[a-z][a-z0-9-]*/g)
 }
 
 const targets: Naming = (document, known) =>

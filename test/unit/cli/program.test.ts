@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { CommandLine } from '../../../agent/cli/command-line.ts'
 import { createProgram, runCommandLine } from '../../../agent/cli/program.ts'
+import type { Verb } from '../../../agent/cli/verb.ts'
 import { OPTIONS } from '../../../agent/config/options.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 
@@ -42,8 +43,23 @@ describe('runCommandLine', () => {
 
   test.each([
     ['unknown command', ['wibble'], "unknown command 'wibble'"],
-    ['missing flag', ['write', '--device', '/dev/x'], "required option '--image-info <file>'"],
-    ['unknown flag', ['config', '--wibble'], "unknown option '--wibble'"],
+    ['missing flag', ['seed'], "required option '--path <path>'"],
+    [
+      'missing image',
+      ['write', '--device', '/dev/x'],
+      'InvalidCommandParamsError: nothing says which',
+    ],
+    ['missing device', ['write'], 'InvalidCommandParamsError: no DEVICE is named'],
+    [
+      'typing error',
+      ['wrte'],
+      "unknown command 'wrte' (Did you mean write?); see ironswarm --help",
+    ],
+    [
+      'unknown flag',
+      ['config', '--wibble'],
+      "unknown option '--wibble'; see ironswarm config --help",
+    ],
   ])('%s is one line on stderr and exit code 2', async (_name, argv, words) => {
     const { run, output } = lineWith()
     expect(await run(...argv)).toBe(2)
@@ -57,6 +73,46 @@ describe('runCommandLine', () => {
     expect(output.stderr).toBe(
       'ironswarm: InvalidConfigError: option listen_port is "many" in --listen-port; allowed: a whole number 0–65535\n',
     )
+  })
+
+  test.each([
+    ['a flag that is none', ['config', '--json', '--wibble']],
+    ['a command that is none', ['wrte', '--json']],
+    ['an option of no such value', ['config', '--json', '--listen-port', 'many']],
+    ['a file that is not there', ['write', '--json', '--image-info', '/nowhere', '/dev/x']],
+    ['an image without a hash', ['plan', '--json', '--url', 'http://h/i', '/dev/x']],
+  ])('with --json %s is one object with its type, and nothing else', async (_name, argv) => {
+    const { run, output } = lineWith()
+    expect(await run(...argv)).toBe(2)
+    expect(output.stdout.trim().split('\n')).toHaveLength(1)
+    const { error } = JSON.parse(output.stdout)
+    expect(error.type).toMatch(/^Invalid(?:CommandParams|Config)Error$/)
+    expect(error.details).toMatch(/\w+/)
+  })
+
+  test('every command has examples that this program can parse, and marks what has to be given', async () => {
+    for (const verb of leavesOf(createProgram(lineWith().line))) {
+      expect([verb.path, verb.examples.length]).not.toEqual([verb.path, 0])
+      for (const { line: typed } of verb.examples) {
+        expect(typed.startsWith(`ironswarm ${verb.path}`)).toBe(true)
+        const flags = typed.match(/(?<= )--[a-z-]+\d*/g) ?? []
+        for (const flag of flags) expect(verb.options.map(({ long }) => long)).toContain(flag)
+      }
+      for (const { long, mandatory, description } of verb.options) {
+        expect([long, / \(required\)$/.test(description)]).toEqual([long, mandatory])
+      }
+    }
+  })
+
+  test('--help of a command shows examples and defaults', async () => {
+    const { run, output } = lineWith()
+    expect(await run('write', '--help')).toBe(0)
+    expect(output.stdout).toContain('Usage: ironswarm write [options] [IMAGE] DEVICE')
+    expect(output.stdout).toMatch(/Examples:\n {2}# .*\n {2}ironswarm write --url/)
+    expect(output.stdout).toMatch(/default:\s+"auto"/)
+    output.stdout = ''
+    expect(await run('run', '--help')).toBe(0)
+    expect(output.stdout.replaceAll(/\s+/g, ' ')).toContain('(seconds ≥ 0; default 600)')
   })
 
   test('config prints value and origin; flags beat the environment', async () => {
@@ -96,6 +152,11 @@ describe('flags', () => {
     }
   })
 })
+
+function leavesOf(verb: Verb): Verb[] {
+  const inner = verb.commands as Verb[]
+  return inner.length === 0 ? [verb] : inner.flatMap(leavesOf)
+}
 
 test('docs/cli.md shows every command with each of its own flags', () => {
   const text = readFileSync('docs/cli.md', 'utf8')

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { statusFields } from '../../../agent/api/status.ts'
 import { errorLine } from '../../../agent/cli/exit-codes.ts'
-import { createPlainLog } from '../../../agent/cli/plain-log.ts'
+import { createPlainLog } from '../../../agent/cli/terminal/plain-log.ts'
 import { createRunner } from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import { HttpFailure } from '../../../agent/http/failure.ts'
@@ -57,8 +57,11 @@ const OUTPUTS: readonly Output[] = [
     name: 'the log as plain lines, on stderr of the command line',
     of: (text) => {
       let said = ''
-      const stream = { write: (more: string) => (said += more) }
-      const log = createLogger({ level: 'warn', destination: createPlainLog(stream) })
+      const tell = (more: string) => {
+        said += more
+      }
+      const log = createLogger({ level: 'info', destination: createPlainLog(tell) })
+      log.info({ url: text, reason: text, attempt: 2, wait_ms: 1 }, 'image url asked again')
       log.warn({ reason: text }, 'source gives up')
       for (const err of errorsOf(text)) log.warn({ err }, 'source gives up')
       return said
@@ -66,7 +69,10 @@ const OUTPUTS: readonly Output[] = [
   },
   {
     name: 'the last line of a failed command',
-    of: (text) => errorsOf(text).map(errorLine).join('\n'),
+    of: (text) =>
+      errorsOf(text)
+        .map((error) => errorLine(error))
+        .join('\n'),
   },
   {
     name: 'the stream of events, its replay, its state, and the log made of it',

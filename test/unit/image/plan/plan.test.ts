@@ -3,6 +3,7 @@ import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { endOf, type ImageReader } from '../../../../agent/core/extent.ts'
+import { snakeCase } from '../../../../agent/core/json.ts'
 import { GiB, MiB } from '../../../../agent/core/units.ts'
 import { mapArriving } from '../../../../agent/image/formats/qcow2/arriving/map-arriving.ts'
 import { createClusterMapMaker } from '../../../../agent/image/formats/qcow2/straight/cluster-map.ts'
@@ -162,19 +163,19 @@ describe('a plan', () => {
   test('as JSON has the facts of the text, no secret and no hashes of pieces', () => {
     const document = planDocument(plan({ metainfo: torrentOf(MiB) }))
     expect(document).toMatchObject({
-      imageId: 'img',
-      target: DISK,
-      sizeBytes: MiB,
-      limitBytes: MiB,
+      image_id: 'img',
+      target: snakeCase(DISK),
+      size_bytes: MiB,
+      limit_bytes: MiB,
       format: 'raw',
-      isFormatOpen: true,
+      is_format_open: true,
       hash: HASH,
       sources: [
         { name: 'swarm', detail: expect.stringContaining('1 pieces of 1.0 MiB, web seeds http') },
         { name: 'http', detail: expect.stringContaining('@origin/img') },
       ],
-      holdBack: [{ offset: 0, length: MiB }],
-      hasConfigdrive: true,
+      hold_back: [{ offset: 0, length: MiB }],
+      has_configdrive: true,
       steps: expect.arrayContaining([expect.stringMatching(/^open \/dev\/sdx/)]),
       warnings: [],
     })
@@ -242,7 +243,7 @@ describe('a plan of a qcow2', () => {
     expect(text).toContain('read the zeros back')
     expect(planDocument(planned)).toMatchObject({
       unpacking: null,
-      clusters: { virtualBytes: 8 * 65_536, runCount: 2, rest: { length: 3 * 65_536 } },
+      clusters: { virtual_bytes: 8 * 65_536, run_count: 2, rest: { length: 3 * 65_536 } },
     })
   })
 
@@ -271,7 +272,7 @@ describe('a plan of a qcow2', () => {
       'fetch from http and unpack the qcow2 to bytes 0–',
     )
     const document = planDocument(planned)
-    expect(document).toMatchObject({ unpacking: { clusterCount: 1 } })
+    expect(document).toMatchObject({ unpacking: { cluster_count: 1 } })
     expect(JSON.stringify(document).length).toBeLessThan(4096)
   })
 

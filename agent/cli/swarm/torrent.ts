@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/torrent/metainfo.ts's.
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { AgentError, messageOf } from '../core/errors.ts'
-import { formatBytes, parseBytes } from '../core/units.ts'
-import { readGeometry } from '../disk/geometry.ts'
-import { packTorrent } from '../image/formats/seekable/pack-torrent.ts'
-import { createTorrent } from '../sources/swarm/torrent/create-torrent.ts'
-import { type Metainfo, parseMetainfo } from '../sources/swarm/torrent/metainfo.ts'
-import { isTrackerUrl } from '../sources/swarm/torrent/trackers.ts'
-import { checkNewFile, writeNewFile } from '../system/new-file.ts'
-import { createRoot, type Root } from '../system/root.ts'
-import { createProgressMeter } from '../telemetry/progress-meter.ts'
-import type { CommandLine } from './command-line.ts'
-import { openProgress } from './progress-view.ts'
+import { AgentError } from '../../core/errors.ts'
+import { formatBytes, parseBytes } from '../../core/units.ts'
+import { readGeometry } from '../../disk/geometry.ts'
+import { packTorrent } from '../../image/formats/seekable/pack-torrent.ts'
+import { createTorrent } from '../../sources/swarm/torrent/create-torrent.ts'
+import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
+import { isTrackerUrl } from '../../sources/swarm/torrent/trackers.ts'
+import { checkNewFile, writeNewFile } from '../../system/new-file.ts'
+import { createRoot, type Root } from '../../system/root.ts'
+import { createProgressMeter } from '../../telemetry/progress-meter.ts'
+import type { CommandLine } from '../command-line.ts'
+import { openScreen } from '../terminal/screen.ts'
+import { readTorrentFile } from './torrent-file.ts'
 
 /** Hashes the image, or packs it and hashes that, and writes the .torrent; nothing else has to be installed for it. */
 export async function runTorrentCreate(line: CommandLine, command: Command): Promise<void> {
@@ -41,7 +41,7 @@ export async function runTorrentCreate(line: CommandLine, command: Command): Pro
 
 /** Prints what a .torrent says. @throws InvalidMetainfoError */
 export async function runTorrentShow(line: CommandLine, command: Command): Promise<void> {
-  const metainfo = await readTorrent(String(command.getOptionValue('torrent')))
+  const { metainfo } = await readTorrentFile(String(command.getOptionValue('torrent')))
   line.stdout.write(command.getOptionValue('json') ? toJson(metainfo) : toText(metainfo))
 }
 
@@ -61,9 +61,9 @@ export async function makeTorrent(
   const file = { path: output, madeFrom: path, isForced }
   await checkNewFile(root, file)
   const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(root, path)).sizeBytes
-  using view = openProgress(line, isJson)
+  using view = openScreen(line, { isJson })
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
-  meter.begin('read-back', lengthBytes)
+  meter.begin('hash', lengthBytes)
   let reportedBytes = 0
   const { torrentFile, metainfo } = await createTorrent({
     image: { path },
@@ -105,7 +105,7 @@ async function makePackedTorrent(
   await checkNewFile(root, file)
   await checkNewFile(root, { ...torrent, madeFrom: path })
   await checkNewFile(root, torrent)
-  using view = openProgress(line, isJson)
+  using view = openScreen(line, { isJson })
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   let reportedBytes = 0
   const { torrentFile, metainfo, imageBytes } = await packTorrent(root, {
@@ -126,19 +126,6 @@ async function makePackedTorrent(
   view[Symbol.dispose]()
   await writeNewFile(root, torrent, torrentFile)
   return { metainfo, imageBytes }
-}
-
-/** @throws InvalidCommandParamsError if the file cannot be read, InvalidMetainfoError */
-export async function readTorrent(path: string): Promise<Metainfo> {
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(path)
-  } catch (cause) {
-    throw new AgentError('InvalidCommandParamsError', `cannot read ${path}: ${messageOf(cause)}`, {
-      cause,
-    })
-  }
-  return parseMetainfo(bytes)
 }
 
 /** The values of --tracker. @throws InvalidCommandParamsError */

@@ -2,69 +2,124 @@
 // Owns `ironswarm write`: the agent's own pipeline, image to verified disk, without Ironic around it; with --boot on to
 // the start of the instance.
 import type { Command } from 'commander'
-import type { Config } from '../config/options.ts'
-import { AgentError, toAgentError } from '../core/errors.ts'
-import { formatBytes, formatDuration } from '../core/units.ts'
+import type { Config } from '../../config/options.ts'
+import { AgentError } from '../../core/errors.ts'
+import { redactUrl } from '../../core/redact.ts'
+import { formatBytes, formatDuration } from '../../core/units.ts'
 import {
   cancelIfAborted,
   type InstanceStart,
   prepareInstanceStart,
-} from '../deploy/instance-start.ts'
-import { createPowerControl } from '../deploy/power-control.ts'
-import { writeImage } from '../deploy/write-image.ts'
-import type { DeployedImage } from '../image/deploy-image.ts'
-import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
-import { exec } from '../system/exec.ts'
-import { blockDeviceAt, type SysfsBlockDevice } from '../system/sysfs.ts'
-import { type CommandLine, type Context, openContext } from './command-line.ts'
+} from '../../deploy/instance-start.ts'
+import { createPowerControl } from '../../deploy/power-control.ts'
+import { writeImage } from '../../deploy/write-image.ts'
+import { readGeometry } from '../../disk/geometry.ts'
+import type { DeployedImage } from '../../image/deploy-image.ts'
+import type { Plan } from '../../image/plan/plan.ts'
+import { stagesOf } from '../../image/plan/stages.ts'
+import { pathOf } from '../../sources/file.ts'
+import { createArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
+import { exec } from '../../system/exec.ts'
+import { blockDeviceAt, type SysfsBlockDevice } from '../../system/sysfs.ts'
+import { type CommandLine, type Context, openContext } from '../command-line.ts'
+import { CommandFailure } from '../failure.ts'
+import { logFor, openScreen, type Screen } from '../terminal/screen.ts'
 import { type ImageRequest, readImageRequest } from './image-request.ts'
-import { openProgress } from './progress-view.ts'
 
 /**
  * Writes, reads back, verifies. With --json the last line of stdout is one object, also after a failure.
- * @throws what the pipeline throws; the disk then cannot boot
+ * @throws CommandFailure with what the pipeline throws and what state the disk is in
  */
 export async function runWrite(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
-  const context = await openContext(line, command, { reader: isJson ? 'program' : 'person' })
-  using progress = openProgress(line, isJson)
+  using screen = openScreen(line, { isJson })
+  const context = await openContext(line, command, logFor(screen, isJson))
+  const disk: DiskState = { path: undefined, isTouched: false }
   let start: InstanceStart | undefined
   try {
-    const request = await readImageRequest(command, context.loaded.config)
+    const request = await readImageRequest(line, command, context)
+    disk.path = request.devicePath
     const isBooted = command.getOptionValue('boot') === true
     if (isBooted) await assertBootable(request, context)
-    const deployed = await deploy(line, context, request)
+    screen.say(await wayOf(request, context))
+    const deployed = await deploy(line, context, request, { screen, disk })
+    disk.isVerified = true
     // a node goes on seeding until it is switched off; a command that is done is done
     await deployed.seeding?.[Symbol.asyncDispose]()
     start = isBooted ? await prepareStart(line, context, request) : undefined
     // a person who breaks off wants this system to go on; prepareStart would have it rebooted
     if (start) await cancelIfAborted(start, line.signal)
-    progress[Symbol.dispose]()
+    screen[Symbol.dispose]()
     line.stdout.write(
       isJson ? `${JSON.stringify(report(deployed, start))}\n` : summary(deployed, start),
     )
   } catch (error) {
     await start?.cancel()
-    progress[Symbol.dispose]()
-    if (isJson) {
-      const failure = { verified: false, error: toAgentError(error).toWire() }
-      line.stdout.write(`${JSON.stringify(failure)}\n`)
-    }
-    throw error
+    throw new CommandFailure(error, { verified: false, disk: stateOf(disk) }, afterwordOf(disk))
   }
   if (start === undefined) return
   await cancelIfAborted(start, line.signal)
   await start.go()
 }
 
+/** What is known of the disk when the command fails. */
+interface DiskState {
+  path: string | undefined
+  isTouched: boolean
+  isVerified?: boolean
+}
+
+function stateOf({ isTouched, isVerified }: DiskState): 'untouched' | 'not bootable' | 'verified' {
+  if (isVerified) return 'verified'
+  return isTouched ? 'not bootable' : 'untouched'
+}
+
+/** What whoever pressed Ctrl-C wants to know. */
+function afterwordOf(disk: DiskState): string | undefined {
+  if (disk.path === undefined) return undefined
+  switch (stateOf(disk)) {
+    case 'verified':
+      return `${disk.path} holds the image`
+    case 'untouched':
+      return `${disk.path} is as it was`
+    case 'not bootable':
+      return `${disk.path} cannot boot now; write it again`
+  }
+}
+
+/** `debian.raw from http://h/debian.raw to /dev/sdb (QEMU HARDDISK, 20.0 GiB)`. Throws DeviceNotFound. */
+async function wayOf({ imageInfo, devicePath }: ImageRequest, { root }: Context): Promise<string> {
+  const { sizeBytes } = await readGeometry(root, devicePath)
+  const device = await blockDeviceAt(root, devicePath)
+  const model = device && (await root.readText(`${device.directory}/device/model`))?.trim()
+  const target = [...(model ? [model] : []), formatBytes(sizeBytes)].join(', ')
+  const { torrent, urls } = imageInfo
+  const from = [...(torrent ? ['a swarm'] : []), ...urls.map(placeOf)].join(', ')
+  return `${imageInfo.id} from ${from} to ${devicePath} (${target})`
+}
+
+/** A URL without secrets; a file by its path. */
+function placeOf(url: string): string {
+  return url.startsWith('file:') ? pathOf(url) : redactUrl(url)
+}
+
 function deploy(
   line: CommandLine,
   { loaded, root, log }: Context,
   { imageInfo, configdrive, devicePath }: ImageRequest,
+  { screen, disk }: { screen: Screen; disk: DiskState },
 ): Promise<DeployedImage> {
   const config: Config = loaded.config
+  const { signal, events } = line
+  const onPlan = (plan: Plan) => {
+    screen.count(stagesOf(plan))
+    for (const warning of plan.warnings) log.warn({ warning }, 'plan')
+  }
+  const onTouch = () => {
+    disk.isTouched = true
+  }
   return writeImage(
-    { imageInfo, configdrive, devicePath, signal: line.signal, events: line.events },
+    { imageInfo, configdrive, devicePath, signal, events, onPlan, onTouch },
     {
       config,
       exec,
@@ -85,7 +140,7 @@ async function assertBootable({ devicePath }: ImageRequest, { root }: Context): 
   throw new AgentError(
     'InvalidCommandParamsError',
     `--boot ends this system and starts the instance from a disk of this machine; ${devicePath} is ${reason}. ` +
-      'Leave --boot out, or give a whole disk as --device',
+      'Leave --boot out, or give a whole disk as the device',
   )
 }
 

@@ -2,19 +2,20 @@
 // Owns `ironswarm seed`: any host serves an image file or a device to the swarm. Does not download.
 import { basename } from 'node:path'
 import type { Command } from 'commander'
-import { throwIfAborted, untilAborted } from '../core/deadline.ts'
-import { AgentError } from '../core/errors.ts'
-import type { ImageReader } from '../core/extent.ts'
-import { formatBytes } from '../core/units.ts'
-import { type BlockDevice, openBlockDevice } from '../disk/block-device.ts'
-import { overlay } from '../disk/hold-back.ts'
-import { guessOriginalHead } from '../image/proof/original-head.ts'
-import { createSeeder, type Seeder } from '../sources/swarm/seeder.ts'
-import { createSwarmTask } from '../sources/swarm/swarm-task.ts'
-import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
-import { startSwarmWorker } from '../sources/swarm/thread/worker-host.ts'
-import { type CommandLine, openContext } from './command-line.ts'
-import { makeTorrent, readTorrent, trackerFlags } from './torrent.ts'
+import { throwIfAborted, untilAborted } from '../../core/deadline.ts'
+import { AgentError } from '../../core/errors.ts'
+import type { ImageReader } from '../../core/extent.ts'
+import { formatBytes } from '../../core/units.ts'
+import { type BlockDevice, openBlockDevice } from '../../disk/block-device.ts'
+import { overlay } from '../../disk/hold-back.ts'
+import { guessOriginalHead } from '../../image/proof/original-head.ts'
+import { createSeeder, type Seeder } from '../../sources/swarm/seeder.ts'
+import { createSwarmTask } from '../../sources/swarm/swarm-task.ts'
+import { createArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
+import { startSwarmWorker } from '../../sources/swarm/thread/worker-host.ts'
+import { type CommandLine, openContext } from '../command-line.ts'
+import { makeTorrent, trackerFlags } from './torrent.ts'
+import { readTorrentFile } from './torrent-file.ts'
 
 const REPORT_MS = 10_000
 
@@ -31,7 +32,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
   const metainfo =
     torrent === undefined
       ? await makeTorrent(line, command, output, false, root)
-      : await readTorrent(torrent)
+      : (await readTorrentFile(torrent)).metainfo
   const task = createSwarmTask(config, metainfo, { trackers: trackerFlags(command) })
   if (task.torrent.trackers.length === 0) {
     throw new AgentError(

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns `ironswarm plan`: what write would do, asked of servers and device, touching nothing.
+import type { Command } from 'commander'
+import { assertNotReadOnly } from '../../disk/block-device.ts'
+import { assertNotInUse } from '../../disk/in-use.ts'
+import { requirePrograms } from '../../disk/partitioning/file-systems.ts'
+import { describePlan, planDocument } from '../../image/plan/describe.ts'
+import { openPlan } from '../../image/plan/open-plan.ts'
+import { exec } from '../../system/exec.ts'
+import { type CommandLine, openContext } from '../command-line.ts'
+import { logFor, openScreen } from '../terminal/screen.ts'
+import { readImageRequest } from './image-request.ts'
+
+/**
+ * Prints the plan as lines, or as one JSON object with --json.
+ * @throws whatever would make `write` refuse before it touches the disk
+ */
+export async function runPlan(line: CommandLine, command: Command): Promise<void> {
+  const isJson = command.getOptionValue('json') === true
+  using screen = openScreen(line, { isJson })
+  const context = await openContext(line, command, logFor(screen, isJson))
+  const { loaded, root, log } = context
+  const { config } = loaded
+  const request = await readImageRequest(line, command, context)
+  const deps = { config, root, log, random: line.random }
+  // `write` asks the same
+  await assertNotInUse(root, request.devicePath)
+  await assertNotReadOnly(root, request.devicePath)
+  await using opened = await openPlan(request, line.signal, deps)
+  const { plan } = opened
+  if (plan.target.layout) await requirePrograms(plan.target.layout, { exec, signal: line.signal })
+  screen[Symbol.dispose]()
+  const text = isJson ? JSON.stringify(planDocument(plan)) : describePlan(plan).join('\n')
+  line.stdout.write(`${text}\n`)
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns how a command is added to the tree: its file is imported only when it runs. Knows no one command.
+import type { Command } from 'commander'
+import { addConfigFlags, type CommandLine } from '../command-line.ts'
+import { helpBehind, type Verb } from '../verb.ts'
+
+/** What a command does. */
+export type Action = (line: CommandLine, command: Command) => Promise<void>
+
+export interface AddOptions {
+  /** Flags of the configuration show in its help. */
+  readonly areOptionsShown?: boolean
+}
+
+/** Adds a command below `parent`. */
+export type Add = (
+  parent: Verb,
+  name: string,
+  doc: string,
+  load: () => Promise<Action>,
+  options?: AddOptions,
+) => Verb
+
+/**
+ * Flags of the configuration are made for the commands that `argv` names: there are hundreds, and making all of
+ * them takes as long as the rest of the start.
+ * @param argv undefined: for every command
+ */
+export function createAdd(line: CommandLine, argv: readonly string[] | undefined): Add {
+  return (parent, name, doc, load, { areOptionsShown = false } = {}) => {
+    const made: Verb = parent.command(name).description(doc)
+    if (argv === undefined || argv.includes(name)) addConfigFlags(made, areOptionsShown)
+    made.addHelpText('after', () => helpBehind(made))
+    made.configureOutput({ outputError: errorWriter(`ironswarm ${made.path}`) })
+    // words come before the options, where there are any
+    return made.action(async (...given) => (await load())(line, given.at(-1) as Command))
+  }
+}
+
+/** One line that says where help is. @param name the command that was called */
+export function errorWriter(name: string): (text: string, write: (text: string) => void) => void {
+  return (text, write) => {
+    const words = text
+      .trim()
+      .replace(/^error: /, '')
+      .replaceAll(/\s*\n\s*/g, ' ')
+    write(`ironswarm: ${words}; see ${name} --help\n`)
+  }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns the commands of a swarm: seed, torrent create, torrent show. Flags and help; the work is swarm/'s.
+import type { Verb } from '../verb.ts'
+import type { Add } from './adding.ts'
+
+const TRACKER = 'http://tracker:6969/announce'
+
+export function addSwarmVerbs(program: Verb, add: Add): void {
+  add(
+    program,
+    'seed',
+    'serve an image to the swarm until Ctrl-C',
+    async () => (await import('../swarm/seed.ts')).runSeed,
+  )
+    .needs('--path <path>', 'image file or device')
+    .option('--torrent <file>', 'its .torrent; made from the image if left out')
+    .option('--output <file>', 'where a .torrent that is made goes; IMAGE.torrent if left out')
+    .option('--force', 'replace a .torrent that is there')
+    .option('--length <bytes>', 'length of the image, where the device is larger')
+    .option('--tracker <url...>', 'announce URL besides those of the torrent')
+    .example(
+      'an image with its .torrent',
+      'ironswarm seed --path debian.raw --torrent debian.torrent',
+    )
+    .example(
+      'a disk that was written with it',
+      'ironswarm seed --path /dev/sdX --torrent debian.torrent',
+    )
+    .example('make the .torrent too', `ironswarm seed --path debian.raw --tracker ${TRACKER}`)
+  const torrent: Verb = program.command('torrent').description('make and show .torrent files')
+  addTorrentCreate(torrent, add)
+  add(
+    torrent,
+    'show',
+    'print what a .torrent says',
+    async () => (await import('../swarm/torrent.ts')).runTorrentShow,
+  )
+    .needs('--torrent <file>', 'the .torrent')
+    .option('--json', 'one JSON object')
+    .example('what it says', 'ironswarm torrent show --torrent debian.torrent')
+}
+
+function addTorrentCreate(torrent: Verb, add: Add): void {
+  add(
+    torrent,
+    'create',
+    'make a .torrent of an image file',
+    async () => (await import('../swarm/torrent.ts')).runTorrentCreate,
+  )
+    .needs('--path <path>', 'image file or device')
+    .needs('--output <file>', 'the .torrent to write')
+    .option('--zstd <file>', 'pack the raw image into this file, and make the .torrent of that')
+    .option('--force', 'replace a file that is there')
+    .option('--length <bytes>', 'length of the image, where the device is larger')
+    .option('--piece-length <bytes>', 'a power of two, for example 4M; chosen by size if left out')
+    .option('--tracker <url...>', 'announce URL')
+    .option('--web-seed <url...>', 'HTTP URL of the image')
+    .option('--json', 'print the result as one JSON object')
+    .example(
+      'with a tracker, and the server that has the image anyway',
+      `ironswarm torrent create --path debian.raw --output debian.torrent --tracker ${TRACKER} --web-seed http://host/debian.raw`,
+    )
+    .example(
+      'packed: less to send, and each node unpacks',
+      `ironswarm torrent create --path debian.raw --zstd debian.raw.zst --output debian.raw.zst.torrent --tracker ${TRACKER}`,
+    )
+}
