@@ -10,6 +10,11 @@ export function allocateAligned(bytes: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(bytes, { maxByteLength: bytes }))
 }
 
+/** The same, which threads share. */
+export function allocateShared(bytes: number): Uint8Array<SharedArrayBuffer> {
+  return new Uint8Array(new SharedArrayBuffer(bytes, { maxByteLength: bytes }))
+}
+
 /**
  * True if the memory of `bytes` starts at a multiple of `unitBytes`. JavaScript cannot see an address,
  * so only memory of {@link allocateAligned}'s kind counts, and its shared kin (growable); openBlockDevice

@@ -22,17 +22,20 @@ import {
   TooMuchError,
 } from './fetched-parts.ts'
 
-/**
- * What a server says of a qcow2 before it is fetched, to be proved afterwards: the places of clusters that are not
- * compressed, or of all of them where some are.
- */
-export type KnownClusters = (
-  | { readonly map: ClusterMap }
-  | { readonly arriving: ArrivingClusters }
-) & {
+/** What a server says of a qcow2 before it is fetched, to be proved afterwards. */
+export type KnownClusters = KnownPlaces & {
   /** Of the disk in it. */
   readonly beginning: Uint8Array
 }
+
+type KnownPlaces =
+  | {
+      /** None is compressed. */
+      readonly map: ClusterMap
+      /** The same for the order of the file; null where there are too many. */
+      readonly arriving: ArrivingClusters | null
+    }
+  | { readonly arriving: ArrivingClusters }
 
 /** Tables of 32 MiB, ms: then the file is kept, as one of which nothing is known. */
 const TABLES_MS = 60_000
@@ -49,13 +52,7 @@ export async function findClusters(
   const signal = AbortSignal.any([options.signal, late])
   try {
     await using parts = await openFetchedParts({ ...options, signal })
-    const map = await mapClusters({ read: parts.read, fileBytes, signal, prepare: parts.fetch })
-    if (!('why' in map)) return { map, beginning: await beginningOf(map, parts) }
-    if (!map.isCompressed) return map
-    const arriving = await mapArriving({ read: parts.read, fileBytes, signal })
-    if ('why' in arriving) return arriving
-    const request = { read: parts.read, prepare: parts.fetch, length: SNIFFED_BYTES }
-    return { arriving, beginning: await readDiskBeginning(arriving, request) }
+    return await clustersOf(parts, fileBytes, signal)
   } catch (error) {
     options.signal.throwIfAborted()
     if (late.aborted) return { why: `its tables did not come within ${TABLES_MS / 1000} s` }
@@ -66,6 +63,24 @@ export async function findClusters(
     if (error.type === 'InvalidImage' && !isDoubtful) throw error
     return { why: `its tables were not to be had: ${messageOf(error)}` }
   }
+}
+
+async function clustersOf(
+  parts: FetchedParts,
+  fileBytes: number,
+  signal: AbortSignal,
+): Promise<KnownClusters | NoClusterMap> {
+  const { read, fetch } = parts
+  const map = await mapClusters({ read, fileBytes, signal, prepare: fetch })
+  if ('why' in map && !map.isCompressed) return map
+  const arriving = await mapArriving({ read, fileBytes, signal })
+  if (!('why' in map)) {
+    const beginning = await beginningOf(map, parts)
+    return { map, arriving: 'why' in arriving ? null : arriving, beginning }
+  }
+  if ('why' in arriving) return arriving
+  const request = { read, prepare: fetch, length: SNIFFED_BYTES }
+  return { arriving, beginning: await readDiskBeginning(arriving, request) }
 }
 
 async function beginningOf(map: ClusterMap, { fetch, read }: FetchedParts): Promise<Uint8Array> {

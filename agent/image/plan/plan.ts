@@ -158,6 +158,8 @@ interface PlaceOptions extends Pick<PlanOptions, 'config' | 'hasConfigdrive'> {
   readonly sources: readonly PlannedSource[]
 }
 
+type PlacedClusters = ImageFacts['clusters'] | (NoClusterMap & KnownClusters)
+
 /** What is done with a file that is not written as it is; nothing with the others. */
 function placeFile(
   imageInfo: ImageInfo,
@@ -179,31 +181,35 @@ function placeFile(
     const permitted = config.permitted_image_formats
     judgeUnpacked(clusters.beginning, format, named, permitted, contentOf(imageInfo))
   }
-  if (clusters !== null && 'map' in clusters) {
-    return { unpacking: null, clusters: planClusters(file, clusters.map), sources, warnings: [] }
-  }
   const isSwarmRequired = config.swarm_mode === 'require'
   const arriving = clusters !== null && 'arriving' in clusters ? clusters.arriving : null
+  const isStraight = clusters !== null && 'map' in clusters
+  const planned = isStraight ? planClusters(file, clusters.map, arriving) : null
+  if (planned) return { unpacking: null, clusters: planned, sources, warnings: [] }
   const why = format === 'qcow2' ? whyKept(clusters) : null
   const unpacking = { format, fileBytes, leastBytes, urls, isSwarmRequired, why, arriving }
   return { ...planUnpacking(file, unpacking), clusters: null }
 }
 
 /** Why the clusters of a qcow2 do not go straight to their places. */
-function whyKept(clusters: Exclude<ImageFacts['clusters'], { map: unknown }>): string {
+function whyKept(clusters: PlacedClusters): string {
   if (clusters === null) return 'no server could be asked for its tables'
   if ('why' in clusters) return clusters.why
+  if ('map' in clusters) return 'the disk has no room for the rest of the file behind them'
   return 'it has compressed clusters, and others are served from it'
 }
 
+/** What is known of them, and whether a sector of the disk would be shared by two that go straight there. */
 function inWholeSectors(
   clusters: ImageFacts['clusters'],
   { logicalSectorBytes }: DeviceGeometry,
-): ImageFacts['clusters'] {
+): PlacedClusters {
   if (!clusters || !('map' in clusters) || fitsSectors(clusters.map, logicalSectorBytes)) {
     return clusters
   }
-  return { why: `some begin or end within a sector of the disk, ${logicalSectorBytes} bytes` }
+  const { arriving, beginning } = clusters
+  const why = `some begin or end within a sector of the disk, ${logicalSectorBytes} bytes`
+  return arriving ? { why, arriving, beginning } : { why }
 }
 
 /** The least that the image takes on the disk, bytes; 0 where the file does not say. */

@@ -127,8 +127,15 @@ function inOrderUnpacking(
   return { format, kept: null, window, leastBytes, clusters: arriving }
 }
 
-/** Throws InvalidImage where the disk has no room for the image and the rest of the file. */
-export function planClusters(file: PlacedFile, map: ClusterMap): PlannedClusters {
+/**
+ * Null where the disk has no room for the rest of the file, which can be unpacked while it comes in. Throws InvalidImage
+ * where that cannot be done either.
+ */
+export function planClusters(
+  file: PlacedFile,
+  map: ClusterMap,
+  arriving: ArrivingClusters | null,
+): PlannedClusters | null {
   const request = {
     ...placeOf(file),
     what: 'what of the file is no part of its disk',
@@ -136,8 +143,9 @@ export function planClusters(file: PlacedFile, map: ClusterMap): PlannedClusters
     unpackedBytes: map.virtualBytes,
   }
   const rest = placeKeptFile(request)
-  if (!rest) throw noRoomError(request)
-  return { map, rest }
+  if (rest) return { map, rest }
+  if (arriving) return null
+  throw noRoomError(request)
 }
 
 function placeOf({ imageId, target: { window, disk, layout }, hasConfigdrive }: PlacedFile) {

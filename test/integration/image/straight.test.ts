@@ -80,6 +80,17 @@ describe.runIf(canRun)('a qcow2 without compressed clusters', () => {
     expect(await openersOf(lab.disk.path)).toEqual([])
   })
 
+  test('is unpacked in its order onto a disk of exactly its size, which has no room for the rest of the file', async () => {
+    await using lab = await createLab(24 * MiB, 0)
+    const file = await convertImage(lab.image.path, 'qcow2')
+    const { deployed, steps, plan } = await deployFrom(lab, file)
+    expect(steps).toEqual(STRAIGHT)
+    expect(plan).toContain('fetch from http and unpack the qcow2 to bytes 0–25165823')
+    expect(deployed.bytes).toEqual({ origin: file.sizeBytes, peers: 0, file: 0 })
+    expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+    expect(await openersOf(lab.disk.path)).toEqual([])
+  })
+
   test('goes there when what boots came last, and is read back while the rest comes in', async () => {
     const imageBytes = 112 * MiB
     await using lab = await createDeployLab({ imageBytes })

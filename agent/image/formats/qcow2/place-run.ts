@@ -3,11 +3,12 @@
 // compressed, written. Does not know where the file comes from, nor in which order runs follow.
 import { AgentError } from '../../../core/errors.ts'
 import type { DiskRange, ImageReader } from '../../../core/extent.ts'
+import { copyToShared } from '../../../core/shared-copy.ts'
 import { MiB, roundDown, roundUp } from '../../../core/units.ts'
-import { allocateAligned } from '../../../disk/aligned-pool.ts'
+import { allocateShared } from '../../../disk/aligned-pool.ts'
 import type { UnpackSink } from '../unpacker.ts'
 import { mostCompressedBytes } from './clusters.ts'
-import { createClusterDecoder, type DecodeCluster } from './decode.ts'
+import type { DecodeThreads } from './decode/decode-threads.ts'
 import type { Qcow2Header } from './header.ts'
 import { createLanes, type Lanes } from './lanes.ts'
 import type { Run } from './runs.ts'
@@ -16,19 +17,14 @@ import type { Run } from './runs.ts'
 export const RUN_LIMITS = { guestBytes: 2 * MiB, hostBytes: 1 * MiB } as const
 /** Runs that are read, decoded and written at the same time. */
 const LANES = 3
-/** Decoders at the same time on a lane; their output and their windows are memory too. */
-const DECODERS_OF_A_LANE = 2
-/** Above it one decoder a lane is enough. */
-const LARGE_CLUSTER_BYTES = 512 * 1024
 /** What reads of compressed clusters are rounded to is no more. */
 const MOST_READ_UNIT_BYTES = 4096
 
 /** Memory of one run. */
 export interface RunLane {
-  readonly decode: DecodeCluster
-  readonly output: Uint8Array<ArrayBuffer>
+  readonly output: Uint8Array<SharedArrayBuffer>
   /** Made by the first run of compressed clusters. */
-  input: Uint8Array<ArrayBuffer> | undefined
+  input: Uint8Array<SharedArrayBuffer> | undefined
 }
 
 export interface RunPlacing {
@@ -36,6 +32,7 @@ export interface RunPlacing {
   readonly read: ImageReader
   readonly fileBytes: number
   readonly header: Qcow2Header
+  readonly decoder: DecodeThreads
   readonly window: DiskRange
   readonly sink: UnpackSink
   /** Reads of compressed clusters begin and end at multiples of it, 4 KiB at most. */
@@ -53,12 +50,10 @@ export function requireWindow({ virtualBytes }: Qcow2Header, { length }: DiskRan
 
 /** Up to three, with 6 MiB for what comes out of them, and as much for what goes into them. */
 export function createRunLanes(header: Qcow2Header): Lanes<RunLane> {
-  const decode = createClusterDecoder(header)
   const most = Math.max(RUN_LIMITS.guestBytes, header.clusterBytes)
   const outputBytes = Math.min(most, roundUp(header.virtualBytes, MOST_READ_UNIT_BYTES))
   return createLanes<RunLane>(LANES, () => ({
-    decode,
-    output: allocateAligned(outputBytes),
+    output: allocateShared(outputBytes),
     input: undefined,
   }))
 }
@@ -79,6 +74,7 @@ export async function placeRun(run: Run, lane: RunLane, placing: RunPlacing): Pr
 
 type PlainRun = Extract<Run, { kind: 'plain' }>
 type CompressedRun = Extract<Run, { kind: 'compressed' }>
+type PackedPiece = CompressedRun['clusters'][number]
 
 /** The last cluster of the file may be cut short: what is not there is zero, as QEMU reads it. */
 async function fillPlain(run: PlainRun, data: Uint8Array, { read, fileBytes }: RunPlacing) {
@@ -91,33 +87,35 @@ async function fillDecoded(
   run: CompressedRun,
   data: Uint8Array,
   lane: RunLane,
-  { read, fileBytes, header, readUnitBytes }: RunPlacing,
+  { read, fileBytes, header, decoder, readUnitBytes }: RunPlacing,
 ) {
-  lane.input ??= allocateAligned(
+  lane.input ??= allocateShared(
     Math.max(RUN_LIMITS.hostBytes, mostCompressedBytes(header)) + 2 * MOST_READ_UNIT_BYTES,
   )
   const start = roundDown(run.host, readUnitBytes)
   const end = Math.min(fileBytes, roundUp(run.host + run.hostBytes, readUnitBytes))
   const input = lane.input.subarray(0, end - start)
   await readInto(input, start, read)
-  const queue = run.clusters.values()
-  const decodeNext = async () => {
-    for (const { guest, length, host, hostBytes } of queue) {
-      const where = `of the guest's bytes from ${guest} on, at byte ${host} of the qcow2,`
-      const compressed = input.subarray(host - start, host - start + hostBytes)
-      const at = guest - run.guest
-      await lane.decode(compressed, data.subarray(at, at + length), where)
-    }
-  }
-  const count = header.clusterBytes >= LARGE_CLUSTER_BYTES ? 1 : DECODERS_OF_A_LANE
-  // all of them: none may use the lane after it was given to another run
-  const ends = await Promise.allSettled(Array.from({ length: count }, decodeNext))
-  const failed = ends.find((end) => end.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
+  const clusters = run.clusters.map(({ guest, length, host, hostBytes }) => ({
+    from: host - start,
+    bytes: hostBytes,
+    to: guest - run.guest,
+    length,
+  }))
+  const broken = await decoder.decode({ input, output: data, clusters })
+  if (broken) throw brokenCluster(run.clusters[broken.index] as PackedPiece, broken.why)
+}
+
+/** @param why what is wrong, as DecodeAnswer tells it */
+export function brokenCluster({ guest, host }: PackedPiece, why: string): AgentError {
+  return new AgentError(
+    'InvalidImage',
+    `the compressed cluster of the guest's bytes from ${guest} on, at byte ${host} of the qcow2, ${why}`,
+  )
 }
 
 /** A reader may return other memory than it was handed. */
 async function readInto(target: Uint8Array, offset: number, read: ImageReader) {
   const found = await read({ offset, length: target.length }, target)
-  if (found.buffer !== target.buffer) target.set(found)
+  if (found.buffer !== target.buffer) copyToShared(target, found, 0)
 }

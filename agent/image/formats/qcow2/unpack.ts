@@ -2,6 +2,7 @@
 // Owns the unpacking of a qcow2 that is kept: table by table, runs of its clusters go to their places on the disk. Does
 // not judge what stands in the file; header.ts, table-map.ts and clusters.ts do.
 import type { Unpack } from '../unpacker.ts'
+import { createDecodeThreads } from './decode/decode-threads.ts'
 import { HEADER_BYTES } from './fields.ts'
 import { judgeQcow2Header } from './header.ts'
 import { createRunLanes, placeRun, RUN_LIMITS, requireWindow } from './place-run.ts'
@@ -25,7 +26,9 @@ export const unpackQcow2: Unpack = async (request) => {
   await claimL2Tables(read, header, context.map)
   await checkTables(read, context, signal)
 
-  const placing = { read, fileBytes, header, window, sink, readUnitBytes: READ_UNIT_BYTES }
+  await using decoder = createDecodeThreads(header)
+  const placing = { read, fileBytes, header, decoder, window, sink, readUnitBytes: READ_UNIT_BYTES }
+  // its end waits for what is under way, the threads end after it
   await using lanes = createRunLanes(header)
   for await (const run of runsOf(read, context, RUN_LIMITS)) {
     signal.throwIfAborted()

@@ -192,7 +192,7 @@ function qcow2Facts(beginning: Uint8Array = bootSector()): Partial<ImageFacts> {
   const map = maker.finish()
   if ('why' in map) throw new Error(map.why)
   const sizes = { sizeBytes: fileBytes, serverBytes: fileBytes }
-  return { ...sizes, firstBytes: buildQcow2(), clusters: { map, beginning } }
+  return { ...sizes, firstBytes: buildQcow2(), clusters: { map, arriving: null, beginning } }
 }
 
 /** One of which the first cluster is compressed, the others are zero. */
@@ -253,7 +253,7 @@ describe('a plan of a qcow2', () => {
     maker.add({ host: 65_536, guest: 2048, length: 4096 })
     const map = maker.finish()
     if ('why' in map) throw new Error(map.why)
-    const facts = { ...known, clusters: { map, beginning: bootSector() } }
+    const facts = { ...known, clusters: { map, arriving: null, beginning: bootSector() } }
     expect(plan(facts, fields).clusters).not.toBeNull()
     const on4Kn = plan(facts, fields, 'auto', { logicalSectorBytes: 4096 })
     expect(on4Kn).toMatchObject({
@@ -303,6 +303,26 @@ describe('a plan of a qcow2', () => {
     expect(describePlan(planned).join('\n')).toContain(
       `kept      the clusters of the qcow2 cannot go straight to their places: ${why}`,
     )
+  })
+
+  test('is unpacked in its order where the disk has no room for the rest of the file, and refused where it cannot be', async () => {
+    const known = qcow2Facts()
+    const { clusters } = await packedFacts()
+    const arriving = clusters && 'arriving' in clusters ? clusters.arriving : null
+    const facts = { ...known, clusters: { ...known.clusters, arriving } } as Partial<ImageFacts>
+    const tight = { sizeBytes: 8 * 65_536 }
+    expect(plan(facts, fields).unpacking).toBeNull()
+    expect(plan(facts, fields, 'auto', tight)).toMatchObject({
+      clusters: null,
+      unpacking: { format: 'qcow2', kept: null },
+      warnings: [],
+    })
+    expect(() => plan(known, fields, 'auto', tight)).toThrow(
+      /what of the file is no part of its disk \d+ bytes behind it.*has room for 524288/,
+    )
+    const swarm = { ...facts, metainfo: torrentOf(5 * 65_536) }
+    expect(plan(swarm, fields, 'auto', tight).warnings.join()).toContain('no swarm')
+    expect(() => plan(swarm, fields, 'require', tight)).toThrow(/has room for 524288/)
   })
 
   test('is refused where its disk has no partition table', () => {

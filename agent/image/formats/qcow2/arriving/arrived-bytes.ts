@@ -2,6 +2,7 @@
 // Owns the last bytes of a file that comes in its order: a chunk, and what of those before it is still needed. Does not
 // know what for.
 import { endOf, type FileRange } from '../../../../core/extent.ts'
+import { copyToShared } from '../../../../core/shared-copy.ts'
 import type { FileChunk } from '../../unpacker.ts'
 
 export interface ArrivedBytes {
@@ -30,9 +31,10 @@ export function createArrivedBytes(mostKeptBytes: number): ArrivedBytes {
     }
     const at = range.offset - begin()
     const before = kept.subarray(Math.min(at, keptBytes), Math.min(at + range.length, keptBytes))
-    target.set(before)
+    copyToShared(target, before, 0)
     const from = Math.max(0, range.offset - chunk.offset)
-    target.set(chunk.bytes.subarray(from, from + range.length - before.length), before.length)
+    const arrived = chunk.bytes.subarray(from, from + range.length - before.length)
+    copyToShared(target, arrived, before.length)
   }
   return {
     get end() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns where the clusters of a qcow2 lie in its file, in the order of the file, whether they are compressed or not, and
-// what of its disk is zero: in columns, 25 bytes for each. Does not read tables.
+// what of its disk is zero: in columns, 24 bytes for each and 16 for each of the zeros. Does not read tables.
 import type { ByteRange } from '../../../../core/extent.ts'
 import type { Piece } from '../clusters.ts'
 
-/** Clusters, and ranges of zeros, at most: 26 MiB of columns. A disk of 64 GiB in clusters of 64 KiB has as many. */
+/** Clusters, and ranges of zeros, at most: 40 MiB of columns. A disk of 64 GiB in clusters of 64 KiB has as many. */
 export const MOST_PIECES = 2 ** 20
-/** Of a piece that is not compressed: what is longer is remembered in parts. */
+/** Of a piece that is not compressed: what is longer is remembered in parts, what follows each other as one. */
 const MOST_PLAIN_BYTES = 2 * 1024 * 1024
 
 /** A cluster, or a part of one, that is had from the file. */
@@ -46,6 +46,16 @@ export function createArrivingMapMaker(mostPieces = MOST_PIECES): ArrivingMapMak
     lengths.push(piece.length)
     hostBytes.push(piece.kind === 'compressed' ? piece.hostBytes : 0)
   }
+  /** Whether the piece was added to the one before. */
+  const extendPlain = ({ guest, host, length }: Piece & { kind: 'plain' }): boolean => {
+    const last = hosts.count - 1
+    if (last < 0 || hostBytes.at(last) > 0) return false
+    const before = lengths.at(last)
+    const follows = guests.at(last) + before === guest && hosts.at(last) + before === host
+    if (!follows || before + length > MOST_PLAIN_BYTES) return false
+    lengths.set(last, before + length)
+    return true
+  }
   const addZero = ({ guest, length }: Piece) => {
     const last = zeroGuests.count - 1
     if (last >= 0 && zeroGuests.at(last) + zeroLengths.at(last) === guest) {
@@ -61,6 +71,7 @@ export function createArrivingMapMaker(mostPieces = MOST_PIECES): ArrivingMapMak
       if (isTooMany) return
       if (piece.kind === 'zero') return addZero(piece)
       if (piece.kind === 'compressed') return addPiece(piece)
+      if (extendPlain(piece)) return
       for (let at = 0; at < piece.length; at += MOST_PLAIN_BYTES) {
         const length = Math.min(MOST_PLAIN_BYTES, piece.length - at)
         addPiece({ ...piece, guest: piece.guest + at, host: piece.host + at, length })

@@ -2,9 +2,10 @@
 // Owns the way from the tables of a qcow2 to what is needed to unpack it in the order of its file, and the beginning of
 // its disk. Does not fetch, nor unpack.
 import type { FileRange, ImageReader } from '../../../../core/extent.ts'
-import { createClusterDecoder } from '../decode.ts'
+import { createClusterDecoder } from '../decode/cluster-decoder.ts'
 import { HEADER_BYTES } from '../fields.ts'
 import { judgeQcow2Header, type Qcow2Header } from '../header.ts'
+import { brokenCluster } from '../place-run.ts'
 import { createTableMap } from '../table-map.ts'
 import { claimL2Tables, l2Places } from '../tables.ts'
 import { piecesByTable } from '../walk.ts'
@@ -88,9 +89,12 @@ export async function readDiskBeginning(
   for (const { piece, range } of pieces) {
     const data = await read(range)
     const target = bytes.subarray(piece.guest, piece.guest + piece.length)
-    const where = `of the guest's bytes from ${piece.guest} on, at byte ${piece.host} of the qcow2,`
-    if (piece.kind === 'compressed') await decode(data, target, where)
-    else target.set(data)
+    if (piece.kind === 'plain') {
+      target.set(data)
+      continue
+    }
+    const why = decode(data, target)
+    if (why !== undefined) throw brokenCluster(piece, why)
   }
   return bytes
 }

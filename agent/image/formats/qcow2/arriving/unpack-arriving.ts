@@ -6,6 +6,7 @@ import { AgentError } from '../../../../core/errors.ts'
 import type { ImageReader } from '../../../../core/extent.ts'
 import type { UnpackInOrder, UnpackInOrderRequest } from '../../unpacker.ts'
 import { mostCompressedBytes } from '../clusters.ts'
+import { createDecodeThreads } from '../decode/decode-threads.ts'
 import { createRunLanes, placeRun, RUN_LIMITS, requireWindow } from '../place-run.ts'
 import { createRunMaker, type Run } from '../runs.ts'
 import { createArrivedBytes } from './arrived-bytes.ts'
@@ -29,8 +30,10 @@ export function unpackArrivingQcow2(clusters: ArrivingClusters): UnpackInOrder {
       arrived.copy(range, target)
       return target
     }
-    const placing = { read, fileBytes, header, window, sink, readUnitBytes: 1 }
+    await using decoder = createDecodeThreads(header)
+    const placing = { read, fileBytes, header, decoder, window, sink, readUnitBytes: 1 }
     using zeroing = startZeroing(clusters.map, request)
+    // its end waits for what is under way, the threads end after it
     await using lanes = createRunLanes(header)
     const runs = runsInFileOrder(clusters.map)
     let next = runs.next()
