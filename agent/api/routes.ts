@@ -32,8 +32,11 @@ const TIMERS = 'ironic_python_agent.api.app'
 
 type Query = Readonly<Record<string, unknown>>
 
-/** Path patterns and what they allow, for 405; the first that matches. */
-const PATHS: readonly (readonly [RegExp, string])[] = [
+/** A path pattern and what it allows, for 405. */
+export type AllowedPath = readonly [pattern: RegExp, methods: string]
+
+/** The first that matches counts. */
+const PATHS: readonly AllowedPath[] = [
   [/^\/(v1\/)?$/, 'GET, HEAD'],
   [/^(\/v1)?\/status$/, 'GET, HEAD'],
   [/^(\/v1)?\/commands\/$/, 'GET, HEAD, POST'],
@@ -150,13 +153,20 @@ function parseCommand(body: unknown): AskedCommand {
   throw new HttpFault(400, 'Bad Request', 'Missing or invalid name or params')
 }
 
-/** No route: 308 where only a slash is missing, 405 where only the method is wrong, else 404. */
-export function sendNoRoute(request: FastifyRequest, reply: FastifyReply) {
+/**
+ * No route: 308 where only a slash is missing, 405 where only the method is wrong, else 404.
+ * @param more paths that are served besides
+ */
+export function sendNoRoute(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  more: readonly AllowedPath[] = [],
+) {
   const [path = '', query] = splitUrl(request.url)
   if (NEED_SLASH.includes(path)) {
     return reply.redirect(query === undefined ? `${path}/` : `${path}/?${query}`, 308)
   }
-  const allow = PATHS.find(([pattern]) => pattern.test(path))?.[1]
+  const allow = [...PATHS, ...more].find(([pattern]) => pattern.test(path))?.[1]
   const fault =
     allow === undefined
       ? new HttpFault(404, 'Not Found', 'The requested URL was not found on the server.')

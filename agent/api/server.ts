@@ -18,6 +18,7 @@ import { faultOf, sendFault } from './faults.ts'
 import { type ApiTls, createHttpServer, refuseRawly, refusesWithoutHost } from './http-server.ts'
 import { addRoutes, sendNoRoute } from './routes.ts'
 import { createUnreadAnswers, type UnreadAnswers } from './unread-answers.ts'
+import { addWatching, type WatchingOptions } from './watching/routes.ts'
 
 export interface ApiServerOptions {
   readonly runner: CommandRunner
@@ -30,6 +31,8 @@ export interface ApiServerOptions {
   readonly tls?: ApiTls | undefined
   /** Where the calls are timed; nowhere without it. */
   readonly metrics?: Metrics
+  /** What people and their programs look at; without it there is the API alone. */
+  readonly watching?: WatchingOptions | undefined
   readonly log: Logger
 }
 
@@ -66,7 +69,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       status: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime),
     }
-    log.info(fields, 'request served')
+    log.debug(fields, 'request served')
   })
   app.setErrorHandler((error, request, reply) => {
     const fault = faultOf(error)
@@ -75,7 +78,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     }
     return sendFault(reply, fault)
   })
-  app.setNotFoundHandler(sendNoRoute)
+  const watching = options.watching && addWatching(app, options.watching)
+  app.setNotFoundHandler((request, reply) => sendNoRoute(request, reply, watching?.paths))
   addBodyParser(app, options.runner)
   addRoutes(app, { metrics: NO_METRICS, ...options, ...guards })
 
@@ -97,9 +101,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         return bind('0.0.0.0', port)
       }
     },
-    drained: guards.connections.drained,
+    drained: async (deadlineMs) => {
+      // an answer that has no end of its own
+      watching?.clients.endAll()
+      await guards.connections.drained(deadlineMs)
+    },
     close: async () => {
       const closed = app.close()
+      watching?.clients[Symbol.dispose]()
       guards.connections.closeAll()
       guards.unread[Symbol.dispose]()
       await closed

@@ -65,6 +65,8 @@ export const CLOSE_DEADLINE_MS = 10_000
 
 interface Running {
   readonly result: CommandResult
+  /** Monotonic, ms. */
+  readonly startedAt: number
   /** Called at the command's end, or when the runner gives up waiting for it. */
   readonly waiting: Set<(result: CommandResult) => void>
 }
@@ -110,13 +112,17 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     return withProgress.result
   }
 
-  const tell = ({ id, command_name, command_status, command_error }: CommandResult) =>
+  const tell = (
+    { id, command_name, command_status, command_error }: CommandResult,
+    startedAt?: number,
+  ) =>
     events.publish({
       type: 'command',
       commandId: id,
       name: command_name,
       status: command_status,
       error: command_error,
+      ...(startedAt === undefined ? {} : { durationMs: Math.round(performance.now() - startedAt) }),
     })
 
   const get = (id: string): CommandResult => {
@@ -135,6 +141,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
 
   const runSync = async (call: CommandCall, name: string) => {
     const blank = newResult(name)
+    const startedAt = performance.now()
     let result: CommandResult
     try {
       result = succeeded(blank, await call(contextFor(blank)), '')
@@ -144,7 +151,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
       result = failed(blank, error)
     }
     record(result)
-    tell(result)
+    tell(result, startedAt)
     return result
   }
 
@@ -152,7 +159,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
   const startAsync = (call: CommandCall, name: string): CommandResult => {
     const result = newResult(name)
     history.put(result)
-    const started: Running = { result, waiting: new Set() }
+    const started: Running = { result, startedAt: performance.now(), waiting: new Set() }
     running = started
     tell(result)
     void Promise.resolve()
@@ -163,11 +170,11 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     return result
   }
 
-  const finish = (ended: CommandResult, { waiting }: Running): void => {
+  const finish = (ended: CommandResult, { waiting, startedAt }: Running): void => {
     record(ended)
     const result = history.get(ended.id) ?? ended
     running = undefined
-    tell(result)
+    tell(result, startedAt)
     const { command_name, command_status, command_error } = result
     log.info(
       { command_id: result.id, command_name, command_status, command_error },

@@ -254,6 +254,10 @@ export const OPTIONS = {
     karg: 'ipa-consoles',
     own: true,
   }),
+  metrics: bool(true, 'Serve metrics for Prometheus at /metrics (docs/metrics.md)', {
+    karg: 'ipa-metrics',
+    own: true,
+  }),
   ...CONTAINER_OPTIONS,
   ...SWARM_OPTIONS,
   ...METRICS_OPTIONS,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the agent is doing, as far as the events tell: a pure fold. The stream's snapshot is this fold
 // over all events; a reader that replays them comes to the same. Does not keep events.
-import type { AgentEvent, Progress, Stage } from './events.ts'
+import type { WireError } from './errors.ts'
+import type { AgentEvent, CommandStatus, MachineFacts, Phase, Progress, Stage } from './events.ts'
 
 export interface AgentState {
   /** Id of the last event in it; 0 before the first. */
@@ -11,6 +12,21 @@ export interface AgentState {
     readonly commandId: string
     readonly name: string
     readonly progress: Progress | null
+    /** Wall clock, ms. */
+    readonly startedAt: number
+  } | null
+  readonly phase: Phase
+  readonly machine: MachineFacts
+  /** What came of the last call of Ironic. */
+  readonly ironic: Extract<AgentEvent, { type: 'ironic' }> | null
+  /** When Ironic answered last; wall clock, ms. */
+  readonly ironicAnsweredAt: number | null
+  /** The last asynchronous command that has ended. */
+  readonly lastCommand: {
+    readonly name: string
+    readonly status: CommandStatus
+    readonly error: WireError | null
+    readonly endedAt: number
   } | null
   /** What has begun and not ended, in the order of the beginnings. */
   readonly operations: readonly string[]
@@ -18,6 +34,8 @@ export interface AgentState {
   /** The last figures, whoever told them and whether or not that is over. */
   readonly progress: Progress | null
   readonly swarm: Extract<AgentEvent, { type: 'swarm' }> | null
+  /** While one is fetched or seeded. */
+  readonly torrent: Extract<AgentEvent, { type: 'torrent' }> | null
   /** In the order in which they began to fail. */
   readonly failingTrackers: readonly Extract<AgentEvent, { type: 'tracker' }>[]
   readonly lastWarning: Extract<AgentEvent, { type: 'warning' }> | null
@@ -26,10 +44,16 @@ export interface AgentState {
 export const INITIAL_STATE: AgentState = {
   lastId: 0,
   command: null,
+  phase: 'starting',
+  machine: {},
+  ironic: null,
+  ironicAnsweredAt: null,
+  lastCommand: null,
   operations: [],
   stage: null,
   progress: null,
   swarm: null,
+  torrent: null,
   failingTrackers: [],
   lastWarning: null,
 }
@@ -50,7 +74,17 @@ function changeOf(state: AgentState, event: AgentEvent): Partial<AgentState> {
     case 'operation':
       return { operations: nextOperations(state.operations, event) }
     case 'command':
-      return { command: nextCommand(state.command, event) }
+      return nextCommand(state, event)
+    case 'phase':
+      return { phase: event.phase }
+    case 'machine':
+      return { machine: { ...state.machine, ...event.facts } }
+    case 'ironic':
+      return event.result === 'answered'
+        ? { ironic: event, ironicAnsweredAt: event.at }
+        : { ironic: event }
+    case 'torrent':
+      return { torrent: event.state === 'left' ? null : event }
     case 'stage':
       return { stage: event.state === 'began' ? event.stage : null }
     case 'progress': {
@@ -76,11 +110,14 @@ function nextOperations(
 }
 
 function nextCommand(
-  running: AgentState['command'],
-  { commandId, name, status }: Extract<AgentEvent, { type: 'command' }>,
-): AgentState['command'] {
-  if (status === 'RUNNING') return { commandId, name, progress: null }
-  return running?.commandId === commandId ? null : running
+  { command: running }: AgentState,
+  { commandId, name, status, error, at }: Extract<AgentEvent, { type: 'command' }>,
+): Partial<AgentState> {
+  if (status === 'RUNNING') {
+    return { command: { commandId, name, progress: null, startedAt: at } }
+  }
+  if (running?.commandId !== commandId) return {}
+  return { command: null, lastCommand: { name, status, error, endedAt: at } }
 }
 
 function nextTrackers(

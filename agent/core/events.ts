@@ -62,6 +62,81 @@ export type Fields = Readonly<Record<string, unknown>>
 /** `left`: nobody asks it any longer, so what was said of it is over. */
 export type TrackerState = 'failing' | 'answering' | 'left'
 
+/**
+ * Where the agent is in its life. `held up`: it waits for somebody to mend what its last warning says ·
+ * `rescued`, `locked down`: it leaves the machine alone
+ */
+export type Phase =
+  | 'starting'
+  | 'waiting for the network'
+  | 'inspecting'
+  | 'looking the node up'
+  | 'serving'
+  | 'held up'
+  | 'rescued'
+  | 'locked down'
+  | 'ending'
+
+/** An interface as people look for it. */
+export interface Link {
+  readonly name: string
+  readonly mac: string
+  /** A cable with somebody at its other end. */
+  readonly hasCarrier: boolean
+  readonly addresses: readonly string[]
+}
+
+/** A disk of the inventory. */
+export interface DiskFacts {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly model: string
+}
+
+/** What is known of this machine and of its node; what is not said stays as it was. */
+export interface MachineFacts {
+  readonly hostname?: string
+  readonly version?: string
+  readonly nodeUuid?: string
+  readonly nodeName?: string
+  /** Of its API, without what may be a secret. */
+  readonly ironicUrl?: string
+  /** Where Ironic calls this agent. */
+  readonly callbackUrl?: string
+  readonly links?: readonly Link[]
+  readonly disks?: readonly DiskFacts[]
+  /** Manufacturer and product. */
+  readonly model?: string
+  readonly cpus?: number
+  readonly memoryMib?: number
+}
+
+/** A peer that is connected. */
+export interface PeerFigures {
+  /** `host:port`. */
+  readonly address: string
+  /** What it sends. */
+  readonly rateBytesPerSecond: number
+  /** In our rack, as far as is known. */
+  readonly isNear: boolean
+  /** Blocks are asked of it, and it may ask for some. */
+  readonly isAsked: boolean
+  readonly isServed: boolean
+}
+
+/** A tracker and what it said last. */
+export interface TrackerFigures {
+  /** Its url without what may be a secret. */
+  readonly tracker: string
+  readonly state: 'not asked yet' | 'answering' | 'failing'
+  /** Its words, or what went wrong; empty where it only answered. */
+  readonly words: string
+  /** Seeds and leechers that it counts. */
+  readonly nodes: number | null
+  readonly askedSecondsAgo: number | null
+  readonly nextInSeconds: number | null
+}
+
 /** What a publisher says; the stream adds the stamp. */
 export type News =
   | { readonly type: 'operation'; readonly state: 'began'; readonly fields: Fields }
@@ -80,6 +155,7 @@ export type News =
       readonly name: string
       readonly status: CommandStatus
       readonly error: WireError | null
+      readonly durationMs?: number
     }
   | { readonly type: 'stage'; readonly stage: Stage; readonly state: 'began' | 'ended' }
   | { readonly type: 'progress'; readonly progress: Progress }
@@ -88,6 +164,45 @@ export type News =
       readonly peers: number
       readonly downloadedBytes: number
       readonly uploadedBytes: number
+    }
+  | { readonly type: 'phase'; readonly phase: Phase }
+  | { readonly type: 'machine'; readonly facts: MachineFacts }
+  | {
+      readonly type: 'ironic'
+      readonly call: 'lookup' | 'heartbeat' | 'inspection'
+      readonly result: 'answered' | 'failed'
+      readonly reason: string | null
+      readonly nextSeconds: number | null
+    }
+  | {
+      readonly type: 'torrent'
+      readonly infoHash: string
+      readonly state: 'fetching' | 'seeding' | 'left'
+      readonly peers: number
+      readonly asked: number
+      readonly served: number
+      readonly peerList: readonly PeerFigures[]
+      readonly trackers: readonly TrackerFigures[]
+      readonly webseeds: readonly string[]
+      readonly originReason: string | null
+      readonly pieces: {
+        readonly total: number
+        readonly done: number
+        readonly bytes: number
+        readonly map: string
+      }
+      readonly badPieces: { readonly origin: number; readonly peers: number }
+      readonly bytes: {
+        readonly origin: number
+        readonly peers: number
+        readonly uploaded: number
+        readonly duplicate: number
+      }
+      readonly rates: {
+        readonly origin: number
+        readonly peers: number
+        readonly uploaded: number
+      }
     }
   | {
       readonly type: 'tracker'

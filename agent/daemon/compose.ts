@@ -18,6 +18,7 @@ import type { NodeCache } from '../ironic/node-cache.ts'
 import { exec } from '../system/exec.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
+import { readDiskWrites } from '../system/sysfs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { chooseTls } from './api-tls.ts'
 import { openConsoles } from './consoles.ts'
@@ -126,6 +127,14 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     startedAt: parts.startedAt,
     tls: tls?.api,
     metrics,
+    watching: {
+      events,
+      version,
+      startedAt: parts.startedAt,
+      now,
+      hasMetrics: config.metrics,
+      diskWrites: (paths) => readDiskWrites(root, paths),
+    },
     log,
   })
   // from here on whoever serves closes them

@@ -55,6 +55,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
         heartbeatTimeoutSeconds: found.heartbeatTimeoutSeconds,
         status: statusOf(deps),
         log,
+        events: process.events,
         random: process.random,
       })
       heartbeater.start()

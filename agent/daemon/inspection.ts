@@ -46,6 +46,8 @@ export async function inspect(deps: InspectionDeps): Promise<InspectionOutcome> 
     return await operation(events, 'inspect the machine', asked, async (note, inside) => {
       const { data, error } = await collectInspection(collectorDeps(deps), signal)
       const nodeUuid = await postInspection({ urls, data, config, log, signal })
+      const call = { call: 'inspection', result: 'answered', reason: null } as const
+      inside.publish({ type: 'ironic', ...call, nextSeconds: null })
       note({ node_uuid: nodeUuid ?? null })
       if (error !== null) warn(inside, 'inspection incomplete', {}, new Error(error))
       return {

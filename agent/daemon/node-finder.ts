@@ -41,7 +41,7 @@ export interface NodeFinder {
 export function createNodeFinder(deps: NodeFinderDeps): NodeFinder {
   const { client, hardware, tokens, config, log } = deps
   const { random, signal, events } = deps.process
-  const common = { client, tokens, log, random, addresses: () => macAddresses(hardware) }
+  const common = { client, tokens, log, events, random, addresses: () => macAddresses(hardware) }
   return {
     find: async ({ nodeUuid, error }) =>
       await operation(events, 'look the node up', {}, async (note) => {

@@ -7,6 +7,7 @@ import { applyLookupOverrides } from '../config/lookup-overrides.ts'
 import type { Config } from '../config/options.ts'
 import { sleep, throwIfAborted, untilAborted } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
+import type { Phase } from '../core/events.ts'
 import { redactText } from '../core/redact.ts'
 import type { CreateExtensions } from '../deploy/extension-deps.ts'
 import { loadMachine } from '../deploy/machine.ts'
@@ -33,6 +34,7 @@ import { composeAgent } from './compose.ts'
 import { inspect } from './inspection.ts'
 import { waitForInterface } from './interfaces.ts'
 import { findIronicUrls } from './ironic-urls.ts'
+import { tellHardware, tellIronic, tellMachine, tellNode, watchLinks } from './machine-facts.ts'
 import { createNodeFinder, type NodeFinder } from './node-finder.ts'
 import { serve } from './serve.ts'
 
@@ -59,8 +61,12 @@ export async function runAgent(start: AgentStart): Promise<void> {
   const startedAt = process.now() / 1000
   // uptime: how long the machine took to come here
   log.info({ version: process.version, hostname: hostname(), uptime_s: uptime() }, 'agent started')
+  enter(process, 'starting')
+  tellMachine(process.events, { hostname: hostname(), version: process.version })
+  using _links = watchLinks(root, process.events)
   if (await isRescued(root)) {
     log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
+    enter(process, 'rescued')
     return await untilAborted(signal)
   }
   throwIfAborted(signal)
@@ -68,6 +74,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   if (before.machine_control === 'real') await raiseVlans(before, { exec, log, signal })
   await setSystemClock({ exec, log, config: before, signal })
   await using client = openClient(start, before)
+  tellIronic(process.events, client?.urls() ?? [])
   let known = before
   await forgetKernel({ exec, root, log, machineControl: before.machine_control })
   // a laboratory's machine is not the node
@@ -88,6 +95,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   if (before.hardware_initialization_delay > 0) {
     await sleep(before.hardware_initialization_delay * 1000, signal)
   }
+  void tellHardware(hardware, process.events)
   const tokens = createTokenKeeper({ runDir: before.run_dir, embedded: before.agent_token })
   const finder =
     client && createNodeFinder({ client, hardware, tokens, config: before, log, process })
@@ -98,6 +106,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
       { node_uuid: found.nodeUuid },
       'the agent token was handed out before and is not known here: reboot the machine',
     )
+    enter(process, 'held up')
     return await untilAborted(signal)
   }
   const { config, warnings } = applyLookupOverrides(start.loaded, { ...found?.overrides })
@@ -110,6 +119,7 @@ export async function runAgent(start: AgentStart): Promise<void> {
   if (config.collect_lldp) void hardware.dispatch('listHardwareInfo').catch(() => undefined)
   if (found) {
     nodeCache.set(found.node)
+    tellNode(process.events, found)
     await hardware.dispatch('waitForDisks', found.node, signal)
   }
   const nodeLog = found ? log.child({ node_uuid: found.nodeUuid }) : log
@@ -125,7 +135,9 @@ export async function runAgent(start: AgentStart): Promise<void> {
     rack,
     ironic: client && finder && found ? { client, finder, found } : undefined,
   })
+  enter(process, 'serving')
   const end = await serve(agent, signal)
+  enter(process, PHASES_AFTER[end.afterwards])
   if (end.afterwards === 'lock down') {
     await takeOffNetworks({ exec, root, log: nodeLog, machineControl: config.machine_control })
   }
@@ -154,12 +166,15 @@ async function findNode(
   const { config } = start.loaded
   const apiUrls = client?.urls() ?? []
   if (finder || inspectionUrls(config, apiUrls).length > 0) {
+    enter(process, 'waiting for the network')
     await waitForInterface(hardware, log, process.signal)
   }
+  if (inspectionUrls(config, apiUrls).length > 0) enter(process, 'inspecting')
   const inspected = await inspect({ ...start, config, apiUrls, hardware })
   if (!finder && inspected.error !== undefined) {
     tell(process, `the inspection failed, and this machine waits: ${inspected.error}`)
   }
+  if (finder) enter(process, 'looking the node up')
   return await finder?.find(inspected)
 }
 
@@ -181,6 +196,16 @@ function openClient({ process, log }: AgentStart, config: Config): IronicClient 
   return urls.length === 0
     ? undefined
     : createIronicClient({ config: { ...config, api_url: urls }, log })
+}
+
+const PHASES_AFTER = {
+  end: 'ending',
+  'leave the machine': 'rescued',
+  'lock down': 'locked down',
+} as const satisfies Record<string, Phase>
+
+function enter({ events }: Process, phase: Phase): void {
+  events.publish({ type: 'phase', phase })
 }
 
 /** The log is JSON; this is the line that somebody at the machine's console reads. */

@@ -4,6 +4,7 @@
 import { type Random, uniform } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
 import { AgentError, messageOf, toAgentError } from '../core/errors.ts'
+import type { EventPublisher } from '../core/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TokenKeeper } from './agent-token.ts'
 import { API_MINOR, type IronicClient } from './client.ts'
@@ -21,6 +22,8 @@ export interface HeartbeaterOptions {
   /** What Ironic is told of the work; absent: nothing. */
   readonly status?: HeartbeatStatus | undefined
   readonly log: Logger
+  /** Hears what came of each. */
+  readonly events?: EventPublisher
   readonly random: Random
   /** Monotonic, ms. */
   readonly now?: () => number
@@ -74,6 +77,11 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
     return wishes > answered ? Math.min(lastAt + SPACING_MS, regular) : regular
   }
 
+  const tell = (result: 'answered' | 'failed', reason: string | null = null) => {
+    const nextSeconds = Math.round(intervalMs / 1000)
+    options.events?.publish({ type: 'ironic', call: 'heartbeat', result, reason, nextSeconds })
+  }
+
   const beat = async (): Promise<void> => {
     const wishesBefore = wishes
     try {
@@ -82,12 +90,14 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
       const timeoutMs = options.heartbeatTimeoutSeconds * 1000
       intervalMs = uniform(random, SHARE.min * timeoutMs, SHARE.max * timeoutMs)
       log.info({ node_uuid: options.nodeUuid, next_ms: Math.round(intervalMs) }, 'heartbeat sent')
+      tell('answered')
     } catch (error) {
       if (stopping.signal.aborted) return
       intervalMs = uniform(random, AFTER_FAILURE_MS.min, AFTER_FAILURE_MS.max)
       const { type } = toAgentError(error, 'HeartbeatError')
       const next = Math.round(intervalMs)
       log.warn({ type, reason: messageOf(error), next_ms: next }, 'heartbeat failed')
+      tell('failed', messageOf(error))
     }
     if (status) statusMs = status.intervalMs * uniform(random, STATUS_SHARE.min, STATUS_SHARE.max)
     lastAt = now()

@@ -7,6 +7,7 @@ import { type MetricsOverrides, metricsOverrides } from '../config/tables/metric
 import { type Random, randomExponential } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
 import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
+import type { EventPublisher } from '../core/events.ts'
 import { isObject, type JsonObject, objectAt, stringAt } from '../core/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TokenKeeper, TokenOutcome } from './agent-token.ts'
@@ -39,6 +40,8 @@ export interface LookupOptions {
   readonly tokens: TokenKeeper
   readonly config: Pick<Config, 'lookup_timeout' | 'lookup_interval'>
   readonly log: Logger
+  /** Hears what came of each try. */
+  readonly events?: EventPublisher
   /** MAC addresses of all interfaces, in order; asked before each attempt. */
   readonly addresses: () => readonly string[] | Promise<readonly string[]>
   /** Known from inspection. */
@@ -69,7 +72,10 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
   let conflicts = 0
   for (let attempt = 1; ; attempt++) {
     const outcome = await attemptLookup(options, client)
-    if (typeof outcome !== 'string' && 'node' in outcome) return outcome
+    if (typeof outcome !== 'string' && 'node' in outcome) {
+      tell(options, 'answered')
+      return outcome
+    }
     const { reason, isConflict } = outcome
     let pauseMs = randomExponential(random, attempt, bounds)
     if (isConflict) pauseMs += LOCKED_WAITS_MS[Math.min(conflicts++, 2)] as number
@@ -83,8 +89,18 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
       )
     }
     log.warn({ attempt, wait_ms: Math.round(pauseMs), reason }, 'lookup failed')
+    tell(options, 'failed', reason, Math.round(pauseMs / 1000))
     await wait(Math.min(pauseMs, leftMs), signal)
   }
+}
+
+function tell(
+  { events }: Pick<LookupOptions, 'events'>,
+  result: 'answered' | 'failed',
+  reason: string | null = null,
+  nextSeconds: number | null = null,
+): void {
+  events?.publish({ type: 'ironic', call: 'lookup', result, reason, nextSeconds })
 }
 
 const NO_TOKEN =

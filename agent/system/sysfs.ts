@@ -4,6 +4,7 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SYSFS_SECTOR_BYTES } from '../core/units.ts'
+import type { DiskWrites } from '../telemetry/metrics/metrics.ts'
 import type { Root } from './root.ts'
 
 /** A block device of the kernel. */
@@ -147,4 +148,22 @@ export async function listLoopBackings(root: Root): Promise<{ name: string; file
     if (file) backings.push({ name, file })
   }
   return backings
+}
+
+/**
+ * What the kernel has written to whole disks since it was started; those that it does not know are left out.
+ * @param paths `/dev/sda`
+ */
+export async function readDiskWrites(root: Root, paths: readonly string[]): Promise<DiskWrites[]> {
+  const found = await Promise.all(
+    paths.map(async (path): Promise<DiskWrites[]> => {
+      const device = path.replace(/^\/dev\//, '')
+      const text = await root.readText(`${blockDeviceDirectory(device)}/stat`)
+      // Documentation/block/stat.rst: write sectors are the 7th figure, write ticks (ms) the 8th
+      const [sectors, ticks] = (text?.trim().split(/\s+/) ?? []).slice(6, 8).map(Number)
+      if (sectors === undefined || ticks === undefined) return []
+      return [{ device, bytes: sectors * SYSFS_SECTOR_BYTES, seconds: ticks / 1000 }]
+    }),
+  )
+  return found.flat()
 }

@@ -55,7 +55,45 @@ const words = fc.constantFrom('a', 'b', 'write image')
 const bytes = fc.nat(1_000_000)
 const fields = fc.dictionary(words, fc.oneof(fc.string(), fc.integer(), fc.boolean()))
 
+const torrent = {
+  type: 'torrent',
+  infoHash: 'ab'.repeat(20),
+  state: 'fetching',
+  peers: 1,
+  asked: 1,
+  served: 0,
+  peerList: [],
+  trackers: [],
+  webseeds: [],
+  originReason: null,
+  pieces: { total: 2, done: 1, bytes: 16_384, map: '+0' },
+  badPieces: { origin: 0, peers: 0 },
+  bytes: { origin: 1, peers: 2, uploaded: 3, duplicate: 0 },
+  rates: { origin: 1, peers: 2, uploaded: 3 },
+} as const satisfies NewEvent
+
+/** What is told of a torrent that is fetched. */
+export function torrentNews(part: Partial<Extract<NewEvent, { type: 'torrent' }>> = {}): NewEvent {
+  return { ...torrent, ...part }
+}
+
 const news: fc.Arbitrary<NewEvent> = fc.oneof(
+  fc
+    .constantFrom('serving' as const, 'rescued' as const)
+    .map((phase): NewEvent => ({ type: 'phase', phase })),
+  words.map((nodeName): NewEvent => ({ type: 'machine', facts: { nodeName } })),
+  fc.constantFrom('answered' as const, 'failed' as const).map(
+    (result): NewEvent => ({
+      type: 'ironic',
+      call: 'heartbeat',
+      result,
+      reason: null,
+      nextSeconds: 1,
+    }),
+  ),
+  fc
+    .constantFrom('fetching' as const, 'left' as const)
+    .map((state): NewEvent => torrentNews({ state })),
   fields.map((facts): NewEvent => ({ type: 'operation', state: 'began', fields: facts })),
   fields.map(
     (facts): NewEvent => ({

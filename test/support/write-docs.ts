@@ -4,6 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { configurationTable } from '../../agent/config/describe.ts'
+import { metricsTable } from '../../agent/telemetry/metrics/table.ts'
 import { differencesPage } from './differences/table.ts'
 
 const DOCS = join(import.meta.dirname, '../../docs')
@@ -17,6 +18,7 @@ interface GeneratedPart {
 const PARTS: readonly GeneratedPart[] = [
   { page: 'configuration.md', marker: '<!-- option table -->\n', content: configurationTable },
   { page: 'differences.md', marker: '<!-- differences -->\n', content: differencesPage },
+  { page: 'metrics.md', marker: '<!-- metrics -->\n', content: metricsTable },
 ]
 
 for (const { page, marker, content } of PARTS) {

@@ -32,7 +32,7 @@ describe('the vocabulary of events', () => {
     for (const path of row.readBy) {
       const text = readFileSync(path, 'utf8')
       expect(text, path).toContain('.subscribe(')
-      expect(text, path).toContain(`event.type === '${type}'`)
+      expect(text, path).toMatch(new RegExp(`event\\.type [!=]== '${type}'`))
     }
   })
 })

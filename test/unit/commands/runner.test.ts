@@ -66,6 +66,7 @@ describe('an asynchronous command', () => {
       commandId: id,
       name: 'go',
       progress: PROGRESS,
+      startedAt: expect.any(Number),
     })
     gate.resolve()
     expect((await x.runner.whenDone(id)).command_result).toEqual({ result: 'go: done' })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type AgentState, INITIAL_STATE, nextState } from '../../../agent/core/agent-state.ts'
 import type { NewEvent } from '../../../agent/core/events.ts'
-import { progressOf } from '../../support/event-lab.ts'
+import { progressOf, torrentNews } from '../../support/event-lab.ts'
 
 function stateAfter(...news: NewEvent[]): AgentState {
   return news.reduce(
@@ -37,6 +37,7 @@ describe('the state of the agent', () => {
       commandId: '1',
       name: 'go',
       progress: null,
+      startedAt: 0,
     })
     expect(stateAfter(running('1'), progress(2)).command?.progress).toMatchObject({ percent: 2 })
     const ended: NewEvent = { ...running('1'), status: 'FAILED' } as NewEvent
@@ -70,5 +71,51 @@ describe('the state of the agent', () => {
     const warning: NewEvent = { type: 'warning', message: 'no', fields: {}, error, err: {} }
     expect(stateAfter(began, warning)).toMatchObject({ stage: 'fetch', lastWarning: { error } })
     expect(stateAfter(began, { type: 'stage', stage: 'fetch', state: 'ended' }).stage).toBeNull()
+  })
+
+  test('says what is known of the machine, and keeps what is not said again', () => {
+    const link = { name: 'eth0', mac: '52:54:00:00:00:01', hasCarrier: true, addresses: [] }
+    const known = stateAfter(
+      { type: 'machine', facts: { nodeName: 'n1', links: [] } },
+      { type: 'machine', facts: { links: [link] } },
+    )
+    expect(known.machine).toEqual({ nodeName: 'n1', links: [link] })
+  })
+
+  test('says when Ironic answered last, also after it has not', () => {
+    const call = { type: 'ironic', call: 'heartbeat', nextSeconds: 5 } as const
+    const answered = nextState(INITIAL_STATE, {
+      ...call,
+      result: 'answered',
+      reason: null,
+      id: 1,
+      at: 7,
+    })
+    expect(answered).toMatchObject({ ironicAnsweredAt: 7, ironic: { result: 'answered' } })
+    const failed = nextState(answered, { ...call, result: 'failed', reason: 'no', id: 2, at: 9 })
+    expect(failed).toMatchObject({
+      ironicAnsweredAt: 7,
+      ironic: { result: 'failed', reason: 'no' },
+    })
+  })
+
+  test('remembers how the last asynchronous command ended', () => {
+    const error = {
+      type: 'ImageChecksumError',
+      code: 500,
+      message: 'Error',
+      details: 'other bytes',
+    }
+    const ended: NewEvent = { ...running('1'), status: 'FAILED', error } as NewEvent
+    const after = stateAfter(running('1'), ended, {
+      ...running('2'),
+      status: 'SUCCEEDED',
+    } as NewEvent)
+    expect(after.lastCommand).toMatchObject({ name: 'go', status: 'FAILED', error })
+  })
+
+  test('shows the torrent until it is left', () => {
+    expect(stateAfter(torrentNews()).torrent).toMatchObject({ state: 'fetching' })
+    expect(stateAfter(torrentNews(), torrentNews({ state: 'left' })).torrent).toBeNull()
   })
 })

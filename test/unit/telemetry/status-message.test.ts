@@ -18,7 +18,7 @@ const PROGRESS: Progress = {
 }
 const during = (name: string, progress: Progress | null): AgentState => ({
   ...INITIAL_STATE,
-  command: { commandId: '1', name, progress },
+  command: { commandId: '1', name, progress, startedAt: 0 },
 })
 
 test.each([

@@ -2,6 +2,7 @@
 // Owns the trackers of one torrent: what each is told, and what comes of it. Does not say when they are
 // asked; session/announcer.ts does. How often they would like to be asked is not read.
 import { messageOf } from '../../../core/errors.ts'
+import type { TrackerFigures } from '../../../core/events.ts'
 import { redactText } from '../../../core/redact.ts'
 import { createHttpClient, type HttpClient, type HttpClientSettings } from '../../../http/client.ts'
 import { HttpFailure } from '../../../http/failure.ts'
@@ -57,6 +58,8 @@ export interface TrackersOptions {
 
 export interface Trackers {
   readonly targets: readonly AnnounceTarget[]
+  /** Each as it is now; when it is asked again is not known here. */
+  figures(): TrackerFigures[]
   /** Everything has been fetched: says so, to each tracker once. */
   complete(): void
   /** Says goodbye, as far as that is possible within `deadlineMs`. */
@@ -76,6 +79,7 @@ export function startTrackers(options: TrackersOptions): Trackers {
   for (const tracker of trackers) tracker.announce()
   return {
     targets: trackers,
+    figures: () => trackers.map((tracker) => tracker.figures()),
     complete: () => {
       if (isCompleted) return
       isCompleted = true
@@ -89,6 +93,7 @@ export function startTrackers(options: TrackersOptions): Trackers {
 }
 
 interface Tracker extends AnnounceTarget {
+  figures(): TrackerFigures
   complete(): void
   close(deadlineMs: number): Promise<void>
 }
@@ -112,6 +117,12 @@ function createTracker(
   let isKnown = false
   let owesCompleted = false
   let isClosed = false
+  let askedAt: number | undefined
+  let said: Pick<TrackerFigures, 'state' | 'words' | 'nodes'> = {
+    state: 'not asked yet',
+    words: '',
+    nodes: null,
+  }
 
   async function request(event: AnnounceEvent | undefined, deadlineMs: number) {
     const over = new AbortController()
@@ -131,11 +142,15 @@ function createTracker(
   }
 
   async function tell(event: AnnounceEvent | undefined): Promise<void> {
+    askedAt = options.now()
     try {
       const answer = await request(event, ANNOUNCE_MS)
       if (!isClosed) take(answer, event)
     } catch (error) {
-      if (!isClosed) health.failed(strikeOut(describe(error), secrets))
+      if (isClosed) return
+      const words = strikeOut(describe(error), secrets)
+      said = { state: 'failing', words, nodes: null }
+      health.failed(words)
     }
   }
 
@@ -144,14 +159,21 @@ function createTracker(
     isKnown = true
     if (event === 'completed') owesCompleted = false
     health.answered()
-    const said = strikeOut(answer.warning ?? '', secrets)
-    if (said !== '' && said !== remark) options.onRemark(label, said)
-    remark = said
+    const words = strikeOut(answer.warning ?? '', secrets)
+    said = { state: 'answering', words, nodes: answer.nodes ?? null }
+    if (words !== '' && words !== remark) options.onRemark(label, words)
+    remark = words
     options.onAnswer(answer)
   }
 
   return {
     url,
+    figures: () => ({
+      tracker: label,
+      ...said,
+      askedSecondsAgo: askedAt === undefined ? null : Math.round((options.now() - askedAt) / 1000),
+      nextInSeconds: null,
+    }),
     get isBusy() {
       return underWay.size > 0
     },

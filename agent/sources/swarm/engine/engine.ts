@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the swarm as one node sees it: peers coming and going, the parts that decide about requests,
 // origin and uploads, and their clockwork. Clock, randomness, wires and memory are arguments. No I/O.
+import type { PeerFigures } from '../../../core/events.ts'
 import { type Choker, createChoker } from './choker.ts'
 import type { EngineOptions } from './engine-options.ts'
 import { OriginDownload } from './origin/origin-download.ts'
@@ -85,6 +86,19 @@ export class SwarmEngine {
 
   get peerCount(): number {
     return this.#picker.peers.size
+  }
+
+  /** Those that send most first. */
+  peerFigures(): PeerFigures[] {
+    return [...this.#picker.peers]
+      .sort((a, b) => b.rate - a.rate)
+      .map(({ wire, rate, isFar, pending }) => ({
+        address: wire.address,
+        rateBytesPerSecond: Math.round(rate),
+        isNear: !isFar,
+        isAsked: pending.size > 0,
+        isServed: wire.isPeerInterested && !wire.isChoking,
+      }))
   }
 
   get isComplete(): boolean {

@@ -3,6 +3,7 @@
 // farewell. What to fetch and whom to serve is the engine's.
 import { networkInterfaces } from 'node:os'
 import { AgentError, messageOf } from '../../../core/errors.ts'
+import type { TrackerFigures } from '../../../core/events.ts'
 import type { AnnounceFigures } from '../announce/announcement.ts'
 import {
   type AnnounceTarget,
@@ -56,6 +57,7 @@ export interface SwarmClientOptions {
 export interface SwarmClient {
   readonly port: number
   readonly trackers: readonly AnnounceTarget[]
+  trackerFigures(): TrackerFigures[]
   /** One of them has answered. */
   readonly isKnownToTracker: boolean
   /** The piece is on the disk: new peers learn of it from the bitfield. */
@@ -203,6 +205,7 @@ function createClient(
   return {
     port: client.torrentPort,
     trackers: trackers.targets,
+    trackerFigures: trackers.figures,
     get isKnownToTracker() {
       return trackers.isKnown
     },

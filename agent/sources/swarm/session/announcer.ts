@@ -12,6 +12,8 @@ const UNKNOWN_MS = 120_000
 const BUSY_PATIENCE_MS = 10_000
 
 export interface Announcer {
+  /** Until the next round, s. */
+  readonly nextInSeconds: number
   stop(): void
 }
 
@@ -26,11 +28,14 @@ export function createAnnouncer(options: {
   const askedAt = new Map<string, number>()
   const startedAt = options.now()
   let timer: NodeJS.Timeout
+  let nextAt = startedAt
 
   function schedule(): void {
     const isUnknown = !options.isKnown() && options.now() - startedAt < UNKNOWN_MS
     const { min, max } = options.isDownloading() || isUnknown ? DOWNLOADING_MS : SEEDING_MS
-    timer = setTimeout(round, min + options.random() * (max - min))
+    const waitMs = min + options.random() * (max - min)
+    nextAt = options.now() + waitMs
+    timer = setTimeout(round, waitMs)
   }
 
   function round(): void {
@@ -44,5 +49,10 @@ export function createAnnouncer(options: {
   }
 
   schedule()
-  return { stop: () => clearTimeout(timer) }
+  return {
+    get nextInSeconds() {
+      return Math.max(0, Math.round((nextAt - options.now()) / 1000))
+    },
+    stop: () => clearTimeout(timer),
+  }
 }

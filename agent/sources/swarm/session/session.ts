@@ -18,6 +18,9 @@ import { createPieceReader } from './piece-reader.ts'
 
 const TICK_MS = 250
 const PULSE_MS = 500
+const VIEW_MS = 1000
+/** Peers that are shown. */
+const MOST_PEERS = 16
 /** Time for `stopped` to reach the trackers. */
 const CLOSE_MS = 2000
 
@@ -51,6 +54,7 @@ export async function startSession(
     verify: hasher.verify,
     order: (piece, slot) => tell({ kind: 'read', piece, slot: slot.index }),
   })
+  const badPieces = { origin: 0, peers: 0 }
   const writing = new Map<number, () => void>()
   let uploadedBytes = 0
   const origin =
@@ -77,7 +81,10 @@ export async function startSession(
         })
         tell({ kind: 'piece', piece, slot: slot.index, length: lengthOf(piece), from })
       }),
-    onNews: (news) => tellNews(news, tell),
+    onNews: (news) => {
+      if (news.kind === 'bad piece') badPieces[news.from] += 1
+      tellNews(news, tell)
+    },
     onComplete: () => client.markComplete(),
   })
   const have = new PieceSet(metainfo.pieceCount)
@@ -131,6 +138,19 @@ export async function startSession(
     const figures = { peers, uploadedBytes, originBytes, peerBytes, duplicateBytes }
     tell({ kind: 'pulse', figures })
   }, PULSE_MS)
+  const view = setInterval(() => {
+    const { nextInSeconds } = announcer
+    const trackers = client.trackerFigures().map((each) => ({ ...each, nextInSeconds }))
+    const peers = engine.peerFigures()
+    tell({
+      kind: 'view',
+      asked: peers.filter(({ isAsked }) => isAsked).length,
+      served: peers.filter(({ isServed }) => isServed).length,
+      peerList: peers.slice(0, MOST_PEERS),
+      trackers,
+      badPieces,
+    })
+  }, VIEW_MS)
   engine.tick()
   checkClaims(claimed).catch((error: unknown) => {
     throw error
@@ -154,6 +174,7 @@ export async function startSession(
   async function close(): Promise<void> {
     clearInterval(ticker)
     clearInterval(pulse)
+    clearInterval(view)
     announcer.stop()
     engine.stop()
     reader.close()

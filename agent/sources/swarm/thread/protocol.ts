@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the messages between the agent's thread and the swarm worker. Image bytes do not travel in them:
 // they lie in the shared arena. Does not send or receive.
+import type { PeerFigures, TrackerFigures } from '../../../core/events.ts'
 import type { TrackerNews } from '../announce/trackers.ts'
 import type { SwarmTask } from '../swarm-task.ts'
 import type { ArenaShape } from './arena.ts'
@@ -45,6 +46,8 @@ export type WorkerNews =
     }
   /** Twice a second; their absence means that the worker hangs. */
   | { readonly kind: 'pulse'; readonly figures: SwarmFigures }
+  /** Once a second: what people may want to see. */
+  | ({ readonly kind: 'view' } & SwarmView)
   | { readonly kind: 'warning'; readonly message: string; readonly fields: object }
   | ({ readonly kind: 'tracker' } & TrackerNews)
   | { readonly kind: 'origin lost'; readonly reason: string }
@@ -68,6 +71,16 @@ export interface SwarmFigures {
   readonly originBytes: number
   readonly peerBytes: number
   readonly duplicateBytes: number
+}
+
+/** What one worker sees, besides its totals. */
+export interface SwarmView {
+  readonly asked: number
+  readonly served: number
+  readonly peerList: readonly PeerFigures[]
+  readonly trackers: readonly TrackerFigures[]
+  /** With a wrong hash, so far. */
+  readonly badPieces: { readonly origin: number; readonly peers: number }
 }
 
 export const NO_FIGURES: SwarmFigures = {

@@ -9,6 +9,7 @@ import type { SwarmTask } from '../swarm-task.ts'
 import type { ArenaBudget } from './arena-budget.ts'
 import { createPieceTransfer, type PieceAccess, type WorkerSide } from './piece-transfer.ts'
 import { ON_DISK, type SwarmFigures, type WorkerNews } from './protocol.ts'
+import { createTorrentNews } from './torrent-news.ts'
 import type { StartWorker } from './worker-host.ts'
 
 const MAX_RESTARTS = 3
@@ -21,7 +22,7 @@ export interface SwarmDeps {
   readonly memory: ArenaBudget
   readonly startWorker: StartWorker
   readonly log: Logger
-  /** Hears of trackers that fail, and of those that work again. */
+  /** Hears of the torrent, of trackers that fail, and of those that work again. */
   readonly events: EventPublisher
 }
 
@@ -75,6 +76,8 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
       if (!isClosed) deps.onFailure(error)
     },
   })
+  const { events } = deps
+  const people = createTorrentNews({ task, onDisk, events, now: () => performance.now() })
   let { host, memory } = launch()
 
   function launch(): WorkerSide {
@@ -143,7 +146,11 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
         break
       case 'origin lost':
         log.warn({ reason: news.reason }, 'origin given up')
+        people.originLost(news.reason)
         deps.onOriginLost(news.reason)
+        break
+      case 'view':
+        people.tell(news, figures())
         break
       case 'refused':
         noteRefusal(news.address)
@@ -222,6 +229,7 @@ export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
     close: async () => {
       isClosed = true
       for (const tracker of failing) noteTracker(tracker, 'left')
+      people.end(figures())
       await host.close()
       await transfer.settle()
       share.keep(memory)

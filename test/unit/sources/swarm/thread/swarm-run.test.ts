@@ -84,3 +84,44 @@ test('a tracker that fails is told of once, and no longer counts when the swarm 
     { state: 'left' },
   ])
 })
+
+test('a torrent is told of with its pieces, peers and trackers, and that it is left', async () => {
+  const events = recordedStream()
+  const tracker = {
+    tracker: 'http://t/announce',
+    state: 'answering',
+    words: '',
+    nodes: 3,
+    askedSecondsAgo: 1,
+    nextInSeconds: 2,
+  }
+  const view = {
+    kind: 'view',
+    asked: 1,
+    served: 0,
+    peerList: [],
+    trackers: [tracker],
+    badPieces: { origin: 0, peers: 1 },
+  }
+  const figures = { peers: 2, uploadedBytes: 9, originBytes: 0, peerBytes: 5, duplicateBytes: 0 }
+  const access = {
+    readImage: async () => new Uint8Array(PIECE),
+    writePiece: async () => undefined,
+  }
+  const run = runWith([{ kind: 'pulse', figures }, view], access, events)
+  const told = () => events.seen.filter(({ type }) => type === 'torrent')
+  await expect.poll(told, { timeout: 30_000 }).toHaveLength(1)
+  expect(events.snapshot().torrent).toMatchObject({ infoHash: metainfo.infoHash, peers: 2 })
+  await run.close()
+  expect(told()).toMatchObject([
+    {
+      state: 'fetching',
+      asked: 1,
+      pieces: { total: 1, done: 0, map: '0' },
+      trackers: [tracker],
+      bytes: { peers: 5, uploaded: 9 },
+    },
+    { state: 'left', peers: 0, trackers: [], badPieces: { peers: 1 } },
+  ])
+  expect(events.snapshot().torrent).toBeNull()
+})
