@@ -165,6 +165,14 @@ export const OPTIONS = {
     karg: 'ipa-disk-timeout',
     own: true,
   }),
+  zeroes_verify: {
+    type: 'enum',
+    default: 'full',
+    values: ['full', 'sample'],
+    doc: 'Read back zeros that the disk itself made of the holes of an image: each byte, or the ends of each 16 MiB',
+    karg: 'ipa-zeroes-verify',
+    own: true,
+  } as const,
   hardware_initialization_delay: seconds(0, 'Wait before looking at the hardware', {
     karg: 'ipa-hardware-initialization-delay',
   }),

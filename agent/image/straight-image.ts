@@ -5,7 +5,6 @@
 /// <reference lib="esnext.disposable" />
 import { anySignal } from '../core/deadline.ts'
 import type { DiskRange } from '../core/extent.ts'
-import { MiB } from '../core/units.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
 import { SNIFFED_BYTES } from './formats/image-format.ts'
@@ -21,9 +20,6 @@ import type { ImageOnDisk } from './transfer/image-on-disk.ts'
 import { writeTo } from './transfer/sinks.ts'
 import { createUnpackSink } from './transfer/unpack-sink.ts'
 import { createZeroWriter } from './transfer/zeroes.ts'
-
-/** Zeros are made in these, so that the first are read back while the last are made. */
-const STEP_BYTES = 256 * MiB
 
 export interface StraightImageRequest {
   readonly plan: Plan
@@ -61,7 +57,7 @@ export function startStraightImage(
   const ending = new AbortController()
   const failing = new AbortController()
   const signal = anySignal(request.signal, ending.signal)
-  const proof = createUnpackedProof({ ...request, signal })
+  const proof = createUnpackedProof({ ...request, zeroesVerify: deps.config.zeroes_verify, signal })
   const filling = fill()
   filling.catch((error: unknown) => failing.abort(error))
 
@@ -89,13 +85,10 @@ export function startStraightImage(
       onZeroed: proof.zeroed,
     })
     let zeroBytes = 0
-    for (const range of zeroRanges(clusters.map)) {
-      for (let at = 0; at < range.length; at += STEP_BYTES) {
-        signal.throwIfAborted()
-        const offset = window.offset + range.offset + at
-        await sink.zero({ offset, length: Math.min(STEP_BYTES, range.length - at) })
-      }
-      zeroBytes += range.length
+    for (const { offset, length } of zeroRanges(clusters.map)) {
+      signal.throwIfAborted()
+      await sink.zero({ offset: window.offset + offset, length })
+      zeroBytes += length
     }
     await sink.finish(zeroBytes)
   }

@@ -58,7 +58,7 @@ export async function openUnpackTarget(
   const ending = new AbortController()
   const signal = AbortSignal.any([request.signal, ending.signal])
   const zeroes = await createZeroWriter(device, { exec, root, log, signal })
-  const proof = createUnpackedProof({ ...request, signal })
+  const proof = createUnpackedProof({ ...request, zeroesVerify: config.zeroes_verify, signal })
   const placed = createUnpackSink({
     window,
     held,

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the second proof of an image that was unpacked: every byte that went to the disk reads back from it, zeros
-// included. A CRC-32 per extent tells a disk that lost it; that the image is the right one, the hash of the file
+// included, unless those that the disk itself made are only to be sampled. A CRC-32 per extent tells a disk that lost it; that the image is the right one, the hash of the file
 // has told before. Does not write.
 import { crc32 } from 'node:zlib'
+import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, type DiskSink, endOf, rangeOf } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
 import type { BlockDevice } from '../../disk/block-device.ts'
+import type { MadeZero } from '../transfer/zeroes.ts'
 
 /** Read at once. */
 const READ_BYTES = 4 * MiB
@@ -15,6 +17,9 @@ const READ_BYTES = 4 * MiB
 const LAG_BYTES = 64 * MiB
 /** Of zeros, remembered as one: the first are read while the last are made. */
 const ZEROS_BYTES = 32 * MiB
+/** Of zeros that are sampled, one such part is read at both of its ends, of 64 KiB: the kernel asks for no more at once. */
+const SAMPLED_BYTES = 16 * MiB
+const SAMPLE_BYTES = 64 * 1024
 /** Remembered at most; then writes wait until some have been read back. 25 MiB of memory. */
 const MOST_ENTRIES = 256 * 1024
 
@@ -23,7 +28,7 @@ export interface UnpackedProof extends AsyncDisposable {
   /** A sink that remembers what has passed it to `next`. Throws ReadBackMismatchError. */
   sinkTo(next: DiskSink): DiskSink
   /** These bytes were made zero. Throws ReadBackMismatchError. */
-  zeroed(range: DiskRange): Promise<void>
+  zeroed(range: MadeZero): Promise<void>
   /** Bytes read back so far. */
   readonly doneBytes: number
   /** Bytes to be read back. */
@@ -36,6 +41,8 @@ export interface UnpackedProofOptions {
   readonly device: Pick<BlockDevice, 'read' | 'sync' | 'geometry'>
   /** Read while the rest is still written. */
   readonly isTrailing: boolean
+  /** Of zeros that the disk itself made: all of them are read, or samples. */
+  readonly zeroesVerify: Config['zeroes_verify']
   /** What was synced before it is read from the disk after it, and not from the page cache. */
   readonly dropCache: () => Promise<void>
   readonly signal: AbortSignal
@@ -153,13 +160,9 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
     }),
     zeroed: async (range) => {
       throwFailure()
-      for (let at = range.offset; at < endOf(range); at += ZEROS_BYTES) {
-        await remember({
-          offset: at,
-          length: Math.min(ZEROS_BYTES, endOf(range) - at),
-          crc: undefined,
-        })
-      }
+      const isSampled = range.isByDevice && options.zeroesVerify === 'sample'
+      const parts = isSampled ? samplesOf(range) : partsOfLength(range, ZEROS_BYTES)
+      for (const part of parts) await remember({ ...part, crc: undefined })
     },
     get doneBytes() {
       return doneBytes
@@ -178,6 +181,20 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
       await trailing
       await reading?.catch(() => undefined)
     },
+  }
+}
+
+function* partsOfLength(range: DiskRange, length: number): Generator<DiskRange> {
+  for (let at = range.offset; at < endOf(range); at += length) {
+    yield { offset: at, length: Math.min(length, endOf(range) - at) }
+  }
+}
+
+function* samplesOf(range: DiskRange): Generator<DiskRange> {
+  for (const part of partsOfLength(range, SAMPLED_BYTES)) {
+    const isShort = part.length <= 2 * SAMPLE_BYTES
+    yield isShort ? part : { offset: part.offset, length: SAMPLE_BYTES }
+    if (!isShort) yield { offset: endOf(part) - SAMPLE_BYTES, length: SAMPLE_BYTES }
   }
 }
 

@@ -7,7 +7,7 @@ import { MiB } from '../../core/units.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
 import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import type { UnpackSink } from '../formats/unpacker.ts'
-import type { ZeroWriter } from './zeroes.ts'
+import type { MadeZero, ZeroWriter } from './zeroes.ts'
 
 export interface UnpackedDisk extends UnpackSink {
   /**
@@ -24,7 +24,7 @@ export interface UnpackSinkOptions {
   readonly toDisk: DiskSink
   readonly zeroes: ZeroWriter
   /** Hears of each range that was made zero. */
-  readonly onZeroed: (range: DiskRange) => Promise<void>
+  readonly onZeroed: (range: MadeZero) => Promise<void>
 }
 
 /** Asked for at once at most: what goes wrong is heard of, and what was made can be read back meanwhile. */
@@ -38,9 +38,8 @@ export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
 
   const makeZero = async (range: DiskRange) => {
     const parts = outside(range, held.ranges.map(heldRange))
-    for (const part of parts) {
-      await zeroes(part)
-      await onZeroed(part)
+    for (const part of parts.flatMap(stepsOf)) {
+      for (const made of await zeroes(part)) await onZeroed(made)
       done.zeroedBytes += part.length
     }
     done.heldBytes += range.length - lengthOf(parts)
@@ -121,6 +120,13 @@ export function judgeBeginning(
       await next.finish(expectedBytes)
     },
   }
+}
+
+function stepsOf({ offset, length }: DiskRange): DiskRange[] {
+  return Array.from({ length: Math.ceil(length / MOST_ZEROS_BYTES) }, (_, step) => {
+    const at = step * MOST_ZEROS_BYTES
+    return { offset: offset + at, length: Math.min(MOST_ZEROS_BYTES, length - at) }
+  })
 }
 
 function lengthOf(parts: readonly { readonly length: number }[]): number {

@@ -18,8 +18,16 @@ export interface ZeroWriterDeps {
   readonly signal: AbortSignal
 }
 
-/** Makes a range zero. Throws ImageWriteError, or the reason of the signal. */
-export type ZeroWriter = (range: DiskRange) => Promise<void>
+/** A range that is zero now. */
+export interface MadeZero extends DiskRange {
+  /** By the disk itself: no zero went to it. */
+  readonly isByDevice: boolean
+}
+
+/**
+ * Makes a range zero; resolves to its parts, ascending. Throws ImageWriteError, or the reason of the signal.
+ */
+export type ZeroWriter = (range: DiskRange) => Promise<readonly MadeZero[]>
 
 /** Shorter ranges are written: to start a program takes as long. */
 const LEAST_FOR_DEVICE_BYTES = 16 * MiB
@@ -39,11 +47,12 @@ export async function createZeroWriter(
   const zeros = allocateAligned(WRITE_BYTES)
   let isAble = !isBlockDevice || (await canWriteZeroes(root, path))
 
-  const write = async (range: DiskRange) => {
+  const write = async (range: DiskRange): Promise<MadeZero> => {
     for (let at = range.offset; at < endOf(range); at += WRITE_BYTES) {
       signal.throwIfAborted()
       await device.write(at, zeros.subarray(0, Math.min(WRITE_BYTES, endOf(range) - at)))
     }
+    return { ...range, isByDevice: false }
   }
   /** Both write zeros that are there, whatever becomes of the blocks below them (BLKZEROOUT, FALLOC_FL_ZERO_RANGE). */
   const ask = async ({ offset, length }: DiskRange) => {
@@ -57,25 +66,28 @@ export async function createZeroWriter(
       ...(device.timeoutMs > 0 ? { timeoutMs: device.timeoutMs } : {}),
     })
   }
+  const askOrWrite = async (step: DiskRange): Promise<MadeZero> => {
+    if (!isAble) return await write(step)
+    try {
+      await ask(step)
+      return { ...step, isByDevice: true }
+    } catch (error) {
+      signal.throwIfAborted()
+      isAble = false
+      log.info({ device: path, reason: messageOf(error) }, 'zeros are written instead')
+      return await write(step)
+    }
+  }
   return async (range) => {
     const whole = inner(range, logicalSectorBytes)
-    if (!isAble || whole.length < LEAST_FOR_DEVICE_BYTES) return await write(range)
-    await write({ offset: range.offset, length: whole.offset - range.offset })
+    if (!isAble || whole.length < LEAST_FOR_DEVICE_BYTES) return [await write(range)]
+    const made = [await write({ offset: range.offset, length: whole.offset - range.offset })]
     for (let at = whole.offset; at < endOf(whole); at += STEP_BYTES) {
       const step = { offset: at, length: Math.min(STEP_BYTES, endOf(whole) - at) }
-      if (isAble) {
-        try {
-          await ask(step)
-          continue
-        } catch (error) {
-          signal.throwIfAborted()
-          isAble = false
-          log.info({ device: path, reason: messageOf(error) }, 'zeros are written instead')
-        }
-      }
-      await write(step)
+      made.push(await askOrWrite(step))
     }
-    await write({ offset: endOf(whole), length: endOf(range) - endOf(whole) })
+    made.push(await write({ offset: endOf(whole), length: endOf(range) - endOf(whole) }))
+    return made.filter(({ length }) => length > 0)
   }
 }
 

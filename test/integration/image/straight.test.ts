@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import type { Config } from '../../../agent/config/options.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import { differencesFromImage } from '../../support/compare-disk.ts'
 import { describeImage } from '../../support/disk-image.ts'
@@ -51,6 +52,7 @@ async function deployFrom(
   lab: DeployLab,
   file: { path: string; sha256: string },
   faults: HttpOriginFaults = {},
+  config: Partial<Config> = {},
 ) {
   await using origin = await createHttpOrigin({ path: file.path, faults })
   const steps: Progress[] = []
@@ -61,6 +63,7 @@ async function deployFrom(
     disk_format: 'qcow2',
   })
   const deployed = await deployTo(lab.disk.path, info, {
+    config,
     onProgress: (progress) => steps.push(progress),
     onLog: (line) => lines.push(line),
   })
@@ -89,6 +92,14 @@ describe.runIf(canRun)('a qcow2 without compressed clusters', () => {
     expect(deployed.bytes).toEqual({ origin: file.sizeBytes, peers: 0, file: 0 })
     expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
     expect(await openersOf(lab.disk.path)).toEqual([])
+  })
+
+  test('is all there where of its holes, which the disk made zero, samples are read back', async () => {
+    await using lab = await createLab(64 * MiB)
+    const file = await convertImage(lab.image.path, 'qcow2')
+    const { steps } = await deployFrom(lab, file, {}, { zeroes_verify: 'sample' })
+    expect(steps).toEqual(STRAIGHT)
+    expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
   })
 
   test('goes there when what boots came last, and is read back while the rest comes in', async () => {

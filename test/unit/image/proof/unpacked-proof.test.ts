@@ -25,6 +25,7 @@ test('what is read back early comes from the disk, and not what was written last
       sync: async () => note('sync'),
     },
     isTrailing: false,
+    zeroesVerify: 'full',
     dropCache: async () => note('drop cache'),
     signal: new AbortController().signal,
   })
@@ -44,4 +45,53 @@ test('what is read back early comes from the disk, and not what was written last
   isEnding = true
   await proof.finish(() => undefined)
   expect(proof.doneBytes).toBe(COUNT * BLOCK_BYTES)
+})
+
+/** What is read of 40 MiB of zeros from byte 4096 on, when one of them is none. */
+async function readOfZeros(zeroesVerify: 'full' | 'sample', isByDevice: boolean, wrongAt?: number) {
+  const read: { offset: number; length: number }[] = []
+  await using proof = createUnpackedProof({
+    device: {
+      geometry: { path: '/dev/x' } as never,
+      read: async (offset, target) => {
+        read.push({ offset, length: target.length })
+        target.fill(0)
+        if (wrongAt === undefined || wrongAt < offset || wrongAt >= offset + target.length) return
+        target[wrongAt - offset] = 1
+      },
+      sync: async () => undefined,
+    },
+    isTrailing: false,
+    zeroesVerify,
+    dropCache: async () => undefined,
+    signal: new AbortController().signal,
+  })
+  await proof.zeroed({ offset: 4096, length: 40 * MiB, isByDevice })
+  await proof.finish(() => undefined)
+  return { read, bytes: read.reduce((sum, { length }) => sum + length, 0), total: proof.totalBytes }
+}
+
+test('of zeros that the disk made the ends of each 16 MiB are read where samples are asked for', async () => {
+  const { read, bytes, total } = await readOfZeros('sample', true)
+  expect(bytes).toBe(6 * 64 * 1024)
+  expect(total).toBe(bytes)
+  expect(read.map(({ offset }) => offset - 4096)).toEqual([
+    0,
+    16 * MiB - 65_536,
+    16 * MiB,
+    32 * MiB - 65_536,
+    32 * MiB,
+    40 * MiB - 65_536,
+  ])
+  const wrong = readOfZeros('sample', true, 4096 + 16 * MiB)
+  await expect(wrong).rejects.toMatchObject({ type: 'ReadBackMismatchError' })
+})
+
+test.each([
+  ['the agent wrote them', 'sample', false],
+  ['nothing else was asked for', 'full', true],
+] as const)('all of the zeros are read where %s', async (_why, zeroesVerify, isByDevice) => {
+  expect((await readOfZeros(zeroesVerify, isByDevice)).bytes).toBe(40 * MiB)
+  const wrong = readOfZeros(zeroesVerify, isByDevice, 4096 + 20 * MiB)
+  await expect(wrong).rejects.toMatchObject({ type: 'ReadBackMismatchError' })
 })

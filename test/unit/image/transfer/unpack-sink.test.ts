@@ -3,16 +3,20 @@ import { createHeldBack } from '../../../../agent/disk/hold-back.ts'
 import { createUnpackSink } from '../../../../agent/image/transfer/unpack-sink.ts'
 
 const WINDOW = { offset: 4096, length: 8192 }
+const MiB = 1024 * 1024
 
 /** A sink of which the first KiB of the window is held back. */
-function sink() {
+function sink(window = WINDOW) {
   const done: [string, number, number][] = []
   const disk = createUnpackSink({
-    window: WINDOW,
+    window,
     held: createHeldBack([{ offset: 4096, length: 1024 }]),
     toDisk: { write: async ({ offset, data }) => void done.push(['write', offset, data.length]) },
-    zeroes: async ({ offset, length }) => void done.push(['zero', offset, length]),
-    onZeroed: async () => undefined,
+    zeroes: async ({ offset, length }) => {
+      done.push(['zero', offset, length])
+      return [{ offset, length, isByDevice: true }]
+    },
+    onZeroed: async ({ offset, length }) => void done.push(['made', offset, length]),
   })
   const write = (offset: number, length: number) =>
     disk.write({ offset, data: new Uint8Array(length), from: 'file' })
@@ -31,6 +35,7 @@ describe('what was unpacked', () => {
       ['write', 5120, 1024],
       ['write', 8192, 1000],
       ['zero', 6144, 2048],
+      ['made', 6144, 2048],
     ])
   })
 
@@ -38,7 +43,19 @@ describe('what was unpacked', () => {
     const disk = sink()
     await disk.zero({ offset: 4096, length: 3000 })
     await disk.finish(3000)
-    expect(disk.done).toEqual([['zero', 5120, 1976]])
+    expect(disk.done).toEqual([
+      ['zero', 5120, 1976],
+      ['made', 5120, 1976],
+    ])
+  })
+
+  test('is told of a long hole by and by, so that it can be read back meanwhile', async () => {
+    const disk = sink({ offset: 0, length: 600 * MiB })
+    await disk.zero({ offset: 5120, length: 520 * MiB })
+    await disk.write(0, 5120)
+    await disk.finish(520 * MiB + 5120)
+    const lengths = disk.done.flatMap(([what, , length]) => (what === 'made' ? [length / MiB] : []))
+    expect(lengths).toEqual([256, 256, 8])
   })
 
   test.each([
