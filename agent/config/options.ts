@@ -5,6 +5,7 @@
 import { CONTAINER_OPTIONS } from './container-options.ts'
 import { bool, bytes, int, list, type OptionRow, path, seconds, string } from './option-row.ts'
 import { SWARM_OPTIONS } from './swarm-options.ts'
+import { MDNS_OPTIONS } from './tables/mdns-options.ts'
 import { METRICS_OPTIONS } from './tables/metrics-options.ts'
 
 /** The option table. Keys are IPA's option names (contract 1.2, 1.3); ours begin with `swarm_` or say `own`. */
@@ -269,6 +270,7 @@ export const OPTIONS = {
   ...CONTAINER_OPTIONS,
   ...SWARM_OPTIONS,
   ...METRICS_OPTIONS,
+  ...MDNS_OPTIONS,
   // where the agent lives; for laboratories and stand-alone use
   run_dir: path('/run/ironswarm', 'Root-only directory for token, key and command results', {
     own: true,
@@ -320,11 +322,6 @@ export const OPTIONS = {
   }),
   agent_token_required: bool(false, 'Of IPA 2023.1; a token is always required', {
     karg: 'ipa-agent-token-required',
-    noEffect: true,
-  }),
-  use_mdns: bool(false, 'Find Ironic by mDNS when no URL is given', {
-    karg: 'ipa-use-mdns',
-    section: 'mdns',
     noEffect: true,
   }),
   disable_bootc_deploy: bool(false, 'Refuse bootc images', { noEffect: true }),

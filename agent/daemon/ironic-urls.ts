@@ -9,32 +9,18 @@ export interface IronicUrls {
   readonly notices: readonly string[]
 }
 
-type UrlOptions = Pick<Config, 'api_url' | 'use_mdns' | 'inspection_callback_url'>
+type UrlOptions = Pick<Config, 'api_url' | 'inspection_callback_url'>
 
 /**
- * mDNS is not spoken; that does not end the agent, because its supervisor would start it again for ever:
- * without a URL it serves its API and heartbeats to nobody (contract 1.5). Where nothing but an inspection is
- * asked for, as Ironic does without fast track, no other URL is missed.
+ * Without a URL the agent serves its API and heartbeats to nobody (contract 1.5): it does not end, because its supervisor
+ * would start it again for ever. Where nothing but an inspection is asked for, as Ironic does without fast track, no other
+ * URL is missed.
  */
-export function findIronicUrls(config: UrlOptions): IronicUrls {
-  const urls = config.api_url.filter((url) => url !== 'mdns')
-  const asksMdns = urls.length < config.api_url.length || (config.use_mdns && urls.length === 0)
-  const hasInspectionUrl = config.inspection_callback_url.some((url) => url !== 'mdns')
-  const notices: string[] = []
-  if (asksMdns) {
-    const rest = urls.length > 0 ? `; ${urls.join(', ')} is used` : ''
-    notices.push(`Ironic is to be found by mDNS, which this version cannot do${rest}`)
+export function findIronicUrls({ api_url, inspection_callback_url }: UrlOptions): IronicUrls {
+  if (api_url.length > 0 || inspection_callback_url.length > 0) {
+    return { urls: api_url, notices: [] }
   }
-  if (config.inspection_callback_url.includes('mdns')) {
-    const rest = hasInspectionUrl ? 'its other URLs are used' : 'nothing is posted'
-    notices.push(
-      `ipa-inspection-callback-url is to be found by mDNS, which this version cannot do: ${rest}; name http(s)://host:port/v1/continue_inspection`,
-    )
-  }
-  if (urls.length === 0 && !hasInspectionUrl) {
-    notices.push(
-      'no URL of Ironic is known, so this machine waits and heartbeats to nobody; set ipa-api-url=http(s)://host:port on the kernel line',
-    )
-  }
-  return { urls, notices }
+  const notice =
+    'no URL of Ironic is known, so this machine waits and heartbeats to nobody; set ipa-api-url=http(s)://host:port on the kernel line'
+  return { urls: [], notices: [notice] }
 }

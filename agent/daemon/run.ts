@@ -31,6 +31,7 @@ import type { EventLog } from '../telemetry/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation, warn } from '../telemetry/operation.ts'
 import { composeAgent } from './compose.ts'
+import { discover } from './discovery.ts'
 import { inspect } from './inspection.ts'
 import { waitForInterface } from './interfaces.ts'
 import { findIronicUrls } from './ironic-urls.ts'
@@ -55,8 +56,8 @@ export interface AgentStart {
  * Runs the agent until its signal aborts or the machine would power off.
  * Throws InvalidConfigError, LookupNodeError (the supervisor starts the process again), LookupAgentIPError.
  */
-export async function runAgent(start: AgentStart): Promise<void> {
-  const { process, root, log } = start
+export async function runAgent(given: AgentStart): Promise<void> {
+  const { process, root, log } = given
   const { signal } = process
   const startedAt = process.now() / 1000
   // uptime: how long the machine took to come here
@@ -70,8 +71,10 @@ export async function runAgent(start: AgentStart): Promise<void> {
     return await untilAborted(signal)
   }
   throwIfAborted(signal)
+  const { config: asked } = given.loaded
+  if (asked.machine_control === 'real') await raiseVlans(asked, { exec, log, signal })
+  const start = { ...given, loaded: await discover(given.loaded, { exec, log, signal }) }
   const before = start.loaded.config
-  if (before.machine_control === 'real') await raiseVlans(before, { exec, log, signal })
   await setSystemClock({ exec, log, config: before, signal })
   await using client = openClient(start, before)
   tellIronic(process.events, client?.urls() ?? [])

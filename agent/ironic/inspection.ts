@@ -39,7 +39,7 @@ export function inspectionUrls(
   apiUrls: readonly string[],
 ): string[] {
   if (config.inspection_callback_url.length > 0) {
-    return config.inspection_callback_url.filter((url) => url !== 'mdns')
+    return [...config.inspection_callback_url]
   }
   if (config.inspection_collectors.length === 0) return []
   return apiUrls.map(

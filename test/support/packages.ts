@@ -68,6 +68,10 @@ export const PACKAGE_SETS = {
     purpose: 'what sets clocks, and serves the time',
     packages: ['chrony', 'iproute2', 'util-linux'],
   },
+  mdns: {
+    purpose: 'what answers by multicast DNS',
+    packages: ['avahi-daemon', 'iproute2', 'util-linux'],
+  },
   metrics: {
     purpose: 'what checks metrics',
     packages: ['prometheus'],

@@ -46,7 +46,6 @@ describe('the URLs of an inspection', () => {
       ['http://a:6385/v1/continue_inspection', 'http://b/v1/continue_inspection'],
     ],
     ['a URL', { ...nothing, inspection_callback_url: [NOBODY] }, [NOBODY]],
-    ['mdns', { ...nothing, inspection_callback_url: ['mdns'] }, []],
   ])('with %s', (_what, config, urls) => {
     expect(inspectionUrls(config, ['http://a:6385/', 'http://b/v1'])).toEqual(urls)
   })

@@ -198,22 +198,34 @@ describe('ironswarm run', () => {
     expect((await agent.finished).code).toBe(0)
   })
 
-  test.each([
-    [
-      'ipa-api-url=mdns',
-      /^ironswarm: Ironic is to be found by mDNS, which this version cannot do/m,
-    ],
-    [
-      'ipa-inspection-callback-url=mdns',
-      /^ironswarm: ipa-inspection-callback-url is to be found by mDNS, .*: nothing is posted/m,
-    ],
-  ])('with %s alone it says on the console what it cannot do, and waits', async (words, line) => {
+  test.each(['ipa-api-url=mdns', 'ipa-inspection-callback-url=mdns'])(
+    'with %s alone, and nobody who answers, it ends with 1 for the supervisor',
+    async (words) => {
+      const root = join(directory, 'root')
+      await mkdir(join(root, 'proc'), { recursive: true })
+      await writeFile(join(root, 'proc/cmdline'), `quiet ${words}\n`)
+      // asked on the loopback alone
+      const settings = join(directory, 'mdns.conf')
+      const mdns = '[mdns]\ninterfaces = 127.0.0.1\nlookup_attempts = 1\n'
+      await writeFile(settings, `[DEFAULT]\nmachine_control = log\n${mdns}`)
+      const runDir = join(directory, 'run')
+      const { code, stderr } = await start(
+        // biome-ignore format: one flag and its value per pair
+        ['run', '--config-file', settings, '--os-root', root, '--listen-port', '0', '--run-dir', runDir],
+      ).finished
+      expect(stderr).toMatch(
+        /^ironswarm: LookupNodeError: .*nobody on this network answers by mDNS/m,
+      )
+      expect(code).toBe(1)
+    },
+  )
+
+  test('with no URL at all it says on the console what it cannot do, and waits', async () => {
     const root = join(directory, 'root')
     await mkdir(join(root, 'proc'), { recursive: true })
-    await writeFile(join(root, 'proc/cmdline'), `quiet ${words}\n`)
+    await writeFile(join(root, 'proc/cmdline'), 'quiet\n')
     const runDir = join(directory, 'run')
     const agent = start(['run', '--os-root', root, '--listen-port', '0', '--run-dir', runDir])
-    await agent.says(line)
     await agent.says(/^ironswarm: no URL of Ironic is known, so this machine waits/m)
     await agent.says(/"level":"warn".*"msg":"less than asked for"/)
     await agent.says(/api listening/)

@@ -37,6 +37,10 @@ export const REASONS: Readonly<Record<string, Reason>> = {
   image_convert_attempts: { why: QEMU_IMG },
   check_device_interval: { why: NO_UDEV_POLLING },
   check_device_max_retries: { why: NO_UDEV_POLLING },
+  use_mdns: {
+    ours: 'as IPA; of several URLs one may be `mdns`',
+    why: 'docs/network.md',
+  },
   metrics_backend: {
     ours: 'Ironic changes it by `[metrics]agent_backend = statsd`, and then all of [metrics] and [metrics_statsd]',
     why: 'conductors send `noop` with every lookup; IPA means to obey and does not (docs/metrics.md)',

@@ -12,8 +12,6 @@ const users = ['agent', 'extensions']
     readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
   )
   .filter((path) => path.endsWith('.ts'))
-  // ironic-urls.ts reads some only to say that nothing acts on them
-  .filter((path) => path !== 'agent/daemon/ironic-urls.ts')
   .filter((path) => !path.startsWith('agent/config/') || path === 'agent/config/load.ts')
   .map((path) => {
     const text = readFileSync(path, 'utf8')

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns finding a service by multicast DNS (RFC 6762, 6763): asks on every interface, and takes the first whole answer. Nobody
+// vouches for what is answered. Does not make a URL of it.
+import { randomInt } from 'node:crypto'
+import { createSocket, type Socket } from 'node:dgram'
+import { networkInterfaces } from 'node:os'
+import { sleep, throwIfAborted } from '../../core/deadline.ts'
+import { type DnsQuestion, type DnsRecord, formatQuery, parseResponse } from './dns-message.ts'
+
+export interface ServiceRequest {
+  /** `baremetal._openstack._tcp.local` */
+  readonly name: string
+  readonly attempts: number
+  /** Addresses of the interfaces to ask on; empty: on all. */
+  readonly interfaces: readonly string[]
+  readonly signal: AbortSignal
+}
+
+export interface FoundService {
+  readonly host: string
+  readonly port: number
+  /** Of the host, in the order they came; at least one, and none of the machine itself or of one link alone. */
+  readonly addresses: readonly string[]
+  /** `key=value` of the service, keys as they are. A value that is no UTF-8 is left out. */
+  readonly properties: ReadonlyMap<string, string>
+}
+
+const PORT = 5353
+const GROUPS = { udp4: '224.0.0.251', udp6: 'ff02::fb' } as const
+type Kind = keyof typeof GROUPS
+/** RFC 6762 §11. */
+const TTL = 255
+/** ironic-lib's: zeroconf's own patience, and between attempts 0.1 s, then twice as long each. */
+const ANSWER_WAIT_MS = 3000
+const FIRST_PAUSE_MS = 100
+/** A datagram may be lost: asked again within an attempt. */
+const ASK_AGAIN_MS = 700
+/** An address of a link needs its zone, which no URL has; the loopback's leads nowhere else. */
+const IS_NARROW = /^(127\.|fe[89ab].:|::1$)/i
+/** Records that are kept of all answers together. */
+const MAX_RECORDS = 256
+
+/**
+ * The service, once its port, its text and an address of its host are known; undefined where nobody answers.
+ * Throws the signal's reason.
+ */
+export async function findService(request: ServiceRequest): Promise<FoundService | undefined> {
+  const { attempts, signal } = request
+  const found = Promise.withResolvers<FoundService>()
+  await using asker = openAsker(request, found.resolve)
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    if (attempt > 0) await sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1), signal)
+    for (let waited = 0; waited < ANSWER_WAIT_MS; waited += ASK_AGAIN_MS) {
+      throwIfAborted(signal)
+      await asker.ask()
+      const service = await Promise.race([
+        found.promise,
+        sleep(Math.min(ASK_AGAIN_MS, ANSWER_WAIT_MS - waited), signal),
+      ])
+      if (service !== undefined) return service
+    }
+  }
+  return undefined
+}
+
+interface Asker extends AsyncDisposable {
+  /** Sends the questions that are open, on every interface. */
+  ask(): Promise<void>
+}
+
+function openAsker(
+  { name, interfaces }: ServiceRequest,
+  onFound: (service: FoundService) => void,
+): Asker {
+  const records: DnsRecord[] = []
+  // who cannot hear what is asked can hardly answer it
+  const id = randomInt(1, 0x10000)
+  const hear = (datagram: Uint8Array) => {
+    const response = parseResponse(datagram)
+    if (response?.id !== id) return
+    records.push(...response.records.slice(0, MAX_RECORDS - records.length))
+    const service = serviceOf(name, records)
+    if (service !== undefined) onFound(service)
+  }
+  const sockets = (['udp4', 'udp6'] as const).map((kind) => ({
+    kind,
+    socket: openSocket(kind, hear),
+  }))
+  return {
+    ask: async () => {
+      const query = formatQuery(id, openQuestions(name, records))
+      for (const { kind, socket } of sockets) {
+        const opened = await socket
+        if (opened) await sendEverywhere(opened, kind, interfaces, query)
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const { socket } of sockets) (await socket)?.close()
+    },
+  }
+}
+
+/** Undefined where the machine has no such protocol. */
+function openSocket(type: Kind, hear: (datagram: Uint8Array) => void): Promise<Socket | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Socket | undefined>()
+  // a port of our own: who answers then answers to it alone, with our id (RFC 6762 §6.7)
+  const socket = createSocket({ type, ipv6Only: type === 'udp6' })
+  socket.on('message', hear)
+  socket.on('error', () => resolve(undefined))
+  socket.bind(0, () => {
+    attempt(() => socket.setMulticastTTL(TTL))
+    resolve(socket)
+  })
+  return promise
+}
+
+async function sendEverywhere(
+  socket: Socket,
+  kind: Kind,
+  interfaces: readonly string[],
+  query: Buffer,
+): Promise<void> {
+  for (const each of interfacesOf(kind, interfaces)) {
+    // one after the other: the interface is a setting of the socket, and holds for what is sent later
+    if (!attempt(() => socket.setMulticastInterface(each))) continue
+    await new Promise<void>((resolve) => {
+      if (!attempt(() => socket.send(query, PORT, GROUPS[kind], () => resolve()))) resolve()
+    })
+  }
+}
+
+/** As dgram wants them: an address of IPv4, `::%name` of IPv6. */
+function interfacesOf(kind: Kind, wanted: readonly string[]): string[] {
+  const family = kind === 'udp6' ? 'IPv6' : 'IPv4'
+  const found = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    (addresses ?? [])
+      .filter((entry) => entry.family === family)
+      .filter(({ address }) => wanted.length === 0 || wanted.includes(address))
+      .map(({ address }) => (kind === 'udp6' ? `::%${name}` : address)),
+  )
+  return [...new Set(found)]
+}
+
+function openQuestions(name: string, records: readonly DnsRecord[]): DnsQuestion[] {
+  const questions: DnsQuestion[] = [
+    { name, type: 'SRV' },
+    { name, type: 'TXT' },
+  ]
+  const host = hostOf(name, records)?.target
+  if (host !== undefined && host !== '') {
+    questions.push({ name: host, type: 'A' }, { name: host, type: 'AAAA' })
+  }
+  return questions
+}
+
+function hostOf(name: string, records: readonly DnsRecord[]) {
+  return records.find((record) => record.type === 'SRV' && isSame(record.name, name)) as
+    | Extract<DnsRecord, { type: 'SRV' }>
+    | undefined
+}
+
+function serviceOf(name: string, records: readonly DnsRecord[]): FoundService | undefined {
+  const place = hostOf(name, records)
+  const text = records.find((record) => record.type === 'TXT' && isSame(record.name, name))
+  if (!place || text?.type !== 'TXT' || place.port === 0) return undefined
+  const addresses = records.flatMap((record) =>
+    'address' in record && isSame(record.name, place.target) && !IS_NARROW.test(record.address)
+      ? [record.address]
+      : [],
+  )
+  if (addresses.length === 0) return undefined
+  return {
+    host: place.target,
+    port: place.port,
+    addresses: [...new Set(addresses)],
+    properties: propertiesOf(text.strings),
+  }
+}
+
+/** RFC 6763 §6.4: the first of a key counts; one without `=` has no value. */
+function propertiesOf(strings: readonly Uint8Array[]): Map<string, string> {
+  const properties = new Map<string, string>()
+  for (const bytes of strings) {
+    const pair = decoded(bytes)
+    const at = pair?.indexOf('=') ?? -1
+    if (pair === undefined || at < 1) continue
+    const key = pair.slice(0, at)
+    if (!properties.has(key)) properties.set(key, pair.slice(at + 1))
+  }
+  return properties
+}
+
+function decoded(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+function isSame(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase()
+}
+
+function attempt(work: () => void): boolean {
+  try {
+    work()
+    return true
+  } catch {
+    return false
+  }
+}
