@@ -22,7 +22,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check house test fuzz-images kill-partitions test-ironic demo instance-image ramdisk iso vm test-vm bench bench-formats docs clean
+.PHONY: help setup check house test fuzz-images kill-partitions test-ironic record-machines demo instance-image ramdisk iso vm test-vm bench bench-formats docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -62,6 +62,11 @@ test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devic
 	@$(PACKAGES) agent burn-in $(if $(IRONIC),ironic-release,ironic ironic-inspector)
 	@$(if $(IRONIC),node test/support/ironic/release-tree.ts $(IRONIC))
 	@$(if $(IRONIC),IRONIC_TREE=$(CURDIR)/build/ironic/$(IRONIC)) vitest run test/integration/ironic
+
+record-machines: $(MODULES) ## ask the real ironic-python-agent of Debian sid about test/support/machines, anew (root, 1 GB) [MACHINE=bonded]
+	@$(PACKAGES) agent ironic-release
+	@node test/support/ironic/release-tree.ts sid agent
+	@node test/support/machines/record.ts build/ironic/sid-agent $(MACHINE)
 
 demo: $(MODULES) ## deploy 6 nodes on this machine at once [NODES=6] [SWARM=off] [IMAGE=file.raw] [ORIGIN_RATE=25M]
 	@$(PACKAGES) agent $(if $(IMAGE),,instance-image)

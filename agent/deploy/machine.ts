@@ -9,7 +9,7 @@ import { type Hardware, loadHardware } from '../hardware/dispatcher.ts'
 import { createGenericManager } from '../hardware/generic/generic-manager.ts'
 import { createIntelCnaManager } from '../hardware/vendors/intel-cna.ts'
 import { createMellanoxManager } from '../hardware/vendors/mellanox.ts'
-import { exec } from '../system/exec.ts'
+import { type Exec, exec as systemExec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { warn } from '../telemetry/operation.ts'
@@ -26,8 +26,10 @@ export async function loadMachine(deps: {
   readonly events: EventPublisher
   /** With what the lookup has changed since. */
   readonly currentConfig?: () => Config
+  /** Runs programs; on the machine itself unless given. */
+  readonly exec?: Exec
 }): Promise<Hardware> {
-  const { config, log, events } = deps
+  const { config, log, events, exec = systemExec } = deps
   const timeoutMs = config.hardware_manager_timeout * 1000
   const custom = await loadCustomManagers(config.hardware_managers, {
     exec,

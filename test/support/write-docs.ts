@@ -12,7 +12,7 @@ const DOCS = join(import.meta.dirname, '../../docs')
 interface GeneratedPart {
   readonly page: string
   readonly marker: string
-  readonly content: () => string
+  readonly content: () => string | Promise<string>
 }
 
 const PARTS: readonly GeneratedPart[] = [
@@ -26,7 +26,7 @@ for (const { page, marker, content } of PARTS) {
   const before = await readFile(path, 'utf8')
   const at = before.indexOf(marker)
   if (at < 0) throw new Error(`docs/${page} has no line ${marker.trim()}`)
-  const after = `${before.slice(0, at + marker.length)}${content()}`
+  const after = `${before.slice(0, at + marker.length)}${await content()}`
   if (after !== before) await writeFile(path, after)
   console.log(`docs/${page}: ${after === before ? 'up to date' : 'written'}`)
 }

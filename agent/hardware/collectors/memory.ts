@@ -30,9 +30,12 @@ async function readModulesMiB(exec: Exec): Promise<number | null> {
   )
 }
 
-/** The sizes of all memory devices of `dmidecode --type 17`; null where none has a size. */
+/**
+ * The sizes of all memory devices of `dmidecode --type 17`, `16 GB` until dmidecode 3.6 and `16 GiB` from 3.7; null where
+ * none has a size.
+ */
 export function parseModulesMiB(text: string): number | null {
-  const sizes = [...text.matchAll(/^\s*Size: (\d{1,9} [kMGT]B)$/gm)]
+  const sizes = [...text.matchAll(/^\s*Size: (\d{1,9} [kMGT]i?B)$/gm)]
   const bytes = sizes.reduce((sum, [, size]) => sum + (parseBytes(size ?? '') ?? 0), 0)
   return bytes === 0 ? null : Math.round(bytes / MiB)
 }

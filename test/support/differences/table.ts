@@ -13,6 +13,7 @@ import { exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createExtensions } from '../../../extensions/index.ts'
+import { inventoryMarkdown } from './inventory.ts'
 import {
   IPA_COMMANDS,
   IPA_DRIVER_FIELDS,
@@ -45,9 +46,17 @@ export function differences(): ReadonlyMap<string, readonly Difference[]> {
 }
 
 /** What stands below the marker of the page. */
-export function differencesPage(): string {
-  return [...differences()].map(([title, rows]) => `\n## ${title}\n\n${tableOf(rows)}`).join('')
+export async function differencesPage(): Promise<string> {
+  const tables = [...differences()].map(([title, rows]) => `\n## ${title}\n\n${tableOf(rows)}`)
+  return `${tables.join('')}\n## Inspection, key by key\n\n${INVENTORY_WORDS}\n\n${await inventoryMarkdown()}`
 }
+
+/** Of the machines the table says only where the two differ. */
+const INVENTORY_WORDS =
+  'Both agents on the same six recorded machines (test/support/machines): virtual, NVMe, LUNs by several paths, InfiniBand,\n' +
+  'bonded, four NUMA nodes. What is not in the table is the same, key by key: the inventory and what the collectors\n' +
+  '`pci-devices`, `usb-devices`, `numa-topology` and `dmi-decode` add. `make record-machines` asks the real\n' +
+  'ironic-python-agent anew; docs/design/345-recorded-machines.md says what of the machines is real.'
 
 /**
  * Reasons for names that do not differ, or that nobody has. Not those of options: who builds one need not know this page, which

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the root trees of Debian releases that have an Ironic of their own: which version a release has
-// today, and the tree with it, unpacked from its packages and kept by version. Nothing is installed and no
-// script of a package is run. Does not run Ironic: program.ts does.
+// Owns the root trees of Debian releases that have an Ironic or an ironic-python-agent of their own: which version a
+// release has today, and the tree with it, unpacked from its packages and kept by version. Nothing is installed and no
+// script of a package is run. Does not run what is in it: program.ts and test/support/machines do.
 //
-//   node test/support/ironic/release-tree.ts trixie|forky|sid
+//   node test/support/ironic/release-tree.ts trixie|forky|sid [ironic|agent]
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -14,6 +14,17 @@ const FOLDER = join(import.meta.dirname, '../../../build/ironic')
 const RELEASES = ['trixie', 'forky', 'sid'] as const
 /** Debian 12's has the keys of all three. */
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
+/** What a tree is made for: the package that gives it its version comes first. */
+const PARTS = {
+  ironic: { packages: ['ironic-api', ...PACKAGE_SETS.ironic.packages], megabytes: 450, suffix: '' },
+  agent: {
+    packages: ['ironic-python-agent', 'dmidecode', 'lshw', 'mawk', 'udev', 'util-linux'],
+    megabytes: 1000,
+    suffix: '-agent',
+  },
+} as const
+export type TreePart = keyof typeof PARTS
+
 /** What chroot and Ironic need and no package of theirs names: it is there on any Debian. */
 const BASE = ['base-files', 'base-passwd', 'bash', 'coreutils', 'dash', 'libc-bin', 'python3']
 const PARTIAL = '.partial'
@@ -28,51 +39,54 @@ const UNPACK = [
 ].join('\n')
 
 /**
- * What scripts of packages leave behind, as far as Ironic asks for it: users, CAs, and the list of libraries, in
- * which Python looks for libcrypt before a rescue; in the tree.
+ * What scripts of packages leave behind, as far as Ironic and its agent ask for it: users, CAs, awk, and the list of
+ * libraries, in which Python looks for libcrypt before a rescue; in the tree.
  */
 const FINISH = [
   'for name in passwd group; do cp "usr/share/base-passwd/$name.master" "etc/$name"; done',
   'mkdir -p etc/ssl/certs',
   "find usr/share/ca-certificates -name '*.crt' -print0 | sort -z | xargs -0 cat > etc/ssl/certs/ca-certificates.crt",
+  '[ ! -e usr/bin/mawk ] || ln -sf mawk usr/bin/awk',
   'ldconfig -r .',
 ].join('\n')
 
 /**
- * The tree of what the release has now, made if it is not there yet; `build/ironic/RELEASE` leads to it. Where
- * the package lists cannot be loaded, the newest tree of the release that is there.
+ * The tree of what the release has now, made if it is not there yet; `build/ironic/RELEASE` leads to it, or
+ * `build/ironic/RELEASE-agent`. Where the package lists cannot be loaded, the newest tree of the release that is there.
  * @throws Error where there is none, or it cannot be made
  */
-async function releaseTree(release: string): Promise<string> {
+export async function releaseTree(release: string, part: TreePart): Promise<string> {
   await mkdir(FOLDER, { recursive: true })
   const apt = await createApt(release)
-  const version = await apt.versionOf('ironic-api').catch(async (error: unknown) => {
-    const known = await newestTree(release)
+  const name = `${release}${PARTS[part].suffix}`
+  const version = await apt.versionOf(PARTS[part].packages[0]).catch(async (error: unknown) => {
+    const known = await newestTree(name)
     if (known === undefined) throw error
     console.log(`ironic: no news of ${release} (${(error as Error).message}), taking ${known}`)
     return known
   })
-  const tree = join(FOLDER, `${release}_${version}`)
-  if (!existsSync(tree)) await makeTree(apt, tree)
-  const link = join(FOLDER, release)
+  const tree = join(FOLDER, `${name}_${version}`)
+  if (!existsSync(tree)) await makeTree(apt, tree, part)
+  const link = join(FOLDER, name)
   await rm(link, { force: true })
   await symlink(basename(tree), link)
   return tree
 }
 
-async function newestTree(release: string): Promise<string | undefined> {
-  const names = (await readdir(FOLDER)).filter((name) => name.startsWith(`${release}_`))
+async function newestTree(start: string): Promise<string | undefined> {
+  const names = (await readdir(FOLDER)).filter((name) => name.startsWith(`${start}_`))
   const whole = names.filter((name) => !name.endsWith(PARTIAL)).sort()
-  return whole.at(-1)?.slice(release.length + 1)
+  return whole.at(-1)?.slice(start.length + 1)
 }
 
-async function makeTree(apt: Apt, tree: string): Promise<void> {
-  console.log(`ironic: making ${basename(tree)}, some 450 MB`)
+async function makeTree(apt: Apt, tree: string, part: TreePart): Promise<void> {
+  const { packages: wanted, megabytes } = PARTS[part]
+  console.log(`ironic: making ${basename(tree)}, some ${megabytes} MB`)
   const partial = tree + PARTIAL
   await rm(partial, { recursive: true, force: true })
   await mkdir(partial)
   try {
-    const packages = await apt.download([...PACKAGE_SETS.ironic.packages, ...BASE])
+    const packages = await apt.download([...wanted, ...BASE])
     const unpack = ['nice', 'bash', '-o', 'pipefail', '-c', UNPACK, partial, ...packages] as const
     await run(unpack, { timeoutMs: TIMEOUT_MS })
     await run(['bash', '-e', '-o', 'pipefail', '-c', FINISH], { cwd: partial })
@@ -148,13 +162,15 @@ async function mirror(): Promise<string> {
 }
 
 if (import.meta.main) {
-  const [release, ...others] = process.argv.slice(2)
+  const [release, part = 'ironic', ...others] = process.argv.slice(2)
   try {
-    if (others.length > 0 || !RELEASES.some((one) => one === release)) {
-      throw new Error(`usage: release-tree.ts ${RELEASES.join('|')}`)
+    if (others.length > 0 || !RELEASES.some((one) => one === release) || !(part in PARTS)) {
+      throw new Error(
+        `usage: release-tree.ts ${RELEASES.join('|')} [${Object.keys(PARTS).join('|')}]`,
+      )
     }
     if (process.getuid?.() !== 0) throw new Error('to enter a root tree one has to be root')
-    console.log(`ironic: ${await releaseTree(release as string)}`)
+    console.log(`ironic: ${await releaseTree(release as string, part as TreePart)}`)
   } catch (error) {
     console.error(`ironic: ${(error as Error).message}`)
     process.exitCode = 1

@@ -59,7 +59,7 @@ describe('memory', () => {
   }
 
   test('is what the kernel has, and the modules that the firmware names', async () => {
-    const modules = ['16 GB', 'No Module Installed', '512 MB', 'Unknown']
+    const modules = ['16 GB', 'No Module Installed', '512 MiB', 'Unknown']
       .map((size) => `Memory Device\n\tSize: ${size}\n\tVolatile Size: 7 GB\n\tCache Size: 1 GB\n`)
       .join('\n')
     await using machine = await machineWith(FILES, { 'dmidecode --type 17': modules })
