@@ -52,6 +52,7 @@ const code = await runCommandLine(argv, {
   now: () => Date.now(),
   random: Math.random,
   version: manifest.version,
+  keyboard: () => process.stdin,
   loadAgent: async () => {
     const { runAgent } = await import('./daemon/run.ts')
     const { createExtensions } = await import('../extensions/index.ts')
@@ -61,7 +62,13 @@ const code = await runCommandLine(argv, {
 })
 // keep-alive sockets and library threads must not keep a finished command from ending
 await Promise.all([flushed(process.stdout), flushed(process.stderr)])
-process.exit(lifecycle.exitCode() ?? code)
+process.exit(endedByPerson() ? code : (lifecycle.exitCode() ?? code))
+
+/** A seed and a watch run until somebody ends them: that is no failure, once they have begun. */
+function endedByPerson(): boolean {
+  const isEndless = ['seed', 'watch'].includes(argv[0] ?? '')
+  return isEndless && code === EXIT_CODES.ok.code && lifecycle.exitCode() !== EXIT_CODES.failed.code
+}
 
 /** A checkout whose packages are not installed says so in one line. */
 function endWithoutPackages(error: NodeJS.ErrnoException): never {

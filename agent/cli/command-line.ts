@@ -14,11 +14,14 @@ import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
 import { type EventLog, logEvents } from '../telemetry/event-log.ts'
 import { createLogger, type Logger, type LogStream } from '../telemetry/logger.ts'
 import { createPlainLog, type TellPerson } from './terminal/plain-log.ts'
+import type { Keyboard } from './watch/keys.ts'
 
 /** What a verb gets: the process, and the agent, which cli/ does not know. */
 export interface CommandLine extends Process {
   /** main.ts brings it; imported by `run` alone. */
   readonly loadAgent: () => Promise<RunAgent>
+  /** What somebody types on; left out where nobody does. */
+  readonly keyboard?: () => Keyboard
 }
 
 /** The agent from its configuration to its end; `recentLog` are the last log lines. */

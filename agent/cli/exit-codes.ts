@@ -9,8 +9,8 @@ export const EXIT_CODES = {
   usage: { code: 2, meaning: 'wrong flags, configuration or input file' },
   notVerified: { code: 3, meaning: 'the bytes are not those of the image' },
   inUse: { code: 4, meaning: 'the target is mounted or held by something else' },
-  interrupted: { code: 130, meaning: 'Ctrl-C; a disk that was being written cannot boot' },
-  terminated: { code: 143, meaning: 'SIGTERM, except for run, which then ends with 0' },
+  interrupted: { code: 130, meaning: 'Ctrl-C; seed and watch, once they run, end with 0' },
+  terminated: { code: 143, meaning: 'SIGTERM; run, seed and watch end with 0' },
 } as const satisfies Record<string, { code: number; meaning: string }>
 
 const CODE_OF_TYPE: Readonly<Record<string, keyof typeof EXIT_CODES>> = {

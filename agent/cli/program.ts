@@ -60,6 +60,13 @@ export function createProgram(line: CommandLine, argv?: readonly string[]): Verb
   return program
 }
 
+/** The tree for those who describe it: manual pages, completions. Nothing of it can run. */
+export function describeProgram(version: string): Verb {
+  const silent = { write: () => true }
+  const line = { version, stdout: silent, stderr: silent }
+  return createProgram(line as unknown as CommandLine)
+}
+
 function refused({ message }: CommanderError): AgentError {
   const details = message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')
   return new AgentError('InvalidCommandParamsError', details)

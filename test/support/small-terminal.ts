@@ -47,7 +47,7 @@ export function createSmallTerminal(columns = 80): SmallTerminal {
     const act = control[part]
     if (act) return act()
     // colours, and whether the cursor shows
-    if (part.length > 1 && /^.\[(?:\?25[lh]|[\d;]*m)$/.test(part)) return
+    if (part.length > 1 && /^.\[(?:\?\d+[lh]|[\d;]*m)$/.test(part)) return
     if (part.length > 1 || part < ' ') throw new Error(`not known here: ${JSON.stringify(part)}`)
     put(part)
   }

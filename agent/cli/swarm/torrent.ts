@@ -6,27 +6,35 @@ import { AgentError } from '../../core/errors.ts'
 import { formatBytes, parseBytes } from '../../core/units.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { packTorrent } from '../../image/formats/seekable/pack-torrent.ts'
-import { createTorrent } from '../../sources/swarm/torrent/create-torrent.ts'
+import { isHttpUrl } from '../../image/request/image-info.ts'
+import { createTorrent, requirePieceLength } from '../../sources/swarm/torrent/create-torrent.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { isTrackerUrl } from '../../sources/swarm/torrent/trackers.ts'
 import { checkNewFile, writeNewFile } from '../../system/new-file.ts'
 import { createRoot, type Root } from '../../system/root.ts'
 import { createProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { CommandLine } from '../command-line.ts'
-import { openScreen } from '../terminal/screen.ts'
+import { openScreen, type Screen } from '../terminal/screen.ts'
 import { readTorrentFile } from './torrent-file.ts'
 
-/** Hashes the image, or packs it and hashes that, and writes the .torrent; nothing else has to be installed for it. */
+/**
+ * Hashes the image, or packs it and hashes that, and writes the .torrent; nothing else has to be installed for it.
+ * Every flag and file is checked before the first byte is read.
+ */
 export async function runTorrentCreate(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
   const output = String(command.getOptionValue('output'))
   const root = createRoot('/')
+  using screen = openScreen(line, { isJson })
+  const place = { output, screen, root }
   if (command.getOptionValue('zstd') === undefined) {
-    const metainfo = await makeTorrent(line, command, output, isJson, root)
+    const metainfo = await makeTorrent(line, command, place)
+    screen[Symbol.dispose]()
     line.stdout.write(isJson ? toJson(metainfo) : `${output}: ${toText(metainfo)}`)
     return
   }
-  const { metainfo, imageBytes } = await makePackedTorrent(line, command, output, isJson, root)
+  const { metainfo, imageBytes } = await makePackedTorrent(line, command, place)
+  screen[Symbol.dispose]()
   const packed = {
     zstd: String(command.getOptionValue('zstd')),
     image_length_bytes: imageBytes,
@@ -45,6 +53,13 @@ export async function runTorrentShow(line: CommandLine, command: Command): Promi
   line.stdout.write(command.getOptionValue('json') ? toJson(metainfo) : toText(metainfo))
 }
 
+/** Where a .torrent goes, and where its making shows. */
+export interface TorrentPlace {
+  readonly output: string
+  readonly screen: Screen
+  readonly root: Root
+}
+
 /**
  * Makes the torrent of --path and writes it to `output`.
  * @throws InvalidCommandParamsError for flags and for an output that writeNewFile refuses, InvalidConfigError for a shape no torrent may have
@@ -52,32 +67,40 @@ export async function runTorrentShow(line: CommandLine, command: Command): Promi
 export async function makeTorrent(
   line: CommandLine,
   command: Command,
-  output: string,
-  isJson: boolean,
-  root: Root,
+  { output, root }: TorrentPlace,
 ): Promise<Metainfo> {
   const path = String(command.getOptionValue('path'))
   const isForced = command.getOptionValue('force') === true
+  const flags = torrentFlags(command)
   const file = { path: output, madeFrom: path, isForced }
   await checkNewFile(root, file)
-  const lengthBytes = bytesFlag(command, 'length') ?? (await readGeometry(root, path)).sizeBytes
-  using view = openScreen(line, { isJson })
+  const lengthBytes = await lengthOf(command, path, root)
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   meter.begin('hash', lengthBytes)
   let reportedBytes = 0
   const { torrentFile, metainfo } = await createTorrent({
     image: { path },
     lengthBytes,
-    ...torrentFlags(command),
+    ...flags,
     signal: line.signal,
     onProgress: (doneBytes) => {
       meter.add(doneBytes - reportedBytes, 'file')
       reportedBytes = doneBytes
     },
   })
-  view[Symbol.dispose]()
   await writeNewFile(root, file, torrentFile)
   return metainfo
+}
+
+/** --length, which the image must have, else all of it. Throws InvalidCommandParamsError. */
+async function lengthOf(command: Command, path: string, root: Root): Promise<number> {
+  const asked = bytesFlag(command, 'length')
+  const { sizeBytes } = await readGeometry(root, path)
+  if (asked === undefined || asked <= sizeBytes) return asked ?? sizeBytes
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `${path} has ${sizeBytes} bytes, --length asks for ${asked}`,
+  )
 }
 
 /**
@@ -87,13 +110,13 @@ export async function makeTorrent(
 async function makePackedTorrent(
   line: CommandLine,
   command: Command,
-  output: string,
-  isJson: boolean,
-  root: Root,
+  { output, screen, root }: TorrentPlace,
 ): Promise<{ readonly metainfo: Metainfo; readonly imageBytes: number }> {
   const path = String(command.getOptionValue('path'))
   const zstd = String(command.getOptionValue('zstd'))
   const isForced = command.getOptionValue('force') === true
+  const flags = torrentFlags(command)
+  await lengthOf(command, path, root)
   const file = { path: zstd, madeFrom: path, isForced }
   const torrent = { path: output, madeFrom: zstd, isForced }
   if (resolve(output) === resolve(zstd)) {
@@ -105,14 +128,14 @@ async function makePackedTorrent(
   await checkNewFile(root, file)
   await checkNewFile(root, { ...torrent, madeFrom: path })
   await checkNewFile(root, torrent)
-  using view = openScreen(line, { isJson })
+  screen.count(['pack', 'hash'])
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   let reportedBytes = 0
   const { torrentFile, metainfo, imageBytes } = await packTorrent(root, {
     path,
     imageBytes: bytesFlag(command, 'length'),
     file,
-    ...torrentFlags(command),
+    ...flags,
     signal: line.signal,
     onStep: (step, totalBytes) => {
       reportedBytes = 0
@@ -123,7 +146,6 @@ async function makePackedTorrent(
       reportedBytes = doneBytes
     },
   })
-  view[Symbol.dispose]()
   await writeNewFile(root, torrent, torrentFile)
   return { metainfo, imageBytes }
 }
@@ -139,11 +161,23 @@ export function trackerFlags(command: Command): string[] {
   )
 }
 
+function webSeedFlags(command: Command): string[] {
+  const urls = (command.getOptionValue('webSeed') as string[] | undefined) ?? []
+  const wrong = urls.find((url) => !isHttpUrl(url) || !URL.canParse(url))
+  if (wrong === undefined) return urls
+  throw new AgentError(
+    'InvalidCommandParamsError',
+    `--web-seed is "${wrong}"; give the image's URL, for example http://host/debian.raw`,
+  )
+}
+
 function torrentFlags(command: Command) {
+  const pieceLength = bytesFlag(command, 'pieceLength')
+  if (pieceLength !== undefined) requirePieceLength(pieceLength)
   return {
-    pieceLength: bytesFlag(command, 'pieceLength'),
+    pieceLength,
     trackers: trackerFlags(command),
-    webSeeds: (command.getOptionValue('webSeed') as string[] | undefined) ?? [],
+    webSeeds: webSeedFlags(command),
   }
 }
 

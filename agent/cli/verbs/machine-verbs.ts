@@ -33,6 +33,7 @@ export function addMachineVerbs(program: Verb, add: Add): void {
     'with the collectors that are named',
     'ironswarm inspect --inspection-collectors default,pci-devices',
   )
+  addDoctor(program, add)
   addNetworkVerbs(program, add)
   add(
     program,
@@ -44,6 +45,25 @@ export function addMachineVerbs(program: Verb, add: Add): void {
     .option('--json', 'one JSON object')
     .option('--markdown', 'the option table of docs/configuration.md')
     .example('what an agent would work with here', 'ironswarm config')
+}
+
+function addDoctor(program: Verb, add: Add): void {
+  add(
+    program,
+    'doctor',
+    'check this machine and the servers that are named: what works, what does not, what to do',
+    async () => (await import('../doctor/doctor.ts')).runDoctor,
+  )
+    .repeatable('--url <url>', 'an image: does its server answer, and does it give parts')
+    .option('--torrent <file>', 'a .torrent: do its trackers and web seeds answer')
+    .repeatable('--tracker <url>', 'announce URL besides those of the torrent')
+    .option('--device <path>', 'the disk that is to be written; all disks if left out')
+    .option('--json', 'one JSON object')
+    .example('this machine', 'ironswarm doctor')
+    .example(
+      'all that a deploy needs',
+      'ironswarm doctor --url http://host/debian.raw --torrent debian.torrent --device /dev/sdX --api-url http://ironic:6385',
+    )
 }
 
 function addNetworkVerbs(program: Verb, add: Add): void {

@@ -91,7 +91,7 @@ describe.runIf(canRun)('ironswarm torrent create --zstd', () => {
       'x.zst',
       'x.torrent',
       ['--length', '1G'],
-      /1073741824 were asked/,
+      /--length asks for 1073741824/,
     ],
     [
       'a piece length that is none',

@@ -28,7 +28,7 @@ export interface PackTorrentOptions
   readonly file: NewFile
   readonly signal: AbortSignal
   /** Work of `totalBytes` begins: bytes of the image are packed, then bytes of the file hashed. */
-  onStep(step: 'pack' | 'read-back', totalBytes: number): void
+  onStep(step: 'pack' | 'hash', totalBytes: number): void
   onProgress(doneBytes: number): void
 }
 
@@ -55,7 +55,7 @@ export async function packTorrent(
       write: (bytes) => handle.writeFile(bytes),
       onProgress: options.onProgress,
     })
-    options.onStep('read-back', lengthBytes)
+    options.onStep('hash', lengthBytes)
     const made = await createTorrent({
       ...options,
       image: { read: readerOf(handle), name: basename(file.path) },
