@@ -13,6 +13,7 @@ import { createCommandAnswers } from './command-answers.ts'
 import type { Connections } from './connections.ts'
 import { rootDocument, versionDocument } from './documents.ts'
 import { faultOf, HttpFault, sendFault } from './faults.ts'
+import type { StatusPage } from './page/page.ts'
 import type { UnreadAnswers } from './unread-answers.ts'
 
 export interface RouteOptions {
@@ -22,6 +23,8 @@ export interface RouteOptions {
   readonly version: string
   /** Unix seconds. */
   readonly startedAt: number
+  /** For browsers; without it they are given JSON as everybody. */
+  readonly page?: StatusPage | undefined
   readonly connections: Pick<Connections, 'trust' | 'gone'>
   readonly unread: Pick<UnreadAnswers, 'body'>
   readonly metrics: Metrics
@@ -58,7 +61,11 @@ export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
       .header('content-length', document.length)
       .send(options.unread.body(reply.raw, document, isTrusted))
 
-  app.get('/', async (request) => rootDocument(request.protocol, hostOf(request)))
+  const { page } = options
+  app.get('/', async (request, reply) => {
+    if (page?.isWanted(request.headers.accept)) return reply.headers(page.headers).send(page.text())
+    return rootDocument(request.protocol, hostOf(request))
+  })
   app.get('/v1/', async (request) => versionDocument(request.protocol, hostOf(request)))
   for (const prefix of ['/v1', '']) {
     app.get(`${prefix}/status`, () =>

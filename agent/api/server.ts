@@ -81,7 +81,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const watching = options.watching && addWatching(app, options.watching)
   app.setNotFoundHandler((request, reply) => sendNoRoute(request, reply, watching?.paths))
   addBodyParser(app, options.runner)
-  addRoutes(app, { metrics: NO_METRICS, ...options, ...guards })
+  addRoutes(app, { metrics: NO_METRICS, ...options, ...guards, page: watching?.page })
 
   const bind = async (host: string, port: number) => {
     await app.listen({ host, port })

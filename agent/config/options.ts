@@ -267,6 +267,10 @@ export const OPTIONS = {
     karg: 'ipa-metrics',
     own: true,
   }),
+  status_page: bool(true, 'Serve browsers a status page at / (docs/watching.md)', {
+    karg: 'ipa-status-page',
+    own: true,
+  }),
   ...CONTAINER_OPTIONS,
   ...SWARM_OPTIONS,
   ...METRICS_OPTIONS,

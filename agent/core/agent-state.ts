@@ -31,6 +31,8 @@ export interface AgentState {
   /** What has begun and not ended, in the order of the beginnings. */
   readonly operations: readonly string[]
   readonly stage: Stage | null
+  /** The stages of the plan that is followed, and which of them runs: -1 before the first. */
+  readonly steps: { readonly stages: readonly Stage[]; readonly at: number } | null
   /** The last figures, whoever told them and whether or not that is over. */
   readonly progress: Progress | null
   readonly swarm: Extract<AgentEvent, { type: 'swarm' }> | null
@@ -51,6 +53,7 @@ export const INITIAL_STATE: AgentState = {
   lastCommand: null,
   operations: [],
   stage: null,
+  steps: null,
   progress: null,
   swarm: null,
   torrent: null,
@@ -86,7 +89,10 @@ function changeOf(state: AgentState, event: AgentEvent): Partial<AgentState> {
     case 'torrent':
       return { torrent: event.state === 'left' ? null : event }
     case 'stage':
-      return { stage: event.state === 'began' ? event.stage : null }
+      if (event.state === 'ended') return { stage: null }
+      return { stage: event.stage, steps: nextSteps(state.steps, event.stage) }
+    case 'plan':
+      return { steps: { stages: event.stages, at: -1 } }
     case 'progress': {
       const { progress } = event
       return { progress, command: state.command && { ...state.command, progress } }
@@ -114,10 +120,18 @@ function nextCommand(
   { commandId, name, status, error, at }: Extract<AgentEvent, { type: 'command' }>,
 ): Partial<AgentState> {
   if (status === 'RUNNING') {
-    return { command: { commandId, name, progress: null, startedAt: at } }
+    return { command: { commandId, name, progress: null, startedAt: at }, steps: null }
   }
   if (running?.commandId !== commandId) return {}
-  return { command: null, lastCommand: { name, status, error, endedAt: at } }
+  return { command: null, steps: null, lastCommand: { name, status, error, endedAt: at } }
+}
+
+function nextSteps(steps: AgentState['steps'], stage: Stage): AgentState['steps'] {
+  if (steps === null) return null
+  const later = steps.stages.indexOf(stage, steps.at + 1)
+  // a piece that turned out wrong is fetched again: back to where that was
+  const at = later >= 0 ? later : steps.stages.lastIndexOf(stage)
+  return at < 0 ? steps : { ...steps, at }
 }
 
 function nextTrackers(

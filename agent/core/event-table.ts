@@ -78,6 +78,13 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     publishedBy: ['agent/telemetry/progress-meter.ts'],
     readBy: [],
   },
+  plan: {
+    says: 'which stages an image write will go through, before the first byte is written',
+    fields: { stages: 'their names in order, as in the progress; one may come twice' },
+    keeps: 'history',
+    publishedBy: ['agent/deploy/write-image.ts'],
+    readBy: [],
+  },
   phase: {
     says: 'the agent has come to another part of its life',
     fields: { phase: '`starting`, `serving`, `rescued`, …' },

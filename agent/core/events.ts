@@ -165,6 +165,7 @@ export type News =
       readonly downloadedBytes: number
       readonly uploadedBytes: number
     }
+  | { readonly type: 'plan'; readonly stages: readonly Stage[] }
   | { readonly type: 'phase'; readonly phase: Phase }
   | { readonly type: 'machine'; readonly facts: MachineFacts }
   | {

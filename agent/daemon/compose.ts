@@ -133,6 +133,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
       startedAt: parts.startedAt,
       now,
       hasMetrics: config.metrics,
+      hasPage: config.status_page,
       diskWrites: (paths) => readDiskWrites(root, paths),
     },
     log,

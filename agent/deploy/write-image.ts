@@ -9,6 +9,7 @@ import { assertNotInUse } from '../disk/in-use.ts'
 import { type DeployedImage, deployImage } from '../image/deploy-image.ts'
 import { type OpenPlan, openPlan } from '../image/plan/open-plan.ts'
 import type { Plan } from '../image/plan/plan.ts'
+import { stagesOf } from '../image/plan/stages.ts'
 import type { DeployImageDeps, ImageRequest } from '../image/request/deploy-request.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
@@ -39,6 +40,7 @@ export async function writeImage(
       progress.begin('prepare', 0)
       await using opened = await openUnused({ imageInfo, configdrive, devicePath }, signal, deps)
       onPlan?.(opened.plan)
+      inside.publish({ type: 'plan', stages: stagesOf(opened.plan) })
       const request = { opened, progress, events: inside, signal, ...(onTouch ? { onTouch } : {}) }
       const deployed = await deployImage(request, deps)
       note({ hash: deployed.hash, bytes: deployed.bytes })

@@ -81,6 +81,7 @@ const news: fc.Arbitrary<NewEvent> = fc.oneof(
   fc
     .constantFrom('serving' as const, 'rescued' as const)
     .map((phase): NewEvent => ({ type: 'phase', phase })),
+  fc.constant<NewEvent>({ type: 'plan', stages: ['fetch', 'read-back', 'commit'] }),
   words.map((nodeName): NewEvent => ({ type: 'machine', facts: { nodeName } })),
   fc.constantFrom('answered' as const, 'failed' as const).map(
     (result): NewEvent => ({

@@ -72,6 +72,10 @@ export const PACKAGE_SETS = {
     purpose: 'what answers by multicast DNS',
     packages: ['avahi-daemon', 'iproute2', 'util-linux'],
   },
+  browser: {
+    purpose: 'a browser to look at pages with',
+    packages: ['chromium', 'fonts-dejavu-core'],
+  },
   metrics: {
     purpose: 'what checks metrics',
     packages: ['prometheus'],

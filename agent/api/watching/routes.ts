@@ -6,6 +6,7 @@ import type { EventReader } from '../../telemetry/event-stream.ts'
 import { METRICS_TYPE } from '../../telemetry/metrics/exposition.ts'
 import { createMetrics, type MetricsOptions } from '../../telemetry/metrics/metrics.ts'
 import { HttpFault } from '../faults.ts'
+import { createStatusPage, type StatusPage } from '../page/page.ts'
 import type { AllowedPath } from '../routes.ts'
 import { createEventClients, type EventClients } from './event-clients.ts'
 import { swarmDocument } from './swarm.ts'
@@ -17,10 +18,13 @@ export interface WatchingOptions
   readonly now: () => number
   /** Option `metrics`. */
   readonly hasMetrics: boolean
+  /** Option `status_page`. */
+  readonly hasPage: boolean
 }
 
 export interface Watching {
   readonly clients: EventClients
+  readonly page: StatusPage | undefined
   readonly paths: readonly AllowedPath[]
 }
 
@@ -49,5 +53,6 @@ export function addWatching(app: FastifyInstance, options: WatchingOptions): Wat
       return reply.hijack()
     })
   }
-  return { clients, paths }
+  const page = options.hasPage ? createStatusPage(options) : undefined
+  return { clients, page, paths }
 }

@@ -9,13 +9,14 @@ import { startServer } from '../server-lab.ts'
 export const STARTED_AT = 1_790_000_000.25
 
 export async function startWatched(options: Partial<WatchingOptions> = {}) {
-  const events = createEventStream({ now: () => 1_790_000_100_000 })
+  const events = createEventStream({ now: options.now ?? (() => 1_790_000_100_000) })
   const watching: WatchingOptions = {
     events,
     version: '1.2.3',
     startedAt: STARTED_AT,
     now: () => 1_790_000_103_000,
     hasMetrics: true,
+    hasPage: true,
     diskWrites: async () => [],
     ...options,
   }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owns what a person is shown of the agent, in words, made of the state that the events tell: the status page and
+// the screen at the rack say the same. Does not draw.
+import type { AgentState } from '../../core/agent-state.ts'
+import type { WireError } from '../../core/errors.ts'
+import type { Link, Phase, Progress } from '../../core/events.ts'
+import { formatBytes, formatDuration, formatRate } from '../../core/units.ts'
+import { STEP_WORDS } from '../console.ts'
+import { remedyOf } from './remedies.ts'
+
+/** `working`: something is done · `well`: nothing is wrong, nothing to do · `wrong`: somebody should look */
+export type Tone = 'waiting' | 'working' | 'well' | 'wrong'
+
+export interface View {
+  /** The node's name, or the machine's. */
+  readonly title: string
+  readonly nodeUuid: string | null
+  readonly version: string
+  /** `Writing the image`. */
+  readonly headline: string
+  readonly tone: Tone
+  /** Why it waits, or for whom. */
+  readonly detail: string | null
+  readonly work: Work | null
+  readonly ironic: {
+    readonly url: string | null
+    /** `answered 12 s ago`. */
+    readonly words: string
+    readonly isWell: boolean
+  }
+  readonly trouble: Trouble | null
+  readonly links: readonly Link[]
+  readonly torrent: AgentState['torrent']
+  readonly machine: AgentState['machine']
+}
+
+/** What runs, with figures where there are some. */
+export interface Work {
+  readonly command: string
+  readonly step: { readonly n: number; readonly of: number } | null
+  /** 0 to 100; null where nobody can tell. */
+  readonly percent: number | null
+  readonly done: string
+  readonly total: string
+  readonly rate: string
+  readonly eta: string
+  readonly elapsed: string
+  /** Bytes of the image by where they came from; null before the first. */
+  readonly bytes: Progress['bytes'] | null
+  readonly peers: number
+  readonly uploaded: string
+}
+
+/** The last thing that went wrong. */
+export interface Trouble {
+  readonly kind: 'failure' | 'warning'
+  /** `ImageChecksumError`. */
+  readonly type: string
+  readonly text: string
+  readonly remedy: string | null
+  readonly ago: string
+}
+
+const PHASE_WORDS: Readonly<Record<Phase, readonly [headline: string, tone: Tone]>> = {
+  starting: ['Starting', 'working'],
+  'waiting for the network': ['Waiting for the network', 'waiting'],
+  inspecting: ['Inspecting the machine', 'working'],
+  'looking the node up': ['Waiting for Ironic', 'waiting'],
+  serving: ['Waiting for a command', 'well'],
+  'held up': ['Held up: reboot this machine through Ironic', 'wrong'],
+  rescued: ['Rescued: this machine is left alone', 'well'],
+  'locked down': ['Locked down: off its networks', 'well'],
+  ending: ['Ending', 'working'],
+}
+
+/** A warning is shown for so long after it came, ms; a failure until the next command. */
+const WARNING_MS = 600_000
+/** One that waits for Ironic that long should be looked at, ms. */
+const LONG_SILENCE_MS = 180_000
+
+/** @param now wall clock, ms */
+export function viewOf(state: AgentState, now: number): View {
+  const { machine, torrent } = state
+  return {
+    title: machine.nodeName ?? machine.hostname ?? 'ironswarm',
+    nodeUuid: machine.nodeUuid ?? null,
+    version: machine.version ?? '',
+    ...situation(state),
+    work: workOf(state, now),
+    ironic: ironicOf(state, now),
+    trouble: troubleOf(state, now),
+    links: machine.links ?? [],
+    torrent,
+    machine,
+  }
+}
+
+function situation(state: AgentState): Pick<View, 'headline' | 'tone' | 'detail'> {
+  const { phase, command, lastCommand, torrent, ironic } = state
+  if (command) return { headline: capital(doing(state)), tone: 'working', detail: command.name }
+  const [headline, tone] = PHASE_WORDS[phase]
+  if (phase === 'serving') {
+    if (lastCommand && lastCommand.status !== 'SUCCEEDED') {
+      return { headline: `Failed: ${lastCommand.name}`, tone: 'wrong', detail: null }
+    }
+    const detail = lastCommand ? `${lastCommand.name} succeeded` : null
+    return torrent?.state === 'seeding'
+      ? { headline: 'Seeding the image', tone: 'well', detail }
+      : { headline, tone, detail }
+  }
+  if (phase === 'waiting for the network') return { headline, tone, detail: networkDetail(state) }
+  if (phase === 'looking the node up' && ironic?.result === 'failed') {
+    const again = ironic.nextSeconds === null ? '' : `; asked again in ${ironic.nextSeconds} s`
+    return { headline, tone, detail: `${ironic.reason ?? 'no answer'}${again}` }
+  }
+  return { headline, tone, detail: null }
+}
+
+/** The step of an image, else the innermost thing that has begun, else the command. */
+function doing({ command, operations }: AgentState): string {
+  const progress = command?.progress
+  if (progress && progress.step !== 'done') return STEP_WORDS[progress.step]
+  return operations.at(-1)?.split('/').at(-1) || (command?.name ?? '')
+}
+
+function networkDetail({ machine: { links = [] } }: AgentState): string {
+  if (links.length === 0) return 'no interface yet'
+  const up = links.filter(({ hasCarrier }) => hasCarrier)
+  if (up.length === 0) return 'no cable has a link'
+  const without = up.filter(({ addresses }) => addresses.length === 0).map(({ name }) => name)
+  return without.length === 0 ? '' : `${without.join(', ')}: no address yet, asking DHCP`
+}
+
+function workOf({ command, steps }: AgentState, now: number): Work | null {
+  if (command === null) return null
+  const { progress } = command
+  const hasFigures = progress !== null && progress.totalBytes > 0
+  return {
+    command: command.name,
+    step: steps && steps.at >= 0 ? { n: steps.at + 1, of: steps.stages.length } : null,
+    percent: hasFigures ? progress.percent : null,
+    done: formatBytes(progress?.doneBytes ?? 0),
+    total: formatBytes(progress?.totalBytes ?? 0),
+    rate: formatRate(progress?.rateBytesPerSecond ?? 0),
+    eta: formatDuration(progress?.etaSeconds ?? undefined),
+    elapsed: formatDuration((now - command.startedAt) / 1000),
+    bytes: progress && sumOf(progress.bytes) > 0 ? progress.bytes : null,
+    peers: progress?.peers ?? 0,
+    uploaded: formatBytes(progress?.uploadedBytes ?? 0),
+  }
+}
+
+function sumOf({ origin, peers, file }: Progress['bytes']): number {
+  return origin + peers + file
+}
+
+function ironicOf(state: AgentState, now: number): View['ironic'] {
+  const { machine, ironic, ironicAnsweredAt, phase } = state
+  const url = machine.ironicUrl ?? null
+  if (url === null) {
+    const isKnown = phase !== 'starting' && phase !== 'waiting for the network'
+    return { url, words: isKnown ? 'no URL is known' : 'not asked yet', isWell: !isKnown }
+  }
+  const failure = ironic?.result === 'failed' ? `: ${ironic.reason ?? 'no answer'}` : ''
+  if (ironicAnsweredAt === null) {
+    return { url, words: ironic ? `has not answered${failure}` : 'not asked yet', isWell: !ironic }
+  }
+  const silentMs = now - ironicAnsweredAt
+  return {
+    url,
+    words: `answered ${ago(silentMs)}${failure && `, then failed${failure}`}`,
+    isWell: failure === '' || silentMs < LONG_SILENCE_MS,
+  }
+}
+
+function troubleOf(state: AgentState, now: number): Trouble | null {
+  const { command, lastCommand, lastWarning } = state
+  const error = command ? null : (lastCommand?.error ?? null)
+  if (error && lastCommand) return troubleFrom('failure', error, now - lastCommand.endedAt)
+  if (lastWarning && now - lastWarning.at < WARNING_MS) {
+    return troubleFrom('warning', lastWarning.error, now - lastWarning.at, lastWarning.message)
+  }
+  return null
+}
+
+function troubleFrom(
+  kind: Trouble['kind'],
+  { type, message, details }: WireError,
+  ageMs: number,
+  about?: string,
+): Trouble {
+  const words = details === '' ? message : details
+  return {
+    kind,
+    type,
+    text: about === undefined ? words : `${about}: ${words}`,
+    remedy: remedyOf(type) ?? null,
+    ago: ago(ageMs),
+  }
+}
+
+/** `12 s ago`, `3 min ago`, `2 h ago`. */
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000))
+  if (seconds < 120) return `${seconds} s ago`
+  const minutes = Math.round(seconds / 60)
+  return minutes < 120 ? `${minutes} min ago` : `${Math.round(minutes / 60)} h ago`
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}

@@ -1,0 +1,111 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { INITIAL_STATE, nextState } from '../../../agent/core/agent-state.ts'
+import { ERROR_TABLE } from '../../../agent/core/errors.ts'
+import type { NewEvent } from '../../../agent/core/events.ts'
+import { remedyOf } from '../../../agent/telemetry/view/remedies.ts'
+import { ago, viewOf } from '../../../agent/telemetry/view/view.ts'
+import { SCENES } from '../../integration/page/scenes.ts'
+import { newEvents } from '../../support/event-lab.ts'
+
+const NOW = 1_790_000_000_000
+
+function viewAfter(events: readonly NewEvent[], passedMs = 0) {
+  const state = events.reduce(
+    (before, event, i) => nextState(before, { ...event, id: i + 1, at: NOW }),
+    INITIAL_STATE,
+  )
+  return viewOf(state, NOW + passedMs)
+}
+const scene = (name: string, passedMs = 0) => viewAfter(SCENES[name] ?? [], passedMs)
+
+describe('what a person is shown', () => {
+  test('waiting for DHCP: which interface has no address', () => {
+    expect(scene('waiting for DHCP')).toMatchObject({
+      headline: 'Waiting for the network',
+      tone: 'waiting',
+      detail: 'eno1: no address yet, asking DHCP',
+      ironic: { words: 'not asked yet', isWell: true },
+    })
+  })
+
+  test('waiting for Ironic: what it said, and when it is asked again', () => {
+    expect(scene('waiting for Ironic')).toMatchObject({
+      headline: 'Waiting for Ironic',
+      detail: 'status 404: Could not find a node for given addresses; asked again in 14 s',
+      ironic: { isWell: false },
+    })
+  })
+
+  test('a deploy: step, figures, and the last warning with what to do', () => {
+    const view = scene('deploying by swarm', 12_000)
+    expect(view).toMatchObject({
+      title: 'rack4-node17',
+      headline: 'Writing the image',
+      tone: 'working',
+      work: {
+        step: { n: 1, of: 4 },
+        percent: 48.8,
+        rate: '101.0 MiB/s',
+        elapsed: '0:12',
+        peers: 11,
+      },
+      ironic: { words: 'answered 12 s ago', isWell: true },
+      trouble: { kind: 'warning', type: 'SwarmStalledError', ago: '12 s ago' },
+    })
+    expect(view.trouble?.remedy).toContain('trackers')
+  })
+
+  test('a failure stays until the next command, a warning for ten minutes', () => {
+    expect(scene('failed', 86_400_000)).toMatchObject({
+      headline: 'Failed: execute_deploy_step',
+      tone: 'wrong',
+      trouble: { kind: 'failure', type: 'ImageChecksumError', ago: '24 h ago' },
+    })
+    expect(scene('deploying by swarm', 86_400_000).trouble).toBeNull()
+    const next: NewEvent = {
+      ...{ type: 'command', commandId: '2', name: 'go', status: 'RUNNING', error: null },
+    }
+    expect(viewAfter([...(SCENES['failed'] ?? []), next])).toMatchObject({
+      tone: 'working',
+      trouble: null,
+    })
+  })
+
+  test('that Ironic is silent is wrong only after a while', () => {
+    const failed: NewEvent = {
+      ...{ type: 'ironic', call: 'heartbeat', result: 'failed', reason: 'no', nextSeconds: 5 },
+    }
+    const events = [...(SCENES['waiting for a command'] ?? []), failed]
+    expect(viewAfter(events, 10_000).ironic).toMatchObject({
+      words: 'answered 10 s ago, then failed: no',
+      isWell: true,
+    })
+    expect(viewAfter(events, 1_000_000).ironic.isWell).toBe(false)
+  })
+
+  test('can be made of whatever happens', () => {
+    fc.assert(
+      fc.property(fc.array(newEvents), (events) => {
+        expect(viewAfter(events).headline).not.toBe('')
+      }),
+    )
+  })
+})
+
+test('there is a remedy for each type of error, short enough for a line of a screen', () => {
+  for (const type of Object.keys(ERROR_TABLE)) {
+    expect(remedyOf(type), type).toMatch(/^.{10,76}$/)
+  }
+  expect(remedyOf('toString')).toBeUndefined()
+})
+
+test('ages are told as people say them', () => {
+  expect([-5, 1499, 119_000, 150_000, 7_200_000].map(ago)).toEqual([
+    '0 s ago',
+    '1 s ago',
+    '119 s ago',
+    '3 min ago',
+    '2 h ago',
+  ])
+})
