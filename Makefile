@@ -22,7 +22,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check house test fuzz-images kill-partitions test-ironic record-machines demo instance-image ramdisk iso vm test-vm bench bench-formats docs clean
+.PHONY: help setup check house test fuzz-images kill-partitions test-ironic record-machines demo instance-image ramdisk iso deb npm-package vm test-vm bench bench-formats docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -85,6 +85,14 @@ iso: $(MODULES) ## build/ironswarm.iso and ironswarm-esp.img: virtual media [RAM
 	@$(PACKAGES) ramdisk
 	@node image-build/ramdisk/build.ts
 	@node image-build/ramdisk/boot-media.ts
+
+deb: $(MODULES) ## build/ironswarm_VERSION_amd64.deb: command, units, manual pages, completions, its own Node
+	@$(PACKAGES) packaging
+	@node image-build/package/build.ts deb
+
+npm-package: $(MODULES) ## build/ironswarm-VERSION.tgz: the same for npm install -g, without dependencies
+	@$(PACKAGES) packaging
+	@node image-build/package/build.ts npm
 
 vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [ACCEL=tcg]
 	@$(PACKAGES) agent instance-image ramdisk vm

@@ -134,7 +134,7 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
       rates: 'bytes per second: `origin`, `peers`, `uploaded`',
     },
     keeps: 'latest',
-    publishedBy: ['agent/sources/swarm/thread/swarm-run.ts'],
+    publishedBy: ['agent/sources/swarm/thread/torrent-news.ts'],
     readBy: ['agent/telemetry/metrics/counted-events.ts'],
   },
   tracker: {

@@ -145,6 +145,19 @@ export const PACKAGE_SETS = {
       'xorriso',
     ],
   },
+  packaging: {
+    purpose: 'what packages are made and judged with',
+    packages: [
+      'bash-completion',
+      'binutils',
+      'dpkg',
+      'lintian',
+      'man-db',
+      'mandoc',
+      'systemd',
+      'xz-utils',
+    ],
+  },
   vm: {
     purpose: 'machines to boot images in, and their network',
     packages: [

@@ -86,6 +86,14 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     return machines.create({ bootMode, diskBytes, fields, options })
   }
 
+  /** What `ironswarm watch` finds out of the node by Ironic and its agent. */
+  async function watched({ ironic }: Rig, { uuid }: Machine): Promise<unknown> {
+    const flags = ['--ironic', ironic.url, '--insecure-agents', '--once', '--json']
+    const { stdout } = await run(NODE, ['agent/main.ts', 'watch', ...flags])
+    const { nodes } = JSON.parse(stdout) as { nodes: { id: string }[] }
+    return nodes.find(({ id }) => id === uuid)
+  }
+
   async function expectGoodDisk(machine: Machine): Promise<void> {
     expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
     const drive = await readConfigDrive(machine.disk.path)
@@ -122,6 +130,12 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
           interval: 500,
         })
         .toMatchObject({ agent_status_message: expect.stringMatching(/writing the image \d/) })
+      expect(await watched(rig, machine)).toMatchObject({
+        provision_state: expect.stringMatching(/^(?:wait call-back|deploying)$/),
+        url: expect.stringMatching(/^https:/),
+        no_answer: null,
+        command: 'execute_deploy_step',
+      })
       origin.faults = {}
       const node = await rig.ironic.waitFor(machine.uuid, ['active'])
       expect(node.driver_internal_info).not.toHaveProperty('agent_status')

@@ -1,0 +1,209 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeProgram } from '../../../agent/cli/program.ts'
+import { OPTIONS } from '../../../agent/config/options.ts'
+import { makeDeb } from '../../../image-build/package/deb.ts'
+import { leavesOf, ownOptions } from '../../../image-build/package/man-pages.ts'
+import { makeNpmPackage } from '../../../image-build/package/npm.ts'
+import { makePackageTree } from '../../../image-build/package/package-tree.ts'
+import { makeDiskImage } from '../../support/disk-image.ts'
+import { hasPackages } from '../../support/packages.ts'
+
+const PROJECT = join(import.meta.dirname, '../../..')
+const MiB = 1024 * 1024
+
+interface Ended {
+  readonly code: unknown
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** As on a machine that has no checkout: without its folder of commands, and without a registry. */
+function call(program: string, args: string[], more: Record<string, string> = {}): Promise<Ended> {
+  const env = {
+    PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',
+    HOME: tmpdir(),
+    LC_ALL: 'C',
+    npm_config_registry: 'http://127.0.0.1:1/',
+    ...more,
+  }
+  return new Promise((resolve) => {
+    execFile(program, args, { env, maxBuffer: 16 * MiB }, (error, stdout, stderr) =>
+      resolve({ code: error?.code ?? 0, stdout, stderr }),
+    )
+  })
+}
+
+describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
+  let folder: string
+  let deb: string
+  let tgz: string
+  let root: string
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ironswarm-package-'))
+    const cache = join(PROJECT, 'build/ramdisk-cache')
+    await mkdir(cache, { recursive: true })
+    const content = await makePackageTree(PROJECT, cache)
+    deb = await makeDeb(content, folder, 0)
+    tgz = await makeNpmPackage(content, folder)
+    root = join(folder, 'root')
+    const extracted = await call('dpkg-deb', ['-x', deb, root])
+    expect(extracted).toMatchObject({ code: 0 })
+  }, 600_000)
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  /** A deploy in small: plan, write, verify; a wrong flag. */
+  async function works(command: string): Promise<void> {
+    const version = await call(command, ['--version'])
+    expect(version).toMatchObject({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^\d+\.\d+/),
+    })
+    const image = await makeDiskImage(join(folder, 'image.raw'), { sizeBytes: 8 * MiB })
+    const disk = join(folder, 'disk.img')
+    await writeFile(disk, new Uint8Array(16 * MiB))
+    const written = await call(command, ['write', image.path, disk, '--json'])
+    expect(JSON.parse(written.stdout)).toMatchObject({ verified: true, bytes: { file: 8 * MiB } })
+    const torrent = join(folder, `image-${Date.now()}.torrent`)
+    const made = await call(command, [
+      'torrent',
+      'create',
+      '--path',
+      image.path,
+      '--output',
+      torrent,
+    ])
+    expect(made).toMatchObject({ code: 0 })
+    expect(await call(command, ['write'])).toMatchObject({ code: 2 })
+  }
+
+  test('by npm install -g, without a registry, on whatever Node npm runs, works', async () => {
+    const prefix = join(folder, 'prefix')
+    const flags = ['--global', '--prefix', prefix, '--cache', join(folder, 'npm-cache')]
+    const installed = await call('npm', ['install', ...flags, '--no-audit', '--no-fund', tgz])
+    expect(installed).toMatchObject({ code: 0 })
+    await works(join(prefix, 'bin/ironswarm'))
+    const there = join(prefix, 'lib/node_modules/ironswarm')
+    expect(existsSync(join(there, 'node_modules'))).toBe(false)
+    const names = await readdir(there, { recursive: true })
+    expect(names.filter((name) => name.endsWith('.ts'))).toEqual([])
+    expect(names).toContain('systemd/ironswarm-seed@.service')
+  }, 300_000)
+
+  test('by its Debian package works, unpacked anywhere', async () => {
+    await works(join(root, 'usr/bin/ironswarm'))
+    // nothing is kept beside what dpkg owns
+    expect((await readdir(join(root, 'usr/lib/ironswarm'))).toSorted()).toEqual([
+      'agent',
+      'node',
+      'package.json',
+    ])
+  }, 300_000)
+
+  test.runIf(process.getuid?.() === 0)(
+    'is installed and purged by dpkg, and leaves nothing',
+    async () => {
+      const system = join(folder, 'system')
+      await mkdir(join(system, 'var/lib/dpkg/info'), { recursive: true })
+      await mkdir(join(system, 'var/lib/dpkg/updates'))
+      await writeFile(join(system, 'var/lib/dpkg/status'), '')
+      const dpkg = (...args: string[]) =>
+        call('dpkg', [`--root=${system}`, '--force-depends', '--log=/dev/null', ...args])
+      expect(await dpkg('-i', deb)).toMatchObject({ code: 0 })
+      const version = await call(join(system, 'usr/bin/ironswarm'), ['--version'])
+      expect(version).toMatchObject({ code: 0 })
+      expect((await dpkg('--verify', 'ironswarm')).stdout).toBe('')
+      expect(await dpkg('--purge', 'ironswarm')).toMatchObject({ code: 0 })
+      expect(existsSync(join(system, 'usr'))).toBe(false)
+    },
+    300_000,
+  )
+
+  test('has nothing that lintian holds against it', async () => {
+    const { stdout } = await call('lintian', ['--allow-root', '--fail-on=error,warning', deb])
+    const tags = stdout.split('\n').filter((line) => /^[EW]: /.test(line))
+    expect(tags).toEqual([])
+  }, 300_000)
+
+  test('has a manual page for each command, which mandoc finds nothing wrong with', async () => {
+    const program = describeProgram('0')
+    const pages = join(root, 'usr/share/man')
+    const names = leavesOf(program).map(
+      (verb) => `ironswarm-${verb.path.replaceAll(' ', '-')}.1.gz`,
+    )
+    expect((await readdir(join(pages, 'man1'))).toSorted()).toEqual(
+      ['ironswarm.1.gz', ...names].toSorted(),
+    )
+    for (const chapter of ['man1', 'man5']) {
+      for (const name of await readdir(join(pages, chapter))) {
+        const path = join(pages, chapter, name)
+        const judged = await call('sh', ['-c', `gzip -dc '${path}' | mandoc -Tlint -Wwarning`])
+        expect([name, judged.stdout]).toEqual([name, ''])
+      }
+    }
+    const read = async (page: string) => {
+      const { stdout } = await call('sh', [
+        '-c',
+        `gzip -dc '${join(pages, page)}' | mandoc -Tutf8 | col -b`,
+      ])
+      return stdout.replaceAll(/\s+/g, ' ')
+    }
+    const options = await read('man5/ironswarm-options.5.gz')
+    for (const name of Object.keys(OPTIONS)) expect(options).toContain(` ${name} `)
+    const write = await read('man1/ironswarm-write.1.gz')
+    const verb = leavesOf(program).find(({ path }) => path === 'write')
+    for (const { long } of verb ? ownOptions(verb) : []) expect(write).toContain(String(long))
+    expect(write).toContain('ironswarm write debian.raw /dev/sdX')
+  }, 300_000)
+
+  test('has units that systemd takes', async () => {
+    const system = join(folder, 'units')
+    await cp(root, system, { recursive: true })
+    // what they want and come after
+    await cp('/usr/lib/systemd/system', join(system, 'usr/lib/systemd/system'), {
+      recursive: true,
+      force: false,
+      verbatimSymlinks: true,
+    })
+    for (const unit of ['ironswarm-agent.service', 'ironswarm-seed@image.raw.service']) {
+      const verified = await call('systemd-analyze', [
+        'verify',
+        `--root=${system}`,
+        '--man=no',
+        unit,
+      ])
+      const ours = verified.stderr.split('\n').filter((line) => line.includes('ironswarm'))
+      expect(ours).toEqual([])
+    }
+    const agent = await readFile(
+      join(root, 'usr/lib/systemd/system/ironswarm-agent.service'),
+      'utf8',
+    )
+    expect(agent).toContain('ConditionPathExists=!/etc/.rescued')
+  }, 300_000)
+
+  test.each([
+    [['wr'], 'write'],
+    [['torrent', ''], 'create show'],
+    [['torrent', 'create', '--pi'], '--piece-length'],
+    [['write', '--form'], '--format'],
+    [['write', '--format', 'q'], 'qcow2'],
+    [['watch', '--sort', 'p'], 'peers'],
+    [['write', '/e'], ''],
+  ])('completes %j in bash', async (words, expected) => {
+    const script = `
+      source '${join(root, 'usr/share/bash-completion/completions/ironswarm')}'
+      COMP_WORDS=(ironswarm "$@"); COMP_CWORD=$#; COMPREPLY=()
+      _ironswarm ironswarm "\${COMP_WORDS[COMP_CWORD]}" "\${COMP_WORDS[COMP_CWORD-1]}"
+      echo "\${COMPREPLY[*]}"`
+    const { stdout, stderr } = await call('bash', ['-c', script, 'bash', ...words])
+    expect(stderr).toBe('')
+    expect(stdout.trim()).toBe(expected)
+  })
+})
