@@ -55,9 +55,15 @@ const code = await runCommandLine(argv, {
   keyboard: () => process.stdin,
   loadAgent: async () => {
     const { runAgent } = await import('./daemon/run.ts')
+    const { openConsoles } = await import('./daemon/consoles.ts')
+    const { watchMachine } = await import('./daemon/machine-facts.ts')
     const { createExtensions } = await import('../extensions/index.ts')
-    return (process, context, recentLog) =>
-      runAgent({ process, ...context, recentLog, createExtensions })
+    return {
+      watchMachine,
+      openConsoles: (process, paths, recentLog) => openConsoles({ ...process, paths, recentLog }),
+      run: (process, context, recentLog, consoles) =>
+        runAgent({ process, ...context, recentLog, consoles, createExtensions }),
+    }
   },
 })
 // keep-alive sockets and library threads must not keep a finished command from ending

@@ -4,7 +4,7 @@
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { formatValue } from '../config/describe.ts'
-import { type LoadedConfig, loadConfig, OPTION_NAMES } from '../config/load.ts'
+import { type LoadedConfig, type LoadRequest, loadConfig, OPTION_NAMES } from '../config/load.ts'
 import type { OptionRow } from '../config/option-row.ts'
 import { allowedWords, rowOf } from '../config/option-value.ts'
 import type { OptionName } from '../config/options.ts'
@@ -19,17 +19,30 @@ import type { Keyboard } from './watch/keys.ts'
 /** What a verb gets: the process, and the agent, which cli/ does not know. */
 export interface CommandLine extends Process {
   /** main.ts brings it; imported by `run` alone. */
-  readonly loadAgent: () => Promise<RunAgent>
+  readonly loadAgent: () => Promise<Agent>
   /** What somebody types on; left out where nobody does. */
   readonly keyboard?: () => Keyboard
 }
 
-/** The agent from its configuration to its end; `recentLog` are the last log lines. */
-export type RunAgent = (
-  process: Process,
-  context: Context,
-  recentLog: () => string,
-) => Promise<void>
+/** Screens and serial lines that show the agent until disposed of. */
+export interface AgentConsoles extends Disposable {
+  readonly notOpened: readonly object[]
+  onRetry(on: () => void): Disposable
+}
+
+/** The agent, which cli/ does not know; `recentLog` are the last log lines. */
+export interface Agent {
+  /** Tells who this machine is, and of its interfaces as they come. */
+  watchMachine(process: Process, root: Root): Disposable
+  openConsoles(process: Process, paths: readonly string[], recentLog: () => string): AgentConsoles
+  /** From its configuration to its end. */
+  run(
+    process: Process,
+    context: Context,
+    recentLog: () => string,
+    consoles: AgentConsoles,
+  ): Promise<void>
+}
 
 /** What a command works with once its configuration is loaded. */
 export interface Context {
@@ -114,23 +127,29 @@ export async function openContext(
   command: Command,
   output: LogOutput,
 ): Promise<Context> {
-  const argvFlags = typedFlags(command)
-  const paths = (attribute: string) => {
-    const text = command.getOptionValue(attribute) as string | undefined
-    return (text?.split('\n') ?? []).map((path) => resolve(path))
-  }
   const loaded = await loadConfig({
-    argvFlags,
-    env: line.env,
-    openTree: createRoot,
-    configFiles: paths('configFile'),
-    configDirs: paths('configDir'),
+    ...settingsOf(line, command),
     virtualMedia: createVirtualMediaReader,
   })
   const root = createRoot(loaded.config.os_root)
   const log = openLog(line, loaded.config.debug, output)
   for (const warning of loaded.warnings) log.warn({ warning }, 'configuration')
   return { loaded, root, log, eventLog: logEvents(line.events, log) }
+}
+
+/** Where the settings of a command come from, but for virtual media. */
+export function settingsOf({ env }: CommandLine, command: Command): LoadRequest {
+  const paths = (attribute: string) => {
+    const text = command.getOptionValue(attribute) as string | undefined
+    return (text?.split('\n') ?? []).map((path) => resolve(path))
+  }
+  return {
+    argvFlags: typedFlags(command),
+    env,
+    openTree: createRoot,
+    configFiles: paths('configFile'),
+    configDirs: paths('configDir'),
+  }
 }
 
 function openLog(line: CommandLine, isDebug: boolean, output: LogOutput): Logger {

@@ -89,7 +89,7 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     says: 'the agent has come to another part of its life',
     fields: { phase: '`starting`, `serving`, `rescued`, …' },
     keeps: 'history',
-    publishedBy: ['agent/daemon/run.ts'],
+    publishedBy: ['agent/cli/run.ts', 'agent/daemon/run.ts'],
     readBy: [],
   },
   machine: {

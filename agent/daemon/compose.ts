@@ -21,7 +21,6 @@ import type { Root } from '../system/root.ts'
 import { readDiskWrites } from '../system/sysfs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { chooseTls } from './api-tls.ts'
-import { openConsoles } from './consoles.ts'
 import { createHeartbeats } from './heartbeats.ts'
 import { openMetrics } from './metrics.ts'
 import type { NodeFinder } from './node-finder.ts'
@@ -60,14 +59,6 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
   }
   const tls = await chooseTls({ config, reader: caller, hardware, log, signal, now })
   using opened = new DisposableStack()
-  const consoles = openConsoles({
-    paths: config.consoles,
-    stderr: process.stderr,
-    now: () => performance.now(),
-    events,
-    log,
-  })
-  opened.use(consoles)
   const heartbeats =
     caller &&
     createHeartbeats({
@@ -143,7 +134,6 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
   return {
     config,
     log,
-    consoles,
     metrics,
     heartbeats,
     seeding: deploy.seeding,

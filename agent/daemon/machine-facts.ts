@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what people are told of this machine and its node: published when it is found out, interfaces whenever they
 // change. Does not find out more than that; hardware managers do.
-import { networkInterfaces } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
 import type { EventPublisher, Link, MachineFacts } from '../core/events.ts'
 import { stringAt } from '../core/json.ts'
 import { redactUrl } from '../core/redact.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { LookedUpNode } from '../ironic/lookup.ts'
+import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
 
 const LOOK_MS = 2000
@@ -14,12 +15,16 @@ const LOOK_MS = 2000
 const MOST_LINKS = 32
 const MOST_DISKS = 64
 
-export function tellMachine(events: EventPublisher, facts: MachineFacts): void {
+function tellMachine(events: EventPublisher, facts: MachineFacts): void {
   events.publish({ type: 'machine', facts })
 }
 
-/** Looks at the interfaces until disposed of, and tells when they are others than before. */
-export function watchLinks(root: Root, events: EventPublisher): Disposable {
+/** Says who this is, then looks at the interfaces until disposed of, and tells when they are others than before. */
+export function watchMachine(
+  { events, version }: Pick<Process, 'events' | 'version'>,
+  root: Root,
+): Disposable {
+  tellMachine(events, { hostname: hostname(), version })
   let told = ''
   let isLooking = false
   const look = async () => {

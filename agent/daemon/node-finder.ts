@@ -2,7 +2,7 @@
 // Owns asking Ironic which node this machine is: at the start, and again while a command waits for it.
 // Does not know the protocol of the lookup; ironic/lookup.ts does.
 import type { Config } from '../config/options.ts'
-import { anySignal } from '../core/deadline.ts'
+import { anySignal, sleep } from '../core/deadline.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
@@ -11,6 +11,7 @@ import { type LookedUpNode, lookupNode } from '../ironic/lookup.ts'
 import type { Process } from '../system/process.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation } from '../telemetry/operation.ts'
+import type { Consoles } from './consoles.ts'
 import type { InspectionOutcome } from './inspection.ts'
 import { macAddresses } from './interfaces.ts'
 
@@ -23,6 +24,8 @@ export interface NodeFinderDeps {
   readonly config: Config
   readonly log: Logger
   readonly process: Pick<Process, 'random' | 'signal' | 'events'>
+  /** Somebody may want the next try at once. */
+  readonly consoles: Pick<Consoles, 'onRetry'>
 }
 
 export interface NodeFinder {
@@ -49,6 +52,7 @@ export function createNodeFinder(deps: NodeFinderDeps): NodeFinder {
           ...common,
           config,
           signal,
+          wait: (ms, ending) => waitOrRetry(ms, ending, deps.consoles),
           nodeUuid,
           inspectionError: error,
         })
@@ -63,5 +67,20 @@ export function createNodeFinder(deps: NodeFinderDeps): NodeFinder {
       })
       return found.node
     },
+  }
+}
+
+/** The wait between two tries, until somebody at a console wants the next one. Throws the signal's reason only. */
+async function waitOrRetry(
+  ms: number,
+  signal: AbortSignal | undefined,
+  consoles: Pick<Consoles, 'onRetry'>,
+): Promise<void> {
+  const wanted = new AbortController()
+  using _retry = consoles.onRetry(() => wanted.abort())
+  try {
+    await sleep(ms, anySignal(signal, wanted.signal))
+  } catch (error) {
+    if (signal?.aborted || !wanted.signal.aborted) throw error
   }
 }

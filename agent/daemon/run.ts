@@ -31,11 +31,12 @@ import type { EventLog } from '../telemetry/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation, warn } from '../telemetry/operation.ts'
 import { composeAgent } from './compose.ts'
+import type { Consoles } from './consoles.ts'
 import { discover } from './discovery.ts'
 import { inspect } from './inspection.ts'
 import { waitForInterface } from './interfaces.ts'
 import { findIronicUrls } from './ironic-urls.ts'
-import { tellHardware, tellIronic, tellMachine, tellNode, watchLinks } from './machine-facts.ts'
+import { tellHardware, tellIronic, tellNode } from './machine-facts.ts'
 import { createNodeFinder, type NodeFinder } from './node-finder.ts'
 import { serve } from './serve.ts'
 
@@ -49,6 +50,8 @@ export interface AgentStart {
   readonly eventLog: EventLog
   /** The last log lines. */
   readonly recentLog: () => string
+  /** Where somebody may want Ironic to be asked at once. */
+  readonly consoles: Pick<Consoles, 'onRetry'>
   readonly createExtensions: CreateExtensions
 }
 
@@ -63,8 +66,6 @@ export async function runAgent(given: AgentStart): Promise<void> {
   // uptime: how long the machine took to come here
   log.info({ version: process.version, hostname: hostname(), uptime_s: uptime() }, 'agent started')
   enter(process, 'starting')
-  tellMachine(process.events, { hostname: hostname(), version: process.version })
-  using _links = watchLinks(root, process.events)
   if (await isRescued(root)) {
     log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
     enter(process, 'rescued')
@@ -101,7 +102,16 @@ export async function runAgent(given: AgentStart): Promise<void> {
   void tellHardware(hardware, process.events)
   const tokens = createTokenKeeper({ runDir: before.run_dir, embedded: before.agent_token })
   const finder =
-    client && createNodeFinder({ client, hardware, tokens, config: before, log, process })
+    client &&
+    createNodeFinder({
+      client,
+      hardware,
+      tokens,
+      config: before,
+      log,
+      process,
+      consoles: start.consoles,
+    })
   const found = await findNode(start, { client, finder, hardware })
   if (found?.token === 'missing') {
     // restarting does not help: Ironic hands the token out once per boot (contract 2.6)

@@ -13,7 +13,6 @@ import type { Heartbeats } from './heartbeats.ts'
 export interface ServingAgent {
   readonly config: Pick<Config, 'listen_host' | 'listen_port'>
   readonly log: Logger
-  readonly consoles: Disposable
   readonly metrics: Disposable
   /** Undefined where no Ironic is known. */
   readonly heartbeats: Heartbeats | undefined
@@ -42,7 +41,7 @@ const LAST_ANSWER_MS = 5000
  * Throws InvalidConfigError where it cannot listen.
  */
 export async function serve(agent: ServingAgent, signal: AbortSignal): Promise<ServingEnd> {
-  const { server, heartbeats, runner, seeding, consoles, metrics, log } = agent
+  const { server, heartbeats, runner, seeding, metrics, log } = agent
   try {
     throwIfAborted(signal)
     const { host, port } = await listen(server, agent.config)
@@ -63,7 +62,6 @@ export async function serve(agent: ServingAgent, signal: AbortSignal): Promise<S
     await seeding.release('agent ends')
     await server.close()
     metrics[Symbol.dispose]()
-    consoles[Symbol.dispose]()
   }
 }
 

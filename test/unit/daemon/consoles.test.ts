@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openConsoles } from '../../../agent/daemon/consoles.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
-import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { progressOf } from '../../support/event-lab.ts'
 
 let directory: string
@@ -14,37 +13,54 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }))
 
 function open(paths: string[], stderr: { isTTY?: boolean } = {}) {
-  const output = { stderr: '', log: '' }
+  const output = { stderr: '' }
   const events = createEventStream({ now: () => 0 })
   const consoles = openConsoles({
     paths,
     stderr: { write: (text) => (output.stderr += text), ...stderr },
     now: () => 0,
     events,
-    log: createLogger({ level: 'warn', destination: { write: (text) => (output.log += text) } }),
+    recentLog: () => '',
   })
   const show = () => events.publish({ type: 'progress', progress: progressOf() })
-  return { show, close: () => consoles[Symbol.dispose](), output }
+  const enter = (phase: 'serving' | 'rescued') => events.publish({ type: 'phase', phase })
+  return { show, enter, consoles, close: () => consoles[Symbol.dispose](), output }
 }
 
-test('a serial line gets plain lines, a screen one line that is written over', () => {
-  const serial = join(directory, 'ttyS0')
-  const screen = join(directory, 'tty0')
-  for (const path of [serial, screen]) writeFileSync(path, '')
-  const { show, close } = open([serial, screen])
-  show()
+function files(): [serial: string, screen: string] {
+  const paths = [join(directory, 'ttyS0'), join(directory, 'tty0')] as const
+  for (const path of paths) writeFileSync(path, '')
+  return [...paths]
+}
+
+test('a serial line gets plain lines, a screen a picture that is drawn in place', () => {
+  const [serial, screen] = files()
+  const { enter, close } = open([serial, screen])
+  enter('serving')
   close()
-  expect(readFileSync(serial, 'utf8')).toMatch(/^writing the image 50\.0%.*\n$/)
-  expect(readFileSync(serial, 'utf8')).not.toContain('\u001B')
-  expect(readFileSync(screen, 'utf8')).toMatch(/^\rwriting the image/)
-  expect(readFileSync(screen, 'utf8')).toContain('\u001B[K')
+  expect(readFileSync(serial, 'utf8')).toBe('ironswarm: 00:00:00 serving\r\n')
+  const drawn = readFileSync(screen, 'utf8')
+  expect(drawn).toContain('\u001B[1;1H')
+  expect(drawn).toContain('Waiting for a command')
+  expect(drawn.match(/\n/g)).toHaveLength(1)
 })
 
-test('a console that is not there is a warning, and the others go on', () => {
-  const { show, close, output } = open([join(directory, 'none/tty9')], { isTTY: true })
+test('once the machine is rescued both are left to whoever logs in', () => {
+  const [serial, screen] = files()
+  const { enter, close } = open([serial, screen])
+  enter('rescued')
+  const before = [serial, screen].map((path) => readFileSync(path, 'utf8'))
+  expect(before[1]).toMatch(/Rescued.*\r\n$/s)
+  enter('serving')
+  close()
+  expect([serial, screen].map((path) => readFileSync(path, 'utf8'))).toEqual(before)
+})
+
+test('a console that is not there is named, and the others go on', () => {
+  const { show, close, consoles, output } = open([join(directory, 'none/tty9')], { isTTY: true })
   show()
   close()
-  expect(output.log).toContain('"msg":"console not opened"')
+  expect(consoles.notOpened).toMatchObject([{ reason: expect.stringContaining('ENOENT') }])
   expect(output.stderr).toContain('writing the image')
 })
 

@@ -47,7 +47,6 @@ async function lab(listenPort = 0) {
   const agent = {
     config: { listen_host: '127.0.0.1', listen_port: listenPort },
     log: silentLog,
-    consoles: { [Symbol.dispose]: () => void events.push('consoles closed') },
     metrics: { [Symbol.dispose]: () => undefined },
     heartbeats: {
       start: (port: number) => {
@@ -103,7 +102,6 @@ describe('the serving agent', () => {
       'heartbeats ended',
       'command ended',
       'seeding ended',
-      'consoles closed',
     ])
   })
 
@@ -126,7 +124,7 @@ describe('the serving agent', () => {
     await expect(serve(x.agent, x.stopping.signal)).rejects.toMatchObject({
       type: 'CancelledError',
     })
-    expect(x.events).toEqual(['heartbeats ended', 'seeding ended', 'consoles closed'])
+    expect(x.events).toEqual(['heartbeats ended', 'seeding ended'])
   })
 
   test('names the options where its port is taken, and closes everything', async () => {
@@ -140,7 +138,7 @@ describe('the serving agent', () => {
         type: 'InvalidConfigError',
         details: expect.stringMatching(/port \d+ .*EADDRINUSE.*--listen-port/),
       })
-      expect(x.events).toEqual(['heartbeats ended', 'seeding ended', 'consoles closed'])
+      expect(x.events).toEqual(['heartbeats ended', 'seeding ended'])
     } finally {
       taken.close()
     }
