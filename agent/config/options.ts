@@ -259,10 +259,14 @@ export const OPTIONS = {
   }),
   boot_method: string('vmedia: look for parameters.txt on virtual media', { karg: 'boot_method' }),
   debug: bool(false, 'Log at debug level', { karg: 'ipa-debug' }),
-  consoles: list([], 'Devices that show the progress line, for example /dev/tty0,/dev/ttyS0', {
-    karg: 'ipa-consoles',
-    own: true,
-  }),
+  consoles: list(
+    [],
+    'Devices that show the agent, for example /dev/tty0,/dev/ttyS0: a screen, or plain lines on a serial one',
+    {
+      karg: 'ipa-consoles',
+      own: true,
+    },
+  ),
   metrics: bool(true, 'Serve metrics for Prometheus at /metrics (docs/metrics.md)', {
     karg: 'ipa-metrics',
     own: true,

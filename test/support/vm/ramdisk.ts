@@ -32,7 +32,7 @@ export function whyNoRamdisk({ kernel, initramfs }: Ramdisk): string | undefined
 /**
  * Serial console, speed, SysRq keys for tests that kill, and patience: without KVM a machine that shares
  * its processor needs a minute to find its peers, and its timer may come so late that the kernel would
- * take it for broken and stop. Ironic adds the rest.
+ * take it for broken and stop. The log comes on the serial line, for tests that wait for its words. Ironic adds the rest.
  */
 export const KERNEL_WORDS =
-  'console=ttyS0 mitigations=off no_timer_check sysrq_always_enabled ipa-swarm-stall-timeout=180'
+  'console=ttyS0 mitigations=off no_timer_check sysrq_always_enabled ipa-swarm-stall-timeout=180 ipa-debug=1'
