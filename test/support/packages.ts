@@ -168,6 +168,7 @@ export const PACKAGE_SETS = {
       'ipxe',
       'ipxe-qemu',
       'mtools',
+      'openipmi',
       'ovmf',
       'qemu-system-x86',
       'util-linux',

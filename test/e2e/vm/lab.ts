@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
 import { type FileServer, startFileServer } from '../../support/file-server.ts'
 import { type Accelerator, findAccelerator } from '../../support/vm/accelerator.ts'
+import { startBmc } from '../../support/vm/bmc.ts'
 import { createImageSource, type ImageSource } from '../../support/vm/image-source.ts'
 import { createNetwork, LAB_ADDRESS, type Network } from '../../support/vm/network.ts'
 import { createQemuMachine, type QemuMachine } from '../../support/vm/qemu-machine.ts'
@@ -48,9 +49,13 @@ export async function createVmLab(
     const { firmware, memoryMib } = settings
     const name = `node-${i + 1}`
     const diskBytes = diskFor(source.image.sizeBytes)
-    const processors = Math.max(1, Math.min(2, Math.floor(availableParallelism() / settings.nodes)))
+    const { isServer = false } = settings
+    const share = Math.min(2, Math.floor(availableParallelism() / settings.nodes))
+    const processors = Math.max(isServer ? 2 : 1, share)
     const moreDisks = settings.moreDisks ?? []
-    const size = { memoryMib, processors, diskBytes, moreDisks }
+    const bmc = isServer ? stack.use(await startBmc(join(folder, `${name}.bmc`))) : undefined
+    const server = bmc && { server: { bmcPort: bmc.port } }
+    const size = { memoryMib, processors, diskBytes, moreDisks, ...server }
     const options = { name, folder, accelerator, firmware, tap, ...size }
     machines.push(stack.use(await createQemuMachine(options)))
   }

@@ -23,6 +23,8 @@ export interface VmSettings {
   readonly isSwarm: boolean
   /** See `Hardware.moreDisks`; tests have some. */
   readonly moreDisks?: readonly MoreDisk[]
+  /** See `Hardware.server`; a test has one. */
+  readonly isServer?: boolean
 }
 
 /** Throws an Error whose message says what to write instead. Empty values are as good as none. */

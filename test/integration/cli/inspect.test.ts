@@ -72,3 +72,14 @@ test.runIf(CAN_SHOW)('inventory tells members of a bond, the BMC and the disks a
     '/dev/md127',
   ])
 })
+
+test.runIf(CAN_SHOW)(
+  'what a machine shows as its disk can be looked at and not opened',
+  async () => {
+    await using sandbox = await openSandbox(machineOf('bonded'), '/')
+    const { stdout } = await sandbox.exec(['stat', '--format=%F %Hr:%Lr', '/dev/sda'], LIMIT)
+    expect(stdout).toBe('block special file 8:0\n')
+    const reading = sandbox.exec(['dd', 'if=/dev/sda', 'of=/dev/null', 'count=1'], LIMIT)
+    await expect(reading).rejects.toThrow(/Permission denied/)
+  },
+)

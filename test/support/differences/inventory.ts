@@ -2,7 +2,7 @@
 // Owns the table of docs/differences.md that compares what the two agents make of the same machines, key by key. Whether a row
 // is true is found out by running this agent (test/support/machines/replay.ts); why it is so stands here.
 import { type MachineDifference, replayedDifferences } from '../machines/replay.ts'
-import { INVENTORY_REASONS } from './inventory-reasons.ts'
+import { INVENTORY_REASONS, type InventoryReason } from './inventory-reasons.ts'
 
 export interface InventoryRow {
   readonly key: string
@@ -21,30 +21,29 @@ export interface InventoryTable {
   readonly faults: readonly string[]
 }
 
+type Reasons = Readonly<Record<string, InventoryReason>>
+
 export async function inventoryTable(): Promise<InventoryTable> {
-  const differences = await replayedDifferences()
-  const keys = [...new Set(differences.map(({ key }) => key))].sort()
-  const rows = keys.map((key) =>
-    rowOf(
-      key,
-      differences.filter((each) => each.key === key),
-    ),
-  )
-  const idle = Object.keys(INVENTORY_REASONS).filter((key) => !keys.includes(key))
-  return {
-    rows,
-    faults: [...rows.flatMap(faultsOf), ...idle.map((key) => `${key} differs nowhere any more`)],
-  }
+  return tableOf(await replayedDifferences(), INVENTORY_REASONS)
 }
 
-function rowOf(key: string, differences: readonly MachineDifference[]): InventoryRow {
-  const first = differences[0]
+export function tableOf(
+  differences: readonly MachineDifference[],
+  reasons: Reasons,
+): InventoryTable {
+  const keys = [...new Set(differences.map(({ key }) => key))].sort()
+  const rows = keys.map((key) => {
+    const own = differences.filter((each) => each.key === key)
+    const [theirs, ours] = [shown(own[0]?.theirs), shown(own[0]?.ours)]
+    return { key, places: own.map(placeOf), theirs, ours, why: reasons[key]?.why }
+  })
+  const idle = Object.keys(reasons).filter((key) => !keys.includes(key))
   return {
-    key,
-    places: differences.map(placeOf),
-    theirs: shown(first?.theirs),
-    ours: shown(first?.ours),
-    why: INVENTORY_REASONS[key]?.why,
+    rows,
+    faults: [
+      ...rows.flatMap((row) => faultsOf(row, reasons[row.key]?.places ?? [])),
+      ...idle.map((key) => `${key} differs nowhere any more`),
+    ],
   }
 }
 
@@ -52,15 +51,14 @@ function placeOf({ machine, member }: MachineDifference): string {
   return member === '' ? machine : `${machine}: ${member}`
 }
 
-function faultsOf({ key, places }: InventoryRow): string[] {
-  const wanted = INVENTORY_REASONS[key]?.places ?? []
+function faultsOf({ key, places }: InventoryRow, wanted: readonly string[]): string[] {
+  const [found, idle] = [
+    places.filter((each) => !wanted.includes(each)),
+    wanted.filter((each) => !places.includes(each)),
+  ]
   return [
-    ...places
-      .filter((each) => !wanted.includes(each))
-      .map((each) => `${key} of ${each} differs without a reason`),
-    ...wanted
-      .filter((each) => !places.includes(each))
-      .map((each) => `${key} of ${each} differs no more`),
+    ...found.map((each) => `${key} of ${each} differs without a reason`),
+    ...idle.map((each) => `${key} of ${each} differs no more`),
   ]
 }
 

@@ -23,8 +23,15 @@ export interface Hardware {
   /** True: the disk is an NVMe drive instead of a virtio one. */
   readonly hasNvme?: boolean
   readonly moreDisks?: readonly MoreDisk[]
+  /** What a server has and a virtual machine lacks: see {@link serverArguments}. Two processors at least. */
+  readonly server?: Server
   /** What its hardware clock says at power-on, as QEMU's `-rtc base` has it; the right time unless given. */
   readonly clock?: string
+}
+
+export interface Server {
+  /** Where its BMC listens, of 127.0.0.1 (bmc.ts). */
+  readonly bmcPort: number
 }
 
 /** A disk besides the one that the machine boots from. */
@@ -74,7 +81,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     '-machine', 'q35',
     '-accel', hardware.accelerator,
     '-cpu', 'max',
-    '-smp', String(hardware.processors),
+    '-smp', `${hardware.processors}${hardware.server ? ',sockets=2' : ''}`,
     '-m', String(hardware.memoryMib),
     '-nodefaults',
     ...(hardware.clock === undefined ? [] : ['-rtc', `base=${hardware.clock}`]),
@@ -92,6 +99,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     ...cdromArguments(boot.cdrom, order.cdrom),
     ...secondCdromArguments(boot.secondCdrom),
     ...usbArguments(boot.usbStick),
+    ...(hardware.server ? serverArguments(hardware.memoryMib, hardware.server) : []),
     ...kernelArguments(boot.kernel),
   ]
 }
@@ -166,6 +174,34 @@ function usbArguments(image: string | undefined): string[] {
     '-drive', `if=none,id=stick,format=raw,readonly=on,file=${image}`,
     '-device', 'qemu-xhci,id=usb',
     '-device', 'usb-storage,bus=usb.0,drive=stick,removable=on',
+  ]
+}
+
+/** What the firmware of a machine with {@link Hardware.server} says of it. */
+export const SERVER_FIRMWARE = {
+  ...{ biosVendor: 'Acme Firmware', biosVersion: '7.1.3', biosDate: '02/28/2025' },
+  ...{ manufacturer: 'Acme', product: 'Anvil 9000', serial: 'SN-4711', sku: 'SKU-42' },
+} as const
+
+/** Two NUMA nodes with a socket each, a maker's words in SMBIOS, a BMC behind KCS, a USB tablet at a controller of its own. */
+function serverArguments(memoryMib: number, { bmcPort }: Server): string[] {
+  const { biosVendor, biosVersion, biosDate, ...system } = SERVER_FIRMWARE
+  const { manufacturer, product, serial, sku } = system
+  const nodes = [0, 1].flatMap((node) => [
+    ...['-object', `memory-backend-ram,id=ram${node},size=${memoryMib / 2}M`],
+    ...['-numa', `node,nodeid=${node},memdev=ram${node}`],
+    ...['-numa', `cpu,node-id=${node},socket-id=${node}`],
+  ])
+  // biome-ignore format: one flag and its value per pair
+  return [
+    ...nodes,
+    '-smbios', `type=0,vendor=${biosVendor},version=${biosVersion},date=${biosDate}`,
+    '-smbios', `type=1,manufacturer=${manufacturer},product=${product},serial=${serial},sku=${sku}`,
+    '-chardev', `socket,id=bmc,host=127.0.0.1,port=${bmcPort},reconnect=5`,
+    '-device', 'ipmi-bmc-extern,id=bmc,chardev=bmc',
+    '-device', 'isa-ipmi-kcs,bmc=bmc',
+    '-device', 'qemu-xhci,id=server-usb',
+    '-device', 'usb-tablet,bus=server-usb.0',
   ]
 }
 

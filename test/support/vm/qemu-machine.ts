@@ -17,6 +17,7 @@ import {
   type MoreDisk,
   OVMF_VARIABLES,
   qemuArguments,
+  type Server,
 } from './qemu-arguments.ts'
 import { createQmp, type Qmp, type QmpEvent } from './qmp.ts'
 import { createSerialLog, type SerialLog } from './serial-log.ts'
@@ -43,6 +44,8 @@ export interface QemuMachineOptions {
   readonly diskBytes?: number
   /** See `Hardware.moreDisks`; the files are the caller's. */
   readonly moreDisks?: readonly MoreDisk[]
+  /** See `Hardware.server`. */
+  readonly server?: Server
   /** See `Hardware.clock`. */
   readonly clock?: string
 }
@@ -119,6 +122,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     tap: options.tap,
     hasPlainNic: options.hasPlainNic ?? false,
     hasNvme: options.hasNvme ?? false,
+    ...(options.server === undefined ? {} : { server: options.server }),
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   }
   const setup: QemuMachine['setup'] = {

@@ -21,6 +21,11 @@ export function findRamdisk(env: Readonly<Record<string, string | undefined>>): 
   return { kernel: `${prefix}.kernel`, initramfs: `${prefix}.initramfs`, iso: `${prefix}.iso` }
 }
 
+/** The ramdisk for bare metal, which `make ramdisk` makes. */
+export function metalRamdisk(): Ramdisk {
+  return findRamdisk({ VM_RAMDISK: join(BUILD, 'ironswarm') })
+}
+
 /** Why machines cannot be booted from it; undefined when they can. */
 export function whyNoRamdisk({ kernel, initramfs }: Ramdisk): string | undefined {
   const missing = [kernel, initramfs].filter((path) => !existsSync(path))

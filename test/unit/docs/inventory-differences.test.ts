@@ -1,7 +1,11 @@
 // docs/differences.md, "Inspection, key by key": this agent, run now on each recorded machine, beside what the real
 // ironic-python-agent said of it.
 import { beforeAll, describe, expect, test } from 'vitest'
-import { type InventoryTable, inventoryTable } from '../../support/differences/inventory.ts'
+import {
+  type InventoryTable,
+  inventoryTable,
+  tableOf,
+} from '../../support/differences/inventory.ts'
 import { MACHINES } from '../../support/machines/catalog.ts'
 import { compareInspections } from '../../support/machines/compare.ts'
 import { readRecording } from '../../support/machines/recording.ts'
@@ -35,6 +39,25 @@ describe('the inspection of a recorded machine', () => {
       expect(withoutBmc).toEqual({ bmc_address: null, bmc_v6address: null })
     },
   )
+})
+
+describe('a difference', () => {
+  const found = { machine: 'm', key: 'a.b', member: 'x', theirs: 1, ours: 2 }
+  const reason = (...places: string[]) => ({ 'a.b': { places, why: 'so' } })
+
+  test.each([
+    ['without a reason', [found], {}, ['a.b of m: x differs without a reason']],
+    [
+      'at another place than its reason says',
+      [found],
+      reason('m: y'),
+      ['a.b of m: x differs without a reason', 'a.b of m: y differs no more'],
+    ],
+    ['that is none any more', [], reason('m: x'), ['a.b differs nowhere any more']],
+    ['with its reason', [found], reason('m: x'), []],
+  ])('%s is a fault, or not', (_what, differences, reasons, faults) => {
+    expect(tableOf(differences, reasons).faults).toEqual(faults)
+  })
 })
 
 describe('two inspections', () => {

@@ -1,9 +1,10 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../../agent/config/options.ts'
 import { OPTIONS } from '../../../agent/config/options.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import { parseCpu } from '../../../agent/hardware/collectors/cpus.ts'
-import { readMemory } from '../../../agent/hardware/collectors/memory.ts'
+import { parseModulesMiB, readMemory } from '../../../agent/hardware/collectors/memory.ts'
 import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
 import type { WireInterface } from '../../../agent/hardware/inventory.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
@@ -64,6 +65,19 @@ describe('memory', () => {
       .join('\n')
     await using machine = await machineWith(FILES, { 'dmidecode --type 17': modules })
     expect(await readMemory(machine)).toEqual({ total: 32780552 * 1024, physical_mb: 16896 })
+  })
+
+  test('counts modules of any size in either spelling', () => {
+    const units = { kB: 2 ** -10, MB: 1, MiB: 1, GB: 1024, GiB: 1024 }
+    const unit = fc.constantFrom(...(Object.keys(units) as (keyof typeof units)[]))
+    const modules = fc.array(fc.tuple(fc.integer({ min: 1, max: 32767 }), unit), { minLength: 1 })
+    fc.assert(
+      fc.property(modules, (sizes) => {
+        const text = sizes.map(([count, name]) => `Memory Device\n\tSize: ${count} ${name}\n`)
+        const sum = sizes.reduce((mib, [count, name]) => mib + count * units[name], 0)
+        expect(parseModulesMiB(text.join('\n'))).toBe(Math.round(sum))
+      }),
+    )
   })
 
   test.each([{}, { dmidecode: 'Memory Device\n\tSize: No Module Installed\n' }])(
