@@ -19,7 +19,8 @@ export const NO_BMC: Bmc = { address: null, v6Address: null, mac: null }
 
 /** LAN channels of IPMI; 12 to 15 are not networks. */
 const CHANNELS = Array.from({ length: 11 }, (_, i) => i + 1)
-const ASK_TIMEOUT_MS = 5_000
+/** `lan print` is some 25 questions by a slow bus, ms. */
+const ASK_TIMEOUT_MS = 10_000
 /** All questions together: an inventory is asked for synchronously, ms. */
 const BUDGET_MS = 20_000
 
@@ -28,11 +29,15 @@ type Ask = (...words: readonly string[]) => Promise<string>
 
 /** Asks the LAN channels, those of IPv6 all by themselves: it may be on another channel than IPv4. */
 export async function readBmc(deps: { readonly exec: Exec; readonly root: Root }): Promise<Bmc> {
-  const nodes = await deps.root.list('/dev')
-  if (!nodes.some((name) => /^ipmi/.test(name))) return NO_BMC
+  if (!(await hasBmc(deps.root))) return NO_BMC
   const ask = createAsk(deps.exec)
   const { address, mac } = await readLan(ask)
   return { address: address ?? '0.0.0.0', v6Address: (await readV6(ask)) ?? '::/0', mac }
+}
+
+/** True once the kernel has found a BMC; its driver may take until after the first inventory. */
+export async function hasBmc(root: Root): Promise<boolean> {
+  return (await root.list('/dev')).some((name) => /^ipmi/.test(name))
 }
 
 /** Nothing is asked twice. */

@@ -10,7 +10,7 @@ import { syncDisks } from '../../system/power.ts'
 import type { Root } from '../../system/root.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { createBurninSteps } from '../burnin/steps.ts'
-import { NO_BMC, readBmc } from '../collectors/bmc.ts'
+import { hasBmc, NO_BMC, readBmc } from '../collectors/bmc.ts'
 import { readBoot } from '../collectors/boot.ts'
 import { readCpu } from '../collectors/cpus.ts'
 import { listDisks } from '../collectors/disks.ts'
@@ -148,11 +148,12 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
 
 /** The single questions of the inventory, as any Linux machine answers them. */
 function createQuestions({ config, exec, root, log }: GenericManagerDeps) {
-  // BMCs answer slowly and do not move: asked once (contract 6.1)
+  // BMCs answer slowly and do not move: asked once (contract 6.1), as soon as there is one
   let asked: ReturnType<typeof readBmc> | undefined
-  const bmc = () => {
+  const bmc = async () => {
+    if (!(await hasBmc(root))) return NO_BMC
     asked ??= readBmc({ exec, root })
-    return asked
+    return await asked
   }
   return {
     getInterfaceInfo: async (name) =>

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../../agent/config/options.ts'
@@ -152,6 +153,22 @@ describe('the inventory', () => {
     await manager.listHardwareInfo?.()
     expect(asked).toBeGreaterThan(0)
     expect(machine.ran.filter((line) => line.startsWith('ipmitool'))).toHaveLength(asked)
+  })
+
+  test('has the BMC that the kernel finds late', async () => {
+    await using machine = await machineWith(
+      { '/dev/null': '' },
+      {
+        lsblk: lsblkOutput([]),
+        'ipmitool lan print 1': 'IP Address : 192.0.2.9\nMAC Address : aa:bb:cc:00:00:09\n',
+      },
+    )
+    const manager = managerOf(machine, defaults)
+    expect(await manager.listHardwareInfo?.()).toMatchObject({ bmc_address: null })
+    await writeFile(machine.root.path('/dev/ipmi0'), '')
+    expect(await manager.listHardwareInfo?.()).toMatchObject({
+      ...{ bmc_address: '192.0.2.9', bmc_v6address: '::/0', bmc_mac: 'aa:bb:cc:00:00:09' },
+    })
   })
 
   test('holds what switches say if asked to, listened for once', async () => {
