@@ -183,7 +183,13 @@ export const SERVER_FIRMWARE = {
   ...{ manufacturer: 'Acme', product: 'Anvil 9000', serial: 'SN-4711', sku: 'SKU-42' },
 } as const
 
-/** Two NUMA nodes with a socket each, a maker's words in SMBIOS, a BMC behind KCS, a USB tablet at a controller of its own. */
+/** Addresses of its NICs besides the one it boots from: e1000e, whose driver names permanent addresses and speeds. */
+export const SERVER_NICS = ['52:54:00:e1:00:01', '52:54:00:e1:00:02'] as const
+
+/**
+ * Two NUMA nodes with a socket each, a maker's words in SMBIOS, a BMC behind KCS, a USB tablet at a controller of its own, and
+ * two NICs at a hub where nobody else is.
+ */
 function serverArguments(memoryMib: number, { bmcPort }: Server): string[] {
   const { biosVendor, biosVersion, biosDate, ...system } = SERVER_FIRMWARE
   const { manufacturer, product, serial, sku } = system
@@ -192,8 +198,13 @@ function serverArguments(memoryMib: number, { bmcPort }: Server): string[] {
     ...['-numa', `node,nodeid=${node},memdev=ram${node}`],
     ...['-numa', `cpu,node-id=${node},socket-id=${node}`],
   ])
+  const nics = SERVER_NICS.flatMap((mac, i) => [
+    ...['-netdev', `hubport,id=hub${i},hubid=0`],
+    ...['-device', `e1000e,netdev=hub${i},mac=${mac},romfile=`],
+  ])
   // biome-ignore format: one flag and its value per pair
   return [
+    ...nics,
     ...nodes,
     '-smbios', `type=0,vendor=${biosVendor},version=${biosVersion},date=${biosDate}`,
     '-smbios', `type=1,manufacturer=${manufacturer},product=${product},serial=${serial},sku=${sku}`,
