@@ -77,7 +77,7 @@ instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made fro
 	@$(PACKAGES) instance-image
 	@node image-build/instance-image.ts
 
-ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [QEMU=1] [HARDWARE_MANAGERS=folder] [FAST=1]
+ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [QEMU=1] [BURN_IN=1] [HARDWARE_MANAGERS=folder] [NAME=…] [FAST=1]
 	@$(PACKAGES) ramdisk
 	@node image-build/ramdisk/build.ts
 
@@ -110,6 +110,7 @@ test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE 
 	@$(if $(SMOKE),,node test/support/vm/array-maker.ts)
 	@$(if $(SMOKE),,node test/support/vm/partition-image.ts)
 	@$(if $(SMOKE),,node test/support/vm/raid-image.ts)
+	@$(if $(SMOKE),,RAMDISK=vm FAST=1 NAME=ironswarm-managers HARDWARE_MANAGERS=test/support/vm/hardware-managers node image-build/ramdisk/build.ts)
 	@$(OWN_NETWORK) vitest run --config test/e2e/vm/vitest.config.ts $(if $(SMOKE),smoke)
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd

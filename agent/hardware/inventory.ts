@@ -137,3 +137,11 @@ export interface WireSystemVendor {
     readonly build_date: string
   }
 }
+
+/** A device that is plugged in by USB; texts are empty where it says nothing. */
+export interface WireUsbDevice {
+  readonly product: string
+  readonly vendor: string
+  /** `USB:<bus>:<device>` */
+  readonly handle: string
+}

@@ -11,6 +11,7 @@ import type {
   WireInterface,
   WireLldp,
   WireSystemVendor,
+  WireUsbDevice,
 } from './inventory.ts'
 
 /** How well a manager knows this machine (contract 7.1); the higher is asked first, NONE never. */
@@ -105,6 +106,8 @@ export interface HardwareMethods {
   getBmcAddress(): Promise<string | null>
   getBmcV6address(): Promise<string | null>
   getBmcMac(): Promise<string | null>
+  /** What is plugged in by USB, for inspection. */
+  getUsbDevices(): Promise<readonly WireUsbDevice[]>
 
   // what the generic manager asks the others before it goes by its own rules (generic/overrides.ts)
   /** Which disks there are; the generic manager finds out the rest of what it must know of them. */

@@ -4,6 +4,8 @@
 //   RAMDISK=vm          the small one, with drivers of virtual machines only
 //   SSH_KEY='ssh-… …'   a key that may log in as root (or the path of a file that holds it)
 //   HARDWARE_MANAGERS=… a folder of hardware managers that goes along
+//   BURN_IN=1           takes fio and stress-ng along
+//   NAME=…              what the outputs in build/ are called
 //   FAST=1              compress quickly: larger, same content
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -22,7 +24,7 @@ import { findKernel } from '../instance-files.ts'
 import { runProgram } from '../program.ts'
 import { IMAGE_EPOCH_SECONDS } from '../run.ts'
 import { addAgent, addHardwareManagers, type BundledPackage } from './agent-bundle.ts'
-import { LIBRARY_PACKAGES, programsOf } from './contents.ts'
+import { librariesOf, programsOf } from './contents.ts'
 import { type ModuleSet, selectModules } from './modules.ts'
 import { makeNodeProgram } from './node-program.ts'
 import { makeRootTree } from './root-tree.ts'
@@ -112,7 +114,7 @@ async function fetchPackages(variant: Variant): Promise<Fetched> {
   // the lists of a fresh machine come with this call
   await resolvePackages(['busybox-static'])
   const kernel = await firstDependency(variant.kernelPackage)
-  const names = [...new Set([...Object.keys(programsOf(variant)), ...LIBRARY_PACKAGES])].sort()
+  const names = [...new Set([...Object.keys(programsOf(variant)), ...librariesOf(variant)])].sort()
   const debian = await resolvePackages([...names, kernel])
   const paths = await downloadPackages(debian, join(BUILD, 'debian'))
   const folders = new Map<string, string>()

@@ -113,17 +113,72 @@ const QEMU_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   'qemu-utils': ['usr/bin/qemu-nbd'],
 }
 
+/** For burn-in, which loads a machine for a day; stress-ng brings 20 libraries, fio those of Ceph and of Gluster. */
+const BURN_IN_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  fio: ['usr/bin/fio'],
+  'stress-ng': ['usr/bin/stress-ng'],
+}
+
 /** What the variant takes of which package. */
 export function programsOf(variant: Variant): Readonly<Record<string, readonly string[]>> {
   return {
     ...PROGRAMS,
     ...(variant.hasHardwareTools ? HARDWARE_PROGRAMS : {}),
     ...(variant.hasQemu ? QEMU_PROGRAMS : {}),
+    ...(variant.hasBurnIn ? BURN_IN_PROGRAMS : {}),
   }
 }
 
 /** Where the programs' shared libraries may come from; only what is needed is taken. */
-export const LIBRARY_PACKAGES: readonly string[] = [
+export function librariesOf({ hasBurnIn }: Variant): readonly string[] {
+  return hasBurnIn ? [...LIBRARY_PACKAGES, ...BURN_IN_LIBRARIES] : LIBRARY_PACKAGES
+}
+
+/** Debian's fio can burn Ceph and Gluster in too. */
+const BURN_IN_LIBRARIES: readonly string[] = [
+  'libapparmor1',
+  'libargon2-1',
+  'libboost-iostreams1.74.0',
+  'libboost-thread1.74.0',
+  'libcryptsetup12',
+  'libdaxctl1',
+  'libdrm2',
+  'libegl1',
+  'libexpat1',
+  'libfmt9',
+  'libgbm1',
+  'libgfapi0',
+  'libgfrpc0',
+  'libgfxdr0',
+  'libgles2',
+  'libglusterfs0',
+  'libglvnd0',
+  'libgssapi-krb5-2',
+  'libibverbs1',
+  'libicu72',
+  'libipsec-mb1',
+  'libjpeg62-turbo',
+  'libjudydebian1',
+  'libk5crypto3',
+  'libkeyutils1',
+  'libkrb5-3',
+  'libkrb5support0',
+  'libnbd0',
+  'libndctl6',
+  'libnl-3-200',
+  'libnl-route-3-200',
+  'libpmem1',
+  'libpmemblk1',
+  'librados2',
+  'librbd1',
+  'librdmacm1',
+  'libsctp1',
+  'libtirpc3',
+  'libwayland-server0',
+  'libxml2',
+]
+
+const LIBRARY_PACKAGES: readonly string[] = [
   'libacl1',
   'libaio1',
   'libaudit1',

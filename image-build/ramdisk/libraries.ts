@@ -13,6 +13,8 @@ const FOLDERS = [
   'usr/libexec/sudo',
   // of multipath-tools
   'lib',
+  // of fio
+  'usr/lib/x86_64-linux-gnu/ceph',
 ]
 
 /**

@@ -18,14 +18,26 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** Throws an Error whose message says what to write instead. Empty values are as good as none. */
 export async function readRamdiskSettings(env: Environment): Promise<RamdiskSettings> {
+  const variant = variantOf(env['RAMDISK'])
   return {
-    variant: { ...variantOf(env['RAMDISK']), hasQemu: Boolean(env['QEMU']) },
+    variant: {
+      ...variant,
+      prefix: env['NAME'] ? nameOf(env['NAME']) : variant.prefix,
+      hasQemu: Boolean(env['QEMU']),
+      hasBurnIn: Boolean(env['BURN_IN']),
+    },
     isFast: Boolean(env['FAST']),
     sshKeys: env['SSH_KEY'] ? await readSshKeys(env['SSH_KEY']) : undefined,
     hardwareManagers: env['HARDWARE_MANAGERS']
       ? await managersFolder(env['HARDWARE_MANAGERS'])
       : undefined,
   }
+}
+
+/** Of the outputs in build/. */
+function nameOf(word: string): string {
+  if (/^[\w][\w.-]{0,99}$/.test(word)) return word
+  throw new Error(`NAME=${word} is no name of a file: letters, digits, _ . and -`)
 }
 
 /** The folder itself. It must hold a manager, or somebody would wait for one. */

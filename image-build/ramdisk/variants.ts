@@ -13,6 +13,8 @@ export interface Variant {
   readonly hasHardwareTools: boolean
   /** Takes QEMU_PROGRAMS of contents.ts too: what reads vmdk, vhd, vhdx and vdi. */
   readonly hasQemu: boolean
+  /** Takes BURN_IN_PROGRAMS of contents.ts too: what burns a machine in. */
+  readonly hasBurnIn: boolean
   /** Options of `udevadm trigger`: the devices a driver is looked for. */
   readonly coldplug: readonly string[]
   /** Loaded at boot, because no device asks for them by modalias. */
@@ -32,6 +34,9 @@ const FILE_SYSTEMS = [
   'nls_utf8',
   'vfat',
 ]
+
+/** What kernels leave of their crashes in EFI variables, for erase_pstore. */
+const CRASHES = ['efi-pstore']
 
 const STORAGE = ['nvme', 'sd_mod', 'sg', 'sr_mod']
 
@@ -75,9 +80,11 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     kernelPackage: 'linux-image-amd64',
     hasHardwareTools: true,
     hasQemu: false,
+    hasBurnIn: false,
     modules: [
       ...FILE_SYSTEMS,
       ...STORAGE,
+      ...CRASHES,
       ...VIRTUAL,
       ...NETWORK,
       ...RAID,
@@ -116,7 +123,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     ],
     // every processor has an alias too, for ciphers that nobody here asks for
     coldplug: ['--attr-match=modalias', '--subsystem-nomatch=cpu'],
-    loadedAtBoot: ['ipmi_si', 'ipmi_devintf', 'iscsi_ibft'],
+    loadedAtBoot: ['efi_pstore', 'ipmi_si', 'ipmi_devintf', 'iscsi_ibft'],
   },
   vm: {
     name: 'vm',
@@ -124,9 +131,18 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     kernelPackage: 'linux-image-amd64',
     hasHardwareTools: false,
     hasQemu: false,
-    modules: [...FILE_SYSTEMS, ...STORAGE, ...VIRTUAL, ...NETWORK, ...RAID, ...MULTIPATH],
+    hasBurnIn: false,
+    modules: [
+      ...FILE_SYSTEMS,
+      ...STORAGE,
+      ...CRASHES,
+      ...VIRTUAL,
+      ...NETWORK,
+      ...RAID,
+      ...MULTIPATH,
+    ],
     coldplug: ['--subsystem-match=pci', '--subsystem-match=virtio', '--subsystem-match=scsi'],
-    loadedAtBoot: [],
+    loadedAtBoot: ['efi_pstore'],
   },
 }
 

@@ -87,6 +87,7 @@ const bootInfo = shape.object({
   current_boot_mode: shape.oneOf('uefi', 'bios'),
   pxe_interface: textOrNull,
 })
+const usbDevice = shape.object({ product: shape.text, vendor: shape.text, handle: shape.text })
 const inventory = shape.object({
   interfaces: shape.listOf(networkInterface),
   cpu,
@@ -121,10 +122,12 @@ export const CALLS = {
   getBmcAddress: { answer: textOrNull, onFailure: 'next' },
   getBmcV6address: { answer: textOrNull, onFailure: 'next' },
   getBmcMac: { answer: shape.orNull(mac), onFailure: 'next' },
+  getUsbDevices: { answer: shape.listOf(usbDevice), onFailure: 'next' },
   filterDevice: { answer: shape.orNull(shape.object({ name: shape.text })), onFailure: 'fail' },
   getSkipListFromNodeForDisks: { answer: shape.listOf(shape.text), onFailure: 'fail' },
   getSkipListFromNodeForRaids: { answer: shape.listOf(shape.text), onFailure: 'fail' },
   getOsInstallDevice: { answer: shape.text, onFailure: 'fail' },
+  waitForDisks: { answer: shape.boolean, onFailure: 'next' },
   eraseBlockDevice: { answer: shape.text, onFailure: 'fail' },
   generateTlsCertificate: { answer: certificate, onFailure: 'next' },
   collectSystemLogs: { answer: shape.listOf(logFile, 64), onFailure: 'next' },

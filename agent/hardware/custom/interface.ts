@@ -81,6 +81,8 @@ export interface HardwareCalls {
   getBmcAddress(): Answer<string | null>
   getBmcV6address(): Answer<string | null>
   getBmcMac(): Answer<string | null>
+  /** For the collector usb-devices of an inspection. */
+  getUsbDevices(): Answer<readonly UsbDevice[]>
   // which of it may be touched
   /** The device, changed or not; null hides it from everything, erasing included. */
   filterDevice(kind: 'interface', device: NetworkInterface): Answer<NetworkInterface | null>
@@ -94,6 +96,8 @@ export interface HardwareCalls {
   getSkipListFromNodeForRaids(node: JsonObject): Answer<readonly string[]>
   /** The path of the root disk. */
   getOsInstallDevice(node: JsonObject | null): Answer<string>
+  /** Waits for the root disk, before the first command: true if it is there. */
+  waitForDisks(node: JsonObject | null): Answer<boolean>
   // what is done with it
   /** Erases one disk and says how. What it does not decline is not erased by anybody else. */
   eraseBlockDevice(node: JsonObject, disk: BlockDevice): Answer<string>
@@ -201,6 +205,13 @@ export interface SystemVendor {
     readonly version: string
     readonly build_date: string
   }
+}
+
+export interface UsbDevice {
+  readonly product: string
+  readonly vendor: string
+  /** `USB:<bus>:<device>` */
+  readonly handle: string
 }
 
 export interface BootInfo {

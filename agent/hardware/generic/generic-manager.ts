@@ -17,6 +17,7 @@ import { listDisks } from '../collectors/disks.ts'
 import { readMemory } from '../collectors/memory.ts'
 import { openNicReader } from '../collectors/nics.ts'
 import { readSystemVendor } from '../collectors/system-vendor.ts'
+import { readUsbDevices } from '../collectors/usb.ts'
 import { createPstoreStep } from '../firmware/pstore.ts'
 import { createNvramSteps } from '../firmware/uefi-nvram.ts'
 import { createInjectStep } from '../inject/inject-files.ts'
@@ -170,6 +171,7 @@ function createQuestions({ config, exec, root, log }: GenericManagerDeps) {
     getBmcAddress: async () => (await bmc()).address,
     getBmcV6address: async () => (await bmc()).v6Address,
     getBmcMac: async () => (await bmc()).mac,
+    getUsbDevices: () => readUsbDevices(root),
   } satisfies Partial<HardwareMethods>
 }
 
@@ -185,7 +187,12 @@ interface InventoryParts {
 /** Each question goes to the others first. */
 async function takeInventory(parts: InventoryParts): Promise<Inventory> {
   const { questions, overrides, interfaces, disks, root } = parts
-  const ask = <M extends Exclude<keyof typeof questions, 'getInterfaceInfo' | 'collectLldpData'>>(
+  const ask = <
+    M extends Exclude<
+      keyof typeof questions,
+      'getInterfaceInfo' | 'collectLldpData' | 'getUsbDevices'
+    >,
+  >(
     method: M,
   ) => overrides.orOwn(method, [] as never, questions[method] as never)
   // Ironic manages the BMC of this node by itself, and asking it takes up to 20 s (contract 2.5)

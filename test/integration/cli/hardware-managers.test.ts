@@ -1,10 +1,14 @@
 // A third-party hardware manager in the agent as it ships: from sources and from the bundle of the ramdisk.
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from 'node:tls'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startAgent } from '../../support/agent-process.ts'
 import { createFakeIronic } from '../../support/fake-ironic.ts'
+import { createTestAuthority } from '../../support/http-certificates.ts'
 import { start } from './ironswarm.ts'
 
 const NODE = { uuid: '1be26c0b-03f2-4d2e-ae87-c02d7f33c123', mac: '52:54:00:00:00:01' }
@@ -53,6 +57,43 @@ test('ironswarm inventory asks it, and goes on without those that cannot be load
   expect(stderr).toMatch(/hardware manager left out.*no licence/)
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ system_vendor: { manufacturer: 'ACME' } })
+}, 240_000)
+
+test("its certificate is the API's and the one that Ironic is told of", async () => {
+  const authority = await createTestAuthority()
+  const { cert, key } = authority.server
+  const pair = JSON.stringify({ certificate: cert, key })
+  await writeFile(
+    join(managers, 'certified.ts'),
+    `export const apiVersion = 1
+export const createHardwareManager = () => ({
+  name: 'certified',
+  version: '1',
+  evaluateHardwareSupport: () => 3,
+  generateTlsCertificate: (address) => {
+    if (address !== '127.0.0.1') throw new Error(address)
+    return ${pair}
+  },
+})
+`,
+  )
+  const disk = join(folder, 'disk')
+  await writeFile(disk, new Uint8Array(1024 * 1024))
+  await using ironic = await createFakeIronic({
+    ...{ nodes: [NODE], heartbeatTimeout: 10, fastTrack: true },
+  })
+  await using agent = await startAgent({
+    ...{ name: 'node-1', mac: NODE.mac, device: disk, apiUrl: ironic.url },
+    directory: join(folder, 'agent'),
+    options: { hardware_managers: managers },
+  })
+  const node = () => ironic.nodes.get(NODE.uuid)
+  await expect.poll(() => node()?.agentVerifyCa, { timeout: 120_000 }).toBe(cert)
+  const socket = connect({ port: agent.port, host: '127.0.0.1', ca: authority.ca })
+  await once(socket, 'secureConnect')
+  const shown = socket.getPeerX509Certificate()?.fingerprint256
+  socket.destroy()
+  expect(shown).toBe(new X509Certificate(cert).fingerprint256)
 }, 240_000)
 
 test('the agent offers its steps, names its version, and tells of the others in its status', async () => {

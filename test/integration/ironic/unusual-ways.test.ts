@@ -17,6 +17,7 @@ import { hasPackages } from '../../support/packages.ts'
 const MiB = 1024 * 1024
 const canRun =
   hasLoopDevices('deploys by a real Ironic') && hasPackages('agent') && hasIronicUnderTest()
+const RELEASE = Number.parseInt(IRONIC_UNDER_TEST.version, 10)
 const TITLE = `an unmodified Ironic ${IRONIC_UNDER_TEST.version} with fast track`
 
 describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
@@ -33,7 +34,12 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     ironic = await startIronic({
       ...{ program: IRONIC_UNDER_TEST, requireTls: true },
       // heartbeats every 9 to 18 s
-      settings: { deploy: { fast_track: 'True' }, api: { ramdisk_heartbeat_timeout: 30 } },
+      settings: {
+        deploy: { fast_track: 'True' },
+        api: { ramdisk_heartbeat_timeout: 30 },
+        // a lockdown takes its time where many tests share two cores
+        agent: { post_deploy_get_power_state_retries: 60 },
+      },
     })
     machines = await createMachines(ironic)
   }, 1_200_000)
@@ -45,12 +51,16 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     await rm(directory, { recursive: true, force: true })
   })
 
-  async function createMachine(info: Record<string, unknown> = {}): Promise<Machine> {
+  async function createMachine(
+    info: Record<string, unknown> = {},
+    more: Record<string, unknown> = {},
+  ): Promise<Machine> {
     onTestFailed(async () => console.log(await machines.logs()))
     origin.faults = {}
     return machines.create({
       ...{ bootMode: 'bios', diskBytes: 64 * MiB },
       fields: {
+        ...more,
         instance_info: {
           image_source: origin.url,
           image_os_hash_algo: 'sha256',
@@ -75,6 +85,24 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
 
   const heartbeatOf = async ({ uuid }: Machine) =>
     (await ironic.node(uuid)).driver_internal_info['agent_last_heartbeat']
+
+  // API 1.95, which 21.4 does not have
+  test.skipIf(RELEASE < 29)(
+    'a machine that must not be switched off is locked down after its deploy, and is active',
+    async () => {
+      const machine = await createMachine({}, { disable_power_off: true })
+      await ironic.provision(machine.uuid, 'active')
+      await ironic.waitFor(machine.uuid, ['wait call-back'])
+      const agent = await machine.boot()
+      await ironic.waitFor(machine.uuid, ['active'])
+      expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
+      await expect
+        .poll(() => agent.log(), { timeout: 60_000 })
+        .toContain('locked down, doing nothing')
+      // it idles, so that nobody starts it again
+      expect(agent.child.exitCode).toBeNull()
+    },
+  )
 
   test('an agent that waits already is asked to deploy, without another start of the machine', async () => {
     const machine = await createMachine()

@@ -20,7 +20,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'maxRequestsPerSocket',
     'setFlagsFromString',
   ],
-  podman: ['--authfile', '--creds', '--pull', '--rm'],
+  podman: ['--authfile', '--cidfile', '--creds', '--pull', '--rm'],
   nvme: ['global_data_erased', 'global_erased'],
   'stress-ng': ['--verify'],
   wipefs: ['--force'],

@@ -42,6 +42,8 @@ export interface MoreDisk {
   readonly serial: string
   /** A LUN that the machine sees as two SCSI disks; else it is a virtio disk. */
   readonly isLun: boolean
+  /** An NVMe drive instead. */
+  readonly isNvme?: boolean
 }
 
 export interface Boot {
@@ -122,7 +124,7 @@ function firmwareArguments(firmware: Firmware, { uefiVariables }: Files): string
 
 function moreDiskArguments(disks: readonly MoreDisk[], firstIndex: number): string[] {
   if (disks.length === 0) return []
-  const each = disks.flatMap(({ path, serial, isLun }, i) =>
+  const each = disks.flatMap(({ path, serial, isLun, isNvme }, i) =>
     Array.from({ length: isLun ? 2 : 1 }, (_, way) => {
       const id = `more${i}-${way}`
       // both ways lead to one file, which QEMU would lock
@@ -132,7 +134,7 @@ function moreDiskArguments(disks: readonly MoreDisk[], firstIndex: number): stri
       // UEFI drops boot entries of disks without one
       const device = isLun
         ? scsi
-        : `virtio-blk-pci,drive=${id},serial=${serial},bootindex=${firstIndex + i}`
+        : `${isNvme ? 'nvme' : 'virtio-blk-pci'},drive=${id},serial=${serial},bootindex=${firstIndex + i}`
       return ['-drive', drive, '-device', device]
     }).flat(),
   )

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { programsOf } from '../../../image-build/ramdisk/contents.ts'
+import { librariesOf, programsOf } from '../../../image-build/ramdisk/contents.ts'
 import { readRamdiskSettings } from '../../../image-build/ramdisk/settings.ts'
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJpnl4mCNqT4mBqPGkYwZ operator@site'
@@ -34,6 +34,16 @@ test('it brings qemu’s reader of images where it is asked to, for either machi
   expect(programsOf(variant)['qemu-utils']).toEqual(['usr/bin/qemu-nbd'])
 })
 
+test('it brings what burns machines in where it is asked to, and has the name that it is given', async () => {
+  expect((await readRamdiskSettings({})).variant).toMatchObject({
+    ...{ hasBurnIn: false, prefix: 'ironswarm' },
+  })
+  const { variant } = await readRamdiskSettings({ BURN_IN: '1', NAME: 'site-a' })
+  expect(variant).toMatchObject({ hasBurnIn: true, prefix: 'site-a' })
+  expect(Object.keys(programsOf(variant))).toEqual(expect.arrayContaining(['fio', 'stress-ng']))
+  expect(librariesOf(variant)).toContain('librados2')
+})
+
 test('it takes a key as it stands, and all keys of a file', async () => {
   expect((await readRamdiskSettings({ SSH_KEY: ` ${KEY} ` })).sshKeys).toBe(KEY)
   const { sshKeys } = await readRamdiskSettings({ SSH_KEY: at('id.pub') })
@@ -54,6 +64,7 @@ test('it takes the hardware managers of a folder, which must hold one', async ()
 
 test.for([
   [{ RAMDISK: 'nvme' }, 'RAMDISK=nvme: there are RAMDISK=metal (the default) and RAMDISK=vm'],
+  [{ NAME: '../root' }, 'NAME=../root is no name of a file'],
   [{ SSH_KEY: 'id' }, 'is a private key; give its public half'],
   [{ SSH_KEY: 'empty.pub' }, 'holds no key'],
   [{ SSH_KEY: 'image.raw' }, 'has no public key in line 2'],

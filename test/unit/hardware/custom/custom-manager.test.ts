@@ -54,6 +54,26 @@ describe('a third-party hardware manager', () => {
     )
   })
 
+  test('answers for USB devices and waits for disks in its own way, or leaves both to the next', async () => {
+    const device = { product: 'Dongle', vendor: 'ACME', handle: 'USB:1:7' }
+    const next = managerWith('Next', SUPPORT.GENERIC, {
+      getUsbDevices: async () => [],
+      waitForDisks: async () => false,
+    })
+    const text = managerText(`
+      getUsbDevices: () => [${JSON.stringify(device)}],
+      waitForDisks: (node) => node === null ? agent.decline('no node') : node.uuid === 'mine',
+    `)
+    await using lab = await loadManagers({ 'a.ts': text }, { others: [next] })
+    expect(await lab.hardware.dispatch('getUsbDevices')).toEqual([device])
+    expect(await lab.hardware.dispatch('waitForDisks', { uuid: 'mine' }, signal)).toBe(true)
+    expect(await lab.hardware.dispatch('waitForDisks', undefined, signal)).toBe(false)
+    const broken = managerText("getUsbDevices: () => [{ product: 7 }], waitForDisks: () => 'yes',")
+    await using other = await loadManagers({ 'a.ts': broken }, { others: [next] })
+    expect(await other.hardware.dispatch('getUsbDevices')).toEqual([])
+    expect(await other.hardware.dispatch('waitForDisks', { uuid: 'mine' }, signal)).toBe(false)
+  })
+
   test('runs programs through the agent, and hears of their failures', async () => {
     const text = managerText(`
       eraseBlockDevice: async (node, disk) => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { readUsbDevices } from '../../../../agent/hardware/collectors/usb.ts'
 import { collectNumaTopology } from '../../../../agent/hardware/inspection/numa-topology.ts'
 import { collectPciDevices } from '../../../../agent/hardware/inspection/pci-devices.ts'
 import { collectUsbDevices } from '../../../../agent/hardware/inspection/usb-devices.ts'
@@ -66,16 +67,20 @@ test('usb-devices are what is plugged in: no hubs, no interfaces of a device', a
       ...at('1-2', { bDeviceClass: 'ff', busnum: '1\n', devnum: '3\n' }),
     },
   })
-  expect(await collectUsbDevices(lab.call)).toEqual({
-    usb_devices: [
-      {
-        product: 'Virtual Keyboard and Mouse',
-        vendor: 'American Megatrends Inc.',
-        handle: 'USB:1:2',
-      },
-      { product: '', vendor: '', handle: 'USB:1:3' },
-    ],
-  })
+  expect(await readUsbDevices(lab.call.root)).toEqual([
+    {
+      product: 'Virtual Keyboard and Mouse',
+      vendor: 'American Megatrends Inc.',
+      handle: 'USB:1:2',
+    },
+    { product: '', vendor: '', handle: 'USB:1:3' },
+  ])
+})
+
+test('usb-devices asks the hardware managers', async () => {
+  const device = { product: 'Dongle', vendor: 'ACME', handle: 'USB:1:7' }
+  await using lab = await callOn({ methods: { getUsbDevices: async () => [device] } })
+  expect(await collectUsbDevices(lab.call)).toEqual({ usb_devices: [device] })
 })
 
 describe('numa-topology', () => {

@@ -1,0 +1,91 @@
+// A ramdisk that was built with a hardware manager of somebody's own, on a machine with an NVMe drive: the manager's step and
+// the drive's own erasure, both by the agent's API. What lies on the drive is read from its file on this machine.
+import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { AgentClient } from '../../support/fake-ironic/agent-client.ts'
+import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
+import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
+import { findRamdisk, whyNoRamdisk } from '../../support/vm/ramdisk.ts'
+import { BOOT_TIMEOUT_MS, bootAgent, runStep } from './agent-steps.ts'
+import { createVmLab, type VmLab } from './lab.ts'
+import { canBootMachines } from './requirements.ts'
+
+const MiB = 1024 * 1024
+const DRIVE_BYTES = 64 * MiB
+const FOLDER = join(import.meta.dirname, '../../../build/test-vm/nvme')
+const DRIVE = `${FOLDER}-drive`
+const RAMDISK = findRamdisk({ VM_RAMDISK: join(FOLDER, '../../ironswarm-managers') })
+const MARK = 'data of the last tenant'
+
+function resultOf<T>(result: Record<string, unknown> | null): Record<string, T> {
+  return result?.['clean_result'] as Record<string, T>
+}
+
+const canRun = canBootMachines() && whyNoRamdisk(RAMDISK) === undefined
+
+describe.skipIf(!canRun)('a machine with an NVMe drive', { timeout: 2 * BOOT_TIMEOUT_MS }, () => {
+  let lab: VmLab
+  let machine: QemuMachine
+  let client: AgentClient
+
+  beforeAll(async () => {
+    await mkdir(join(FOLDER, '..'), { recursive: true })
+    await rm(DRIVE, { force: true })
+    {
+      await using drive = await open(DRIVE, 'w')
+      await drive.truncate(DRIVE_BYTES)
+      for (const offset of [0, 30, 63]) await drive.write(MARK, offset * MiB)
+    }
+    const setting = { nodes: 1, boot: 'direct', firmware: 'uefi', isSwarm: false } as const
+    const moreDisks = [{ path: DRIVE, serial: 'LAB', isLun: false, isNvme: true }]
+    const size = { image: SMALL_IMAGE, memoryMib: 512, moreDisks }
+    lab = await createVmLab({ ...setting, ...size, ramdisk: RAMDISK }, FOLDER, 'any')
+    machine = lab.machines[0] as QemuMachine
+    client = await bootAgent(lab, machine)
+  }, 2 * BOOT_TIMEOUT_MS)
+
+  afterAll(() => lab?.[Symbol.asyncDispose]())
+
+  const clean = (step: string, args: Record<string, unknown>) =>
+    runStep(client, {
+      ...{ kind: 'clean', step, interface: 'deploy', args },
+      node: {
+        uuid: machine.uuid,
+        driver_internal_info: { agent_erase_devices_iterations: 0, disk_erasure_concurrency: 4 },
+        // five GiB would take minutes
+        properties: { skip_block_devices: [{ serial: machine.name }] },
+      },
+    })
+
+  test("has the steps of the ramdisk's own hardware manager, which asks the drive", async () => {
+    const { command_error, command_result } = await clean('ask_lab_drive', { path: '/dev/nvme0n1' })
+    expect(command_error).toBeNull()
+    expect(command_result?.['clean_result']).toMatchObject({
+      serial: 'LAB',
+      subsystem: expect.stringContaining('nqn.'),
+      node: machine.uuid,
+    })
+    const { oacs, sanicap } = resultOf<number>(command_result)
+    // QEMU's drive formats, and cannot sanitize
+    expect([Number(oacs) & 2, sanicap ?? 0]).toEqual([2, 0])
+  })
+
+  test('refuses to sanitize a drive that cannot, and leaves its content', async () => {
+    const args = { nvme_erase_method: 'sanitize', verify: 'off' }
+    const { command_error } = await clean('erase_devices', args)
+    expect(command_error).toMatchObject({
+      details: expect.stringContaining('the drive cannot sanitize, which was asked for'),
+    })
+    expect((await readFile(DRIVE)).includes(MARK)).toBe(true)
+  })
+
+  test('has the drive format itself, and every byte of it read as the zeros it promises', async () => {
+    const { command_error, command_result } = await clean('erase_devices', { verify: 'full' })
+    expect(command_error).toBeNull()
+    const said = resultOf<string>(command_result)['/dev/nvme0n1']
+    expect(said).toMatch(/^nvme user data erase.*; verified: all 64\.0 MiB read as zeros$/)
+    expect((await readFile(DRIVE)).every((byte) => byte === 0)).toBe(true)
+    await machine.powerOff()
+  })
+})
