@@ -24,8 +24,11 @@ export async function readRecording(machine: RecordedMachine): Promise<Recording
   return JSON.parse(await readFile(recordingPath(machine), 'utf8')) as Recording
 }
 
+/** Sorted, so that what is recorded again and is the same is the same file. */
 export async function writeRecording(machine: RecordedMachine, of: Recording): Promise<void> {
-  await writeFile(recordingPath(machine), `${JSON.stringify(of, null, 1)}\n`)
+  const printed = Object.entries(of.printed).sort(([a], [b]) => (a < b ? -1 : 1))
+  const sorted = { ...of, printed: Object.fromEntries(printed) }
+  await writeFile(recordingPath(machine), `${JSON.stringify(sorted, null, 1)}\n`)
 }
 
 /** Runs programs by `run` and keeps what they print. */
@@ -38,10 +41,27 @@ export function recordingExec(run: Exec): {
     const result = await run(argv, options)
     const line = lineOf(argv)
     const all = ['lsblk', '--bytes', '--ascii', '--all', '--json', '--output-all'] as const
-    printed[line] = line === 'lsblk' ? (await run(all)).stdout : result.stdout
+    const text = line === 'lsblk' ? (await run(all)).stdout : result.stdout
+    printed[line] = withoutComputer(text)
     return result
   }
   return { exec, printed }
+}
+
+/**
+ * Without what is the recording computer's: where it has mounted a device of the same number. udev's links are a set, whose order
+ * is nobody's.
+ */
+function withoutComputer(text: string): string {
+  return text
+    .replaceAll(
+      /"(mountpoints?|fsroots|fsavail|fssize|fsused|fsuse%)": (\[[^\]]*\]|"[^"]*"|[^,\n]*)/g,
+      '"$1": null',
+    )
+    .replace(
+      /^DEVLINKS=(.*)$/m,
+      (_line, links: string) => `DEVLINKS=${links.split(' ').sort().join(' ')}`,
+    )
 }
 
 /** Programs that print again what they printed when they were recorded. */
