@@ -47,6 +47,10 @@ export const INVENTORY_REASONS: Readonly<Record<string, InventoryReason>> = {
   'inventory.disks[].vendor': { places: MAPS, why: OF_A_PATH },
   'inventory.disks[].wwn_vendor_extension': { places: MAPS, why: OF_A_PATH },
   'inventory.disks[].wwn_with_extension': { places: MAPS, why: OF_A_PATH },
+  'inventory.interfaces[]': {
+    places: ['nvme-server: wwan0'],
+    why: 'without an address; Ironic could do nothing with zeros',
+  },
   'inventory.interfaces[].driver': { places: ports('ib0', 'ib1'), why: OF_A_PORT },
   'inventory.interfaces[].ipv6_address': { places: ports('ib0'), why: OF_A_PORT },
   'inventory.interfaces[].pci_address': {

@@ -138,11 +138,7 @@ const FILES = together(
         ID_WWN: '0x5000c500c0000001',
         ID_WWN_WITH_EXTENSION: '0x5000c500c0000001',
       },
-      links: [
-        'disk/by-id/ata-ST4000NM000A-2HZ100_WJG00001',
-        'disk/by-path/pci-0000:00:17.0-ata-1',
-        'disk/by-path/pci-0000:00:17.0-ata-1.0',
-      ],
+      links: ['disk/by-id/ata-ST4000NM000A-2HZ100_WJG00001', 'disk/by-path/pci-0000:00:17.0-ata-1'],
     },
   ),
   usbDevices(USB, [
@@ -200,6 +196,11 @@ const FILES = together(
     address: 'fa:4b:7f:11:22:33',
     carrier: 1,
   }),
+  // a modem, which has no address
+  interfaceOf(`${pciDirectory(USB)}/usb1/1-4/1-4:1.0`, {
+    name: 'wwan0',
+    address: '00:00:00:00:00:00',
+  }),
 )
 
 export const NVME_SERVER: RecordedMachine = {
@@ -231,6 +232,7 @@ export const NVME_SERVER: RecordedMachine = {
       modes: ['1000baseX/Full', '10000baseSR/Full', '25000baseSR/Full'],
     },
     { name: 'idrac', address: 'fa:4b:7f:11:22:33' },
+    { name: 'wwan0', address: '00:00:00:00:00:00' },
   ],
   answers: {
     'ipmitool lan print 1': lanAnswer({ address: '192.0.2.201', mac: 'd0:8e:79:00:00:01' }),
