@@ -20,11 +20,13 @@ const HEX_DIGITS = { sha256: 64, sha512: 128 } as const
 /**
  * The image_info of a file, or of urls. A file that comes without a hash is read for it: the disk is then proved to
  * hold what the file holds. Throws InvalidCommandParamsError.
+ * @param judge called before a file is read, and may throw
  */
 export async function imageInfoOfFlags(
   line: CommandLine,
   command: Command,
   image: string | readonly string[],
+  judge: () => Promise<void>,
 ): Promise<JsonObject> {
   const isFile = typeof image === 'string' && !isHttpUrl(image)
   const urls = isFile ? [pathToFileURL(resolve(image)).href] : [image].flat()
@@ -36,16 +38,18 @@ export async function imageInfoOfFlags(
         'file with digests (SHA256SUMS)',
     )
   }
-  const { algo, value } = hash ?? { algo: 'sha256', value: await hashFile(image as string, line) }
   const format = command.getOptionValue('format') as string | undefined
   const torrent = command.getOptionValue('torrent') as string | undefined
+  const named = torrent === undefined ? {} : { torrent: await torrentOf(torrent) }
+  if (hash === undefined) await judge()
+  const { algo, value } = hash ?? { algo: 'sha256', value: await hashFile(image as string, line) }
   return {
     id: nameOf(urls[0] ?? ''),
     urls,
     os_hash_algo: algo,
     os_hash_value: value,
     ...(format === undefined || format === 'auto' ? {} : { disk_format: format }),
-    ...(torrent === undefined ? {} : { torrent: await torrentOf(torrent) }),
+    ...named,
   }
 }
 

@@ -7,7 +7,11 @@ import type { Command } from 'commander'
 import { AgentError } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import { parseWriteRequest, type WriteRequest, withNode } from '../../deploy/write-request.ts'
+import { assertNotReadOnly } from '../../disk/block-device.ts'
+import { readGeometry } from '../../disk/geometry.ts'
+import { assertNotInUse } from '../../disk/in-use.ts'
 import { unknownFields } from '../../image/request/known-fields.ts'
+import type { Root } from '../../system/root.ts'
 import type { CommandLine, Context } from '../command-line.ts'
 import { IMAGE_FLAGS, imageInfoOfFlags, parseJsonFile, readInput, usage } from './image-flags.ts'
 
@@ -17,16 +21,21 @@ export interface ImageRequest extends WriteRequest {
 
 /**
  * Reads what the words and flags of write, plan and verify name.
+ * @param use what will be done with the device, which is looked at before a file is hashed
  * @throws InvalidCommandParamsError for a file that is missing, no JSON, or no usable image_info; for words that do not
  *   say which image or which device
  */
 export async function readImageRequest(
   line: CommandLine,
   command: Command,
-  { loaded: { config }, log }: Context,
+  { loaded: { config }, root, log }: Context,
+  use: 'write' | 'read' = 'write',
 ): Promise<ImageRequest> {
   const { image, devicePath } = await wordsOf(command)
-  const value = await imageInfoOf(line, command, image)
+  const judge = async () => {
+    if (use === 'write') await assertWritable(root, devicePath)
+  }
+  const value = await imageInfoOf(line, command, image, judge)
   const configdrivePath = command.getOptionValue('configdrive') as string | undefined
   const configdrive =
     configdrivePath === undefined ? undefined : (await readInput(configdrivePath)).trim()
@@ -57,6 +66,16 @@ export async function wordsOf(
   return { image, devicePath }
 }
 
+/**
+ * What write asks of the device before anything else: known before a file is read for its digest, which takes long.
+ * Throws DeviceNotFound, TargetInUseError, BlockDeviceError.
+ */
+export async function assertWritable(root: Root, devicePath: string): Promise<void> {
+  await readGeometry(root, devicePath)
+  await assertNotInUse(root, devicePath)
+  await assertNotReadOnly(root, devicePath)
+}
+
 export function isUrl(word: string): boolean {
   return /^https?:\/\//i.test(word)
 }
@@ -73,6 +92,7 @@ async function imageInfoOf(
   line: CommandLine,
   command: Command,
   image: string | undefined,
+  judge: () => Promise<void>,
 ): Promise<unknown> {
   const file = command.getOptionValue('imageInfo') as string | undefined
   const urls = (command.getOptionValue('url') as string[] | undefined) ?? []
@@ -81,7 +101,7 @@ async function imageInfoOf(
     const what = named.length === 0 ? 'nothing says which image' : `${named.join(' and ')}: which?`
     throw usage(`${what}; give one of --url, --image-info, or the image before the device`)
   }
-  if (file === undefined) return await imageInfoOfFlags(line, command, image ?? urls)
+  if (file === undefined) return await imageInfoOfFlags(line, command, image ?? urls, judge)
   const beside = IMAGE_FLAGS.find((name) => command.getOptionValueSource(name) === 'cli')
   if (beside !== undefined) {
     throw new AgentError(

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm plan`: what write would do, asked of servers and device, touching nothing.
 import type { Command } from 'commander'
-import { assertNotReadOnly } from '../../disk/block-device.ts'
-import { assertNotInUse } from '../../disk/in-use.ts'
 import { requirePrograms } from '../../disk/partitioning/file-systems.ts'
 import { describePlan, planDocument } from '../../image/plan/describe.ts'
 import { openPlan } from '../../image/plan/open-plan.ts'
 import { exec } from '../../system/exec.ts'
 import { type CommandLine, openContext } from '../command-line.ts'
 import { logFor, openScreen } from '../terminal/screen.ts'
-import { readImageRequest } from './image-request.ts'
+import { assertWritable, readImageRequest } from './image-request.ts'
 
 /**
  * Prints the plan as lines, or as one JSON object with --json.
@@ -22,10 +20,9 @@ export async function runPlan(line: CommandLine, command: Command): Promise<void
   const { loaded, root, log } = context
   const { config } = loaded
   const request = await readImageRequest(line, command, context)
-  const deps = { config, root, log, random: line.random }
   // `write` asks the same
-  await assertNotInUse(root, request.devicePath)
-  await assertNotReadOnly(root, request.devicePath)
+  await assertWritable(root, request.devicePath)
+  const deps = { config, root, log, random: line.random }
   await using opened = await openPlan(request, line.signal, deps)
   const { plan } = opened
   if (plan.target.layout) await requirePrograms(plan.target.layout, { exec, signal: line.signal })

@@ -109,7 +109,7 @@ async function expectedBy(
     const choice = chooseHash({ osHash, checksum: null }, config.md5_enabled)
     if (choice.kind === 'value') return { name: 'the image', hash: choice.hash, sizeBytes: given }
   }
-  const { imageInfo } = await readImageRequest(line, command, context)
+  const { imageInfo } = await readImageRequest(line, command, context, 'read')
   return { name: imageInfo.id, ...(await askedFor(line, context, imageInfo, given)) }
 }
 

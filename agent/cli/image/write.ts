@@ -24,7 +24,7 @@ import { blockDeviceAt, type SysfsBlockDevice } from '../../system/sysfs.ts'
 import { type CommandLine, type Context, openContext } from '../command-line.ts'
 import { CommandFailure } from '../failure.ts'
 import { logFor, openScreen, type Screen } from '../terminal/screen.ts'
-import { type ImageRequest, readImageRequest } from './image-request.ts'
+import { type ImageRequest, readImageRequest, wordsOf } from './image-request.ts'
 
 /**
  * Writes, reads back, verifies. With --json the last line of stdout is one object, also after a failure.
@@ -37,11 +37,11 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
   const disk: DiskState = { path: undefined, isTouched: false }
   let start: InstanceStart | undefined
   try {
-    const request = await readImageRequest(line, command, context)
-    disk.path = request.devicePath
     const isBooted = command.getOptionValue('boot') === true
-    if (isBooted) await assertBootable(request, context)
+    if (isBooted) await assertBootable((await wordsOf(command)).devicePath, context)
+    const request = await readImageRequest(line, command, context)
     screen.say(await wayOf(request, context))
+    disk.path = request.devicePath
     const deployed = await deploy(line, context, request, { screen, disk })
     disk.isVerified = true
     // a node goes on seeding until it is switched off; a command that is done is done
@@ -133,7 +133,7 @@ function deploy(
 }
 
 /** What no firmware and no kernel of an instance could start from. Throws InvalidCommandParamsError. */
-async function assertBootable({ devicePath }: ImageRequest, { root }: Context): Promise<void> {
+async function assertBootable(devicePath: string, { root }: Context): Promise<void> {
   const device = await blockDeviceAt(root, devicePath)
   const reason = whyNotBootable(device)
   if (reason === undefined) return
