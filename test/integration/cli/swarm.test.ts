@@ -89,6 +89,11 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
       ]
       const write = async (device: string) =>
         await run('write', '--image-info', await imageInfo(dead), '--device', device, ...swarm)
+      const byFlags = async (device: string) =>
+        await run(
+          ...['write', '--url', dead[0] as string, '--sha256', image.sha256, '--torrent', torrent],
+          ...[...swarm, device],
+        )
       const peersOnly = {
         verified: true,
         bytes: { origin: 0, peers: image.sizeBytes, file: 0 },
@@ -106,7 +111,7 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
       await using other = await createLoopDevice({ sizeBytes: 64 * MiB, directory })
       const device = start(['seed', '--path', disk.path, '--torrent', torrent])
       await device.says(/seeding image\.raw/)
-      expect((await write(other.path)).report).toMatchObject(peersOnly)
+      expect((await byFlags(other.path)).report).toMatchObject(peersOnly)
       device.child.kill('SIGTERM')
       expect((await device.finished).code).toBe(0)
       expect(await differencesFromImage(other.path, image.path)).toEqual([])

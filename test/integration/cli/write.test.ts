@@ -112,7 +112,12 @@ describe.runIf(canRun)('ironswarm write', () => {
   test('writes from flags alone: a URL, its digest, a device; then verifies without any server', async () => {
     const typed: string[] = []
     {
-      await using origin = await createHttpOrigin({ path: image.path })
+      const sums = `${image.sha256}  image.raw\n${'a'.repeat(64)}  other.raw\n`
+      const files = { '/SHA256SUMS': sums }
+      await using origin = await createHttpOrigin({ path: image.path, files })
+      const listed = new URL('/SHA256SUMS', origin.url).href
+      const proved = await run('plan', '--url', origin.url, '--sha256', listed, disk.path, '--json')
+      expect(proved.report).toMatchObject({ hash: { algo: 'sha256', value: image.sha256 } })
       typed.push('--url', origin.url, '--sha256', image.sha256.toUpperCase(), disk.path)
       const ended = await run('write', ...typed, '--json')
       expect(ended).toMatchObject({ code: 0, report: { verified: true, device: disk.path } })

@@ -54,7 +54,7 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
     root = join(folder, 'root')
     const extracted = await call('dpkg-deb', ['-x', deb, root])
     expect(extracted).toMatchObject({ code: 0 })
-  }, 600_000)
+  }, 900_000)
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
   /** A deploy in small: plan, write, verify; a wrong flag. */
@@ -129,7 +129,7 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
     const { stdout } = await call('lintian', ['--allow-root', '--fail-on=error,warning', deb])
     const tags = stdout.split('\n').filter((line) => /^[EW]: /.test(line))
     expect(tags).toEqual([])
-  }, 300_000)
+  }, 900_000)
 
   test('has a manual page for each command, which mandoc finds nothing wrong with', async () => {
     const program = describeProgram('0')
