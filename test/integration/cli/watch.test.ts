@@ -44,6 +44,13 @@ async function once(argv: string[], env: Record<string, string> = {}) {
   return { ...ended, nodes: (ended.report['nodes'] ?? []) as Row[] }
 }
 
+/** Two nodes, and the third behind them; the address of the next page is as a proxy would break it. */
+function pageBehind(marker: string | null, node: (i: number) => object): object {
+  if (marker !== null) return { nodes: [node(3)] }
+  const next = 'http://other.example/v1/nodes?marker=2&fields=driver_internal_info'
+  return { nodes: [node(1), node(2)], next }
+}
+
 describe('ironswarm watch', () => {
   let directory: string
   beforeAll(async () => {
@@ -105,10 +112,7 @@ describe('ironswarm watch', () => {
         }
         if (!allow(request)) return void response.writeHead(401).end('{}')
         expect(searchParams.get('fields')).toContain('driver_internal_info')
-        const isFirst = searchParams.get('marker') === null
-        const next = { next: 'http://other.example/v1/nodes?marker=2&fields=driver_internal_info' }
-        const nodes = isFirst ? [node(1), node(2)] : [node(3)]
-        response.end(JSON.stringify({ nodes, ...(isFirst ? next : {}) }))
+        response.end(JSON.stringify(pageBehind(searchParams.get('marker'), node)))
       })
     }
 
