@@ -86,6 +86,23 @@ describe.skipIf(!canRun)('a machine with an NVMe drive', { timeout: 2 * BOOT_TIM
     const said = resultOf<string>(command_result)['/dev/nvme0n1']
     expect(said).toMatch(/^nvme user data erase.*; verified: all 64\.0 MiB read as zeros$/)
     expect((await readFile(DRIVE)).every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('keeps what a crash has left in EFI variables until erase_pstore deletes it', async () => {
+    const from = await machine.serial.end()
+    const step = { interface: 'deploy', step: 'crash_machine', priority: 0, args: {} }
+    const params = { step, node: { uuid: machine.uuid }, ports: [] }
+    // nobody answers any more
+    await client.command('clean.execute_clean_step', params, false).catch(() => undefined)
+    await machine.serial.waitFor(/end Kernel panic/, { timeoutMs: BOOT_TIMEOUT_MS, from })
+    client = await bootAgent(lab, machine)
+    const first = await clean('erase_pstore', {})
+    expect([first.command_error, first.command_result?.['clean_result']]).toEqual([
+      null,
+      expect.stringMatching(/^[1-9]\d* /),
+    ])
+    const second = await clean('erase_pstore', {})
+    expect(second.command_result?.['clean_result']).not.toMatch(/^[1-9]/)
     await machine.powerOff()
   })
 })
