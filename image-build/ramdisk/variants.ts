@@ -99,6 +99,8 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       'drivers/char/ipmi/',
       'drivers/firmware/',
       'drivers/hid/usbhid/',
+      // without it a USB keyboard has no driver; of PS/2 the kernel has one
+      'hid-generic',
       'drivers/hv/',
       'drivers/infiniband/hw/mlx5/',
       'drivers/infiniband/ulp/ipoib/',

@@ -110,8 +110,9 @@ function situation(state: AgentState): Pick<View, 'headline' | 'tone' | 'detail'
   }
   if (phase === 'waiting for the network') return { headline, tone, detail: networkDetail(state) }
   if (phase === 'looking the node up' && ironic?.result === 'failed') {
-    const again = ironic.nextSeconds === null ? '' : `; asked again in ${ironic.nextSeconds} s`
-    return { headline, tone, detail: `${ironic.reason ?? 'no answer'}${again}` }
+    // first, since reasons may be long
+    const again = ironic.nextSeconds === null ? '' : `asked again in ${ironic.nextSeconds} s; `
+    return { headline, tone, detail: `${again}${ironic.reason ?? 'no answer'}` }
   }
   return { headline, tone, detail: null }
 }

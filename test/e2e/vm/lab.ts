@@ -55,7 +55,8 @@ export async function createVmLab(
     const moreDisks = settings.moreDisks ?? []
     const bmc = isServer ? stack.use(await startBmc(join(folder, `${name}.bmc`))) : undefined
     const server = bmc && { server: { bmcPort: bmc.port } }
-    const size = { memoryMib, processors, diskBytes, moreDisks, ...server }
+    const { hasScreen = false } = settings
+    const size = { memoryMib, processors, diskBytes, moreDisks, hasScreen, ...server }
     const options = { name, folder, accelerator, firmware, tap, ...size }
     machines.push(stack.use(await createQemuMachine(options)))
   }

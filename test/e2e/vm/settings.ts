@@ -21,6 +21,8 @@ export interface VmSettings {
   readonly ramdisk: Ramdisk
   readonly memoryMib: number
   readonly isSwarm: boolean
+  /** See `Hardware.hasScreen`. */
+  readonly hasScreen?: boolean
   /** See `Hardware.moreDisks`; tests have some. */
   readonly moreDisks?: readonly MoreDisk[]
   /** See `Hardware.server`; a test has one. */

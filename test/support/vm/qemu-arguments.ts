@@ -22,6 +22,8 @@ export interface Hardware {
   readonly hasPlainNic?: boolean
   /** True: the disk is an NVMe drive instead of a virtio one. */
   readonly hasNvme?: boolean
+  /** True: a VGA adapter, whose picture can be taken; else nobody could see one. */
+  readonly hasScreen?: boolean
   readonly moreDisks?: readonly MoreDisk[]
   /** What a server has and a virtual machine lacks: see {@link serverArguments}. Two processors at least. */
   readonly server?: Server
@@ -88,6 +90,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     '-nodefaults',
     ...(hardware.clock === undefined ? [] : ['-rtc', `base=${hardware.clock}`]),
     '-display', 'none',
+    ...(hardware.hasScreen ? ['-vga', 'std'] : []),
     '-action', 'reboot=shutdown',
     '-qmp', 'stdio',
     '-chardev', `socket,id=console,path=${files.serialSocket},server=on,wait=off,logfile=${files.serialLog},logappend=on`,

@@ -38,6 +38,8 @@ export interface QemuMachineOptions {
   readonly hasPlainNic?: boolean
   /** See `Hardware.hasNvme`. */
   readonly hasNvme?: boolean
+  /** See `Hardware.hasScreen`. */
+  readonly hasScreen?: boolean
   readonly memoryMib?: number
   /** 1 unless given: without KVM each one that works keeps a processor of the host busy. */
   readonly processors?: number
@@ -87,6 +89,10 @@ export interface QemuMachine extends AsyncDisposable {
   pressPowerButton(): Promise<void>
   /** Resolves when the machine is off. Throws when the time is up. */
   waitForPowerOff(timeoutMs: number): Promise<PowerOffCause>
+  /** What its screen shows, as PNG. */
+  screenshot(path: string): Promise<void>
+  /** Presses a key of its keyboard, by QEMU's name of it: `f`, `ret`. */
+  pressKey(key: string): Promise<void>
   /** Types at the serial console. */
   type(text: string): Promise<void>
   /** A magic SysRq key by serial break (kernel: Documentation/admin-guide/sysrq); `f` kills the largest process. */
@@ -123,6 +129,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     hasPlainNic: options.hasPlainNic ?? false,
     hasNvme: options.hasNvme ?? false,
     ...(options.server === undefined ? {} : { server: options.server }),
+    hasScreen: options.hasScreen ?? false,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   }
   const setup: QemuMachine['setup'] = {
@@ -194,6 +201,12 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
       const end = await Promise.race([current?.ended, timeout(timeoutMs)])
       if (end === 'timeout') throw new Error(`${name} is still on after ${timeoutMs / 1000} s`)
       return end?.cause ?? lastPowerOff ?? 'plug'
+    },
+    screenshot: async (path) => {
+      await running?.qmp.execute('screendump', { filename: path, format: 'png' })
+    },
+    pressKey: async (key) => {
+      await running?.qmp.execute('send-key', { keys: [{ type: 'qcode', data: key }] })
     },
     type: (text) => typeInto(files.serialSocket, text),
     pressSysRq: async (key) => {

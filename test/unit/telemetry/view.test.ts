@@ -32,7 +32,7 @@ describe('what a person is shown', () => {
   test('waiting for Ironic: what it said, and when it is asked again', () => {
     expect(scene('waiting for Ironic')).toMatchObject({
       headline: 'Waiting for Ironic',
-      detail: 'status 404: Could not find a node for given addresses; asked again in 14 s',
+      detail: 'asked again in 14 s; status 404: Could not find a node for given addresses',
       ironic: { isWell: false },
     })
   })
