@@ -64,6 +64,7 @@ export function openTextScreen(options: TextScreenOptions): TextScreen {
   }
 }
 
+/** Erased first: behind a full line the cursor stands on its last character, and would erase that. */
 function drawnLine(row: number, { text, style }: ScreenLine): string {
-  return `\u001B[${row + 1};1H\u001B[${STYLES[style]}m${text}\u001B[0m\u001B[K`
+  return `\u001B[${row + 1};1H\u001B[0m\u001B[K\u001B[${STYLES[style]}m${text}\u001B[0m`
 }

@@ -91,6 +91,8 @@ test('a screen is drawn in place: what has changed alone, no line feed, and the 
   screen.refresh()
   expect(output).toContain('two')
   expect(output).not.toMatch(/fixed|\n/)
+  // at the end of a full line its last character would be erased
+  expect(output.indexOf('\u001B[K')).toBeLessThan(output.indexOf('two'))
   screen[Symbol.dispose]()
   expect(output.endsWith('\u001B[2;1H\u001B[0m\u001B[?25h\r\n')).toBe(true)
   output = ''
