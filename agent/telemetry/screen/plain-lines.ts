@@ -8,10 +8,11 @@ import { describe, STEP_WORDS } from '../console.ts'
 import type { EventReader } from '../event-stream.ts'
 import { remedyOf } from '../view/remedies.ts'
 import { viewOf } from '../view/view.ts'
-import { printable } from './lines.ts'
+import { fitted, printable } from './lines.ts'
 
 /** Longest line, characters; the log has all of it. */
 const MAX_CHARS = 400
+const MAX_REASON_CHARS = 300
 
 export interface PlainLinesOptions {
   readonly write: (text: string) => unknown
@@ -122,7 +123,8 @@ function ironicLine(event: Extract<AgentEvent, { type: 'ironic' }>): string {
 
 function withRemedy(text: string, type: string): string {
   const remedy = remedyOf(type)
-  return remedy === undefined ? text : `${text} > ${remedy}`
+  // what to do is at the end of the line, however long the reason is
+  return remedy === undefined ? text : `${fitted(text, MAX_REASON_CHARS)} > ${remedy}`
 }
 
 function asciiOf(text: string): string {
