@@ -96,6 +96,10 @@ export const PACKAGE_SETS = {
     purpose: 'a real Ironic to be driven by',
     packages: ['genisoimage', 'ironic-api', 'ironic-conductor'],
   },
+  pages: {
+    purpose: 'what the pages tell operators to call',
+    packages: ['curl', 'nftables', 'opentracker', 'python3-ironicclient', 'util-linux', 'zstd'],
+  },
   'ironic-inspector': {
     purpose: 'a real ironic-inspector that Ironic 21.4 has machines inspected by',
     packages: ['python3-ironic-inspector'],
