@@ -98,7 +98,7 @@ export const PACKAGE_SETS = {
   },
   pages: {
     purpose: 'what the pages tell operators to call',
-    packages: ['curl', 'nftables', 'opentracker', 'python3-ironicclient', 'util-linux', 'zstd'],
+    packages: ['nftables', 'nginx', 'opentracker', 'python3-ironicclient', 'util-linux', 'zstd'],
   },
   'ironic-inspector': {
     purpose: 'a real ironic-inspector that Ironic 21.4 has machines inspected by',

@@ -4,7 +4,14 @@
 
 export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   bittorrent: ['ut_metadata'],
-  ironic: ['child_node', 'disable_power_off', 'disk_label', 'is_equivalent', 'parent_node'],
+  ironic: [
+    'child_node',
+    'deploy_callback_timeout',
+    'disable_power_off',
+    'disk_label',
+    'is_equivalent',
+    'parent_node',
+  ],
   prometheus: ['insecure_skip_verify'],
   linux: ['discard_zeroes_data'],
   mdadm: ['--examine', '--homehost', '--metadata'],

@@ -17,9 +17,9 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { type DiskImage, makeDiskImage } from '../disk-image.ts'
-import { type FileServer, startFileServer } from '../file-server.ts'
 import { type Ironic, startIronic } from '../ironic.ts'
 import { createLoopDevice, type LoopDevice } from '../loop-device.ts'
+import { type Nginx, startNginx } from '../nginx.ts'
 import { freePort } from '../processes.ts'
 import type { ShellBlock } from './shell-blocks.ts'
 
@@ -43,8 +43,10 @@ export async function createPagesLab(): Promise<PagesLab> {
   const stack = new AsyncDisposableStack()
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   try {
-    const image = await fill(folder)
-    const server = stack.use(await startFileServer(folder, '127.0.0.1'))
+    const started = await startNginx(folder)
+    if (!started) throw new Error('nginx is not installed')
+    const server = stack.use(started)
+    const image = await fill(folder, server)
     const disk = stack.use(await createLoopDevice({ sizeBytes: 256 * MiB }))
     const ironic = stack.use(await startIronic({ settings: SETTINGS }))
     const lab = { folder, image, server, disk, ironic }
@@ -62,7 +64,7 @@ export async function createPagesLab(): Promise<PagesLab> {
 interface Lab {
   readonly folder: string
   readonly image: DiskImage
-  readonly server: FileServer
+  readonly server: Nginx
   readonly disk: LoopDevice
   readonly ironic: Ironic
 }
@@ -79,7 +81,7 @@ const SETTINGS = {
 }
 
 /** Files that commands of pages read; the working folder of their readers is a checkout. */
-async function fill(folder: string): Promise<DiskImage> {
+async function fill(folder: string, server: Nginx): Promise<DiskImage> {
   const [first, ...others] = IMAGES
   const image = await makeDiskImage(join(folder, first), { sizeBytes: 16 * MiB })
   for (const name of others) await copyFile(image.path, join(folder, name))
@@ -94,6 +96,9 @@ async function fill(folder: string): Promise<DiskImage> {
     join(folder, 'SHA256SUMS'),
     IMAGES.map((name) => `${image.sha256}  ${name}\n`).join(''),
   )
+  const info = { id: 'debian', urls: [`${server.url}/debian.raw`], disk_format: 'raw' }
+  const hash = { os_hash_algo: 'sha256', os_hash_value: image.sha256 }
+  await writeFile(join(folder, 'image.json'), JSON.stringify({ ...info, ...hash }))
   await symlink(join(CHECKOUT, 'node_modules'), join(folder, 'node_modules'))
   return image
 }
@@ -136,9 +141,11 @@ async function runBlock({ script }: ShellBlock, lab: Lab): Promise<string | unde
 }
 
 /** What a reader puts in the place of what pages have. */
-function inPlace(script: string, { folder, image, server, disk }: Lab, port: number): string {
+function inPlace(script: string, lab: Lab, port: number): string {
+  const { folder, image, server, disk, ironic } = lab
   return script
     .replaceAll(/http:\/\/(?:host|images\.example)\/(?=debian|SHA)/g, `${server.url}/`)
+    .replaceAll('http://ironic:6385', ironic.url)
     .replaceAll('/var/www/html', folder)
     .replaceAll('/srv/tracker', join(folder, 'tracker'))
     .replaceAll(/(?<=-[pP] )6969/g, String(port))

@@ -46,6 +46,13 @@ function agent/ironswarm {
       --listen-port "$FREE_PORT" --run-dir "$LAB/run" --machine-control log --block-devices "$LAB/none"
     ;;
   seed) until_ended INT "$CHECKOUT/agent/ironswarm" "$@" ;;
+  watch)
+    if [[ " $* " = *' --once '* ]]; then
+      "$CHECKOUT/agent/ironswarm" "$@"
+    else
+      until_ended INT "$CHECKOUT/agent/ironswarm" "$@"
+    fi
+    ;;
   doctor)
     # what it finds on a computer that is no node is for it to say
     "$CHECKOUT/agent/ironswarm" "$@" || code=$?

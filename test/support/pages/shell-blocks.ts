@@ -9,16 +9,12 @@ export interface ShellBlock {
 
 /** In their order; a block within a list is indented, its script is not. */
 export function shellBlocksOf(page: string): ShellBlock[] {
-  const blocks: ShellBlock[] = []
-  let open: { line: number; indent: number; rows: string[] } | undefined
-  for (const [at, row] of page.split('\n').entries()) {
-    const fence = /^(\s*)```(\w*)/.exec(row)
-    if (fence && open) {
-      blocks.push({ line: open.line, script: open.rows.join('\n') })
-      open = undefined
-    } else if (fence?.[2] === 'sh') {
-      open = { line: at + 2, indent: (fence[1] as string).length, rows: [] }
-    } else open?.rows.push(row.slice(open.indent))
-  }
-  return blocks
+  return [...page.matchAll(/^([ ]*)```sh\n(.*?)^[ ]*```$/gms)].map((match) => {
+    const [, indent = '', text = ''] = match
+    const rows = text.trimEnd().split('\n')
+    return {
+      line: page.slice(0, match.index).split('\n').length + 1,
+      script: rows.map((row) => row.slice(indent.length)).join('\n'),
+    }
+  })
 }
