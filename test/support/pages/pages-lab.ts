@@ -123,10 +123,12 @@ async function runBlock({ script }: ShellBlock, lab: Lab): Promise<string | unde
   // the rules of a firewall are those of a network of their own
   const apart = /^nft /m.test(script) ? ['unshare', '--net', '--'] : []
   const argv = [...apart, 'bash', '-c', words]
+  const { version } = JSON.parse(await readFile(join(CHECKOUT, 'package.json'), 'utf8'))
   const env = {
     ...process.env,
     CHECKOUT,
     LAB: lab.folder,
+    VERSION: version,
     FREE_PORT: String(await freePort()),
     NODE: 'node-of-a-variable',
     OS_AUTH_TYPE: 'none',
@@ -147,6 +149,7 @@ function inPlace(script: string, lab: Lab, port: number): string {
     .replaceAll(/http:\/\/(?:host|images\.example)\/(?=debian|SHA)/g, `${server.url}/`)
     .replaceAll('http://ironic:6385', ironic.url)
     .replaceAll('/var/www/html', folder)
+    .replaceAll('/var/lib/ironswarm', folder)
     .replaceAll('/srv/tracker', join(folder, 'tracker'))
     .replaceAll(/(?<=-[pP] )6969/g, String(port))
     .replaceAll('/dev/sdX', disk.path)

@@ -20,12 +20,23 @@ git() {
   esac
 }
 
+# what `make npm-package` and `make deb` make, by the name that they give it; test/integration/package installs them
+installs() { [[ $(basename "$1") = "$2" ]]; }
+npm() { [[ $1 = install ]] && installs "${!#}" "ironswarm-$VERSION.tgz"; }
+apt() { [[ $1 = install ]] && installs "${!#}" "ironswarm_${VERSION}_amd64.deb"; }
+man() {
+  local words=${1//-/ }
+  "$CHECKOUT/agent/ironswarm" ${words#ironswarm} --help >/dev/null
+}
+journalctl() { [[ $1 = -u ]] && systemctl enable "$2"; }
+
 apt-get() { command apt-get --simulate "$@" >/dev/null; }
 
 # a unit of a package, or of the block before
 systemctl() {
   local unit=${!#}
-  test -e "/lib/systemd/system/$unit.service" -o -e "/etc/init.d/$unit" -o -e "$LAB/$unit.service"
+  local ours=$CHECKOUT/image-build/package/root/usr/lib/systemd/system
+  test -e "/lib/systemd/system/$unit.service" -o -e "$ours/${unit%%@*}@.service" -o -e "$ours/$unit.service"
 }
 
 # ends well only if nothing but the time ended it
