@@ -21,6 +21,7 @@ export function line(text: string, columns: number, style: LineStyle = 'plain'):
 export function printable(text: string): string {
   return text
     .replaceAll('…', '...')
+    .replaceAll(/[–—]/g, '-')
     .replaceAll(/[\p{C}\p{Z}]/gu, ' ')
     .replaceAll(/[^ -~¡-¬®-ÿ─█░]/gu, '?')
 }
