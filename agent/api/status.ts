@@ -2,7 +2,7 @@
 // Owns what `/v1/status` says of the agent's work, read from the state that the events tell. Does not
 // serve it (routes.ts).
 import type { AgentState } from '../core/agent-state.ts'
-import type { Progress } from '../core/events.ts'
+import { type JsonObject, snakeCase } from '../core/json.ts'
 import { redactText } from '../core/redact.ts'
 
 /** Of a reason in `/v1/status`; the log has all of it. */
@@ -13,7 +13,8 @@ export type StatusFields = {
   readonly node_uuid: string | null
   /** The asynchronous command that runs. */
   readonly command: string | null
-  readonly progress: Progress | null
+  /** Its keys too; docs/watching.md has them. */
+  readonly progress: JsonObject | null
   readonly is_seeding: boolean
   readonly failing_trackers: readonly FailingTracker[]
   readonly left_out_hardware_managers: readonly LeftOutHardwareManager[]
@@ -50,7 +51,7 @@ export function statusFields(
   return {
     node_uuid: more.nodeUuid,
     command: command?.name ?? null,
-    progress: command?.progress ?? finished,
+    progress: snakeCase(command?.progress ?? finished) as JsonObject | null,
     is_seeding: more.isSeeding,
     failing_trackers: failingTrackers.map(({ tracker, reason }) => ({
       tracker: tracker.replace('://', ' '),

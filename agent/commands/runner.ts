@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { sleep, withDeadline } from '../core/deadline.ts'
 import { AgentError, toAgentError, type WireError } from '../core/errors.ts'
-import type { JsonObject } from '../core/json.ts'
+import { type JsonObject, snakeCase } from '../core/json.ts'
 import { redactBounded } from '../core/redact.ts'
 import type { EventStream } from '../telemetry/event-stream.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -107,7 +107,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     const { commandId, progress = null } = command ?? {}
     if (commandId !== result.id || progress === null) return result
     if (withProgress?.progress !== progress || withProgress.result.id !== result.id) {
-      withProgress = { progress, result: { ...result, command_result: { progress } } }
+      withProgress = { progress, result: inProgress(result, progress) }
     }
     return withProgress.result
   }
@@ -284,6 +284,11 @@ function newResult(name: string): CommandResult {
     command_error: null,
     command_result: null,
   }
+}
+
+/** Its keys as those of all that is on the wire. */
+function inProgress(result: CommandResult, progress: object): CommandResult {
+  return { ...result, command_result: { progress: snakeCase(progress) } }
 }
 
 /** Text is wrapped, with the command's name in front where it is async (contract 4.3). */

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type CommandResult, command } from '../../../agent/commands/command.ts'
 import { CLOSE_DEADLINE_MS } from '../../../agent/commands/runner.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
+import { snakeCase } from '../../../agent/core/json.ts'
 import { async_, runToEnd, sync } from '../../support/agent-in-process.ts'
 import { progressOf } from '../../support/event-lab.ts'
 import { startRunner } from './runner-lab.ts'
@@ -61,7 +62,7 @@ describe('an asynchronous command', () => {
     })
     await using x = await startRunner({ go })
     const { id } = await x.runner.execute('x.go', {})
-    await expect.poll(() => x.runner.get(id).command_result).toEqual({ progress: PROGRESS })
+    await expect.poll(() => x.runner.get(id).command_result).toEqual({ progress: snakeCase(PROGRESS) })
     expect(x.events.snapshot().command).toEqual({
       commandId: id,
       name: 'go',

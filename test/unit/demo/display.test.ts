@@ -7,8 +7,8 @@ const status = {
   progress: {
     step: 'fetch',
     percent: 42.7,
-    rateBytesPerSecond: 35 * MiB,
-    etaSeconds: 5,
+    rate_bytes_per_second: 35 * MiB,
+    eta_seconds: 5,
     bytes: { peers: 80 * MiB, origin: 27 * MiB, file: 0 },
     peers: 5,
   },
