@@ -24,8 +24,10 @@ const CODE_OF_TYPE: Readonly<Record<string, keyof typeof EXIT_CODES>> = {
 
 /** The exit code of a thrown value. */
 export function exitCodeOf(error: unknown): number {
-  const name = isAgentError(error) ? CODE_OF_TYPE[error.type] : undefined
-  return EXIT_CODES[name ?? 'failed'].code
+  if (!isAgentError(error)) return EXIT_CODES.failed.code
+  // a digest that cannot be used: no byte was compared
+  const isUnusable = error.type === 'ImageChecksumError' && error.kind === 'operator'
+  return EXIT_CODES[isUnusable ? 'usage' : (CODE_OF_TYPE[error.type] ?? 'failed')].code
 }
 
 /**

@@ -11,6 +11,7 @@ import { type OpenPlan, openPlan } from '../image/plan/open-plan.ts'
 import type { Plan } from '../image/plan/plan.ts'
 import { stagesOf } from '../image/plan/stages.ts'
 import type { DeployImageDeps, ImageRequest } from '../image/request/deploy-request.ts'
+import type { DiskListener } from '../image/target/target-disk.ts'
 import { operation } from '../telemetry/operation.ts'
 import { createProgressMeter } from '../telemetry/progress-meter.ts'
 
@@ -20,8 +21,8 @@ export interface WriteImageRequest extends ImageRequest {
   readonly events: EventPublisher
   /** Hears what will be done, before anything is. */
   readonly onPlan?: (plan: Plan) => void
-  /** Called when what the disk held is about to be lost. */
-  readonly onTouch?: () => void
+  /** Hears what becomes of the disk. */
+  readonly onDisk?: DiskListener
 }
 
 /**
@@ -30,7 +31,7 @@ export interface WriteImageRequest extends ImageRequest {
  * failure the disk has no partition table.
  */
 export async function writeImage(
-  { imageInfo, configdrive, devicePath, signal, events, onPlan, onTouch }: WriteImageRequest,
+  { imageInfo, configdrive, devicePath, signal, events, onPlan, onDisk }: WriteImageRequest,
   deps: DeployImageDeps,
 ): Promise<DeployedImage> {
   const fields = { node_uuid: imageInfo.nodeUuid, image_id: imageInfo.id, device: devicePath }
@@ -41,7 +42,7 @@ export async function writeImage(
       await using opened = await openUnused({ imageInfo, configdrive, devicePath }, signal, deps)
       onPlan?.(opened.plan)
       inside.publish({ type: 'plan', stages: stagesOf(opened.plan) })
-      const request = { opened, progress, events: inside, signal, ...(onTouch ? { onTouch } : {}) }
+      const request = { opened, progress, events: inside, signal, ...(onDisk ? { onDisk } : {}) }
       const deployed = await deployImage(request, deps)
       note({ hash: deployed.hash, bytes: deployed.bytes })
       return deployed

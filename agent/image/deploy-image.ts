@@ -20,7 +20,7 @@ import type { OpenPlan } from './plan/open-plan.ts'
 import type { ExpectedHash } from './request/checksum.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
 import { type BootableDisk, makeBootable } from './target/make-bootable.ts'
-import { openTargetDisk, type TargetDisk } from './target/target-disk.ts'
+import { type DiskListener, openTargetDisk, type TargetDisk } from './target/target-disk.ts'
 import type { ImageOnDisk } from './transfer/image-on-disk.ts'
 
 /** The image served from the disk, which it holds open. */
@@ -51,8 +51,8 @@ export interface DeployImageRequest {
   /** Hears of sources that give up, and of trackers. */
   readonly events: EventPublisher
   readonly signal: AbortSignal
-  /** Called when the disk is open, and what it held is about to be lost. */
-  readonly onTouch?: () => void
+  /** Hears what becomes of the disk. */
+  readonly onDisk?: DiskListener
 }
 
 /**
@@ -77,7 +77,7 @@ export async function deployImage(
   }
   // disposed of in reverse: what reads the disk ends before the disk is erased and closed
   const keeper = keeperOf(plan.target.layout)
-  const hooks = { ...(keeper ? { disable: keeper.disarm } : {}), onTouch: request.onTouch }
+  const hooks = { ...(keeper ? { disable: keeper.disarm } : {}), onDisk: request.onDisk }
   await using target = await openTargetDisk(path, { root, log, timeoutMs, ...hooks })
   await using serving = new AsyncDisposableStack()
   const table = keeper?.table() ?? null

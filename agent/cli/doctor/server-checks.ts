@@ -146,7 +146,8 @@ async function dateOf(
   // a certificate may be refused for the very clock that is to be checked
   await using client = createHttpClient({ config: { ...config, insecure: true } })
   try {
-    const response = await client.request(url, {
+    // nobody proves who answers: no path, no signature and no password goes there
+    const response = await client.request(`${new URL(url).origin}/`, {
       method: 'HEAD',
       signal,
       timeoutMs: ANSWER_MS,

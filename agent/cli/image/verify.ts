@@ -159,6 +159,8 @@ async function askedFor(
       'nobody says how long the image is: its server does not answer; give --length',
     )
   }
+  // nothing was read, and its digest would agree
+  if (sizeBytes === 0) throw new AgentError('InvalidImage', `image ${imageInfo.id} is empty`)
   return { hash: facts.hash, sizeBytes }
 }
 

@@ -17,6 +17,7 @@ import { readGeometry } from '../../disk/geometry.ts'
 import type { DeployedImage } from '../../image/deploy-image.ts'
 import type { Plan } from '../../image/plan/plan.ts'
 import { stagesOf } from '../../image/plan/stages.ts'
+import type { DiskListener } from '../../image/target/target-disk.ts'
 import { pathOf } from '../../sources/file.ts'
 import { createArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
 import { exec } from '../../system/exec.ts'
@@ -34,7 +35,7 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
   const isJson = command.getOptionValue('json') === true
   using screen = openScreen(line, { isJson })
   const context = await openContext(line, command, logFor(screen, isJson))
-  const disk: DiskState = { path: undefined, isTouched: false }
+  const disk: DiskState = { path: undefined, heard: 'untouched' }
   let start: InstanceStart | undefined
   try {
     const isBooted = command.getOptionValue('boot') === true
@@ -43,7 +44,7 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     screen.say(await wayOf(request, context))
     disk.path = request.devicePath
     const deployed = await deploy(line, context, request, { screen, disk })
-    disk.isVerified = true
+    disk.heard = 'verified'
     // a node goes on seeding until it is switched off; a command that is done is done
     await deployed.seeding?.[Symbol.asyncDispose]()
     start = isBooted ? await prepareStart(line, context, request) : undefined
@@ -55,34 +56,47 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     )
   } catch (error) {
     await start?.cancel()
-    throw new CommandFailure(error, { verified: false, disk: stateOf(disk) }, afterwordOf(disk))
+    throw failureOf(error, disk)
   }
   if (start === undefined) return
-  await cancelIfAborted(start, line.signal)
-  await start.go()
+  try {
+    await cancelIfAborted(start, line.signal)
+    await start.go()
+  } catch (error) {
+    throw failureOf(error, disk)
+  }
+}
+
+function failureOf(error: unknown, disk: DiskState): CommandFailure {
+  const verified = disk.heard === 'verified'
+  return new CommandFailure(error, { verified, disk: WORDS[disk.heard] }, afterwordOf(disk))
 }
 
 /** What is known of the disk when the command fails. */
 interface DiskState {
   path: string | undefined
-  isTouched: boolean
-  isVerified?: boolean
+  heard: 'untouched' | 'verified' | Parameters<DiskListener>[0]
 }
 
-function stateOf({ isTouched, isVerified }: DiskState): 'untouched' | 'not bootable' | 'verified' {
-  if (isVerified) return 'verified'
-  return isTouched ? 'not bootable' : 'untouched'
-}
+/** As `disk` of the JSON object has it. */
+const WORDS = {
+  untouched: 'untouched',
+  touched: 'not bootable',
+  'may boot': 'may boot',
+  verified: 'verified',
+} as const
 
 /** What whoever pressed Ctrl-C wants to know. */
 function afterwordOf(disk: DiskState): string | undefined {
   if (disk.path === undefined) return undefined
-  switch (stateOf(disk)) {
+  switch (disk.heard) {
     case 'verified':
       return `${disk.path} holds the image`
     case 'untouched':
       return `${disk.path} is as it was`
-    case 'not bootable':
+    case 'may boot':
+      return `${disk.path} could not be erased and may boot with what is not verified: erase it or take it out`
+    case 'touched':
       return `${disk.path} cannot boot now; write it again`
   }
 }
@@ -115,11 +129,11 @@ function deploy(
     screen.count(stagesOf(plan))
     for (const warning of plan.warnings) log.warn({ warning }, 'plan')
   }
-  const onTouch = () => {
-    disk.isTouched = true
+  const onDisk: DiskListener = (heard) => {
+    disk.heard = heard
   }
   return writeImage(
-    { imageInfo, configdrive, devicePath, signal, events, onPlan, onTouch },
+    { imageInfo, configdrive, devicePath, signal, events, onPlan, onDisk },
     {
       config,
       exec,

@@ -86,7 +86,7 @@ function nodeOfIronic(value: unknown): WatchedNode | undefined {
   if (uuid === undefined) return undefined
   const agentUrl = URL.parse(stringAt(objectAt(value, 'driver_internal_info'), 'agent_url') ?? '')
   return {
-    id: uuid,
+    id: clean(uuid),
     name: clean(stringAt(value, 'name') ?? uuid),
     url: agentUrl && /^https?:$/.test(agentUrl.protocol) ? agentUrl.origin : null,
     provision_state: clean(stringAt(value, 'provision_state') ?? 'unknown'),

@@ -22,6 +22,8 @@ export interface Poller extends AsyncDisposable {
   /** From now on these are asked. Rows of others are forgotten. */
   watch(nodes: readonly WatchedNode[]): void
   rows(): NodeRow[]
+  /** Agents that have neither answered nor been silent yet. */
+  leftToAsk(): number
   /** Resolves when every node has been asked once. */
   allAsked(): Promise<void>
 }
@@ -80,15 +82,19 @@ export function startPoller(deps: PollerDeps): Poller {
     }
   }
 
+  const leftToAsk = () =>
+    [...seats.values()].filter(({ isAsked, node }) => !isAsked && node.url !== null).length
   const askDue = () => {
-    for (const seat of seats.values()) {
+    const due = [...seats.values()].filter(({ isBusy, nextAt }) => !isBusy && nextAt <= now())
+    // those that have waited longest: silent ones would take every place
+    for (const seat of due.toSorted((a, b) => a.nextAt - b.nextAt)) {
       if (underWay.size >= MOST_AT_ONCE) break
       const { url } = seat.node
-      if (url === null || seat.isBusy || now() < seat.nextAt) continue
+      if (url === null) continue
       const asking = ask(seat, url).finally(() => underWay.delete(asking))
       underWay.add(asking)
     }
-    if (![...seats.values()].every(({ isAsked, node }) => isAsked || node.url === null)) return
+    if (leftToAsk() > 0) return
     for (const tell of waiting) tell()
     waiting = []
   }
@@ -102,6 +108,7 @@ export function startPoller(deps: PollerDeps): Poller {
       askDue()
     },
     rows: () => [...seats.values()].map(({ row }) => row),
+    leftToAsk,
     allAsked: () => new Promise((resolve) => waiting.push(resolve)),
     [Symbol.asyncDispose]: async () => {
       clearInterval(timer)

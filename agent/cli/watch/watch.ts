@@ -56,7 +56,9 @@ export async function runWatch(line: CommandLine, command: Command): Promise<voi
   using show = openShow(line, command, isOnce)
   if (isOnce) {
     await endedOrLate(poller.allAsked(), ONCE_MS)
-    show.draw({ rows: poller.rows(), notice: list.notice() })
+    const left = poller.leftToAsk()
+    const notice = left === 0 ? list.notice() : `${left} agents could not be asked in time`
+    show.draw({ rows: poller.rows(), notice })
     return
   }
   const draw = () => show.draw({ rows: poller.rows(), notice: list.notice() })

@@ -62,9 +62,10 @@ async function remove(idFile: string, { exec, log, runner }: ContainerDeps): Pro
   // it came to no container
   if (id === '') return
   try {
-    await exec([runner, 'rm', '--force', id], { timeoutMs: REMOVE_TIMEOUT_MS, okExitCodes: [0, 1] })
+    await exec([runner, 'rm', '--force', id], { timeoutMs: REMOVE_TIMEOUT_MS })
     log.info({ container: id }, 'container removed')
   } catch (error) {
+    if (/no such container/i.test(messageOf(error))) return
     log.error({ container: id, reason: messageOf(error) }, 'container not removed: it may run on')
   }
 }

@@ -24,9 +24,14 @@ export interface TargetDiskDeps {
   readonly timeoutMs?: number
   /** Sees to it that nothing on the disk boots; eraseMetadata unless given. May be called again. */
   readonly disable?: (device: DiskBytes) => Promise<void>
-  /** Called when the disk is open, before its first byte is changed. */
-  readonly onTouch?: (() => void) | undefined
+  readonly onDisk?: DiskListener | undefined
 }
+
+/**
+ * `touched`: it is open, and its first byte is about to be changed. `may boot`: after a failure nothing could be erased
+ * any more, so that what is there is what the failure left.
+ */
+export type DiskListener = (heard: 'touched' | 'may boot') => void
 
 /** Claims of others after `release` (udev probing) are short; the erasure waits for them. */
 const REOPEN_ATTEMPTS = 20
@@ -59,7 +64,7 @@ export async function openTargetDisk(path: string, deps: TargetDiskDeps): Promis
     },
   }
   try {
-    deps.onTouch?.()
+    deps.onDisk?.('touched')
     await disable(device)
     return target
   } catch (error) {
@@ -80,6 +85,7 @@ async function eraseAgain(
     await using reopened = await reopen(path, deps)
     await disable(reopened)
   } catch (error) {
+    deps.onDisk?.('may boot')
     deps.log.error(
       { device: path, err: error },
       'erasing after a failed deploy failed, the disk may boot',

@@ -105,6 +105,17 @@ describe.runIf(hasPackages('agent'))('ironswarm verify --length', () => {
     expect(server.seen).toEqual(['GET /SHA256SUMS'])
   })
 
+  test('of an image without a byte is refused: any disk would hold it', async () => {
+    const empty = join(directory, 'empty.raw')
+    await writeFile(empty, '')
+    const ended = await run('verify', empty, disk, '--json')
+    expect(ended.code).toBe(1)
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      verified: false,
+      error: { type: 'InvalidImage' },
+    })
+  })
+
   test('that is no length is refused before anybody is asked', async () => {
     await using server = await startServer()
     const ended = await verify({ urls: [`${server.url}/image.raw`] }, 'long')

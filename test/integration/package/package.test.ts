@@ -125,6 +125,12 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
     300_000,
   )
 
+  test('enables no unit where a copied system applies its presets at the first boot', async () => {
+    const preset = ['preset-all', '--preset-mode=enable-only']
+    expect(await call('systemctl', [`--root=${root}`, ...preset])).toMatchObject({ code: 0 })
+    expect(existsSync(join(root, 'etc/systemd/system/multi-user.target.wants'))).toBe(false)
+  })
+
   test('has nothing that lintian holds against it', async () => {
     const { stdout } = await call('lintian', ['--allow-root', '--fail-on=error,warning', deb])
     const tags = stdout.split('\n').filter((line) => /^[EW]: /.test(line))
@@ -171,7 +177,7 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
       force: false,
       verbatimSymlinks: true,
     })
-    for (const unit of ['ironswarm-agent.service', 'ironswarm-seed@image.raw.service']) {
+    for (const unit of ['ironswarm-agent.service', 'ironswarm-seed@image-1.raw.service']) {
       const verified = await call('systemd-analyze', [
         'verify',
         `--root=${system}`,

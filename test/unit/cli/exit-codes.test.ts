@@ -14,6 +14,9 @@ describe('exitCodeOf', () => {
     ['ImageDownloadError', 1],
   ])('%s ends with %d', (type, code) => expect(exitCodeOf(new AgentError(type, 'x'))).toBe(code))
 
+  test('a digest that cannot be used ends with 2: no byte was compared', () =>
+    expect(exitCodeOf(new AgentError('ImageChecksumError', 'x', { kind: 'operator' }))).toBe(2))
+
   test('a foreign error ends with 1', () => expect(exitCodeOf(new TypeError('x'))).toBe(1))
 })
 

@@ -62,7 +62,9 @@ describe('an asynchronous command', () => {
     })
     await using x = await startRunner({ go })
     const { id } = await x.runner.execute('x.go', {})
-    await expect.poll(() => x.runner.get(id).command_result).toEqual({ progress: snakeCase(PROGRESS) })
+    await expect
+      .poll(() => x.runner.get(id).command_result)
+      .toEqual({ progress: snakeCase(PROGRESS) })
     expect(x.events.snapshot().command).toEqual({
       commandId: id,
       name: 'go',
