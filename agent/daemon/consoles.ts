@@ -88,13 +88,12 @@ function openSerial(path: string, { events, now }: ConsolesOptions): Disposable 
 function openScreen(path: string, options: ConsolesOptions, onRetry: () => void): Disposable {
   const { events, now, recentLog } = options
   const fd = openSync(path, constants.O_WRONLY | OPEN_FLAGS)
-  const terminal = isatty(fd) ? new WriteStream(fd) : undefined
-  const columns = Math.min(terminal?.columns || SCREEN.columns, SCREEN.columns)
-  const rows = Math.min(terminal?.rows || SCREEN.rows, SCREEN.rows)
+  const isTerminal = isatty(fd)
+  const { columns, rows } = isTerminal ? sizeOfTerminal(path) : SCREEN
   let page: ScreenPage = 'now'
   let pageAt = 0
   const keys =
-    terminal &&
+    (isTerminal || undefined) &&
     openKeys(path, (key) => {
       if (key === 'r') onRetry()
       page = PAGES[key] ?? 'now'
@@ -119,14 +118,26 @@ function openScreen(path: string, options: ConsolesOptions, onRetry: () => void)
     keys?.[Symbol.dispose]()
     screen[Symbol.dispose]()
     subscription[Symbol.dispose]()
-    if (terminal) terminal.destroy()
-    else closeSync(fd)
+    closeSync(fd)
   }
   // a login may come next
   const subscription = events.subscribe((event) => {
     if (event.type === 'phase' && event.phase === 'rescued') close()
   })
   return { [Symbol.dispose]: close }
+}
+
+/**
+ * By a file of its own: what has been a WriteStream blocks from then on, and a screen that somebody holds (Scroll Lock,
+ * tcflow(3)) would hold the agent.
+ */
+function sizeOfTerminal(path: string): ScreenSize {
+  const probe = new WriteStream(openSync(path, constants.O_WRONLY | OPEN_FLAGS))
+  probe.on('error', () => undefined)
+  const columns = Math.min(probe.columns || SCREEN.columns, SCREEN.columns)
+  const rows = Math.min(probe.rows || SCREEN.rows, SCREEN.rows)
+  probe.destroy()
+  return { columns, rows }
 }
 
 /** Undefined where no key can be read. */

@@ -14,6 +14,8 @@ const LOOK_MS = 2000
 /** More would not fit on any screen. */
 const MOST_LINKS = 32
 const MOST_DISKS = 64
+/** Of one interface: an event holds 512 values in all (telemetry/sealed-event.ts). */
+const MOST_ADDRESSES = 8
 
 function tellMachine(events: EventPublisher, facts: MachineFacts): void {
   events.publish({ type: 'machine', facts })
@@ -38,9 +40,11 @@ export function watchMachine(
     told = text
     tellMachine(events, { links })
   }
-  const timer = setInterval(() => void look(), LOOK_MS)
+  // a look that fails is one that comes later
+  const lookOrNot = () => void look().catch(() => undefined)
+  const timer = setInterval(lookOrNot, LOOK_MS)
   timer.unref()
-  void look()
+  lookOrNot()
   return { [Symbol.dispose]: () => clearInterval(timer) }
 }
 
@@ -58,7 +62,7 @@ async function readLinks(root: Root): Promise<Link[]> {
         name,
         mac: mac.toLowerCase(),
         hasCarrier: carrier === '1',
-        addresses: own.map(({ address }) => address),
+        addresses: own.slice(0, MOST_ADDRESSES).map(({ address }) => address),
       }
     }),
   )

@@ -70,6 +70,9 @@ export function createNodeFinder(deps: NodeFinderDeps): NodeFinder {
   }
 }
 
+/** Between two tries, whatever is pressed, ms. */
+const LEAST_WAIT_MS = 1000
+
 /** The wait between two tries, until somebody at a console wants the next one. Throws the signal's reason only. */
 async function waitOrRetry(
   ms: number,
@@ -77,10 +80,18 @@ async function waitOrRetry(
   consoles: Pick<Consoles, 'onRetry'>,
 ): Promise<void> {
   const wanted = new AbortController()
-  using _retry = consoles.onRetry(() => wanted.abort())
+  const begunAt = performance.now()
+  let timer: NodeJS.Timeout | undefined
+  using _retry = consoles.onRetry(() => {
+    // a key that is held down must not become a storm
+    const earlyMs = begunAt + LEAST_WAIT_MS - performance.now()
+    timer ??= setTimeout(() => wanted.abort(), Math.max(0, earlyMs))
+  })
   try {
     await sleep(ms, anySignal(signal, wanted.signal))
   } catch (error) {
     if (signal?.aborted || !wanted.signal.aborted) throw error
+  } finally {
+    clearTimeout(timer)
   }
 }

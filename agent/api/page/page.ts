@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import type { EventReader } from '../../telemetry/event-stream.ts'
 import { type View, viewOf } from '../../telemetry/view/view.ts'
+import { publicTexts } from '../watching/public-text.ts'
 import { type Html, html, verbatim } from './html.ts'
 import { SCRIPT } from './script.ts'
 import { headerOf, machineOf, nowOf, swarmOf, troubleOf } from './sections.ts'
@@ -44,7 +45,7 @@ export function createStatusPage({ events, now, hasMetrics }: StatusPageOptions)
       'cache-control': 'no-store',
       vary: 'accept',
     },
-    text: () => documentOf(viewOf(events.snapshot(), now()), hasMetrics).markup,
+    text: () => documentOf(publicTexts(viewOf(events.snapshot(), now())), hasMetrics).markup,
   }
 }
 

@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http'
 import type { AgentEvent } from '../../core/events.ts'
 import { KiB } from '../../core/units.ts'
 import type { EventReader } from '../../telemetry/event-stream.ts'
+import { publicTexts } from './public-text.ts'
 import { toWire } from './wire.ts'
 
 /** A person has a tab, a fleet one or two programs; fewer than one host may hold connections. */
@@ -108,5 +109,5 @@ export function createEventClients(
 
 /** JSON has no line feed of its own, so that `data` is one line. */
 function format(boot: string, id: number, name: string, data: object): string {
-  return `id: ${boot}-${id}\nevent: ${name}\ndata: ${JSON.stringify(toWire(data))}\n\n`
+  return `id: ${boot}-${id}\nevent: ${name}\ndata: ${JSON.stringify(publicTexts(toWire(data)))}\n\n`
 }

@@ -2,10 +2,12 @@
 // Owns what `/v1/swarm` answers, read from the state that the events tell. Does not serve it (routes.ts).
 import type { AgentState } from '../../core/agent-state.ts'
 import type { JsonObject } from '../../core/json.ts'
+import { publicTexts } from './public-text.ts'
 
-/** `{torrent: null}` while none is fetched or seeded. Urls have no paths that may be secrets. */
+/** `{torrent: null}` while none is fetched or seeded. */
 export function swarmDocument({ torrent }: Pick<AgentState, 'torrent'>, now: number): JsonObject {
   if (torrent === null) return { torrent: null }
+  const originReason = publicTexts(torrent.originReason)
   const { state, peers, asked, served, pieces, rates, bytes, webseeds } = torrent
   return {
     torrent: {
@@ -26,7 +28,7 @@ export function swarmDocument({ torrent }: Pick<AgentState, 'torrent'>, now: num
         asked_seconds_ago: told.askedSecondsAgo,
         next_in_seconds: told.nextInSeconds,
       })),
-      ...{ webseeds, origin_reason: torrent.originReason },
+      ...{ webseeds, origin_reason: originReason },
       seen_seconds_ago: Math.max(0, Math.round((now - torrent.at) / 1000)),
     },
   }

@@ -33,10 +33,13 @@ const TTL = 255
 /** ironic-lib's: zeroconf's own patience, and between attempts 0.1 s, then twice as long each. */
 const ANSWER_WAIT_MS = 3000
 const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 3000
 /** A datagram may be lost: asked again within an attempt. */
 const ASK_AGAIN_MS = 700
 /** An address of a link needs its zone, which no URL has; the loopback's leads nowhere else. */
 const IS_NARROW = /^(127\.|fe[89ab].:|::1$)/i
+/** Asked for their addresses at most. */
+const MOST_HOSTS = 8
 /** Records that are kept of all answers together. */
 const MAX_RECORDS = 256
 
@@ -49,7 +52,7 @@ export async function findService(request: ServiceRequest): Promise<FoundService
   const found = Promise.withResolvers<FoundService>()
   await using asker = openAsker(request, found.resolve)
   for (let attempt = 0; attempt < attempts; attempt++) {
-    if (attempt > 0) await sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1), signal)
+    if (attempt > 0) await sleep(pauseBefore(attempt), signal)
     for (let waited = 0; waited < ANSWER_WAIT_MS; waited += ASK_AGAIN_MS) {
       throwIfAborted(signal)
       await asker.ask()
@@ -61,6 +64,10 @@ export async function findService(request: ServiceRequest): Promise<FoundService
     }
   }
   return undefined
+}
+
+function pauseBefore(attempt: number): number {
+  return Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS)
 }
 
 interface Asker extends AsyncDisposable {
@@ -146,35 +153,45 @@ function openQuestions(name: string, records: readonly DnsRecord[]): DnsQuestion
     { name, type: 'SRV' },
     { name, type: 'TXT' },
   ]
-  const host = hostOf(name, records)?.target
-  if (host !== undefined && host !== '') {
-    questions.push({ name: host, type: 'A' }, { name: host, type: 'AAAA' })
+  const hosts = new Set(placesOf(name, records).map(({ target }) => target))
+  for (const host of [...hosts].slice(0, MOST_HOSTS)) {
+    const addresses: DnsQuestion[] = [
+      { name: host, type: 'A' },
+      { name: host, type: 'AAAA' },
+    ]
+    // anybody may answer, with a name that no question can hold
+    if (attempt(() => formatQuery(0, addresses))) questions.push(...addresses)
   }
   return questions
 }
 
-function hostOf(name: string, records: readonly DnsRecord[]) {
-  return records.find((record) => record.type === 'SRV' && isSame(record.name, name)) as
-    | Extract<DnsRecord, { type: 'SRV' }>
-    | undefined
+type Place = Extract<DnsRecord, { type: 'SRV' }>
+
+/** One of them may be of a host that cannot be reached. */
+function placesOf(name: string, records: readonly DnsRecord[]): Place[] {
+  return records.filter(
+    (record): record is Place =>
+      record.type === 'SRV' &&
+      isSame(record.name, name) &&
+      record.port !== 0 &&
+      record.target !== '',
+  )
 }
 
 function serviceOf(name: string, records: readonly DnsRecord[]): FoundService | undefined {
-  const place = hostOf(name, records)
   const text = records.find((record) => record.type === 'TXT' && isSame(record.name, name))
-  if (!place || text?.type !== 'TXT' || place.port === 0) return undefined
-  const addresses = records.flatMap((record) =>
-    'address' in record && isSame(record.name, place.target) && !IS_NARROW.test(record.address)
-      ? [record.address]
-      : [],
-  )
-  if (addresses.length === 0) return undefined
-  return {
-    host: place.target,
-    port: place.port,
-    addresses: [...new Set(addresses)],
-    properties: propertiesOf(text.strings),
+  if (text?.type !== 'TXT') return undefined
+  for (const { target, port } of placesOf(name, records)) {
+    const addresses = records.flatMap((record) =>
+      'address' in record && isSame(record.name, target) && !IS_NARROW.test(record.address)
+        ? [record.address]
+        : [],
+    )
+    if (addresses.length === 0) continue
+    const properties = propertiesOf(text.strings)
+    return { host: target, port, addresses: [...new Set(addresses)], properties }
   }
+  return undefined
 }
 
 /** RFC 6763 §6.4: the first of a key counts; one without `=` has no value. */

@@ -2,6 +2,7 @@
 // Owns what a serial line is told: a line at each event that a person wants to hear of, and one now and then on what is
 // done. ASCII, no escape codes, no JSON: it is read in a BMC's log. Does not open it.
 import type { AgentState } from '../../core/agent-state.ts'
+import { messageOf } from '../../core/errors.ts'
 import type { AgentEvent } from '../../core/events.ts'
 import { formatDuration } from '../../core/units.ts'
 import { describe, STEP_WORDS } from '../console.ts'
@@ -31,7 +32,7 @@ export function openPlainLines(options: PlainLinesOptions): Disposable {
     write(`ironswarm: ${time} ${asciiOf(text)}\r\n`)
   }
   let wasAnswering = false
-  const timer = setInterval(() => say(statusLine(events.snapshot(), now())), intervalMs)
+  const timer = setInterval(() => say(statusOrWhyNot(events.snapshot(), now())), intervalMs)
   timer.unref()
   const subscription = events.subscribe((event) => {
     // a heartbeat that is answered as the one before is no news
@@ -46,6 +47,15 @@ export function openPlainLines(options: PlainLinesOptions): Disposable {
     subscription[Symbol.dispose]()
   }
   return { [Symbol.dispose]: end }
+}
+
+/** What cannot be said is no reason to end what is done. */
+function statusOrWhyNot(state: AgentState, now: number): string {
+  try {
+    return statusLine(state, now)
+  } catch (error) {
+    return `what is done cannot be said: ${messageOf(error)}`
+  }
 }
 
 /** `writing the image 48.8% …` while there are figures, else what a person would see first. */

@@ -22,6 +22,9 @@ export interface ScreenOptions extends ScreenSize {
   readonly clock: string
 }
 
+/** Interfaces on the first page. */
+const MOST_LINKS = 4
+
 type Lines = readonly ScreenLine[]
 
 /** Exactly `rows` lines. What does not fit between head and foot is left out at the end. */
@@ -70,7 +73,7 @@ function nowPage(view: View, { columns }: ScreenOptions): Lines {
   const style = tone === 'wrong' ? 'wrong' : tone === 'waiting' ? 'wait' : 'bold'
   const step = work?.step ? `step ${work.step.n} of ${work.step.of}` : ''
   return [
-    ...linksLines(view, columns).slice(0, 4),
+    ...linksLines(view, columns),
     ...ironicLines(view, columns),
     rule(columns),
     line(edges(` ${headline}`, step, columns - 1), columns, style),
@@ -93,7 +96,7 @@ function linksLines({ links }: View, columns: number): Lines {
   if (links.length === 0) return [line(' no network interface yet', columns)]
   // those with a cable first: the others are seldom the question
   const sorted = [...links].sort((a, b) => Number(b.hasCarrier) - Number(a.hasCarrier))
-  return sorted.map(({ name, mac, hasCarrier, addresses }) => {
+  return sorted.slice(0, MOST_LINKS).map(({ name, mac, hasCarrier, addresses }) => {
     const state = !hasCarrier ? 'no link' : (addresses[0] ?? 'no address yet')
     const words = columns < 60 ? [name, state] : [name.padEnd(10), mac, state]
     return line(` ${words.join('  ')}`, columns)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns a text screen that is drawn in place (console_codes(4)): once a second while something changes, whole now and
 // then, since the kernel writes to it too. Does not open it and does not know what it shows (screen.ts).
+import { messageOf } from '../../core/errors.ts'
 import type { LineStyle, ScreenLine } from './lines.ts'
 
 export interface TextScreen extends Disposable {
@@ -35,7 +36,7 @@ export function openTextScreen(options: TextScreenOptions): TextScreen {
   let shown: readonly ScreenLine[] = []
   let pictures = 0
   const draw = () => {
-    const lines = render()
+    const lines = linesOf(render)
     const isWhole = pictures % WHOLE_EVERY === 0
     pictures += 1
     const text = lines.flatMap((each, row) => {
@@ -61,6 +62,15 @@ export function openTextScreen(options: TextScreenOptions): TextScreen {
       draw()
       write(`\u001B[${shown.length};1H${END}`)
     },
+  }
+}
+
+/** What cannot be shown is no reason to end what is done. */
+function linesOf(render: TextScreenOptions['render']): readonly ScreenLine[] {
+  try {
+    return render()
+  } catch (error) {
+    return [{ text: ` nothing can be shown: ${messageOf(error)}`.slice(0, 80), style: 'wrong' }]
   }
 }
 
