@@ -61,6 +61,48 @@ describe.each([
   )
 })
 
+/** Answers every question at once: the service is on a host whose name no question can hold, and on one without a name. */
+const LIAR = `
+  import { createSocket } from 'node:dgram'
+  const name = (labels) => Buffer.concat([
+    ...labels.map((label) => Buffer.concat([Buffer.of(label.length), Buffer.from(label, 'latin1')])), Buffer.of(0)])
+  const service = name(['baremetal', '_openstack', '_tcp', 'local'])
+  const srv = (labels) => {
+    const data = Buffer.concat([Buffer.of(0, 0, 0, 0, 24, 241), name(labels)])
+    return Buffer.concat([service, Buffer.of(0, 33, 0, 1, 0, 0, 0, 120, 0, data.length), data])
+  }
+  const socket = createSocket({ type: 'udp4', reuseAddr: true })
+  socket.on('message', (query, { port, address }) => {
+    // other responders would take another name for their service
+    if (port === 5353) return
+    const records = [srv(['a.', 'b']), srv([String.fromCharCode(255).repeat(30)]), srv([])]
+    const head = Buffer.from([query[0], query[1], 0x84, 0, 0, 0, 0, records.length, 0, 0, 0, 0])
+    socket.send(Buffer.concat([head, ...records]), port, address)
+  })
+  socket.bind(5353, () => {
+    socket.addMembership('224.0.0.251', process.argv[1])
+    console.log('lies')
+  })`
+
+test.runIf(canAnnounce)(
+  'a service is found beside one that answers with hosts that are none',
+  async () => {
+    await using network = createLabNetwork(3)
+    const [machine, server, other] = network.machines as [LabMachine, LabMachine, LabMachine]
+    const words = ['--input-type=module', '--eval', LIAR, '--', other.address]
+    const liar = startOn(other, [process.execPath, ...words])
+    try {
+      const lines = createInterface({ input: liar.stdout as NonNullable<typeof liar.stdout> })
+      expect((await lines[Symbol.asyncIterator]().next()).value).toBe('lies')
+      await using _responder = await startAvahi(server.on, [SERVICE])
+      expect(await findOn(machine)).toMatchObject({ port: 6385, properties: SERVICE.properties })
+    } finally {
+      await stopChild(liar)
+    }
+  },
+  WAIT,
+)
+
 test.runIf(canAnnounce)(
   'an agent that is told nothing but `mdns` finds its Ironic, and heartbeats to it',
   async () => {
