@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { statusFields } from '../../../agent/api/status.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
 import type { CommandStatus, Progress, TrackerState } from '../../../agent/core/events.ts'
+import { snakeCase } from '../../../agent/core/json.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { progressOf } from '../../support/event-lab.ts'
 import { createExtensionLab, PROGRESS, writtenImage } from '../extensions/extension-lab.ts'
@@ -103,7 +104,7 @@ test('a write that has ended well goes on being shown, with the seeding it left'
   expect(statusOf(lab)).toEqual({
     node_uuid: 'n',
     command: null,
-    progress: DONE,
+    progress: snakeCase(DONE),
     is_seeding: true,
     failing_trackers: [],
     left_out_hardware_managers: [],
