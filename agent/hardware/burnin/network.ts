@@ -20,6 +20,11 @@ const RUNTIME_S = 21_600
 const PATIENCE_S = 86_400
 /** A reader whose writer does not listen yet ends at once. */
 const RETRY_MS = 10_000
+/**
+ * Both nodes change their roles at the same moment. A reader that finds some of its writer's streams listening and others not
+ * yet has failed, and cannot try the latter again: fio has one end for all.
+ */
+const HEAD_START_MS = 5000
 const GRACE_MS = 600_000
 
 interface Pair {
@@ -113,6 +118,7 @@ async function runRole(
   const timeoutMs = patienceMs + seconds * 1000 + GRACE_MS
   const run = { what: `network as ${role}`, words, seconds, timeoutMs, outputFile }
   const end = performance.now() + patienceMs
+  if (role === 'reader') await sleep(HEAD_START_MS, context.signal)
   for (;;) {
     const fio = await runFio(deps, context, run)
     if (fio.exitCode === 0) return fio
