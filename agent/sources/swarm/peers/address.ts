@@ -16,6 +16,13 @@ export function hostOf(address: string): string {
   return plainHost(host.startsWith('[') ? host.slice(1, -1) : host)
 }
 
+/** As people write it: `10.0.0.1:6881`, `[fd78::1]:6881`. */
+export function shownAddress(address: string): string {
+  const host = hostOf(address)
+  const port = address.slice(address.lastIndexOf(':'))
+  return `${host.includes(':') ? `[${host}]` : host}${port}`
+}
+
 /** `host:port` in one way for all who write it: for comparing, and for keys. */
 export function plainAddress(address: string): string {
   return `${hostOf(address)}${address.slice(address.lastIndexOf(':'))}`

@@ -5,6 +5,7 @@
 import { SwarmEngine } from '../engine/engine.ts'
 import type { EngineNews } from '../engine/engine-options.ts'
 import { openSwarmClient } from '../library/client.ts'
+import { shownAddress } from '../peers/address.ts'
 import { MAX_CONNS, MAX_UPLOADS } from '../peers/connection-limits.ts'
 import { createArena } from '../thread/arena.ts'
 import { ON_DISK, type WorkerNews, type WorkerOrder, type WorkerTask } from '../thread/protocol.ts'
@@ -146,7 +147,9 @@ export async function startSession(
       kind: 'view',
       asked: peers.filter(({ isAsked }) => isAsked).length,
       served: peers.filter(({ isServed }) => isServed).length,
-      peerList: peers.slice(0, MOST_PEERS),
+      peerList: peers
+        .slice(0, MOST_PEERS)
+        .map((peer) => ({ ...peer, address: shownAddress(peer.address) })),
       trackers,
       badPieces,
     })

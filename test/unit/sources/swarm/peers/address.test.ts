@@ -3,6 +3,7 @@ import {
   hostOf,
   plainAddress,
   plainHost,
+  shownAddress,
 } from '../../../../../agent/sources/swarm/peers/address.ts'
 
 test.each([
@@ -28,3 +29,10 @@ test.each([
 ])('the host %o is plainly %o', (host, plain) => {
   expect(plainHost(host)).toBe(plain)
 })
+
+test.each([
+  ['::ffff:127.0.0.1:38146', '127.0.0.1:38146'],
+  ['10.0.0.1:6881', '10.0.0.1:6881'],
+  ['fd78::1:6881', '[fd78::1]:6881'],
+  ['[fd78::1]:6881', '[fd78::1]:6881'],
+])('%s is shown as %s', (address, shown) => expect(shownAddress(address)).toBe(shown))
