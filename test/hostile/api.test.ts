@@ -19,6 +19,8 @@ import { get, idle, pipeline, unread } from './api-attacks.ts'
 const MiB = 1024 * 1024
 const MOST_BYTES = 256 * MiB
 const MOST_STATUS_MS = 100
+/** Of some 90 answers the 99th percentile is the slowest: one that met a collection of garbage, and the chunk before it. */
+const MOST_STALL_MS = 1000
 /** What Ironic was told as heartbeat_timeout, ms. */
 const HEARTBEAT_TIMEOUT_MS = 10_000
 const ATTACKER = '127.0.0.2'
@@ -125,7 +127,8 @@ async function watch(agent: AttackedAgent) {
       expect(await agent.isAlive()).toBe(true)
       expect(peakBytes).toBeLessThan(MOST_BYTES)
       expect(status.failed).toBe(0)
-      expect(status.p99).toBeLessThan(MOST_STATUS_MS * crowding + machine.p99)
+      expect(status.p50).toBeLessThan(MOST_STATUS_MS * crowding + machine.p99)
+      expect(status.p99).toBeLessThan(MOST_STALL_MS * crowding + machine.p99)
       expect(gapMs).toBeLessThan(HEARTBEAT_TIMEOUT_MS)
     },
     [Symbol.asyncDispose]: () => probe[Symbol.asyncDispose](),
