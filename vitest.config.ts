@@ -15,6 +15,8 @@ export default defineConfig({
     execArgv: ['--no-memory-protection-keys'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // what is waited for comes late on a busy machine; the default is a second
+    expect: { poll: { timeout: 50_000 } },
     reporters: ['default', './test/support/closing-line-reporter.ts'],
     projects: [
       {
