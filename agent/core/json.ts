@@ -25,13 +25,16 @@ export function isTruthyWord(text: string): boolean {
   return ['1', 'true', 'yes', 'on', 't', 'y'].includes(text.trim().toLowerCase())
 }
 
-/** The same value with every key of its objects as `snake_case`: what commands print, whatever the code calls it. */
-export function snakeCase(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(snakeCase)
+/**
+ * The same value with every key of its objects as `snake_case`: what is told, whatever the code calls it.
+ * @param asTheyAre keys whose values keep theirs
+ */
+export function snakeCase(value: unknown, asTheyAre?: ReadonlySet<string>): unknown {
+  if (Array.isArray(value)) return value.map((item) => snakeCase(item, asTheyAre))
   if (!isObject(value)) return value
   const entries = Object.entries(value).map(([key, inner]) => [
     key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-    snakeCase(inner),
+    asTheyAre?.has(key) ? inner : snakeCase(inner, asTheyAre),
   ])
   return Object.fromEntries(entries)
 }
