@@ -58,10 +58,16 @@ kill-partitions: $(MODULES) ## agents killed at random moments of a partition im
 	@$(PACKAGES) agent boot-loaders
 	@KILLS=$(or $(KILLS),40) vitest run --project sources test/integration/negative/killed-partition.test.ts
 
-test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=trixie|forky|sid]
+test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=29|35|newest|all]
+ifeq ($(IRONIC),all)
+	@failed=; for name in '' 29 35 newest; do \
+	  $(MAKE) --no-print-directory test-ironic IRONIC=$$name || failed="$$failed $${name:-installed}"; \
+	done; [ -z "$$failed" ] || { echo "test-ironic failed with:$$failed"; exit 1; }
+else
 	@$(PACKAGES) agent burn-in $(if $(IRONIC),ironic-release,ironic ironic-inspector)
 	@$(if $(IRONIC),node test/support/ironic/release-tree.ts $(IRONIC))
 	@$(if $(IRONIC),IRONIC_TREE=$(CURDIR)/build/ironic/$(IRONIC)) vitest run test/integration/ironic
+endif
 
 record-machines: $(MODULES) ## ask the real ironic-python-agent of Debian sid about test/support/machines, anew (root, 1 GB) [MACHINE=bonded]
 	@$(PACKAGES) agent ironic-release

@@ -3,17 +3,16 @@
 // release has today, and the tree with it, unpacked from its packages and kept by version. Nothing is installed and no
 // script of a package is run. Does not run what is in it: program.ts and test/support/machines do.
 //
-//   node test/support/ironic/release-tree.ts trixie|forky|sid [ironic|agent]
+//   node test/support/ironic/release-tree.ts 29|35|newest|trixie|forky|sid [ironic|agent]
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, symlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { run } from '../../../image-build/run.ts'
 import { PACKAGE_SETS } from '../packages.ts'
+import { type Apt, createApt } from './release-apt.ts'
+import { isReleaseName, majorOf, RELEASES, type Release, suiteOf } from './release-names.ts'
 
 const FOLDER = join(import.meta.dirname, '../../../build/ironic')
-const RELEASES = ['trixie', 'forky', 'sid'] as const
-/** Debian 12's has the keys of all three. */
-const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 /** What a tree is made for: the package that gives it its version comes first. */
 const PARTS = {
   ironic: { packages: ['ironic-api', ...PACKAGE_SETS.ironic.packages], megabytes: 450, suffix: '' },
@@ -51,32 +50,43 @@ const FINISH = [
 ].join('\n')
 
 /**
- * The tree of what the release has now, made if it is not there yet; `build/ironic/RELEASE` leads to it, or
- * `build/ironic/RELEASE-agent`. Where the package lists cannot be loaded, the newest tree of the release that is there.
+ * The tree of what a release has now, made if it is not there yet; `build/ironic/NAME` leads to it, or `build/ironic/NAME-agent`.
+ * Where the package lists cannot be loaded, or no release has that version any more, the newest such tree that is there.
+ * @param name of a release, a first number of a version, or `newest`
  * @throws Error where there is none, or it cannot be made
  */
-export async function releaseTree(release: string, part: TreePart): Promise<string> {
+export async function releaseTree(name: string, part: TreePart): Promise<string> {
   await mkdir(FOLDER, { recursive: true })
-  const apt = await createApt(release)
-  const name = `${release}${PARTS[part].suffix}`
-  const version = await apt.versionOf(PARTS[part].packages[0]).catch(async (error: unknown) => {
-    const known = await newestTree(name)
+  const { packages, suffix } = PARTS[part]
+  const aptOf = (release: Release) => createApt(join(FOLDER, `apt-${release}`), release)
+  const versionIn = async (release: Release) => (await aptOf(release)).versionOf(packages[0])
+  const found = await suiteOf(name, versionIn).catch(async (error: unknown) => {
+    const known = await keptTree(name, suffix)
     if (known === undefined) throw error
-    console.log(`ironic: no news of ${release} (${(error as Error).message}), taking ${known}`)
+    console.log(`ironic: no news of ${name} (${(error as Error).message}), taking ${known}`)
     return known
   })
-  const tree = join(FOLDER, `${name}_${version}`)
-  if (!existsSync(tree)) await makeTree(apt, tree, part)
-  const link = join(FOLDER, name)
+  const isTree = typeof found === 'string'
+  const tree = join(FOLDER, isTree ? found : `${found.release}${suffix}_${found.version}`)
+  if (!isTree) {
+    console.log(`ironic: ${name} is ${found.release} today, with ${found.version}`)
+    if (!existsSync(tree)) await makeTree(await aptOf(found.release), tree, part)
+  }
+  const link = join(FOLDER, `${name}${suffix}`)
   await rm(link, { force: true })
   await symlink(basename(tree), link)
   return tree
 }
 
-async function newestTree(start: string): Promise<string | undefined> {
-  const names = (await readdir(FOLDER)).filter((name) => name.startsWith(`${start}_`))
-  const whole = names.filter((name) => !name.endsWith(PARTIAL)).sort()
-  return whole.at(-1)?.slice(start.length + 1)
+/** Of that release, or of that version in any. */
+async function keptTree(name: string, suffix: string): Promise<string | undefined> {
+  const trees = (await readdir(FOLDER)).filter((tree) => !tree.endsWith(PARTIAL)).sort()
+  return trees.findLast((tree) => {
+    const [start = '', version] = tree.split('_')
+    const release = RELEASES.find((each) => start === `${each}${suffix}`)
+    if (release === undefined || version === undefined) return false
+    return name === release || name === majorOf(version) || (name === 'newest' && release === 'sid')
+  })
 }
 
 async function makeTree(apt: Apt, tree: string, part: TreePart): Promise<void> {
@@ -97,80 +107,15 @@ async function makeTree(apt: Apt, tree: string, part: TreePart): Promise<void> {
   }
 }
 
-/** apt for a machine of that release on which nothing is installed. Signatures are checked. */
-interface Apt {
-  /** After an update of the package lists. */
-  versionOf(name: string): Promise<string>
-  /** The package files of these and all they depend on. */
-  download(names: readonly string[]): Promise<string[]>
-  forgetPackages(): Promise<void>
-}
-
-/** Its lists stay beside the trees. It reaches the mirror as this machine's own apt does. */
-async function createApt(release: string): Promise<Apt> {
-  const state = join(FOLDER, `apt-${release}`)
-  const archives = join(state, 'cache/archives')
-  for (const path of [join(state, 'lists/partial'), join(archives, 'partial')]) {
-    await mkdir(path, { recursive: true })
-  }
-  const sources = join(state, 'sources.list')
-  const status = join(state, 'status')
-  await writeFile(sources, `deb [signed-by=${KEYRING}] ${await mirror()} ${release} main\n`)
-  await writeFile(status, '')
-  const settings = {
-    'Dir::Etc::SourceList': sources,
-    'Dir::Etc::SourceParts': '/dev/null',
-    'Dir::Etc::Preferences': '/dev/null',
-    'Dir::Etc::PreferencesParts': '/dev/null',
-    'Dir::State::Lists': join(state, 'lists'),
-    'Dir::State::status': status,
-    'Dir::Cache': join(state, 'cache'),
-    'Acquire::Languages': 'none',
-    'APT::Install-Recommends': 'false',
-    'APT::Sandbox::User': 'root',
-    // Docker's images have apt remove what it has just downloaded
-    'APT::Keep-Downloaded-Packages': 'true',
-    'DPkg::Post-Invoke': '',
-  }
-  const flags = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])
-  const apt = async (...argv: [string, ...string[]]) =>
-    (await run([...argv, ...flags], { timeoutMs: TIMEOUT_MS })).stdout
-  return {
-    versionOf: async (name) => {
-      await apt('apt-get', 'update', '-qq', '--error-on=any')
-      const shown = await apt('apt-cache', 'show', '--no-all-versions', name)
-      const version = /^Version: (\S+)$/m.exec(shown)?.[1]
-      if (version === undefined) throw new Error(`${release} has no ${name}`)
-      return version
-    },
-    download: async (names) => {
-      await apt('apt-get', 'install', '-qq', '-y', '--download-only', ...names)
-      const files = (await readdir(archives)).filter((name) => name.endsWith('.deb')).sort()
-      return files.map((name) => join(archives, name))
-    },
-    forgetPackages: () => rm(archives, { recursive: true, force: true }),
-  }
-}
-
-/** Where this machine's packages come from. */
-async function mirror(): Promise<string> {
-  const wanted = ['Label: Debian', 'Created-By: Packages']
-  const { stdout } = await run(['apt-get', 'indextargets', '--format', '$(REPO_URI)', ...wanted])
-  const url = stdout.split('\n')[0]
-  if (!url) throw new Error("apt knows no mirror of Debian's; run apt-get update")
-  return url
-}
-
 if (import.meta.main) {
-  const [release, part = 'ironic', ...others] = process.argv.slice(2)
+  const [name = '', part = 'ironic', ...others] = process.argv.slice(2)
   try {
-    if (others.length > 0 || !RELEASES.some((one) => one === release) || !(part in PARTS)) {
-      throw new Error(
-        `usage: release-tree.ts ${RELEASES.join('|')} [${Object.keys(PARTS).join('|')}]`,
-      )
+    if (others.length > 0 || !isReleaseName(name) || !(part in PARTS)) {
+      const names = ['VERSION', 'newest', ...RELEASES].join('|')
+      throw new Error(`usage: release-tree.ts ${names} [${Object.keys(PARTS).join('|')}]`)
     }
     if (process.getuid?.() !== 0) throw new Error('to enter a root tree one has to be root')
-    console.log(`ironic: ${await releaseTree(release as string, part as TreePart)}`)
+    console.log(`ironic: ${await releaseTree(name, part as TreePart)}`)
   } catch (error) {
     console.error(`ironic: ${(error as Error).message}`)
     process.exitCode = 1
