@@ -1,15 +1,16 @@
 // A real, unmodified Ironic of a newer release services a machine: IRONIC_TREE says which one.
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
-import { createMachines, type Machines } from '../../support/ironic/machines.ts'
+import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
 import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
 import { type Ironic, startIronic } from '../../support/ironic.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 
-/** From 35 on; 29 refuses the lookup of a node in service. */
+const RELEASE = Number.parseInt(IRONIC_UNDER_TEST.version, 10)
+
 function knowsService(): boolean {
-  const isNewer = Number.parseInt(IRONIC_UNDER_TEST.version, 10) >= 35
-  if (!isNewer) console.log(`skipped: service by Ironic ${IRONIC_UNDER_TEST.version}: from 35 on`)
+  const isNewer = RELEASE >= 29
+  if (!isNewer) console.log(`skipped: Ironic ${IRONIC_UNDER_TEST.version} services no machine`)
   return isNewer
 }
 
@@ -28,7 +29,15 @@ describe.skipIf(!canRun)(
     let machines: Machines
 
     beforeAll(async () => {
-      ironic = await startIronic({ program: IRONIC_UNDER_TEST, requireTls: true })
+      ironic = await startIronic({
+        ...{ program: IRONIC_UNDER_TEST, requireTls: true },
+        settings: {
+          // without it 29 refuses the lookup of a node in service
+          ...(RELEASE < 35 ? { deploy: { fast_track: 'True' } } : {}),
+          // a lockdown takes its time where many tests share two cores
+          agent: { post_deploy_get_power_state_retries: 20 },
+        },
+      })
       machines = await createMachines(ironic)
     }, 1_200_000)
 
@@ -37,7 +46,8 @@ describe.skipIf(!canRun)(
       await machines?.[Symbol.asyncDispose]()
     })
 
-    test('services an active node by a step of the agent, and it is active again', async () => {
+    /** An active node that waits for its machine's agent, to have a processor burnt in. */
+    async function inService(fields: Record<string, unknown> = {}): Promise<Machine> {
       onTestFailed(async () => console.log(await machines.logs()))
       const [kernel, ramdisk] = ['kernel', 'ramdisk'].map((name) => `${ironic.filesUrl}/${name}`)
       const machine = await machines.create({
@@ -45,6 +55,7 @@ describe.skipIf(!canRun)(
         diskBytes: 96 * 1024 * 1024,
         until: 'manageable',
         fields: {
+          ...fields,
           driver_info: {
             deploy_kernel: kernel,
             deploy_ramdisk: ramdisk,
@@ -63,9 +74,27 @@ describe.skipIf(!canRun)(
       const steps = [{ interface: 'deploy', step: 'burnin_cpu' }]
       await ironic.provision(machine.uuid, 'service', { service_steps: steps })
       await ironic.waitFor(machine.uuid, ['service wait'])
+      return machine
+    }
+
+    test('services an active node by a step of the agent, and it is active again', async () => {
+      const machine = await inService()
       const agent = await machine.boot()
       await ironic.waitFor(machine.uuid, ['active'])
       expect(await agent.log()).toContain('"msg":"burn in cpu finished"')
+    })
+
+    test('locks a machine that must not be switched off down after its service, and it is active again', async () => {
+      const machine = await inService({ disable_power_off: true })
+      const agent = await machine.boot()
+      await ironic.waitFor(machine.uuid, ['active'])
+      const log = await agent.log()
+      expect(log).toContain('"msg":"burn in cpu finished"')
+      expect(log).toContain('locking the machine down')
+      await expect
+        .poll(() => agent.log(), { timeout: 60_000 })
+        .toContain('locked down, doing nothing')
+      expect(agent.child.exitCode).toBeNull()
     })
   },
 )

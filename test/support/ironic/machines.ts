@@ -23,11 +23,14 @@ export interface MachineWish {
 export type BootWish = Pick<AgentProcessOptions, 'kernelLine' | 'otherNics'>
 
 export interface Machine {
+  /** Of its node. */
   readonly uuid: string
   readonly disk: LoopDevice
   readonly mac: string
   /** The agent comes up, as after a PXE boot; again: the same machine. */
   boot(how?: BootWish): Promise<AgentProcess>
+  /** Its node is deleted and made anew, as it was wished for: the same machine with another uuid. */
+  enrolAgain(): Promise<Machine>
 }
 
 export interface Machines extends AsyncDisposable {
@@ -49,26 +52,32 @@ export async function createMachines(ironic: Ironic): Promise<Machines> {
       const disk = await createLoopDevice({ sizeBytes: diskBytes })
       disks.push(disk)
       await prepare?.(disk.path)
-      const uuid = await ironic.enrol({
-        ...{ name, mac, bootMode },
-        ...(fields === undefined ? {} : { fields }),
-        ...(until === undefined ? {} : { until }),
-      })
-      return {
-        uuid,
-        disk,
-        mac,
-        boot: async (how) => {
-          const agent = await startAgent({
-            ...{ name, mac, bootMode, device: disk.path, apiUrl: ironic.url },
-            directory: join(directory, name),
-            ...(options === undefined ? {} : { options }),
-            ...how,
-          })
-          agents.push(agent)
-          return agent
-        },
+      const enrol = async () =>
+        machineOf(
+          await ironic.enrol({
+            ...{ name, mac, bootMode },
+            ...(fields === undefined ? {} : { fields }),
+            ...(until === undefined ? {} : { until }),
+          }),
+        )
+      const boot: Machine['boot'] = async (how) => {
+        const agent = await startAgent({
+          ...{ name, mac, bootMode, device: disk.path, apiUrl: ironic.url },
+          directory: join(directory, name),
+          ...(options === undefined ? {} : { options }),
+          ...how,
+        })
+        agents.push(agent)
+        return agent
       }
+      const machineOf = (uuid: string): Machine => ({
+        ...{ uuid, disk, mac, boot },
+        enrolAgain: async () => {
+          await ironic.call('DELETE', `/v1/nodes/${uuid}`)
+          return await enrol()
+        },
+      })
+      return await enrol()
     },
     logs: async () => {
       const parts = await Promise.all(
