@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { type ApiServer, createApiServer } from '../../../agent/api/server.ts'
 import type { AnyCommand, CommandResult, Extension } from '../../../agent/commands/command.ts'
 import { type CommandRunner, createRunner } from '../../../agent/commands/runner.ts'
+import type { Progress } from '../../../agent/core/events.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { silentLog, temporaryDirectory } from '../../support/agent-in-process.ts'
@@ -52,6 +53,7 @@ class Replay {
   readonly #ids = new Map<string, string>()
   #pending: (() => void)[] = []
   #next: Exchange | undefined
+  readonly #events = createEventStream({ now: () => 0 })
   runner!: CommandRunner
   server!: ApiServer
   origin = ''
@@ -70,7 +72,7 @@ class Replay {
       extensions: this.#extensions(boot),
       runDir,
       log: silentLog,
-      events: createEventStream({ now: () => 0 }),
+      events: this.#events,
     })
     this.server = createApiServer({
       runner: this.runner,
@@ -106,10 +108,16 @@ class Replay {
     return end.command_result
   }
 
-  /** Lets the running command end if this call of the conductor saw it ended, or came after it. */
+  /**
+   * Lets the running command end if this call of the conductor saw it ended, or came after it; else it is as far as the call
+   * saw it.
+   */
   async catchUp(exchange: Exchange): Promise<void> {
-    const isRunning = exchange.resp.commands?.at(-1)?.command_status === 'RUNNING'
-    if (!isRunning) await this.endPending()
+    const last = exchange.resp.commands?.at(-1)
+    if (last?.command_status !== 'RUNNING') return await this.endPending()
+    const { progress } = (last.command_result ?? {}) as { progress?: object }
+    if (progress === undefined) return
+    this.#events.publish({ type: 'progress', progress: camelCase(progress) as Progress })
   }
 
   async endPending(): Promise<void> {
@@ -161,6 +169,12 @@ class Replay {
       ? { commands: commands.map(translate).map(struckOut) }
       : translate(exchange.resp)
   }
+}
+
+/** The agent's own names of what the wire calls `done_bytes`. */
+function camelCase(value: object): object {
+  const renamed = (key: string) => key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [renamed(key), item]))
 }
 
 function struckOut(value: unknown): unknown {

@@ -1,10 +1,13 @@
 // `ironswarm run` inspects its machine before it looks its node up.
+import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type AgentProcess, startAgent } from '../../support/agent-process.ts'
 import { createFakeIronic, type FakeIronic } from '../../support/fake-ironic.ts'
+import { AGENT_COMMAND } from '../../support/under-test.ts'
 
 const NODE = { uuid: '1be26c0b-03f2-4d2e-ae87-c02d7f33c123', mac: '52:54:00:00:00:01' }
 const soon = { timeout: 60_000 }
@@ -34,6 +37,13 @@ async function agentWith(words: string): Promise<AgentProcess> {
   })
 }
 
+/** Which a processor changes from moment to moment. */
+function withoutClockRate(data: unknown): unknown {
+  const { inventory, ...others } = data as { inventory: { cpu: { frequency: unknown } } }
+  const { frequency: _, ...cpu } = inventory.cpu
+  return { ...others, inventory: { ...inventory, cpu } }
+}
+
 const paths = () => ironic.apiCalls.map(({ method, path }) => `${method} ${path.split('?')[0]}`)
 
 test('the node that the answer names is the one it looks up', async () => {
@@ -49,6 +59,18 @@ test('the node that the answer names is the one it looks up', async () => {
     error: null,
   })
   expect(agent.child.exitCode).toBeNull()
+})
+
+test('what it posts is what `ironswarm inspect` prints of the same machine', async () => {
+  await using _agent = await agentWith(`ipa-api-url=${ironic.url}`)
+  await expect.poll(() => paths().join(), soon).toMatch(/continue_inspection/)
+  const posted = ironic.apiCalls.find(({ path }) => path.endsWith('continue_inspection'))
+  const [command, ...words] = AGENT_COMMAND
+  const flags = ['inspect', '--config-file', join(directory, 'agent/agent.conf')]
+  const { stdout } = await promisify(execFile)(command, [...words, ...flags])
+  expect(withoutClockRate(JSON.parse(stdout))).toEqual(withoutClockRate(posted?.body))
+  // it posts nothing itself
+  expect(paths().filter((path) => path.includes('continue_inspection'))).toHaveLength(1)
 })
 
 test('refused, it says so at the console and waits where there is no API to look the node up', async () => {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns listening in on HTTP between a conductor and an agent: whatever is asked of the tap is asked of the target, and noted as
-// the traces under test/fixtures/traces have it. Does not know what is said.
+// the traces under test/fixtures have it. Does not know what is said.
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export interface Exchange {
   /** Seconds since the recording began. */
   readonly t: number
-  readonly dir: 'agent->ironic' | 'ironic->agent'
+  /** The operator's calls are no one's to answer; they tell what came of the others. */
+  readonly dir: 'agent->ironic' | 'ironic->agent' | 'operator->ironic'
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
@@ -29,32 +30,48 @@ export async function openTap(
   dir: Exchange['dir'],
   target: string,
   note: (exchange: Omit<Exchange, 't'>) => void,
-  port = 0,
 ): Promise<Tap> {
-  const server = createServer(async (request, response) => {
-    const { method = 'GET', url = '/' } = request
-    const headers = kept(request.headers)
-    const body = await textOf(request)
-    const answer = await fetch(target + url, {
+  return await listenAs(async ({ method, path, headers, body, text: sent }) => {
+    const answer = await fetch(target + path, {
       method,
       headers,
-      ...(body === '' ? {} : { body }),
+      ...(sent === '' ? {} : { body: sent }),
     }).catch(() => undefined)
-    // as the kernel refuses a connection
-    if (answer === undefined) {
-      request.socket.destroy()
-      return
-    }
+    if (answer === undefined) return undefined
     const text = await answer.text()
-    const resp = jsonOf(text)
-    note({ dir, method, path: url, headers, body: jsonOf(body), status: answer.status, resp })
-    response.writeHead(answer.status, kept(Object.fromEntries(answer.headers))).end(text)
+    note({ dir, method, path, headers, body, status: answer.status, resp: jsonOf(text) })
+    return { status: answer.status, headers: kept(Object.fromEntries(answer.headers)), text }
   })
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-  const bound = (server.address() as AddressInfo).port
+}
+
+export interface Call extends Pick<Exchange, 'method' | 'path' | 'headers' | 'body'> {
+  /** The body as it came. */
+  readonly text: string
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly text: string
+}
+
+/** Listens on loopback; without an answer the connection is cut, as the kernel refuses one. */
+export async function listenAs(
+  answerTo: (call: Call) => Promise<Answer | undefined>,
+): Promise<Tap> {
+  const server = createServer(async (request, response) => {
+    const { method = 'GET', url: path = '/' } = request
+    const text = await textOf(request)
+    const call = { method, path, headers: kept(request.headers), body: jsonOf(text), text }
+    const answer = await answerTo(call)
+    if (answer === undefined) request.socket.destroy()
+    else response.writeHead(answer.status, answer.headers).end(answer.text)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
   return {
-    port: bound,
-    url: `http://127.0.0.1:${bound}`,
+    port,
+    url: `http://127.0.0.1:${port}`,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       await new Promise<void>((resolve) => server.close(() => resolve()))

@@ -2,17 +2,17 @@
 // Owns making a trace: what a real Ironic (IRONIC_TREE says which one) and the agent say to each other goes into a file. Run by
 // hand, as root:
 //
-//   node test/support/ironic/record.ts lockdown|service FILE
+//   node test/support/ironic/traces/record.ts lockdown|service|status FILE
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startAgent } from '../agent-process.ts'
-import { makeDiskImage } from '../disk-image.ts'
-import { createHttpOrigin } from '../http-origin.ts'
-import { type Ironic, startIronic } from '../ironic.ts'
-import { createLoopDevice } from '../loop-device.ts'
-import { freePort } from '../processes.ts'
-import { IRONIC_UNDER_TEST } from './program.ts'
+import { startAgent } from '../../agent-process.ts'
+import { makeDiskImage } from '../../disk-image.ts'
+import { createHttpOrigin } from '../../http-origin.ts'
+import { type Ironic, startIronic } from '../../ironic.ts'
+import { createLoopDevice } from '../../loop-device.ts'
+import { freePort } from '../../processes.ts'
+import { IRONIC_UNDER_TEST } from '../program.ts'
 import { type Exchange, openTap } from './tap.ts'
 
 const MiB = 1024 * 1024
@@ -24,6 +24,15 @@ interface Flow {
   readonly until: 'manageable' | 'available'
   /** From there until the agent is wanted. */
   readonly begin: (ironic: Ironic, uuid: string) => Promise<void>
+  /** Rows of the agent's option table. */
+  readonly options?: Readonly<Record<string, number>>
+  /** How long the image takes to come. */
+  readonly imageSeconds?: number
+}
+
+async function beginDeploy(ironic: Ironic, uuid: string): Promise<void> {
+  await ironic.provision(uuid, 'active')
+  await ironic.waitFor(uuid, ['wait call-back'])
 }
 
 const FLOWS: Readonly<Record<string, Flow>> = {
@@ -34,10 +43,15 @@ const FLOWS: Readonly<Record<string, Flow>> = {
       disable_power_off: true,
       instance_info: { image_source: image, image_disk_format: 'raw' },
     }),
-    begin: async (ironic, uuid) => {
-      await ironic.provision(uuid, 'active')
-      await ironic.waitFor(uuid, ['wait call-back'])
-    },
+    begin: beginDeploy,
+  },
+  // a deploy that takes longer than the agent lets Ironic wait for news of it
+  status: {
+    until: 'available',
+    fields: ({ image }) => ({ instance_info: { image_source: image, image_disk_format: 'raw' } }),
+    begin: beginDeploy,
+    options: { status_message_interval: 5 },
+    imageSeconds: 30,
   },
   // an active node is serviced by a step of the agent
   service: {
@@ -71,6 +85,9 @@ const directory = await mkdtemp(join(tmpdir(), 'ironswarm-record-'))
 try {
   const image = await makeDiskImage(join(directory, 'image.raw'), { sizeBytes: 24 * MiB })
   await using origin = await createHttpOrigin({ path: image.path })
+  if (chosen.imageSeconds !== undefined) {
+    origin.faults = { rateBytesPerSecond: image.sizeBytes / chosen.imageSeconds }
+  }
   await using ironic = await startIronic({
     program: IRONIC_UNDER_TEST,
     settings: { agent: { post_deploy_get_power_state_retries: 60 } },
@@ -91,7 +108,10 @@ try {
   await using _agent = await startAgent({
     ...{ name: 'node-1', mac: MAC, bootMode: 'bios', device: disk.path, apiUrl: ofIronic.url },
     directory: join(directory, 'agent'),
-    options: { enable_auto_tls: false, listen_port: port, advertise_port: ofAgent.port },
+    options: {
+      ...{ enable_auto_tls: false, listen_port: port, advertise_port: ofAgent.port },
+      ...chosen.options,
+    },
   })
   await ironic.waitFor(uuid, ['active'])
   await writeFile(file, exchanges.map((exchange) => `${JSON.stringify(exchange)}\n`).join(''))
