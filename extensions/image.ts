@@ -70,6 +70,7 @@ async function installBootloader(
     const done = await deps.deploy.installUefiBootloader({
       devicePath,
       efiSystemPartUuid: params.efiSystemPartUuid,
+      events: context.events,
       signal: context.signal,
     })
     if (done) return
@@ -87,6 +88,7 @@ async function installBootloader(
     prepBootPartUuid: params.prepBootPartUuid,
     canRegister,
     keepsPartial: params.ignoresFailure,
+    events: context.events,
     signal: context.signal,
   })
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what `/v1/status` says of the agent's work, read from the state that the events tell. Does not
 // serve it (routes.ts).
-import type { AgentState } from '../core/agent-state.ts'
+import { type AgentState, runningProgress } from '../core/agent-state.ts'
 import { type JsonObject, snakeCase } from '../core/json.ts'
 import { redactText } from '../core/redact.ts'
 
@@ -16,6 +16,8 @@ export type StatusFields = {
   /** Its keys too; docs/watching.md has them. */
   readonly progress: JsonObject | null
   readonly is_seeding: boolean
+  /** Arrays that md brings in sync: `array`, `action`, and figures as of the progress. */
+  readonly syncing_arrays: readonly JsonObject[]
   readonly failing_trackers: readonly FailingTracker[]
   readonly left_out_hardware_managers: readonly LeftOutHardwareManager[]
 }
@@ -39,7 +41,7 @@ export interface FailingTracker {
  * between, that of an image which is on the disk, so that who looks late sees that it is.
  */
 export function statusFields(
-  { command, progress, failingTrackers }: AgentState,
+  state: AgentState,
   more: {
     readonly nodeUuid: string | null
     readonly isSeeding: boolean
@@ -47,12 +49,17 @@ export function statusFields(
     readonly leftOutManagers: readonly LeftOutHardwareManager[]
   },
 ): StatusFields {
+  const { command, progress, failingTrackers, syncing } = state
   const finished = more.isImageOnDisk && progress?.step === 'done' ? progress : null
   return {
     node_uuid: more.nodeUuid,
     command: command?.name ?? null,
-    progress: snakeCase(command?.progress ?? finished) as JsonObject | null,
+    progress: snakeCase(runningProgress(state) ?? finished) as JsonObject | null,
     is_seeding: more.isSeeding,
+    syncing_arrays: syncing.map(({ array, action, figures }) => ({
+      ...{ array, action },
+      ...(snakeCase(figures) as JsonObject),
+    })),
     failing_trackers: failingTrackers.map(({ tracker, reason }) => ({
       tracker: tracker.replace('://', ' '),
       reason: reason ?? '',

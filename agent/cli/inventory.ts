@@ -6,6 +6,7 @@ import { loadMachine } from '../deploy/machine.ts'
 import { collectInspection } from '../hardware/inspection/collect.ts'
 import { exec } from '../system/exec.ts'
 import { type CommandLine, openContext } from './command-line.ts'
+import { openScreen } from './terminal/screen.ts'
 
 export async function runInventory(line: CommandLine, command: Command): Promise<void> {
   const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
@@ -17,11 +18,15 @@ export async function runInventory(line: CommandLine, command: Command): Promise
 
 /** Prints what there is also where a collector failed: `error` has its words, as Ironic gets them. */
 export async function runInspect(line: CommandLine, command: Command): Promise<void> {
-  const { loaded, root, log } = await openContext(line, command, { reader: 'person' })
+  using screen = openScreen(line, { isJson: true })
+  const { loaded, root, log } = await openContext(line, command, {
+    reader: 'person',
+    tell: screen.warn,
+  })
   const { config } = loaded
   const { events } = line
   await using hardware = await loadMachine({ config, root, log, events })
   const deps = { config, hardware, exec, root, log, now: line.now, ownLogs: () => [] }
-  const { data } = await collectInspection(deps, line.signal)
+  const { data } = await collectInspection(deps, line)
   line.stdout.write(`${JSON.stringify(data, null, 2)}\n`)
 }

@@ -2,7 +2,15 @@
 // Owns what the agent is doing, as far as the events tell: a pure fold. The stream's snapshot is this fold
 // over all events; a reader that replays them comes to the same. Does not keep events.
 import type { WireError } from './errors.ts'
-import type { AgentEvent, CommandStatus, MachineFacts, Phase, Progress, Stage } from './events.ts'
+import type {
+  AgentEvent,
+  CommandStatus,
+  MachineFacts,
+  Phase,
+  Progress,
+  Stage,
+  SyncingArray,
+} from './events.ts'
 
 export interface AgentState {
   /** Id of the last event in it; 0 before the first. */
@@ -36,6 +44,8 @@ export interface AgentState {
   /** The last figures, whoever told them and whether or not that is over. */
   readonly progress: Progress | null
   readonly swarm: Extract<AgentEvent, { type: 'swarm' }> | null
+  /** Those that md brings in sync, beside whatever else is done. */
+  readonly syncing: readonly SyncingArray[]
   /** While one is fetched or seeded. */
   readonly torrent: Extract<AgentEvent, { type: 'torrent' }> | null
   /** In the order in which they began to fail. */
@@ -56,6 +66,7 @@ export const INITIAL_STATE: AgentState = {
   steps: null,
   progress: null,
   swarm: null,
+  syncing: [],
   torrent: null,
   failingTrackers: [],
   lastWarning: null,
@@ -70,6 +81,12 @@ const MAX_TRACKERS = 64
 /** The state after `event`. */
 export function nextState(state: AgentState, event: AgentEvent): AgentState {
   return { ...state, ...changeOf(state, event), lastId: event.id }
+}
+
+/** The figures of what runs: of a command, or of what the agent does without one; null where nothing does. */
+export function runningProgress({ command, stage, progress }: AgentState): Progress | null {
+  if (command !== null) return command.progress
+  return stage === null ? null : progress
 }
 
 function changeOf(state: AgentState, event: AgentEvent): Partial<AgentState> {
@@ -99,6 +116,8 @@ function changeOf(state: AgentState, event: AgentEvent): Partial<AgentState> {
     }
     case 'swarm':
       return { swarm: event }
+    case 'arrays':
+      return { syncing: event.syncing }
     case 'tracker':
       return { failingTrackers: nextTrackers(state.failingTrackers, event) }
     case 'warning':

@@ -54,7 +54,7 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     readBy: ['agent/telemetry/metrics/counted-events.ts'],
   },
   stage: {
-    says: 'a step of an image write or erasure has begun or ended',
+    says: 'a step of a piece of work has begun or ended',
     fields: { stage: 'its name, as in the progress', state: BEGAN_ENDED },
     keeps: 'history',
     publishedBy: ['agent/telemetry/progress-meter.ts'],
@@ -97,6 +97,15 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     fields: { facts: 'interfaces, disks, node, addresses; what is left out stays as it was' },
     keeps: 'history',
     publishedBy: ['agent/daemon/machine-facts.ts'],
+    readBy: [],
+  },
+  arrays: {
+    says: 'how far arrays are that md brings in sync, each 5 s while there are such, and once when there are none any more',
+    fields: {
+      syncing: 'each with `array`, `action` in the words of the kernel, and `figures`; 16 at most',
+    },
+    keeps: 'latest',
+    publishedBy: ['agent/disk/md/sync-watch.ts'],
     readBy: [],
   },
   ironic: {

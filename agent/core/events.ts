@@ -13,12 +13,31 @@ export interface BytesBySource {
   file: number
 }
 
-/** The figures of an image write, erasure or burn-in; `/v1/status` and the command's result carry them as they are. */
-export interface Progress {
+/**
+ * What figures of progress count. `seconds` of those that were asked for · `items` are whole things, one after the
+ * other: collectors of an inspection
+ */
+export type Unit = 'bytes' | 'seconds' | 'items'
+
+/** How far something is. */
+export interface Figures {
+  readonly unit: Unit
+  readonly done: number
+  /** 0 where nobody knows. */
+  readonly total: number
+  readonly percent: number
+  /** Over the last seconds; of items over all of them. */
+  readonly ratePerSecond: number
+  /** Seconds left; null when unknown. */
+  readonly etaSeconds: number | null
+}
+
+/** The figures of what runs; `/v1/status` and the command's result carry them as they are. */
+export interface Progress extends Figures {
   /**
    * `fetch` the bytes come in and go to disk · `read-back` · `unpack` the file that was kept goes to its place ·
    * `partition` · `configdrive` · `commit` · `erase` · `burn-in` · `pack` a raw image becomes a file for the swarm ·
-   * `hash` a file is read for its digest · `done`
+   * `hash` a file is read for its digest · `sync` a mirror gets its content on one more disk · `inspect` · `done`
    */
   readonly step:
     | 'prepare'
@@ -32,15 +51,11 @@ export interface Progress {
     | 'burn-in'
     | 'pack'
     | 'hash'
+    | 'sync'
+    | 'inspect'
     | 'done'
-  /** Bytes of this step done, and in all. */
-  readonly doneBytes: number
-  readonly totalBytes: number
-  readonly percent: number
-  /** Over the last seconds. */
-  readonly rateBytesPerSecond: number
-  /** Seconds left in this step; null when unknown. */
-  readonly etaSeconds: number | null
+  /** What the step is done to where it may be one of several: `cpu`, `/dev/md1`. */
+  readonly subject: string | null
   readonly source: string | null
   readonly bytes: BytesBySource
   readonly uploadedBytes: number
@@ -111,6 +126,15 @@ export interface MachineFacts {
   readonly memoryMib?: number
 }
 
+/** An array of md whose members do not hold the same yet. */
+export interface SyncingArray {
+  /** `/dev/md0`. */
+  readonly array: string
+  /** The kernel's word: `resync`, `recover`, `check`, `repair`, `reshape`. */
+  readonly action: string
+  readonly figures: Figures
+}
+
 /** A peer that is connected. */
 export interface PeerFigures {
   /** `host:port`. */
@@ -168,6 +192,7 @@ export type News =
   | { readonly type: 'plan'; readonly stages: readonly Stage[] }
   | { readonly type: 'phase'; readonly phase: Phase }
   | { readonly type: 'machine'; readonly facts: MachineFacts }
+  | { readonly type: 'arrays'; readonly syncing: readonly SyncingArray[] }
   | {
       readonly type: 'ironic'
       readonly call: 'lookup' | 'heartbeat' | 'inspection'

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the arithmetic and the text of sizes, rates and durations.
+import type { Unit } from './events.ts'
 
 export const KiB = 1024
 export const MiB = 1024 * KiB
@@ -33,6 +34,17 @@ export function formatDuration(seconds: number | undefined): string {
   const pad = (n: number) => String(n).padStart(2, '0')
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
   return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`
+}
+
+/** Of a figure that counts bytes, seconds or things: `12.3 MiB`, `2:03`, `7`. */
+export function formatAmount(amount: number, unit: Unit): string {
+  if (unit === 'bytes') return formatBytes(amount)
+  return unit === 'seconds' ? formatDuration(amount) : String(Math.round(amount))
+}
+
+/** `12.3 MiB/s`; null for seconds, of which one passes in each, and for things, which are few. */
+export function formatPace(perSecond: number, unit: Unit): string | null {
+  return unit === 'bytes' ? formatRate(perSecond) : null
 }
 
 /** The smallest multiple of `unit` that is >= `bytes`. */

@@ -44,7 +44,10 @@ export async function inspect(deps: InspectionDeps): Promise<InspectionOutcome> 
   }
   try {
     return await operation(events, 'inspect the machine', asked, async (note, inside) => {
-      const { data, error } = await collectInspection(collectorDeps(deps), signal)
+      const { data, error } = await collectInspection(collectorDeps(deps), {
+        signal,
+        events: inside,
+      })
       const nodeUuid = await postInspection({ urls, data, config, log, signal })
       const call = { call: 'inspection', result: 'answered', reason: null } as const
       inside.publish({ type: 'ironic', ...call, nextSeconds: null })

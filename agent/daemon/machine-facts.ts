@@ -5,6 +5,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import type { EventPublisher, Link, MachineFacts } from '../core/events.ts'
 import { stringAt } from '../core/json.ts'
 import { redactUrl } from '../core/redact.ts'
+import { watchArrays } from '../disk/md/sync-watch.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { LookedUpNode } from '../ironic/lookup.ts'
 import type { Process } from '../system/process.ts'
@@ -21,7 +22,10 @@ function tellMachine(events: EventPublisher, facts: MachineFacts): void {
   events.publish({ type: 'machine', facts })
 }
 
-/** Says who this is, then looks at the interfaces until disposed of, and tells when they are others than before. */
+/**
+ * Says who this is, then looks at interfaces and arrays until disposed of, and tells when interfaces are others than
+ * before, and how far arrays are in sync.
+ */
 export function watchMachine(
   { events, version }: Pick<Process, 'events' | 'version'>,
   root: Root,
@@ -45,7 +49,13 @@ export function watchMachine(
   const timer = setInterval(lookOrNot, LOOK_MS)
   timer.unref()
   lookOrNot()
-  return { [Symbol.dispose]: () => clearInterval(timer) }
+  const arrays = watchArrays(events, root)
+  return {
+    [Symbol.dispose]: () => {
+      clearInterval(timer)
+      arrays[Symbol.dispose]()
+    },
+  }
 }
 
 /** Of real and made interfaces, without loopback. */

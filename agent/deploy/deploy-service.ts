@@ -24,7 +24,7 @@ import { openWrittenImage } from './written-image.ts'
 /** A UEFI set-up of the root disk (contract 5.5). */
 export type BootloaderRequest = Pick<
   UefiBootloaderRequest,
-  'devicePath' | 'efiSystemPartUuid' | 'signal'
+  'devicePath' | 'efiSystemPartUuid' | 'events' | 'signal'
 >
 
 /** What the image's own GRUB is to do (contract 5.5). */

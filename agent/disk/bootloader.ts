@@ -3,6 +3,7 @@
 // Runs nothing of the image: no grub-install, no chroot (CVE-2026-43003).
 import { throwIfAborted } from '../core/deadline.ts'
 import { messageOf } from '../core/errors.ts'
+import type { EventPublisher } from '../core/events.ts'
 import {
   createBootEntry,
   deleteBootEntry,
@@ -49,6 +50,8 @@ export interface UefiBootloaderRequest {
   readonly efiSystemPartUuid?: string | null
   /** See AssemblyPauseDeps; for arrays. */
   readonly pausePath: string
+  /** Hears how far copies to members of arrays are. */
+  readonly events: EventPublisher
   readonly signal?: AbortSignal | undefined
 }
 

@@ -89,7 +89,7 @@ export async function deployImage(
   await target.release()
   await tellPartitions(path, deps)
   target.keep()
-  progress.begin('done', plan.sizeBytes, plan.sizeBytes)
+  progress.begin('done', plan.sizeBytes, { done: plan.sizeBytes })
   const ended = arrived.source?.ended
   return {
     device: path,

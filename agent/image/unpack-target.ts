@@ -77,7 +77,7 @@ export async function openUnpackTarget(
       await sink.finish(imageBytes)
       await device.sync()
       await request.dropCache()
-      progress.begin('read-back', proof.totalBytes, proof.doneBytes)
+      progress.begin('read-back', proof.totalBytes, { done: proof.doneBytes })
       await proof.finish((bytes) => progress.add(bytes))
     },
     [Symbol.asyncDispose]: async () => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the progress line a person sees: one self-overwriting line on a terminal, a plain line now and
 // then elsewhere. Does not log and does not measure.
-import type { Progress } from '../core/events.ts'
-import { formatBytes, formatDuration, formatRate } from '../core/units.ts'
+import type { Figures, Progress, SyncingArray } from '../core/events.ts'
+import { formatAmount, formatBytes, formatDuration, formatPace } from '../core/units.ts'
 import type { EventReader } from './event-stream.ts'
 
 /** What a console needs of a stream. */
@@ -40,7 +40,14 @@ export const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
   'burn-in': 'burning in',
   pack: 'packing',
   hash: 'hashing',
+  sync: 'copying to a mirror',
+  inspect: 'inspecting the machine',
   done: 'done',
+}
+
+/** `burning in: cpu`. */
+export function titleOf({ step, subject }: Pick<Progress, 'step' | 'subject'>): string {
+  return subject === null ? STEP_WORDS[step] : `${STEP_WORDS[step]}: ${subject}`
 }
 
 const ERASE_TO_END_OF_LINE = '\u001B[K'
@@ -94,23 +101,30 @@ function createPlainLines(options: ConsoleOptions): Line {
 
 /** `writing the image 48.8% 125.0 MiB/256.0 MiB 50.1 MiB/s ETA 0:02 origin 10.0 MiB peers 115.0 MiB (4 peers) swarm` */
 export function describe(progress: Progress): string {
-  const words = [STEP_WORDS[progress.step]]
-  if (progress.totalBytes > 0 && progress.doneBytes === 0) {
-    words.push(formatBytes(progress.totalBytes))
-  } else if (progress.totalBytes > 0) {
-    words.push(
-      `${progress.percent.toFixed(1)}%`,
-      `${formatBytes(progress.doneBytes)}/${formatBytes(progress.totalBytes)}`,
-    )
-    if (progress.percent < 100) {
-      words.push(
-        formatRate(progress.rateBytesPerSecond),
-        `ETA ${formatDuration(progress.etaSeconds ?? undefined)}`,
-      )
-    }
-  }
+  const words = [titleOf(progress), ...figureWords(progress)]
   if (progress.step === 'fetch') words.push(...sourceWords(progress))
   return words.join(' ')
+}
+
+/** `48.8%`, `125.0 MiB/256.0 MiB`, `50.1 MiB/s`, `ETA 0:02`; before the first how much it is, nothing where nobody knows. */
+export function figureWords(figures: Figures): string[] {
+  const { unit, done, total, percent, ratePerSecond, etaSeconds } = figures
+  if (total <= 0) return []
+  if (done === 0) return [unit === 'items' ? `0/${total}` : formatAmount(total, unit)]
+  const amount = `${formatAmount(done, unit)}/${formatAmount(total, unit)}`
+  const words = [`${percent.toFixed(1)}%`, amount]
+  if (percent >= 100) return words
+  const pace = formatPace(ratePerSecond, unit)
+  return [
+    ...words,
+    ...(pace === null ? [] : [pace]),
+    `ETA ${formatDuration(etaSeconds ?? undefined)}`,
+  ]
+}
+
+/** `RAID /dev/md0 resync 12.3% 1.2 GiB/9.8 GiB 180.0 MiB/s ETA 0:48`. */
+export function describeSync({ array, action, figures }: SyncingArray): string {
+  return ['RAID', array, action, ...figureWords(figures)].join(' ')
 }
 
 function sourceWords({ bytes, peers, source }: Progress): string[] {

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the figures of a running image write: bytes by source, rate over the last seconds, ETA. Publishes
-// them at a bounded pace. Does not print (console.ts) and does not know sources or disks.
-import type { BytesBySource, EventPublisher, Progress, Stage } from '../core/events.ts'
+// Owns the figures of a piece of work that runs: how much is done, bytes by source, rate over the last seconds, ETA.
+// Publishes them at a bounded pace. Does not print (console.ts) and does not know sources or disks.
+import type {
+  BytesBySource,
+  EventPublisher,
+  Figures,
+  Progress,
+  Stage,
+  Unit,
+} from '../core/events.ts'
 
 export interface ProgressMeterOptions {
   /** Milliseconds that only go forward. */
@@ -21,23 +28,35 @@ export interface ProgressSource {
   stats(): { readonly peers: number; readonly uploadedBytes: number }
 }
 
+export interface StepOptions {
+  /** There already, and nothing of the rate; 0 unless given. */
+  readonly done?: number
+  /** `bytes` unless given. */
+  readonly unit?: Unit
+  readonly subject?: string
+}
+
 export interface ProgressMeter extends Disposable {
-  /** Begins a step; always publishes. `doneBytes` are there already and do not count for the rate. */
-  begin(step: Progress['step'], totalBytes: number, doneBytes?: number): void
+  /** Begins a step; always publishes. @param total 0 where nobody knows */
+  begin(step: Progress['step'], total: number, options?: StepOptions): void
   /** The next source takes over within a step; always publishes. */
   useSource(source: ProgressSource): void
-  /** Bytes done in this step; `from` counts them for their source too. Publishes at most every intervalMs. */
-  add(bytes: number, from?: keyof BytesBySource): void
+  /** The step goes on with something else; always publishes. */
+  turnTo(subject: string): void
+  /** So much more is done; bytes `from` somewhere count for their source too. Publishes at most every intervalMs. */
+  add(amount: number, from?: keyof BytesBySource): void
+  /** So much is done in all: never less than before, nor more than there is. Publishes at most every intervalMs. */
+  reach(done: number): void
   snapshot(): Progress
 }
 
 interface Sample {
   readonly atMs: number
-  readonly doneBytes: number
+  readonly done: number
 }
 
 /**
- * The meter of one image write. A timer of one second keeps the rate honest while nothing arrives; dispose
+ * The meter of one piece of work. A timer of one second keeps the rate honest while nothing arrives; dispose
  * of the meter to stop it and to end the stage.
  */
 export function createProgressMeter(options: ProgressMeterOptions): ProgressMeter {
@@ -47,32 +66,31 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
   let step: Progress['step'] = 'prepare'
   let stage: Stage | undefined
   let source: ProgressSource | undefined
-  let [totalBytes, doneBytes] = [0, 0]
+  let subject: string | null = null
+  let unit: Unit = 'bytes'
+  let [total, done] = [0, 0]
   let emittedAtMs = Number.NEGATIVE_INFINITY
-  let samples: Sample[] = [{ atMs: now(), doneBytes: 0 }]
+  let samples: Sample[] = [{ atMs: now(), done: 0 }]
 
   /** Bounded whatever the number of extents: samples closer than a tenth of the window are merged. */
   const sample = () => {
+    // things are few, and each takes its own time
+    if (unit === 'items') return
     const atMs = now()
-    if (atMs - (samples.at(-1)?.atMs ?? 0) >= windowMs / 10) samples.push({ atMs, doneBytes })
+    if (atMs - (samples.at(-1)?.atMs ?? 0) >= windowMs / 10) samples.push({ atMs, done })
     // one sample older than the window stays: the window begins there
     while ((samples[1]?.atMs ?? Number.POSITIVE_INFINITY) <= atMs - windowMs) samples.shift()
   }
   const rate = (): number => {
     const first = samples[0] as Sample
     const elapsedMs = now() - first.atMs
-    return elapsedMs <= 0 ? 0 : Math.max(0, ((doneBytes - first.doneBytes) / elapsedMs) * 1000)
+    return elapsedMs <= 0 ? 0 : Math.max(0, ((done - first.done) / elapsedMs) * 1000)
   }
   const snapshot = (): Progress => {
-    const rateBytesPerSecond = Math.round(rate())
-    const leftBytes = totalBytes - doneBytes
     return {
       step,
-      doneBytes,
-      totalBytes,
-      percent: percentOf(doneBytes, totalBytes),
-      rateBytesPerSecond,
-      etaSeconds: etaOf(leftBytes, rateBytesPerSecond),
+      subject,
+      ...figuresOf({ unit, done, total, ratePerSecond: rate() }),
       source: source?.name ?? null,
       bytes: { ...bytes },
       uploadedBytes: source?.stats().uploadedBytes ?? 0,
@@ -91,7 +109,13 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
     if (stage) events.publish({ type: 'stage', stage, state: 'began' })
   }
   const emitIfDue = () => {
-    if (now() - emittedAtMs >= intervalMs) emit()
+    // before the first step there is nothing to tell
+    if (stage !== undefined && now() - emittedAtMs >= intervalMs) emit()
+  }
+  const move = (to: number) => {
+    done = to
+    sample()
+    emitIfDue()
   }
   const timer = setInterval(() => {
     sample()
@@ -100,24 +124,29 @@ export function createProgressMeter(options: ProgressMeterOptions): ProgressMete
   timer.unref()
 
   return {
-    begin: (nextStep, total, alreadyDone = 0) => {
+    begin: (nextStep, all, options = {}) => {
       enter(nextStep === 'done' ? undefined : nextStep)
       step = nextStep
-      totalBytes = total
-      doneBytes = alreadyDone
-      samples = [{ atMs: now(), doneBytes }]
+      subject = options.subject ?? null
+      unit = options.unit ?? 'bytes'
+      total = all
+      done = options.done ?? 0
+      samples = [{ atMs: now(), done }]
       emit()
     },
     useSource: (next) => {
       source = next
       emit()
     },
-    add: (count, from) => {
-      doneBytes += count
-      if (from) bytes[from] += count
-      sample()
-      emitIfDue()
+    turnTo: (next) => {
+      subject = next
+      emit()
     },
+    add: (amount, from) => {
+      if (from) bytes[from] += amount
+      move(done + amount)
+    },
+    reach: (to) => move(Math.max(done, Math.min(to, total))),
     snapshot,
     [Symbol.dispose]: () => {
       clearInterval(timer)
@@ -137,13 +166,33 @@ function createSwarmNews(events: EventPublisher): (progress: Progress) => void {
   }
 }
 
-/** One decimal; 100 only when every byte is there. */
-function percentOf(doneBytes: number, totalBytes: number): number {
-  if (totalBytes <= 0) return 0
-  return Math.min(100, Math.floor((doneBytes / totalBytes) * 1000) / 10)
+/** The figures of so much, at that rate. */
+export function figuresOf({
+  unit,
+  done,
+  total,
+  ratePerSecond,
+}: Pick<Figures, 'unit' | 'done' | 'total' | 'ratePerSecond'>): Figures {
+  // things a second are less than one
+  const rate =
+    unit === 'bytes' ? Math.round(ratePerSecond) : Math.round(ratePerSecond * 1000) / 1000
+  return {
+    unit,
+    done,
+    total,
+    percent: percentOf(done, total),
+    ratePerSecond: rate,
+    etaSeconds: etaOf(total - done, rate),
+  }
 }
 
-function etaOf(leftBytes: number, rateBytesPerSecond: number): number | null {
-  if (leftBytes <= 0) return 0
-  return rateBytesPerSecond > 0 ? Math.round(leftBytes / rateBytesPerSecond) : null
+/** One decimal; 100 only when all is there. */
+function percentOf(done: number, total: number): number {
+  if (total <= 0) return 0
+  return Math.min(100, Math.floor((done / total) * 1000) / 10)
+}
+
+function etaOf(left: number, ratePerSecond: number): number | null {
+  if (left <= 0) return 0
+  return ratePerSecond > 0 ? Math.round(left / ratePerSecond) : null
 }

@@ -37,10 +37,12 @@ export function progressTo(onProgress: (progress: Progress) => void): EventStrea
 export function progressOf(part: Partial<Progress> = {}): Progress {
   return {
     step: 'fetch',
-    doneBytes: 1,
-    totalBytes: 2,
+    subject: null,
+    unit: 'bytes',
+    done: 1,
+    total: 2,
     percent: 50,
-    rateBytesPerSecond: 1,
+    ratePerSecond: 1,
     etaSeconds: 1,
     source: 'http',
     bytes: { origin: 1, peers: 0, file: 0 },
@@ -117,7 +119,16 @@ const news: fc.Arbitrary<NewEvent> = fc.oneof(
       state: fc.constantFrom('began' as const, 'ended' as const),
     })
     .map((stage): NewEvent => ({ type: 'stage', ...stage })),
-  bytes.map((doneBytes): NewEvent => ({ type: 'progress', progress: progressOf({ doneBytes }) })),
+  bytes.map((done): NewEvent => ({ type: 'progress', progress: progressOf({ done }) })),
+  fc
+    .array(fc.record({ array: words, action: words, done: bytes, total: bytes }), { maxLength: 3 })
+    .map((arrays): NewEvent => {
+      const rest = { unit: 'bytes', percent: 0, ratePerSecond: 0, etaSeconds: null } as const
+      const syncing = arrays.map(({ array, action, done, total }) => {
+        return { array, action, figures: { ...rest, done, total } }
+      })
+      return { type: 'arrays', syncing }
+    }),
   bytes.map((peers): NewEvent => ({ type: 'swarm', peers, downloadedBytes: 0, uploadedBytes: 0 })),
   fc
     .record({

@@ -7,7 +7,7 @@ import { type View, viewOf } from '../../telemetry/view/view.ts'
 import { publicTexts } from '../watching/public-text.ts'
 import { type Html, html, verbatim } from './html.ts'
 import { SCRIPT } from './script.ts'
-import { headerOf, machineOf, nowOf, swarmOf, troubleOf } from './sections.ts'
+import { arraysOf, headerOf, machineOf, nowOf, swarmOf, troubleOf } from './sections.ts'
 import { STYLE } from './style.ts'
 
 export interface StatusPage {
@@ -75,7 +75,7 @@ const ICON =
   'data:image/svg+xml,%3Csvg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"%3E%3Ccircle cx="4" cy="4" r="4" fill="%230b6bcb"/%3E%3C/svg%3E'
 
 function documentOf(view: View, hasMetrics: boolean): Html {
-  const { title, headline, trouble, torrent, version, work } = view
+  const { title, headline, trouble, torrent, syncing, version, work } = view
   const percent = work?.percent == null ? '' : `${Math.floor(work.percent)}% `
   return html`<!doctype html>
 <html lang="en">
@@ -94,6 +94,7 @@ ${headerOf(view)}
 <main>
 ${nowOf(view)}
 ${trouble !== null && troubleOf(trouble)}
+${syncing.length > 0 && arraysOf(syncing)}
 ${torrent !== null && swarmOf(torrent)}
 ${machineOf(view)}
 </main>

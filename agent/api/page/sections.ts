@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the parts of the status page, each made of the view. Does not know how they look (style.ts).
-import { formatBytes, formatRate } from '../../core/units.ts'
+import {
+  formatAmount,
+  formatBytes,
+  formatDuration,
+  formatPace,
+  formatRate,
+} from '../../core/units.ts'
 import type { Trouble, View, Work } from '../../telemetry/view/view.ts'
 import { type Html, html } from './html.ts'
 
@@ -29,12 +35,12 @@ function figuresOf({ step, percent, bytes, ...work }: Work): Html {
     ...(step ? [['Step', `${step.n} of ${step.of}`] as const] : []),
     ...(percent === null
       ? []
-      : ([
-          ['Done', `${work.done} of ${work.total}`],
-          ['Rate', work.rate],
-          ['Left', work.eta],
-        ] as const)),
-    ['Since', work.elapsed],
+      : [
+          ['Done', `${work.done} of ${work.total}`] as const,
+          ...(work.rate === null ? [] : [['Rate', work.rate] as const]),
+          ['Left', work.eta] as const,
+        ]),
+    ...(work.elapsed === null ? [] : [['Since', work.elapsed] as const]),
   ]
   return html`${listOf(figures)}${bytes !== null && listOf(originsOf(bytes, work))}`
 }
@@ -65,6 +71,22 @@ export function troubleOf({ kind, type, text, remedy, ago }: Trouble): Html {
 <p>${text}</p>
 ${remedy !== null && html`<p class="todo">${remedy}</p>`}
 </section>`
+}
+
+/** Arrays that md brings in sync. */
+export function arraysOf(syncing: View['syncing']): Html {
+  const arrays = syncing.map(({ array, action, figures }) => {
+    const { unit, done, total, percent, ratePerSecond, etaSeconds } = figures
+    const rate = formatPace(ratePerSecond, unit)
+    return html`<h2>RAID ${array}: ${action}, ${percent.toFixed(1)}%</h2>
+<progress max="100" value="${percent}" aria-label="${action} of ${array}"></progress>
+${listOf([
+  ['Done', `${formatAmount(done, unit)} of ${formatAmount(total, unit)}`],
+  ...(rate === null ? [] : [['Rate', rate] as const]),
+  ['Left', formatDuration(etaSeconds ?? undefined)],
+])}`
+  })
+  return html`<section class="card" aria-label="RAID">${arrays}</section>`
 }
 
 export function swarmOf(torrent: Torrent): Html {

@@ -2,8 +2,8 @@
 // Owns the text of a progress line: what is said first, and what is left out where the terminal is narrow.
 // Pure. Does not write it; screen.ts does.
 import type { Progress } from '../../core/events.ts'
-import { formatBytes, formatDuration, formatRate } from '../../core/units.ts'
-import { STEP_WORDS } from '../../telemetry/console.ts'
+import { formatAmount, formatBytes, formatDuration, formatPace } from '../../core/units.ts'
+import { titleOf } from '../../telemetry/console.ts'
 
 /** Which step of how many. */
 export interface StepNumber {
@@ -23,7 +23,7 @@ export function progressLine(
   { step, columns }: { readonly step: StepNumber | undefined; readonly columns: number },
 ): string {
   const room = Math.max(10, columns - 1)
-  const title = `${step ? `${step.n}/${step.of} ` : ''}${STEP_WORDS[progress.step]}`
+  const title = `${step ? `${step.n}/${step.of} ` : ''}${titleOf(progress)}`
   const { percent, rate, eta, amount, peers } = figures(progress)
   if (percent === undefined) return cut([title, ...(amount ? [amount] : [])].join(' '), room)
   const rest = [
@@ -47,21 +47,21 @@ export function progressLine(
 /** A whole line for where nothing is written over: `step 2 of 4: reading back 48.8% 1.0 GiB/2.0 GiB …`. */
 export function plainProgress(progress: Progress, step: StepNumber | undefined): string {
   const { percent, rate, eta, amount, peers } = figures(progress)
-  const parts = [STEP_WORDS[progress.step], percent, amount, rate, eta, peers].filter(
+  const parts = [titleOf(progress), percent, amount, rate, eta, peers].filter(
     (part) => part !== undefined,
   )
   return `${step ? `step ${step.n} of ${step.of}: ` : ''}${parts.join(' ')}`
 }
 
 function figures(progress: Progress) {
-  const { doneBytes, totalBytes, percent, rateBytesPerSecond, etaSeconds } = progress
-  if (totalBytes === 0) return {}
-  if (doneBytes === 0) return { amount: formatBytes(totalBytes) }
+  const { unit, done, total, percent, ratePerSecond, etaSeconds } = progress
+  if (total === 0) return {}
+  if (done === 0) return { amount: formatAmount(total, unit) }
   const isRunning = percent < 100
   return {
     percent: `${percent.toFixed(1)}%`,
-    amount: `${formatBytes(doneBytes)}/${formatBytes(totalBytes)}`,
-    rate: isRunning ? formatRate(rateBytesPerSecond) : undefined,
+    amount: `${formatAmount(done, unit)}/${formatAmount(total, unit)}`,
+    rate: isRunning ? (formatPace(ratePerSecond, unit) ?? undefined) : undefined,
     eta: isRunning ? `ETA ${formatDuration(etaSeconds ?? undefined)}` : undefined,
     peers: progress.step === 'fetch' ? sourcesOf(progress) : undefined,
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what is known of one watched node: what Ironic says of it, and the last /v1/status of its agent. All of it
 // comes from outside: it is narrowed and cut here. Asks nobody.
+import type { Unit } from '../../core/events.ts'
 import { isObject, objectAt, stringAt } from '../../core/json.ts'
 
 /** A node to ask. */
@@ -16,17 +17,23 @@ export interface WatchedNode {
   readonly error: string | null
 }
 
-/** What a table and `--json` show; bytes, seconds, bytes per second. */
+/** What a table and `--json` show. */
 export interface NodeRow extends WatchedNode {
   /** The step, or what the agent does, or what Ironic says where it does not answer. */
   readonly state: string
   readonly command: string | null
   readonly step: string | null
   readonly percent: number
-  readonly done_bytes: number
-  readonly total_bytes: number
+  /** Of `done`, `total` and `rate`, which is per second. */
+  readonly unit: Unit
+  readonly done: number
+  readonly total: number
   readonly rate: number
   readonly eta_seconds: number | null
+  /** What the step is done to, where the agent says so. */
+  readonly subject: string | null
+  /** Arrays that md brings in sync beside it. */
+  readonly syncing_arrays: readonly RowArray[]
   readonly from_peers: number
   readonly from_origin: number
   readonly uploaded_bytes: number
@@ -39,6 +46,16 @@ export interface NodeRow extends WatchedNode {
   readonly no_answer: string | null
 }
 
+/** An array that a node's md brings in sync; bytes per second. */
+export interface RowArray {
+  readonly array: string
+  readonly action: string
+  readonly percent: number
+  readonly rate: number
+  readonly eta_seconds: number | null
+}
+
+const UNITS: readonly Unit[] = ['bytes', 'seconds', 'items']
 const MAX_TEXT = 200
 const MAX_ITEMS = 16
 
@@ -53,10 +70,13 @@ export function emptyRow(node: WatchedNode): NodeRow {
     command: null,
     step: null,
     percent: 0,
-    done_bytes: 0,
-    total_bytes: 0,
+    unit: 'bytes',
+    done: 0,
+    total: 0,
     rate: 0,
     eta_seconds: null,
+    subject: null,
+    syncing_arrays: [],
     from_peers: 0,
     from_origin: 0,
     uploaded_bytes: 0,
@@ -79,14 +99,17 @@ export function answeredRow(node: WatchedNode, status: unknown, at: number): Nod
   return {
     ...emptyRow(node),
     name: node.name === node.url ? (text(status, 'node_uuid') ?? node.name) : node.name,
-    state: stateOf(step, command, isSeeding),
+    state: stateOf(step, command, { isSeeding, isSyncing: arrays(status).length > 0 }),
     command,
     step,
     percent: isDone ? 100 : Math.min(100, number(progress, 'percent')),
-    done_bytes: number(progress, 'done_bytes'),
-    total_bytes: number(progress, 'total_bytes'),
-    rate: isDone ? 0 : number(progress, 'rate_bytes_per_second'),
+    unit: UNITS.find((unit) => unit === text(progress, 'unit')) ?? 'bytes',
+    done: number(progress, 'done'),
+    total: number(progress, 'total'),
+    rate: isDone ? 0 : number(progress, 'rate_per_second'),
     eta_seconds: isDone ? null : numberOrNull(progress, 'eta_seconds'),
+    subject: text(progress, 'subject'),
+    syncing_arrays: arrays(status),
     from_peers: number(bytes, 'peers'),
     from_origin: number(bytes, 'origin'),
     uploaded_bytes: number(progress, 'uploaded_bytes'),
@@ -114,10 +137,26 @@ export function clean(words: string): string {
     .trim()
 }
 
-function stateOf(step: string | null, command: string | null, isSeeding: boolean): string {
+function stateOf(
+  step: string | null,
+  command: string | null,
+  { isSeeding, isSyncing }: { readonly isSeeding: boolean; readonly isSyncing: boolean },
+): string {
   if (step !== null && step !== 'done') return step
   if (isSeeding) return 'seeding'
-  return command ?? step ?? 'idle'
+  return command ?? step ?? (isSyncing ? 'RAID syncs' : 'idle')
+}
+
+function arrays(status: unknown): RowArray[] {
+  const found = isObject(status) ? status['syncing_arrays'] : undefined
+  if (!Array.isArray(found)) return []
+  return found.slice(0, MAX_ITEMS).map((array) => ({
+    array: text(array, 'array') ?? '',
+    action: text(array, 'action') ?? '',
+    percent: Math.min(100, number(array, 'percent')),
+    rate: number(array, 'rate_per_second'),
+    eta_seconds: numberOrNull(array, 'eta_seconds'),
+  }))
 }
 
 function text(value: unknown, key: string): string | null {

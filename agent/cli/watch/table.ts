@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the table of nodes as lines: columns that fit, order, filter, the window of rows, one node's detail. Pure.
-import { formatBytes, formatDuration, formatRate } from '../../core/units.ts'
-import type { NodeRow } from './node-row.ts'
+import {
+  formatAmount,
+  formatBytes,
+  formatDuration,
+  formatPace,
+  formatRate,
+} from '../../core/units.ts'
+import type { NodeRow, RowArray } from './node-row.ts'
 
 export const SORT_KEYS = ['name', 'state', 'done', 'rate', 'eta', 'peers'] as const
 export type SortKey = (typeof SORT_KEYS)[number]
@@ -34,7 +40,7 @@ const COLUMNS: readonly Column[] = [
   { head: 'state', width: 14, isText: true, rank: 0, cell: ({ state }) => state },
   { head: '', width: 22, isText: true, rank: 5, cell: ({ percent }, width) => bar(percent, width) },
   { head: 'done', width: 5, rank: 1, cell: ({ percent }) => `${Math.floor(percent)}%` },
-  { head: 'rate', width: 12, rank: 2, cell: ({ rate }) => (rate > 0 ? formatRate(rate) : '-') },
+  { head: 'rate', width: 12, rank: 2, cell: (row) => paceOf(row) ?? '-' },
   {
     head: 'ETA',
     width: 7,
@@ -108,13 +114,14 @@ export function detailLines(row: NodeRow, { columns, rows: height }: Size, now: 
     ['Ironic says', row.provision_state ?? 'not asked'],
     ['answered', row.no_answer === null ? answered : `${answered}; ${row.no_answer}`],
     ['command', row.command ?? '-'],
-    ['step', row.step ?? '-'],
+    ['step', [row.step ?? '-', row.subject].filter((word) => word !== null).join(': ')],
     ['done', `${bar(row.percent, 30)} ${row.percent.toFixed(1)}%`],
-    ['', `${formatBytes(row.done_bytes)} of ${formatBytes(row.total_bytes)}`],
-    ['rate', `${formatRate(row.rate)}, ETA ${formatDuration(row.eta_seconds ?? undefined)}`],
+    ['', `${formatAmount(row.done, row.unit)} of ${formatAmount(row.total, row.unit)}`],
+    ['rate', `${paceOf(row) ?? '-'}, ETA ${formatDuration(row.eta_seconds ?? undefined)}`],
     ['from peers', `${formatBytes(row.from_peers)} (${peersOf(row)})`],
     ['from origin', formatBytes(row.from_origin)],
     ['uploaded', formatBytes(row.uploaded_bytes)],
+    ...row.syncing_arrays.map((array): [string, string] => ['RAID', arrayWords(array)]),
     ...row.failing_trackers.map((text): [string, string] => ['tracker', text]),
     ...row.left_out_hardware_managers.map((text): [string, string] => ['left out', text]),
     ...(row.error === null ? [] : [['last error', row.error] as [string, string]]),
@@ -132,22 +139,37 @@ export function summary(rows: readonly NodeRow[]): string {
   const states = [...counts]
     .sort((a, b) => b[1] - a[1])
     .map(([state, count]) => `${count} ${state}`)
-  const rate = rows.reduce((sum, row) => sum + row.rate, 0)
+  const rate = rows.reduce((sum, row) => sum + (row.unit === 'bytes' ? row.rate : 0), 0)
   const nodes = `${rows.length} ${rows.length === 1 ? 'node' : 'nodes'}`
   return `${nodes}${states.length > 0 ? `: ${states.join(', ')}` : ''}${rate > 0 ? `; ${formatRate(rate)}` : ''}`
 }
 
 /** `node-1 fetch 42% 50.0 MiB/s ETA 0:03 4 peers`: for where nothing is written over. */
 export function plainLine(row: NodeRow): string {
-  const { name, state, percent, rate, eta_seconds: eta, peers, no_answer: silence } = row
+  const { name, state, percent, eta_seconds: eta, peers, no_answer: silence } = row
+  const pace = paceOf(row)
   return [
     name,
     state,
-    ...(row.total_bytes > 0 ? [`${Math.floor(percent)}%`] : []),
-    ...(rate > 0 ? [formatRate(rate), `ETA ${formatDuration(eta ?? undefined)}`] : []),
+    ...(row.subject === null ? [] : [row.subject]),
+    ...(row.total > 0 ? [`${Math.floor(percent)}%`] : []),
+    ...(pace === null ? [] : [pace]),
+    ...(row.rate > 0 ? [`ETA ${formatDuration(eta ?? undefined)}`] : []),
     ...(peers > 0 ? [peersOf(row)] : []),
+    ...row.syncing_arrays.map((array) => `[RAID ${arrayWords(array)}]`),
     ...(silence === null ? [] : [`(${silence})`]),
   ].join(' ')
+}
+
+/** Null where nothing moves, and where no rate makes sense. */
+function paceOf({ rate, unit }: NodeRow): string | null {
+  return rate > 0 ? formatPace(rate, unit) : null
+}
+
+/** `/dev/md0 resync 12% 100.0 MiB/s ETA 3:02`. */
+function arrayWords({ array, action, percent, rate, eta_seconds: eta }: RowArray): string {
+  const left = `ETA ${formatDuration(eta ?? undefined)}`
+  return `${array} ${action} ${Math.floor(percent)}% ${formatRate(rate)} ${left}`
 }
 
 function peersOf({ peers }: NodeRow): string {

@@ -3,6 +3,7 @@
 // ESP on each member, and these are a mirror of their own (contract 5.5). Does not register boot entries.
 import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
+import type { EventPublisher } from '../../core/events.ts'
 import type { DiskRange } from '../../core/extent.ts'
 import { formatBytes, MiB } from '../../core/units.ts'
 import type { Exec } from '../../system/exec.ts'
@@ -29,6 +30,8 @@ export interface EspMirrorRequest {
   readonly efiSystemPartUuid?: string | null
   /** See AssemblyPauseDeps. */
   readonly pausePath: string
+  /** Hears how far a copy to one more member is. */
+  readonly events: EventPublisher
   readonly signal?: AbortSignal | undefined
 }
 

@@ -4,12 +4,18 @@
 import { writeFile } from 'node:fs/promises'
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
+import type { EventPublisher } from '../../core/events.ts'
+import { formatBytes } from '../../core/units.ts'
 import type { Root } from '../../system/root.ts'
 import { blockDeviceDirectory } from '../../system/sysfs.ts'
+import { createProgressMeter } from '../../telemetry/progress-meter.ts'
 import { addMember, growArray, type MdadmDeps } from './mdadm.ts'
+import { readSync, type Sync } from './sync.ts'
 
 export interface LateMemberDeps extends MdadmDeps {
   readonly root: Root
+  /** Hears how far the copy is. */
+  readonly events: EventPublisher
 }
 
 /** Half of what Ironic waits for a boot loader; 550 MiB at twice the rate below which md never goes. */
@@ -43,17 +49,25 @@ export async function addLateMembers(
 }
 
 async function untilInSync(
-  { root, signal }: LateMemberDeps,
+  { root, signal, events }: LateMemberDeps,
   mirror: string,
   members: readonly string[],
 ): Promise<void> {
   const end = performance.now() + COPY_TIMEOUT_MS
+  using meter = createProgressMeter({ now: () => performance.now(), events })
+  let total = 0
   for (;;) {
     throwIfAborted(signal)
     const waiting = []
     for (const node of members) if (!(await isInSync(root, mirror, node))) waiting.push(node)
     if (waiting.length === 0) return
-    if (performance.now() >= end) throw late(mirror, waiting, await doneOf(root, mirror))
+    const sync = await readSync(root, nameOf(mirror))
+    if (performance.now() >= end) throw late(mirror, waiting, sync)
+    if (sync !== undefined && sync.totalBytes > total) {
+      total = sync.totalBytes
+      meter.begin('sync', total, { done: sync.doneBytes, subject: mirror })
+    }
+    meter.reach(sync?.doneBytes ?? 0)
     await sleep(LOOK_INTERVAL_MS, signal)
   }
 }
@@ -68,17 +82,14 @@ async function isInSync(root: Root, mirror: string, node: string): Promise<boole
   )
 }
 
-/** Sectors, `3072 / 1125376`; `none` where nothing runs. */
-async function doneOf(root: Root, mirror: string): Promise<string> {
-  const text = await root.readText(`${blockDeviceDirectory(nameOf(mirror))}/md/sync_completed`)
-  return text ?? 'none'
-}
-
-function late(mirror: string, waiting: readonly string[], done: string): AgentError {
+function late(mirror: string, waiting: readonly string[], sync: Sync | undefined): AgentError {
+  const done = sync
+    ? `${formatBytes(sync.doneBytes)} of ${formatBytes(sync.totalBytes)}`
+    : 'nothing'
   return new AgentError(
     'DeploymentError',
     `${waiting.join(', ')} has not got the content of the mirror ${mirror} in ${COPY_TIMEOUT_MS / 1000} s ` +
-      `(sectors done: ${done}); see /proc/mdstat, and ask again when it has`,
+      `(done: ${done}); see /proc/mdstat, and ask again when it has`,
   )
 }
 

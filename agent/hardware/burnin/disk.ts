@@ -7,11 +7,13 @@ import { AgentError } from '../../core/errors.ts'
 import { formatBytes, SYSFS_SECTOR_BYTES } from '../../core/units.ts'
 import { assertNotInUse } from '../../disk/in-use.ts'
 import type { Root } from '../../system/root.ts'
+import { follow } from '../../telemetry/follow.ts'
 import { warn } from '../../telemetry/operation.ts'
 import { createProgressMeter } from '../../telemetry/progress-meter.ts'
 import { type ErasePlanDeps, planErasure } from '../generic/erase/plan.ts'
 import type { Disk } from '../inventory.ts'
 import type { StepCall } from '../manager.ts'
+import { byTheClock } from './by-the-clock.ts'
 import { type FioEnd, type FioJob, runFio } from './fio.ts'
 import { burninError, lastLines } from './run.ts'
 import { burninFields } from './settings.ts'
@@ -59,7 +61,7 @@ export async function burnInDisks(
     const tested = await runSelfTests(
       deps,
       disks.map(({ name }) => name),
-      context.signal,
+      context,
     )
     for (const [name, words] of tested) sentences.set(name, `${sentences.get(name)}; ${words}`)
   }
@@ -80,30 +82,25 @@ async function runWithProgress(
   const loopsMs = Math.min(Math.max(slowestMs, LEAST_TIMEOUT_MS), LONGEST_TIMEOUT_MS)
   const timeoutMs = seconds > 0 ? seconds * 1000 + GRACE_MS : loopsMs
   const expected = loops * PASSES_A_LOOP * disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  using meter = createProgressMeter({ now: () => performance.now(), events: context.events })
-  meter.begin('burn-in', seconds > 0 ? 0 : expected)
-  let counted = await movedBytes(deps.root, disks)
-  const first = counted
-  const look = async () => {
-    const now = await movedBytes(deps.root, disks)
-    // what fio does beyond the estimate must not count beyond 100 %
-    const bytes = Math.min(now, first + expected) - Math.min(counted, first + expected)
-    counted = now
-    if (seconds === 0) meter.add(bytes)
-  }
-  const looking = setInterval(() => void look().catch(() => undefined), LOOK_EVERY_MS)
-  looking.unref()
-  try {
-    return await runFio(deps, context, {
+  const run = () =>
+    runFio(deps, context, {
       what: 'disks',
       words: fioWords(disks, loops, seconds),
       seconds,
       timeoutMs,
       outputFile,
     })
-  } finally {
-    clearInterval(looking)
-  }
+  const subject = disks.length === 1 ? (disks[0]?.name ?? 'disks') : `${disks.length} disks`
+  if (seconds > 0) return await byTheClock(context.events, { subject, seconds }, run)
+  using meter = createProgressMeter({ now: () => performance.now(), events: context.events })
+  meter.begin('burn-in', expected, { subject })
+  const first = await movedBytes(deps.root, disks)
+  using _disks = follow(
+    meter,
+    async () => (await movedBytes(deps.root, disks)) - first,
+    LOOK_EVERY_MS,
+  )
+  return await run()
 }
 
 /** ironic-python-agent's, but for the dumps of what could not be verified, which would fill the ramdisk. */

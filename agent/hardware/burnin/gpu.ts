@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { AgentError } from '../../core/errors.ts'
 import type { StepCall } from '../manager.ts'
+import { byTheClock } from './by-the-clock.ts'
 import { type BurninDeps, burninError, lastLines, runBurnin } from './run.ts'
 import { burninFields } from './settings.ts'
 
@@ -35,7 +36,9 @@ export async function burnInGpus(deps: BurninDeps, { node, context }: StepCall):
   }
   const argv = [program, '-m', memory, String(seconds)] as const
   const timeoutMs = seconds * 1000 + GRACE_MS
-  const end = await runBurnin(deps, context, { what: 'gpu', argv, seconds, timeoutMs, cwd })
+  const end = await byTheClock(context.events, { subject: 'gpu', seconds }, () =>
+    runBurnin(deps, context, { what: 'gpu', argv, seconds, timeoutMs, cwd }),
+  )
   const verdicts = verdictsOf(end.stdout)
   const faulty = verdicts.filter((verdict) => /FAULTY/.test(verdict))
   // older ones end with 0 whatever they found

@@ -4,7 +4,9 @@
 import { sleep } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
+import type { Root } from '../../system/root.ts'
 import type { StepCall } from '../manager.ts'
+import { byTheClock } from './by-the-clock.ts'
 import { type FioEnd, runFio } from './fio.ts'
 import { type BurninDeps, burninError, lastLines } from './run.ts'
 import { type BurninFields, burninFields } from './settings.ts'
@@ -27,6 +29,10 @@ const RETRY_MS = 10_000
 const HEAD_START_MS = 5000
 const GRACE_MS = 600_000
 
+export interface NetworkBurninDeps extends BurninDeps {
+  readonly root: Root
+}
+
 interface Pair {
   readonly role: Role
   readonly partner: string
@@ -37,7 +43,7 @@ interface Pair {
  * CancelledError.
  */
 export async function burnInNetwork(
-  deps: BurninDeps,
+  deps: NetworkBurninDeps,
   { node, context }: StepCall,
 ): Promise<string> {
   const fields = burninFields(node)
@@ -104,7 +110,7 @@ interface RoleRun {
 }
 
 async function runRole(
-  deps: BurninDeps,
+  deps: NetworkBurninDeps,
   context: StepCall['context'],
   { role, partner, seconds, patienceMs, outputFile }: RoleRun,
 ): Promise<FioEnd> {
@@ -117,10 +123,11 @@ async function runRole(
   ]
   const timeoutMs = patienceMs + seconds * 1000 + GRACE_MS
   const run = { what: `network as ${role}`, words, seconds, timeoutMs, outputFile }
+  const timed = { subject: run.what, seconds, hasBegun: () => hasPartner(deps.root) }
   const end = performance.now() + patienceMs
   if (role === 'reader') await sleep(HEAD_START_MS, context.signal)
   for (;;) {
-    const fio = await runFio(deps, context, run)
+    const fio = await byTheClock(context.events, timed, () => runFio(deps, context, run))
     if (fio.exitCode === 0) return fio
     const moved = fio.jobs.some(({ readBytes, writtenBytes }) => readBytes + writtenBytes > 0)
     const said = lastLines(`${fio.stderr}\n${fio.stdout.startsWith('{') ? '' : fio.stdout}`, 3)
@@ -137,6 +144,22 @@ async function runRole(
     deps.log.info({ partner, retry_in_s: RETRY_MS / 1000 }, 'the partner does not listen yet')
     await sleep(RETRY_MS, context.signal)
   }
+}
+
+/** A stream of these two stands (Documentation/networking/proc_net_tcp.rst: addresses and ports are hex, 01 is established). */
+async function hasPartner(root: Root): Promise<boolean> {
+  const port = `:${PORT.toString(16).toUpperCase()}`
+  const tables = await Promise.all([
+    root.readText('/proc/net/tcp'),
+    root.readText('/proc/net/tcp6'),
+  ])
+  const rows = tables
+    .flatMap((table) => table?.split('\n') ?? [])
+    .map((row) => row.trim().split(/\s+/))
+  return rows.some(
+    ([, local = '', remote = '', state]) =>
+      state === '01' && (local.endsWith(port) || remote.endsWith(port)),
+  )
 }
 
 function describe(role: Role, partner: string, { jobs }: FioEnd): string {

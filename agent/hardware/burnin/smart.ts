@@ -3,6 +3,9 @@
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import { isObject, type JsonObject, objectAt } from '../../core/json.ts'
+import { follow } from '../../telemetry/follow.ts'
+import { createProgressMeter } from '../../telemetry/progress-meter.ts'
+import type { StepContext } from '../manager.ts'
 import type { BurninDeps } from './run.ts'
 
 const LOOK_EVERY_MS = 30_000
@@ -27,17 +30,25 @@ interface SelfTest {
 export async function runSelfTests(
   { exec, log }: BurninDeps,
   names: readonly string[],
-  signal: AbortSignal,
+  { signal, events }: Pick<StepContext, 'signal' | 'events'>,
 ): Promise<ReadonlyMap<string, string>> {
   for (const name of names) await begin(exec, name, signal)
   const results: SelfTestResults = { words: new Map(), failures: [] }
   const startedAt = performance.now()
   let waiting = [...names]
+  using meter = createProgressMeter({ now: () => performance.now(), events })
+  let expected = 0
+  using _clock = follow(meter, async () => Math.round((performance.now() - startedAt) / 1000))
   for (;;) {
     const running: string[] = []
     for (const name of waiting) {
       const test = await readSelfTest(exec, name, signal)
       throwIfAborted(signal)
+      const seconds = 60 * (test?.minutes ?? 0)
+      if (seconds > expected) {
+        expected = seconds
+        meter.begin('burn-in', seconds, { unit: 'seconds', subject: 'self-tests of disks' })
+      }
       if (test?.isRunning && performance.now() - startedAt < timeoutOf(test)) running.push(name)
       else note(results, name, test)
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the burn-in of processors and memory by stress-ng (contract 7.4).
 import type { StepCall } from '../manager.ts'
-import { type BurninDeps, burninError, lastLines, runBurnin } from './run.ts'
+import { byTheClock } from './by-the-clock.ts'
+import { type BurninDeps, type BurninRun, burninError, lastLines, runBurnin } from './run.ts'
 import { burninFields } from './settings.ts'
 
 const DAY_S = 86_400
@@ -37,7 +38,7 @@ async function stress(
   flags: readonly string[],
   logFile: string | undefined,
 ): Promise<string> {
-  const { exitCode, stdout, stderr } = await runBurnin(deps, context, {
+  const run: BurninRun = {
     what,
     // without --verify a bit that flips is counted by nobody
     argv: [
@@ -48,7 +49,11 @@ async function stress(
     ],
     seconds,
     timeoutMs: seconds * 1000 + GRACE_MS,
-  })
+  }
+  const timed = { subject: what, seconds }
+  const { exitCode, stdout, stderr } = await byTheClock(context.events, timed, () =>
+    runBurnin(deps, context, run),
+  )
   const said = `${stdout}\n${stderr}`
   deps.log.info({ what, output: lastLines(said, 20) }, 'stress-ng ended')
   if (exitCode !== 0) {

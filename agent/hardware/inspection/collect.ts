@@ -3,8 +3,10 @@
 // other (contract 6.2). A collector that fails ends no other. Does not post (ironic/inspection.ts).
 import { anySignal, withDeadline } from '../../core/deadline.ts'
 import { AgentError, messageOf } from '../../core/errors.ts'
+import type { EventPublisher } from '../../core/events.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { redactBounded } from '../../core/redact.ts'
+import { createProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { Collector, CollectorDeps } from './collector.ts'
 import { collectDefault } from './default-collector.ts'
 import { collectDmi } from './dmi-decode.ts'
@@ -52,7 +54,7 @@ export function collectorNames(asked: readonly string[]): string[] {
  */
 export async function collectInspection(
   deps: CollectorDeps,
-  signal: AbortSignal,
+  { signal, events }: { readonly signal: AbortSignal; readonly events: EventPublisher },
 ): Promise<Inspected> {
   const names = collectorNames(deps.config.inspection_collectors)
   const failures: string[] = []
@@ -61,8 +63,12 @@ export async function collectInspection(
     if (failures.length < MAX_FAILURES) failures.push(redactBounded(what, 1024))
   }
   const data: JsonObject = {}
-  for (const name of names) {
+  using meter = createProgressMeter({ now: () => performance.now(), events })
+  meter.begin('inspect', names.length, { unit: 'items' })
+  for (const [before, name] of names.entries()) {
     signal.throwIfAborted()
+    meter.reach(before)
+    meter.turnTo(name)
     const collector = COLLECTORS[name]
     if (collector === undefined) {
       fail(`collector ${name} is not known; there are ${COLLECTOR_NAMES.join(', ')}`)
@@ -75,6 +81,7 @@ export async function collectInspection(
       fail(`collector ${name} failed: ${messageOf(error)}`)
     }
   }
+  meter.reach(names.length)
   const error =
     failures.length === 0
       ? null

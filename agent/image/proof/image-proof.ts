@@ -57,8 +57,8 @@ export function createImageProof(options: ImageProofOptions): ImageProof {
     verify: async (origin, signal, besides = { totalBytes: 0, doneBytes: 0 }) => {
       throwIfAborted(signal)
       const { totalBytes } = image.coverage
-      const doneBytes = readBack.doneBytes + besides.doneBytes
-      progress.begin('read-back', totalBytes + besides.totalBytes, doneBytes)
+      const done = readBack.doneBytes + besides.doneBytes
+      progress.begin('read-back', totalBytes + besides.totalBytes, { done })
       const found = await readBack.finish((bytes) => progress.add(bytes), signal)
       if (found === hash.value.toLowerCase()) return
       const facts =

@@ -2,7 +2,8 @@
 // Owns the metrics of one agent: what the stream of events says, counted, and what the process is asked when
 // somebody reads them. Does not serve them.
 import { cpuUsage, memoryUsage } from 'node:process'
-import type { AgentState } from '../../core/agent-state.ts'
+import { type AgentState, runningProgress } from '../../core/agent-state.ts'
+import type { Progress, SyncingArray } from '../../core/events.ts'
 import type { EventReader } from '../event-stream.ts'
 import { countEvents } from './counted-events.ts'
 import { formatMetrics, type Sample } from './exposition.ts'
@@ -55,20 +56,38 @@ export function createMetrics(options: MetricsOptions): Metrics {
 }
 
 function samplesOfState(state: AgentState): Sample[] {
-  const { machine, phase, command, torrent, ironicAnsweredAt } = state
-  const progress = command?.progress
+  const { machine, phase, torrent, ironicAnsweredAt, syncing } = state
+  const progress = runningProgress(state)
   return [
     ...(machine.nodeUuid === undefined
       ? []
       : [one('ipa_node_info', 1, { node_uuid: machine.nodeUuid })]),
     one('ipa_phase', 1, { phase }),
-    ...(progress
-      ? [one('ipa_image_progress_ratio', progress.percent / 100, { step: progress.step })]
-      : []),
+    ...(progress ? samplesOfProgress(progress) : []),
+    ...syncing.flatMap(samplesOfArray),
     ...(ironicAnsweredAt === null
       ? []
       : [one('ipa_ironic_last_answer_timestamp_seconds', ironicAnsweredAt / 1000)]),
     ...(torrent === null ? [] : samplesOfTorrent(torrent)),
+  ]
+}
+
+function samplesOfProgress({ step, unit, percent, done, total, etaSeconds }: Progress): Sample[] {
+  return [
+    one('ipa_image_progress_ratio', percent / 100, { step }),
+    one('ipa_progress_done', done, { step, unit }),
+    one('ipa_progress_target', total, { step, unit }),
+    ...(etaSeconds === null ? [] : [one('ipa_progress_eta_seconds', etaSeconds, { step })]),
+  ]
+}
+
+function samplesOfArray({ array, action, figures }: SyncingArray): Sample[] {
+  const { percent, ratePerSecond, etaSeconds } = figures
+  const labels = { device: array.replace(/^\/dev\//, ''), action }
+  return [
+    one('ipa_array_sync_ratio', percent / 100, labels),
+    one('ipa_array_sync_bytes_per_second', ratePerSecond, labels),
+    ...(etaSeconds === null ? [] : [one('ipa_array_sync_eta_seconds', etaSeconds, labels)]),
   ]
 }
 

@@ -10,6 +10,8 @@ export interface MetricRow {
 }
 
 const SOURCE = { source: '`origin`, `peers`, `file`' }
+const STEP_UNIT = { step: '`fetch`, `burn-in`, …', unit: '`bytes`, `seconds`, `items`' }
+const ARRAY = { device: '`md0`, …', action: '`resync`, `recover`, …' }
 const RESULT = { result: '`answered`, `failed`' }
 
 /** docs/metrics.md is made of it. Names begin with `ipa_`, but for those that every exporter of a process has. */
@@ -39,9 +41,39 @@ export const METRICS = {
     help: 'How much of the step that runs is done, 0 to 1. Not there while nothing runs.',
     labels: { step: '`fetch`, `read-back`, `erase`, …' },
   },
+  ipa_progress_done: {
+    type: 'gauge',
+    help: 'How much of the step that runs is done, in its unit. Not there while nothing runs.',
+    labels: STEP_UNIT,
+  },
+  ipa_progress_target: {
+    type: 'gauge',
+    help: 'How much that step is in all; 0 where nobody knows.',
+    labels: STEP_UNIT,
+  },
+  ipa_progress_eta_seconds: {
+    type: 'gauge',
+    help: 'Time left in that step. Not there where nobody knows.',
+    labels: { step: STEP_UNIT.step },
+  },
+  ipa_array_sync_ratio: {
+    type: 'gauge',
+    help: 'How far an array is that md brings in sync, 0 to 1. Not there for arrays at rest.',
+    labels: ARRAY,
+  },
+  ipa_array_sync_bytes_per_second: {
+    type: 'gauge',
+    help: 'How fast that goes, as the kernel measures it.',
+    labels: ARRAY,
+  },
+  ipa_array_sync_eta_seconds: {
+    type: 'gauge',
+    help: 'Time left until that array is in sync. Not there where nobody knows.',
+    labels: ARRAY,
+  },
   ipa_stage_seconds_total: {
     type: 'counter',
-    help: 'Time spent in each step of image writes, erasures and burn-in.',
+    help: 'Time spent in each step of image writes, erasures, burn-in and inspections.',
     labels: { stage: '`fetch`, `read-back`, `erase`, …' },
   },
   ipa_swarm_peers: {

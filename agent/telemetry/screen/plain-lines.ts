@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a serial line is told: a line at each event that a person wants to hear of, and one now and then on what is
 // done. ASCII, no escape codes, no JSON: it is read in a BMC's log. Does not open it.
-import type { AgentState } from '../../core/agent-state.ts'
+import { type AgentState, runningProgress } from '../../core/agent-state.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { AgentEvent } from '../../core/events.ts'
 import { formatDuration } from '../../core/units.ts'
-import { describe, STEP_WORDS } from '../console.ts'
+import { describe, describeSync, STEP_WORDS } from '../console.ts'
 import type { EventReader } from '../event-stream.ts'
 import { remedyOf } from '../view/remedies.ts'
 import { viewOf } from '../view/view.ts'
@@ -60,14 +60,15 @@ function statusOrWhyNot(state: AgentState, now: number): string {
 
 /** `writing the image 48.8% …` while there are figures, else what a person would see first. */
 export function statusLine(state: AgentState, now: number): string {
-  const { command, steps } = state
-  const progress = command?.progress
+  const { steps, syncing } = state
+  const progress = runningProgress(state)
   if (progress && progress.step !== 'done') {
     const step = steps && steps.at >= 0 ? `step ${steps.at + 1} of ${steps.stages.length}: ` : ''
     return `${step}${describe(progress)}`
   }
   const { headline, detail, ironic } = viewOf(state, now)
-  const words = [headline, detail, ironic.url && `Ironic ${ironic.url} ${ironic.words}`]
+  const arrays = syncing.map(describeSync)
+  const words = [headline, detail, ...arrays, ironic.url && `Ironic ${ironic.url} ${ironic.words}`]
   return words.filter((word) => word).join('; ')
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what the screen at the rack shows, line by line, made of the view: a pure function of view, size and page. Does
 // not draw (tty-screen.ts) and reads no key.
+import type { SyncingArray } from '../../core/events.ts'
 import { formatBytes, formatRate } from '../../core/units.ts'
+import { describeSync } from '../console.ts'
 import type { Trouble, View, Work } from '../view/view.ts'
 import { edges, flowed, line, type ScreenLine, wrapped } from './lines.ts'
 
@@ -22,8 +24,9 @@ export interface ScreenOptions extends ScreenSize {
   readonly clock: string
 }
 
-/** Interfaces on the first page. */
+/** On the first page. */
 const MOST_LINKS = 4
+const MOST_ARRAYS = 2
 
 type Lines = readonly ScreenLine[]
 
@@ -69,7 +72,7 @@ function footOf({ page, hasKeys, clock, columns }: ScreenOptions): string {
 }
 
 function nowPage(view: View, { columns }: ScreenOptions): Lines {
-  const { headline, tone, detail, work, trouble, torrent } = view
+  const { headline, tone, detail, work, trouble, torrent, syncing } = view
   const style = tone === 'wrong' ? 'wrong' : tone === 'waiting' ? 'wait' : 'bold'
   const step = work?.step ? `step ${work.step.n} of ${work.step.of}` : ''
   return [
@@ -80,6 +83,7 @@ function nowPage(view: View, { columns }: ScreenOptions): Lines {
     ...(detail === null ? [] : indented(wrapped(detail, columns - 2, 2), columns)),
     ...(work ? workLines(work, columns) : []),
     ...(torrent ? torrentLines(torrent, columns) : []),
+    ...syncing.slice(0, MOST_ARRAYS).flatMap((array) => arrayLines(array, columns)),
     ...(trouble ? [rule(columns), ...troubleLines(trouble, columns)] : []),
   ]
 }
@@ -111,10 +115,10 @@ function ironicLines({ ironic: { url, words, isWell } }: View, columns: number):
 
 function workLines(work: Work, columns: number): Lines {
   const { percent, bytes } = work
-  const figures =
-    percent === null
-      ? [`since ${work.elapsed}`]
-      : [`${work.done} of ${work.total}`, work.rate, `${work.eta} left`, `since ${work.elapsed}`]
+  const figures = [
+    ...(percent === null ? [] : [`${work.done} of ${work.total}`, work.rate, `${work.eta} left`]),
+    work.elapsed && `since ${work.elapsed}`,
+  ].filter((text) => text !== null)
   const origins = bytes
     ? [
         `peers ${formatBytes(bytes.peers)}`,
@@ -151,6 +155,10 @@ function torrentLines(
     `trackers ${answering} of ${trackers.length}`,
   ]
   return indented(flowed(words, columns - 2), columns)
+}
+
+function arrayLines(array: SyncingArray, columns: number): Lines {
+  return indented(wrapped(describeSync(array), columns - 2, 2), columns)
 }
 
 function troubleLines({ kind, type, text, remedy, ago }: Trouble, columns: number): Lines {

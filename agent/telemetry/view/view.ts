@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a person is shown of the agent, in words, made of the state that the events tell: the status page and
 // the screen at the rack say the same. Does not draw.
-import type { AgentState } from '../../core/agent-state.ts'
+import { type AgentState, runningProgress } from '../../core/agent-state.ts'
 import type { WireError } from '../../core/errors.ts'
-import type { Link, Phase, Progress } from '../../core/events.ts'
-import { formatBytes, formatDuration, formatRate } from '../../core/units.ts'
-import { STEP_WORDS } from '../console.ts'
+import type { Link, Phase, Progress, SyncingArray } from '../../core/events.ts'
+import { formatAmount, formatBytes, formatDuration, formatPace } from '../../core/units.ts'
+import { titleOf } from '../console.ts'
 import { remedyOf } from './remedies.ts'
 
 /** `working`: something is done · `well`: nothing is wrong, nothing to do · `wrong`: somebody should look */
@@ -31,20 +31,24 @@ export interface View {
   readonly trouble: Trouble | null
   readonly links: readonly Link[]
   readonly torrent: AgentState['torrent']
+  readonly syncing: readonly SyncingArray[]
   readonly machine: AgentState['machine']
 }
 
 /** What runs, with figures where there are some. */
 export interface Work {
-  readonly command: string
+  /** Null for what the agent does without one. */
+  readonly command: string | null
   readonly step: { readonly n: number; readonly of: number } | null
   /** 0 to 100; null where nobody can tell. */
   readonly percent: number | null
   readonly done: string
   readonly total: string
-  readonly rate: string
+  /** Null where none makes sense. */
+  readonly rate: string | null
   readonly eta: string
-  readonly elapsed: string
+  /** Null where nobody knows since when. */
+  readonly elapsed: string | null
   /** Bytes of the image by where they came from; null before the first. */
   readonly bytes: Progress['bytes'] | null
   readonly peers: number
@@ -80,7 +84,7 @@ const LONG_SILENCE_MS = 180_000
 
 /** @param now wall clock, ms */
 export function viewOf(state: AgentState, now: number): View {
-  const { machine, torrent } = state
+  const { machine, torrent, syncing } = state
   return {
     title: machine.nodeName ?? machine.hostname ?? 'ironswarm',
     nodeUuid: machine.nodeUuid ?? null,
@@ -91,23 +95,18 @@ export function viewOf(state: AgentState, now: number): View {
     trouble: troubleOf(state, now),
     links: machine.links ?? [],
     torrent,
+    syncing,
     machine,
   }
 }
 
 function situation(state: AgentState): Pick<View, 'headline' | 'tone' | 'detail'> {
-  const { phase, command, lastCommand, torrent, ironic } = state
+  const { phase, command, ironic } = state
   if (command) return { headline: capital(doing(state)), tone: 'working', detail: command.name }
+  const running = runningProgress(state)
+  if (running) return { headline: capital(titleOf(running)), tone: 'working', detail: null }
   const [headline, tone] = PHASE_WORDS[phase]
-  if (phase === 'serving') {
-    if (lastCommand && lastCommand.status !== 'SUCCEEDED') {
-      return { headline: `Failed: ${lastCommand.name}`, tone: 'wrong', detail: null }
-    }
-    const detail = lastCommand ? `${lastCommand.name} succeeded` : null
-    return torrent?.state === 'seeding'
-      ? { headline: 'Seeding the image', tone: 'well', detail }
-      : { headline, tone, detail }
-  }
+  if (phase === 'serving') return atRest(state)
   if (phase === 'waiting for the network') return { headline, tone, detail: networkDetail(state) }
   if (phase === 'looking the node up' && ironic?.result === 'failed') {
     // first, since reasons may be long
@@ -117,10 +116,21 @@ function situation(state: AgentState): Pick<View, 'headline' | 'tone' | 'detail'
   return { headline, tone, detail: null }
 }
 
+/** Between two commands. */
+function atRest({ lastCommand, torrent, syncing }: AgentState): ReturnType<typeof situation> {
+  if (lastCommand && lastCommand.status !== 'SUCCEEDED') {
+    return { headline: `Failed: ${lastCommand.name}`, tone: 'wrong', detail: null }
+  }
+  const detail = lastCommand ? `${lastCommand.name} succeeded` : null
+  if (torrent?.state === 'seeding') return { headline: 'Seeding the image', tone: 'well', detail }
+  const [headline, tone] = PHASE_WORDS.serving
+  return { headline: syncing.length > 0 ? `${headline}, RAID syncs` : headline, tone, detail }
+}
+
 /** The step of an image, else the innermost thing that has begun, else the command. */
 function doing({ command, operations }: AgentState): string {
   const progress = command?.progress
-  if (progress && progress.step !== 'done') return STEP_WORDS[progress.step]
+  if (progress && progress.step !== 'done') return titleOf(progress)
   return operations.at(-1)?.split('/').at(-1) || (command?.name ?? '')
 }
 
@@ -132,19 +142,20 @@ function networkDetail({ machine: { links = [] } }: AgentState): string {
   return without.length === 0 ? '' : `${without.join(', ')}: no address yet, asking DHCP`
 }
 
-function workOf({ command, steps }: AgentState, now: number): Work | null {
-  if (command === null) return null
-  const { progress } = command
-  const hasFigures = progress !== null && progress.totalBytes > 0
+function workOf(state: AgentState, now: number): Work | null {
+  const { command, steps } = state
+  const progress = runningProgress(state)
+  if (command === null && progress === null) return null
+  const { done = 0, total = 0, unit = 'bytes', ratePerSecond = 0 } = progress ?? {}
   return {
-    command: command.name,
+    command: command?.name ?? null,
     step: steps && steps.at >= 0 ? { n: steps.at + 1, of: steps.stages.length } : null,
-    percent: hasFigures ? progress.percent : null,
-    done: formatBytes(progress?.doneBytes ?? 0),
-    total: formatBytes(progress?.totalBytes ?? 0),
-    rate: formatRate(progress?.rateBytesPerSecond ?? 0),
+    percent: progress !== null && total > 0 ? progress.percent : null,
+    done: formatAmount(done, unit),
+    total: formatAmount(total, unit),
+    rate: formatPace(ratePerSecond, unit),
     eta: formatDuration(progress?.etaSeconds ?? undefined),
-    elapsed: formatDuration((now - command.startedAt) / 1000),
+    elapsed: command === null ? null : formatDuration((now - command.startedAt) / 1000),
     bytes: progress && sumOf(progress.bytes) > 0 ? progress.bytes : null,
     peers: progress?.peers ?? 0,
     uploaded: formatBytes(progress?.uploadedBytes ?? 0),

@@ -50,7 +50,7 @@ export function nextRow(before: NodeRow, state: string, status: unknown): NodeRo
     ...before,
     state: isFinal || typeof step !== 'string' ? state : step,
     percent: number(at(progress, 'percent')),
-    rate: isFinal ? 0 : number(at(progress, 'rate_bytes_per_second')),
+    rate: isFinal ? 0 : number(at(progress, 'rate_per_second')),
     etaSeconds: isFinal ? null : (numberOrNull(at(progress, 'eta_seconds')) ?? null),
     fromPeers: number(at(bytes, 'peers')),
     fromOrigin: number(at(bytes, 'origin')),

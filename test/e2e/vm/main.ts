@@ -147,7 +147,7 @@ async function showStatus(lab: VmLab, machine: QemuMachine, screen: Screen): Pro
   const status = await lab.ironic.agentStatus(machine.uuid)
   const progress = status?.['progress'] as Record<string, unknown> | undefined
   if (typeof progress?.['percent'] !== 'number') return
-  const rate = Number(progress['rate_bytes_per_second'] ?? 0)
+  const rate = progress['unit'] === 'bytes' ? Number(progress['rate_per_second']) : 0
   const more = rate > 0 ? formatRate(rate) : ''
   screen.progress(machine.name, String(progress['step']), progress['percent'], more)
 }

@@ -167,7 +167,7 @@ describe.runIf(canRun)('no secret is in the process list', { timeout: 240_000 },
     const lines = await programs.lines()
     expect(lines).toContainEqual(expect.stringMatching(/^lsblk /))
     const status = statuses.join('\n')
-    expect(status).toContain('done_bytes')
+    expect(status).toContain('rate_per_second')
     for (const text of [await shownBy(agent.child.pid, lines), log, status]) {
       expect(secretsIn(text)).toEqual([])
       expect(text).not.toContain(token)

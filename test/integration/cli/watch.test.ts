@@ -36,7 +36,7 @@ const STATUS = JSON.stringify({
   node_uuid: 'u',
   command: 'execute_deploy_step',
   is_seeding: false,
-  progress: { step: 'fetch', percent: 42, done_bytes: 42, total_bytes: 100, bytes: {}, peers: 1 },
+  progress: { step: 'fetch', percent: 42, done: 42, total: 100, bytes: {}, peers: 1 },
 })
 
 async function once(argv: string[], env: Record<string, string> = {}) {

@@ -27,7 +27,8 @@ interface UefiDisk extends AsyncDisposable {
 /** No disk of this test is an array. */
 const PAUSE = '/dev/null/raid-changes'
 /** Boot entries are made, as on a machine. */
-const REAL = { root, machineControl: 'real', pausePath: PAUSE } as const
+const events = { publish: () => undefined }
+const REAL = { root, machineControl: 'real', pausePath: PAUSE, events } as const
 
 /** A disk with a root partition and, as partition 2 at 1 MiB, an ESP of 16 MiB. */
 async function createUefiDisk(
@@ -159,6 +160,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
         log,
         machineControl: 'real',
         pausePath: PAUSE,
+        events,
         devicePath: disk.path,
       })
       expect(done).toBe(true)
@@ -198,6 +200,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       log,
       machineControl: 'real',
       pausePath: PAUSE,
+      events,
       devicePath: disk.path,
     })
     expect(creates(calls)).toEqual([argvFor(disk.path, 'Débian', '\\EFI\\debian\\shimx64.efi')])
@@ -215,6 +218,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       log,
       machineControl: 'real',
       pausePath: PAUSE,
+      events,
       devicePath: disk.path,
     })
     expect(creates(calls)).toEqual([argvFor(disk.path, 'ironic1', '\\EFI\\BOOT\\BOOTX64.EFI')])
@@ -239,6 +243,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       log,
       machineControl: 'real',
       pausePath: PAUSE,
+      events,
       devicePath: disk.path,
     })
     expect(calls.slice(0, 3)).toEqual([
@@ -313,6 +318,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
       log,
       machineControl: 'log',
       pausePath: PAUSE,
+      events,
       devicePath: disk.path,
     })
     expect(done).toBe(true)
@@ -334,6 +340,7 @@ describe.skipIf(!canRun)('the UEFI boot loader set-up', () => {
         log,
         machineControl: 'real',
         pausePath: PAUSE,
+        events,
         devicePath: disk.path,
       })
       expect(done).toBe(false)

@@ -72,6 +72,7 @@ export async function install(
     machineControl: 'real',
     // nothing here makes arrays
     pausePath: '/dev/null/raid-changes',
+    events: { publish: () => undefined },
     devicePath: path,
     rootUuid: ROOT_FS_UUID,
     prepBootPartUuid: null,

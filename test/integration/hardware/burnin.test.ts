@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../../agent/config/options.ts'
+import type { Progress } from '../../../agent/core/events.ts'
 import { MiB } from '../../../agent/core/units.ts'
 import { createBurninSteps } from '../../../agent/hardware/burnin/steps.ts'
 import type { Disk } from '../../../agent/hardware/inventory.ts'
@@ -56,6 +57,24 @@ async function isRunning(pid: string): Promise<boolean> {
   return state !== '' && !/\) Z/.test(state)
 }
 
+/** That it began at 0 and went on, second by second, with an end in sight. */
+function expectSeconds(
+  progress: readonly Progress[],
+  { subject, total }: { readonly subject: string; readonly total: number },
+): void {
+  expect(progress[0]).toMatchObject({ step: 'burn-in', unit: 'seconds', subject, done: 0, total })
+  const [last] = progress.slice(-1)
+  expect(last?.done).toBeGreaterThanOrEqual(1)
+  expect(last?.etaSeconds).not.toBeNull()
+  const done = progress.map((each) => each.done)
+  expect(done).toEqual(done.toSorted((a, b) => a - b))
+}
+
+const isBeginningOf =
+  (wanted: string) =>
+  ({ subject, done }: Progress) =>
+    subject === wanted && done === 0
+
 const diskAt = (path: string, sizeBytes: number, changes: Partial<Disk> = {}) =>
   diskWith({ name: path, sizeBytes, ...changes })
 
@@ -63,25 +82,27 @@ describe.skipIf(!canRun)('a burn-in', { timeout: LONG_MS }, () => {
   test('of the processors runs stress-ng for the time, which keeps its log', async () => {
     await using directory = await temporaryDirectory()
     const log = join(directory.path, 'cpu.log')
-    const { result } = await stepsWith()('burnin_cpu', {
+    const { result, events } = await stepsWith()('burnin_cpu', {
       agent_burnin_cpu_cpu: 1,
-      agent_burnin_cpu_timeout: '1',
+      agent_burnin_cpu_timeout: '3',
       agent_burnin_cpu_outputfile: log,
     })
-    expect(result).toBe('cpu: 1 s by stress-ng without a failure')
+    expect(result).toBe('cpu: 3 s by stress-ng without a failure')
+    expectSeconds(events.progress(), { subject: 'cpu', total: 3 })
     expect(await readFile(log, 'utf8')).toMatch(/dispatching hogs: 1 cpu/)
   })
 
   test('of the memory takes what it is given, and its bits are verified', async () => {
     await using directory = await temporaryDirectory()
     const log = join(directory.path, 'vm.log')
-    const { result } = await stepsWith()('burnin_memory', {
+    const { result, events } = await stepsWith()('burnin_memory', {
       agent_burnin_vm_vm: 1,
       'agent_burnin_vm_vm-bytes': '8m',
-      agent_burnin_vm_timeout: 1,
+      agent_burnin_vm_timeout: 3,
       agent_burnin_vm_outputfile: log,
     })
-    expect(result).toBe('memory: 1 s by stress-ng without a failure')
+    expect(result).toBe('memory: 3 s by stress-ng without a failure')
+    expectSeconds(events.progress(), { subject: 'memory', total: 3 })
     expect(await readFile(log, 'utf8')).toMatch(/dispatching hogs: 1 vm/)
   })
 
@@ -90,7 +111,18 @@ describe.skipIf(!canRun)('a burn-in', { timeout: LONG_MS }, () => {
     const up = 'ip link set lo up; exec "$0" "$@"'
     const argv = ['--net', 'sh', '-ec', up, process.execPath, script]
     const { stdout } = await promisify(execFile)('unshare', argv)
-    const [reader, writer] = JSON.parse(stdout) as [string, string]
+    const [{ answer: reader, progress }, { answer: writer }] = JSON.parse(stdout) as [
+      { answer: string; progress: Progress[] },
+      { answer: string },
+    ]
+    for (const subject of ['network as reader', 'network as writer']) {
+      // its partner was waited for, which is no part of the time
+      const run = progress.slice(progress.findLastIndex(isBeginningOf(subject)))
+      expectSeconds(
+        run.filter((each) => each.subject === subject),
+        { subject, total: 4 },
+      )
+    }
     expect(reader).toMatch(
       /^[\d.]+ \wiB received from 127\.0\.0\.1; [\d.]+ \wiB sent to 127\.0\.0\.1$/,
     )
@@ -134,7 +166,18 @@ describe.skipIf(!canRun)('a burn-in', { timeout: LONG_MS }, () => {
       expect((await readFile(a.path)).some((byte) => byte !== 0)).toBe(true)
       expect(JSON.parse(await readFile(outputFile, 'utf8'))).toHaveProperty('jobs')
       expect((await readdir('.')).filter((name) => name.endsWith('.state'))).toEqual([])
-      expect(events.progress()[0]).toMatchObject({ step: 'burn-in', totalBytes: 18 * MiB })
+      expect(events.progress()[0]).toMatchObject({ step: 'burn-in', total: 18 * MiB })
+    },
+  )
+
+  test.skipIf(!hasLoopDevices('burn-in of disks'))(
+    'of disks for a time says how much of the time is over',
+    async () => {
+      await using disk = await createLoopDevice({ sizeBytes: 4 * MiB })
+      const { events } = await stepsWith([diskAt(disk.path, 4 * MiB)])('burnin_disk', {
+        agent_burnin_fio_disk_runtime: 3,
+      })
+      expectSeconds(events.progress(), { subject: disk.path, total: 3 })
     },
   )
 

@@ -57,8 +57,8 @@ async function fillWithNoise(path: string): Promise<void> {
 
 /** Called when the first byte of the image itself is about to be asked for, and from then on. */
 function whenFetching(act: (doneBytes: number) => void) {
-  return ({ step, doneBytes }: Progress) => {
-    if (step === 'fetch') act(doneBytes)
+  return ({ step, done }: Progress) => {
+    if (step === 'fetch') act(done)
   }
 }
 
@@ -195,8 +195,8 @@ describe.runIf(canRun)('an image that is unpacked as it comes', () => {
     const controller = new AbortController()
     const deploying = deployTo(at.lab.disk.path, at.info, {
       signal: controller.signal,
-      onProgress: ({ step, doneBytes }) => {
-        if (step === 'fetch' && doneBytes > 0) controller.abort()
+      onProgress: ({ step, done }) => {
+        if (step === 'fetch' && done > 0) controller.abort()
       },
     })
     await expect(deploying).rejects.toMatchObject({ type: 'CancelledError' })

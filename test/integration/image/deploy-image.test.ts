@@ -69,7 +69,7 @@ describe.runIf(canRun)('deploying an image by HTTP', () => {
       'commit',
       'done',
     ])
-    expect(steps.at(-1)).toMatchObject({ percent: 100, totalBytes: lab.image.sizeBytes })
+    expect(steps.at(-1)).toMatchObject({ percent: 100, total: lab.image.sizeBytes })
     expect(await openersOf(lab.disk.path)).toEqual([])
   })
 

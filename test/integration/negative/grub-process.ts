@@ -13,6 +13,7 @@ const [devicePath, rootUuid] = process.argv.slice(2) as [string, string]
 process.stdout.write('begins\n')
 await installGrub({
   ...{ exec, root: createRoot('/'), log: testLogger(), machineControl: 'real' },
+  events: { publish: () => undefined },
   pausePath: join(tmpdir(), `ironswarm-assembly-pause-${process.pid}`),
   ...{ devicePath, rootUuid, prepBootPartUuid: null, canRegister: false, keepsPartial: false },
 })

@@ -57,8 +57,8 @@ describe.runIf(canRun)('a disk that hangs in a deploy', { timeout: 120_000 }, ()
       const beats = () =>
         ironic.apiCalls.filter(({ path }) => path.startsWith('/v1/heartbeat')).length
       const doneBytes = async () => {
-        const progress = (await ironic.agentStatus(UUID))?.['progress'] as { done_bytes?: number }
-        return progress?.done_bytes ?? 0
+        const progress = (await ironic.agentStatus(UUID))?.['progress'] as { done?: number }
+        return progress?.done ?? 0
       }
       while ((await doneBytes()) < 8 * MiB) await delay(200)
       await disks.freeze()

@@ -86,8 +86,8 @@ function forever<T>(value: T): T[] {
 /** Once the first image bytes are on the disk. */
 function atFirstBytes(act: () => void): DeployTestOptions['onProgress'] {
   let isDone = false
-  return ({ step, doneBytes }) => {
-    if (isDone || step !== 'fetch' || doneBytes === 0) return
+  return ({ step, done }) => {
+    if (isDone || step !== 'fetch' || done === 0) return
     isDone = true
     act()
   }

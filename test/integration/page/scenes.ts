@@ -66,16 +66,31 @@ const command = (
 })
 const WRITING: Progress = progressOf({
   step: 'fetch',
-  doneBytes: 1250 * MiB,
-  totalBytes: 2560 * MiB,
+  done: 1250 * MiB,
+  total: 2560 * MiB,
   percent: 48.8,
-  rateBytesPerSecond: 101 * MiB,
+  ratePerSecond: 101 * MiB,
   etaSeconds: 13,
   source: 'swarm',
   bytes: { origin: 90 * MiB, peers: 1160 * MiB, file: 0 },
   uploadedBytes: 842 * MiB,
   peers: 11,
 })
+const NO_BYTES = { bytes: { origin: 0, peers: 0, file: 0 }, source: null, peers: 0 }
+/** An array of 100 GB. */
+export const SYNCING: NewEvent = {
+  type: 'arrays',
+  syncing: [
+    {
+      array: '/dev/md0',
+      action: 'resync',
+      figures: {
+        ...{ unit: 'bytes', done: 12_345 * MiB, total: 100_365 * MiB, percent: 12.3 },
+        ...{ ratePerSecond: 180 * MiB, etaSeconds: 489 },
+      },
+    },
+  ],
+}
 const TORRENT: NewEvent = torrentNews({
   peers: 19,
   asked: 4,
@@ -157,8 +172,8 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
     {
       type: 'progress',
       progress: progressOf({
-        ...{ step: 'erase', doneBytes: 610 * GiB, totalBytes: 1800 * GiB, percent: 33.8 },
-        ...{ rateBytesPerSecond: 182 * MiB, etaSeconds: 6693, source: null },
+        ...{ step: 'erase', done: 610 * GiB, total: 1800 * GiB, percent: 33.8 },
+        ...{ ratePerSecond: 182 * MiB, etaSeconds: 6693, source: null },
         bytes: { origin: 0, peers: 0, file: 0 },
       }),
     },
@@ -171,6 +186,36 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
       'FAILED',
       'sha256 of the image is 9f86d081884c7d65…, expected 2c26b46b68ffc68f…; compare image_os_hash_value with the file',
     ),
+  ],
+  'burning in': [
+    ...SERVING,
+    command('execute_clean_step', 'RUNNING'),
+    { type: 'stage', stage: 'burn-in', state: 'began' },
+    {
+      type: 'progress',
+      progress: progressOf({
+        ...{ step: 'burn-in', subject: 'memory', unit: 'seconds', done: 5025, total: 86_400 },
+        ...{ percent: 5.8, ratePerSecond: 1, etaSeconds: 81_375, ...NO_BYTES },
+      }),
+    },
+  ],
+  inspecting: [
+    ...SERVING.slice(0, -1),
+    { type: 'phase', phase: 'inspecting' },
+    { type: 'stage', stage: 'inspect', state: 'began' },
+    {
+      type: 'progress',
+      progress: progressOf({
+        ...{ step: 'inspect', subject: 'extra-hardware', unit: 'items', done: 3, total: 8 },
+        ...{ percent: 37.5, ratePerSecond: 0.2, etaSeconds: 25, ...NO_BYTES },
+      }),
+    },
+  ],
+  'RAID syncs': [
+    ...SERVING,
+    command('execute_clean_step', 'RUNNING'),
+    command('execute_clean_step', 'SUCCEEDED'),
+    SYNCING,
   ],
   rescued: [...SERVING, { type: 'phase', phase: 'rescued' }],
 }

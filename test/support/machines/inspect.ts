@@ -34,7 +34,7 @@ export async function inspectMachine(
   const events = { publish: () => undefined }
   await using hardware = await loadMachine({ ...on, config, currentConfig, log, events })
   const deps = { ...on, config, hardware, log, ownLogs: () => [], now: Date.now }
-  const { data } = await collectInspection(deps, new AbortController().signal)
+  const { data } = await collectInspection(deps, { signal: new AbortController().signal, events })
   skipsBmc = true
   const inventory = await hardware.dispatch('listHardwareInfo')
   const bmc = Object.entries(inventory).filter(([key]) => key.startsWith('bmc_'))

@@ -4,6 +4,7 @@ import { AgentError } from '../../../agent/core/errors.ts'
 import type { CommandStatus, Progress, TrackerState } from '../../../agent/core/events.ts'
 import { snakeCase } from '../../../agent/core/json.ts'
 import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
+import { SYNCING } from '../../integration/page/scenes.ts'
 import { progressOf } from '../../support/event-lab.ts'
 import { createExtensionLab, PROGRESS, writtenImage } from '../extensions/extension-lab.ts'
 
@@ -37,6 +38,7 @@ test('an idle agent has no command and no progress', () => {
     command: null,
     progress: null,
     is_seeding: true,
+    syncing_arrays: [],
     failing_trackers: [],
     left_out_hardware_managers: [],
   })
@@ -50,11 +52,25 @@ test('a running command is named, with its figures once it has some', () => {
     command: 'write_image',
     progress: null,
     is_seeding: false,
+    syncing_arrays: [],
     failing_trackers: [],
     left_out_hardware_managers: [],
   })
   progress({ percent: 30 })
   expect(status()).toMatchObject({ command: 'write_image', progress: { percent: 30 } })
+})
+
+test('arrays that md brings in sync are told of beside it, with figures as of the progress', () => {
+  const stream = createEventStream({ now: () => 0 })
+  stream.publish(SYNCING)
+  const more = { nodeUuid: null, isSeeding: false, isImageOnDisk: false, leftOutManagers: [] }
+  const array = { array: '/dev/md0', action: 'resync', unit: 'bytes', percent: 12.3 }
+  expect(statusFields(stream.snapshot(), more)).toMatchObject({
+    progress: null,
+    syncing_arrays: [{ ...array, rate_per_second: 180 * 1024 * 1024, eta_seconds: 489 }],
+  })
+  stream.publish({ type: 'arrays', syncing: [] })
+  expect(statusFields(stream.snapshot(), more).syncing_arrays).toEqual([])
 })
 
 test('an image that is on the disk is still told of while nothing or the next command runs', () => {
@@ -106,6 +122,7 @@ test('a write that has ended well goes on being shown, with the seeding it left'
     command: null,
     progress: snakeCase(DONE),
     is_seeding: true,
+    syncing_arrays: [],
     failing_trackers: [],
     left_out_hardware_managers: [],
   })

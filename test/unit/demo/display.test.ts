@@ -7,7 +7,7 @@ const status = {
   progress: {
     step: 'fetch',
     percent: 42.7,
-    rate_bytes_per_second: 35 * MiB,
+    rate_per_second: 35 * MiB,
     eta_seconds: 5,
     bytes: { peers: 80 * MiB, origin: 27 * MiB, file: 0 },
     peers: 5,

@@ -71,10 +71,12 @@ export interface ExtensionLab extends AsyncDisposable {
 /** What the recording writer reports when a test does not bring its own. */
 export const PROGRESS: Progress = {
   step: 'fetch',
-  doneBytes: 5,
-  totalBytes: 10,
+  subject: null,
+  unit: 'bytes',
+  done: 5,
+  total: 10,
   percent: 50,
-  rateBytesPerSecond: 1,
+  ratePerSecond: 1,
   etaSeconds: 5,
   source: 'swarm',
   bytes: { origin: 2, peers: 3, file: 0 },

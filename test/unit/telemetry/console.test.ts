@@ -6,10 +6,12 @@ import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 const MiB = 1024 ** 2
 const progress = (part: Partial<Progress> = {}): Progress => ({
   step: 'fetch',
-  doneBytes: 64 * MiB,
-  totalBytes: 256 * MiB,
+  subject: null,
+  unit: 'bytes',
+  done: 64 * MiB,
+  total: 256 * MiB,
   percent: 25,
-  rateBytesPerSecond: 32 * MiB,
+  ratePerSecond: 32 * MiB,
   etaSeconds: 6,
   source: 'swarm',
   bytes: { origin: 4 * MiB, peers: 60 * MiB, file: 0 },
@@ -76,7 +78,7 @@ describe('showProgress', () => {
   test('says - for an unknown ETA and no figures for a step without bytes', () => {
     const { view, output } = consoleOn({ isTty: false })
     view.show(progress({ etaSeconds: null }))
-    view.show(progress({ step: 'commit', totalBytes: 0 }))
+    view.show(progress({ step: 'commit', total: 0 }))
     expect(output()).toContain('ETA -')
     expect(output()).toContain('\nmaking the disk bootable\n')
   })

@@ -7,6 +7,7 @@ import { formatMetrics, type Sample } from '../../../agent/telemetry/metrics/exp
 import { createHistogram } from '../../../agent/telemetry/metrics/figures.ts'
 import { createMetrics } from '../../../agent/telemetry/metrics/metrics.ts'
 import { METRICS, metricsTable } from '../../../agent/telemetry/metrics/table.ts'
+import { SCENES, SYNCING } from '../../integration/page/scenes.ts'
 import { newEvents, progressOf, torrentNews } from '../../support/event-lab.ts'
 import { hasPackages } from '../../support/packages.ts'
 
@@ -55,6 +56,7 @@ function tellAll({ publish }: Pick<ReturnType<typeof lab>, 'publish'>): void {
       disks: [{ name: '/dev/sda', sizeBytes: 1, model: '' }],
     },
   })
+  publish(SYNCING)
   const ironic = { type: 'ironic', call: 'heartbeat', nextSeconds: 1 } as const
   publish({ ...ironic, result: 'answered', reason: null })
   publish({ ...ironic, result: 'failed', reason: 'no' })
@@ -98,6 +100,25 @@ describe('metrics', () => {
       '{state="verified"}': 1,
       '{state="missing"}': 1,
     })
+  })
+
+  test('have the figures of what runs in its unit, and of arrays that sync', async () => {
+    using metrics = lab()
+    for (const event of [...(SCENES['burning in'] ?? []), SYNCING]) metrics.publish(event)
+    const all = await metrics.of('ipa_progress_')
+    expect(all).toEqual({
+      'done{step="burn-in",unit="seconds"}': 5025,
+      'target{step="burn-in",unit="seconds"}': 86_400,
+      'eta_seconds{step="burn-in"}': 81_375,
+    })
+    const labels = '{device="md0",action="resync"}'
+    expect(await metrics.of('ipa_array_sync_')).toEqual({
+      [`ratio${labels}`]: expect.closeTo(0.123, 6),
+      [`bytes_per_second${labels}`]: 180 * 1024 * 1024,
+      [`eta_seconds${labels}`]: 489,
+    })
+    metrics.publish({ type: 'arrays', syncing: [] })
+    expect(await metrics.of('ipa_array_sync_')).toEqual({})
   })
 
   test('tell heartbeats that were answered from those that were not', async () => {

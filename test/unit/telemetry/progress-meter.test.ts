@@ -35,10 +35,10 @@ describe('createProgressMeter', () => {
     }
     expect(meter.snapshot()).toMatchObject({
       step: 'fetch',
-      doneBytes: 40 * MiB,
-      totalBytes: 100 * MiB,
+      done: 40 * MiB,
+      total: 100 * MiB,
       percent: 40,
-      rateBytesPerSecond: 10 * MiB,
+      ratePerSecond: 10 * MiB,
       etaSeconds: 6,
       source: 'http',
       bytes: { origin: 40 * MiB, peers: 0, file: 0 },
@@ -55,7 +55,7 @@ describe('createProgressMeter', () => {
       vi.advanceTimersByTime(1000)
       meter.add(1 * MiB, 'peers')
     }
-    expect(meter.snapshot().rateBytesPerSecond).toBeLessThan(2 * MiB)
+    expect(meter.snapshot().ratePerSecond).toBeLessThan(2 * MiB)
   })
 
   test('a stall brings the rate down to 0 and the ETA to unknown while nothing is added', () => {
@@ -65,7 +65,7 @@ describe('createProgressMeter', () => {
     vi.advanceTimersByTime(1000)
     meter.add(MiB, 'origin')
     vi.advanceTimersByTime(20_000)
-    expect(last()).toMatchObject({ rateBytesPerSecond: 0, etaSeconds: null })
+    expect(last()).toMatchObject({ ratePerSecond: 0, etaSeconds: null })
   })
 
   test('emits at most twice a second, whatever comes in, and at every change of step', () => {
@@ -80,7 +80,7 @@ describe('createProgressMeter', () => {
     expect(seen().length).toBeLessThanOrEqual(4)
     const before = seen().length
     meter.begin('read-back', 10_000)
-    meter.begin('done', 10_000, 10_000)
+    meter.begin('done', 10_000, { done: 10_000 })
     meter.useSource(sourceOf('swarm'))
     expect(seen().length).toBe(before + 3)
   })
@@ -88,9 +88,9 @@ describe('createProgressMeter', () => {
   test('bytes that were there at the start count as done, not as speed', () => {
     using context = closing(meterAt())
     const { meter } = context
-    meter.begin('fetch', 100, 90)
+    meter.begin('fetch', 100, { done: 90 })
     vi.advanceTimersByTime(1000)
-    expect(meter.snapshot()).toMatchObject({ percent: 90, rateBytesPerSecond: 0 })
+    expect(meter.snapshot()).toMatchObject({ percent: 90, ratePerSecond: 0 })
   })
 
   test('asks the source for peers and upload', () => {
@@ -134,10 +134,44 @@ describe('createProgressMeter', () => {
     ])
   })
 
+  test('tells seconds as it tells bytes, and never goes back nor beyond the end', () => {
+    using context = closing(meterAt())
+    const { meter } = context
+    meter.begin('burn-in', 120, { unit: 'seconds', subject: 'cpu' })
+    for (const second of [1, 2, 3, 2]) {
+      vi.advanceTimersByTime(1000)
+      meter.reach(second)
+    }
+    expect(meter.snapshot()).toMatchObject({
+      ...{ unit: 'seconds', subject: 'cpu', done: 3, total: 120, percent: 2.5 },
+      ...{ ratePerSecond: 0.75, etaSeconds: 156 },
+    })
+    meter.reach(200)
+    expect(meter.snapshot()).toMatchObject({ done: 120, percent: 100, etaSeconds: 0 })
+  })
+
+  test('expects of the things that are left what the others took, not what the last seconds brought', () => {
+    using context = closing(meterAt())
+    const { meter } = context
+    meter.begin('inspect', 8, { unit: 'items' })
+    meter.turnTo('default')
+    vi.advanceTimersByTime(40_000)
+    meter.reach(2)
+    meter.turnTo('logs')
+    expect(meter.snapshot()).toMatchObject({ subject: 'logs', percent: 25, etaSeconds: 120 })
+  })
+
+  test('has nothing to tell before its first step', () => {
+    using context = closing(meterAt())
+    context.meter.reach(0)
+    vi.advanceTimersByTime(5000)
+    expect(context.events.snapshot().progress).toBeNull()
+  })
+
   test('being done is no stage', () => {
     const { meter, events } = meterAt()
     meter.begin('commit', 0)
-    meter.begin('done', 1, 1)
+    meter.begin('done', 1, { done: 1 })
     expect(stagesOf(events)).toEqual(['commit began', 'commit ended'])
     expect(events.snapshot()).toMatchObject({ stage: null, progress: { step: 'done' } })
     meter[Symbol.dispose]()
@@ -176,7 +210,7 @@ describe('createProgressMeter', () => {
         for (const progress of context.seen()) {
           expect(progress.percent).toBeGreaterThanOrEqual(0)
           expect(progress.percent).toBeLessThanOrEqual(100)
-          expect(progress.rateBytesPerSecond).toBeGreaterThanOrEqual(0)
+          expect(progress.ratePerSecond).toBeGreaterThanOrEqual(0)
           expect(progress.etaSeconds ?? 0).toBeGreaterThanOrEqual(0)
         }
       }),

@@ -160,6 +160,15 @@ describe('a serial line', () => {
     expect(statusLine(stateOf('deploying by swarm'), NOW)).toBe(
       'step 1 of 4: writing the image 48.8% 1.2 GiB/2.5 GiB 101.0 MiB/s ETA 0:13 origin 90.0 MiB peers 1.1 GiB (11 peers) swarm',
     )
+    expect(statusLine(stateOf('burning in'), NOW)).toBe(
+      'burning in: memory 5.8% 1:23:45/24:00:00 ETA 22:36:15',
+    )
+    expect(statusLine(stateOf('inspecting'), NOW)).toBe(
+      'inspecting the machine: extra-hardware 37.5% 3/8 ETA 0:25',
+    )
+    expect(statusLine(stateOf('RAID syncs'), NOW)).toContain(
+      'RAID /dev/md0 resync 12.3% 12.1 GiB/98.0 GiB 180.0 MiB/s ETA 8:09',
+    )
     expect(statusLine(stateOf('waiting for DHCP'), NOW)).toBe(
       'Waiting for the network; eno1: no address yet, asking DHCP',
     )

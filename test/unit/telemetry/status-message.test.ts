@@ -6,10 +6,12 @@ import { SECRET } from '../../support/secrets.ts'
 
 const PROGRESS: Progress = {
   step: 'fetch',
-  doneBytes: 125 * 1024 * 1024,
-  totalBytes: 256 * 1024 * 1024,
+  subject: null,
+  unit: 'bytes',
+  done: 125 * 1024 * 1024,
+  total: 256 * 1024 * 1024,
   percent: 48.8,
-  rateBytesPerSecond: 50 * 1024 * 1024,
+  ratePerSecond: 50 * 1024 * 1024,
   etaSeconds: 2,
   source: 'swarm',
   bytes: { origin: 0, peers: 125 * 1024 * 1024, file: 0 },

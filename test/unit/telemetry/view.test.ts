@@ -37,6 +37,34 @@ describe('what a person is shown', () => {
     })
   })
 
+  test('a burn-in: what is burned in, the time done of the time asked, and no rate', () => {
+    expect(scene('burning in')).toMatchObject({
+      headline: 'Burning in: memory',
+      work: { percent: 5.8, done: '1:23:45', total: '24:00:00', rate: null, eta: '22:36:15' },
+    })
+  })
+
+  test('an inspection, which no command runs: which collector of how many', () => {
+    expect(scene('inspecting')).toMatchObject({
+      headline: 'Inspecting the machine: extra-hardware',
+      tone: 'working',
+      work: { command: null, percent: 37.5, done: '3', total: '8', rate: null, elapsed: null },
+    })
+  })
+
+  test('figures of what is over are shown no more', () => {
+    const over: NewEvent = { type: 'stage', stage: 'inspect', state: 'ended' }
+    expect(viewAfter([...(SCENES['inspecting'] ?? []), over]).work).toBeNull()
+  })
+
+  test('an array that syncs: beside whatever else is done', () => {
+    expect(scene('RAID syncs')).toMatchObject({
+      headline: 'Waiting for a command, RAID syncs',
+      work: null,
+      syncing: [{ array: '/dev/md0', action: 'resync' }],
+    })
+  })
+
   test('a deploy: step, figures, and the last warning with what to do', () => {
     const view = scene('deploying by swarm', 12_000)
     expect(view).toMatchObject({

@@ -30,10 +30,12 @@ function progressOf(shown: string): Progress {
   const [done, total, only] = [found['done'], found['total'], found['only']].map(bytesOf)
   return {
     step,
-    doneBytes: done ?? 0,
-    totalBytes: total ?? only ?? 0,
+    subject: null,
+    unit: 'bytes',
+    done: done ?? 0,
+    total: total ?? only ?? 0,
     percent: Number(found['percent'] ?? 0),
-    rateBytesPerSecond: bytesOf(found['rate']) ?? 0,
+    ratePerSecond: bytesOf(found['rate']) ?? 0,
     etaSeconds: secondsOf(found['eta']),
     source: found['source'] ?? null,
     bytes: { origin: bytesOf(found['origin']) ?? 0, peers: 0, file: 0 },

@@ -6,10 +6,10 @@ import { progressOf } from '../../../support/event-lab.ts'
 const MiB = 1024 * 1024
 const half = progressOf({
   step: 'fetch',
-  doneBytes: 125 * MiB,
-  totalBytes: 256 * MiB,
+  done: 125 * MiB,
+  total: 256 * MiB,
   percent: 48.8,
-  rateBytesPerSecond: 50 * MiB,
+  ratePerSecond: 50 * MiB,
   etaSeconds: 3,
   source: 'swarm',
   bytes: { origin: 25 * MiB, peers: 100 * MiB, file: 0 },
@@ -40,10 +40,10 @@ describe('a progress line', () => {
   test('never fills a line, whatever is said and however narrow it is', () => {
     const progress = fc.record({
       step: fc.constantFrom('prepare', 'fetch', 'read-back', 'partition', 'hash' as const),
-      doneBytes: fc.nat(2 ** 50),
-      totalBytes: fc.nat(2 ** 50),
+      done: fc.nat(2 ** 50),
+      total: fc.nat(2 ** 50),
       percent: fc.double({ min: 0, max: 100, noNaN: true }),
-      rateBytesPerSecond: fc.nat(2 ** 40),
+      ratePerSecond: fc.nat(2 ** 40),
       etaSeconds: fc.option(fc.nat(10 ** 9)),
       peers: fc.nat(10_000),
       source: fc.constantFrom('swarm', 'http', null),
@@ -61,7 +61,7 @@ describe('a progress line', () => {
     expect(plainProgress(half, step)).toBe(
       'step 1 of 4: writing the image 48.8% 125.0 MiB/256.0 MiB 50.0 MiB/s ETA 0:03 (4 peers: 100.0 MiB, origin: 25.0 MiB)',
     )
-    expect(plainProgress(progressOf({ step: 'commit', totalBytes: 0 }), undefined)).toBe(
+    expect(plainProgress(progressOf({ step: 'commit', total: 0 }), undefined)).toBe(
       'making the disk bootable',
     )
   })

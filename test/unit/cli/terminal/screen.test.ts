@@ -22,7 +22,7 @@ describe('a screen', () => {
     const progress = (percent: number) =>
       events.publish({
         type: 'progress',
-        progress: progressOf({ step: 'fetch', percent, doneBytes: percent, totalBytes: 100 }),
+        progress: progressOf({ step: 'fetch', percent, done: percent, total: 100 }),
       })
     progress(10)
     screen.warn('connection refused; attempt 2 of 10, again in 1 s', 'u')
@@ -62,7 +62,7 @@ describe('a screen', () => {
     const publish = () =>
       events.publish({
         type: 'progress',
-        progress: progressOf({ step: 'fetch', percent: 50, doneBytes: 1, totalBytes: 2 }),
+        progress: progressOf({ step: 'fetch', percent: 50, done: 1, total: 2 }),
       })
     publish()
     terminal.columns = 30

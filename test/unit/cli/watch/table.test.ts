@@ -11,6 +11,7 @@ import {
 import { createLineShow, createScreenShow } from '../../../../agent/cli/watch/show.ts'
 import {
   detailLines,
+  plainLine,
   SORT_KEYS,
   shownRows,
   summary,
@@ -32,10 +33,10 @@ const status = (percent: number, more: object = {}) => ({
   is_seeding: false,
   progress: {
     step: 'fetch',
-    done_bytes: percent * 10,
-    total_bytes: 1000,
+    done: percent * 10,
+    total: 1000,
     percent,
-    rate_bytes_per_second: 100,
+    rate_per_second: 100,
     eta_seconds: 100 - percent,
     bytes: { origin: 5, peers: 7, file: 0 },
     uploaded_bytes: 9,
@@ -69,6 +70,32 @@ describe('a row', () => {
     ['one that waits', { command: null, progress: null }, 'idle'],
   ])('of %s says so', (_name, more, state) => {
     expect(answeredRow(node('a'), status(1, more), 0).state).toBe(state)
+  })
+
+  test('has figures that are no bytes, and arrays that sync beside', () => {
+    const progress = { step: 'burn-in', subject: 'cpu', unit: 'seconds', done: 30, total: 120 }
+    const array = { array: '/dev/md0', action: 'resync', percent: 12.3, rate_per_second: 1024 }
+    const row = answeredRow(
+      node('a'),
+      {
+        command: 'execute_clean_step',
+        progress: { ...progress, percent: 25, rate_per_second: 1, eta_seconds: 90 },
+        syncing_arrays: [{ ...array, eta_seconds: 60 }],
+      },
+      1000,
+    )
+    expect(plainLine(row)).toBe(
+      'a burn-in cpu 25% ETA 1:30 [RAID /dev/md0 resync 12% 1.0 KiB/s ETA 1:00]',
+    )
+    const size = { columns: 80, rows: 25 }
+    const detail = detailLines(row, size, 1000).join('\n')
+    expect(detail).toMatch(/step +burn-in: cpu\n.*25\.0%\n +0:30 of 2:00\nrate +-, ETA 1:30\n/)
+    expect(detail).toContain('RAID         /dev/md0 resync 12% 1.0 KiB/s ETA 1:00')
+    const view = { ...INITIAL_VIEW }
+    expect(tableLines([row], view, size, null)[1]).not.toContain('B/s')
+    expect(summary([row])).toBe('1 node: 1 burn-in')
+    const idle = { command: null, progress: null, syncing_arrays: [array] }
+    expect(answeredRow(node('b'), idle, 1).state).toBe('RAID syncs')
   })
 
   test('of an agent that falls silent keeps what it said, and says why', () => {

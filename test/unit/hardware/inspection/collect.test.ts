@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { AgentError } from '../../../../agent/core/errors.ts'
+import type { Progress } from '../../../../agent/core/events.ts'
 import type { Hardware } from '../../../../agent/hardware/dispatcher.ts'
 import { loadHardware } from '../../../../agent/hardware/dispatcher.ts'
 import { collectInspection, collectorNames } from '../../../../agent/hardware/inspection/collect.ts'
@@ -7,6 +8,7 @@ import type { CollectorDeps } from '../../../../agent/hardware/inspection/collec
 import type { WireInterface } from '../../../../agent/hardware/inventory.ts'
 import type { HardwareManager } from '../../../../agent/hardware/manager.ts'
 import { silentLog } from '../../../support/agent-in-process.ts'
+import { progressTo } from '../../../support/event-lab.ts'
 import { machineWith } from '../machine-fixture.ts'
 import { wireDisk, wireInterface, wireInventory } from '../wire-fixture.ts'
 
@@ -56,7 +58,10 @@ async function deps(
   }
 }
 
-const collect = (from: CollectorDeps) => collectInspection(from, AbortSignal.timeout(60_000))
+const NOBODY = { publish: () => undefined }
+
+const collect = (from: CollectorDeps) =>
+  collectInspection(from, { signal: AbortSignal.timeout(60_000), events: NOBODY })
 
 test.each([
   [[], ['default', 'logs']],
@@ -120,7 +125,24 @@ test('the end of the agent ends it at once, also while a manager hangs', async (
       return new Promise(() => undefined)
     },
   })
-  await expect(collectInspection(from, ending.signal)).rejects.toThrow('the agent ends')
+  await expect(collectInspection(from, { signal: ending.signal, events: NOBODY })).rejects.toThrow(
+    'the agent ends',
+  )
+})
+
+test('it says which collector of how many runs', async () => {
+  await using from = await deps({}, { inspection_collectors: ['dmi-decode', 'pci-devices', 'no'] })
+  const heard: Progress[] = []
+  const events = progressTo((progress) => heard.push(progress))
+  await collectInspection(from, { signal: AbortSignal.timeout(60_000), events })
+  const about = ({ subject, unit, done, total }: Progress) => `${subject} ${done}/${total} ${unit}`
+  expect(heard.map(about)).toEqual([
+    'null 0/3 items',
+    'dmi-decode 0/3 items',
+    'pci-devices 1/3 items',
+    'no 2/3 items',
+  ])
+  expect(events.snapshot().stage).toBeNull()
 })
 
 test('it waits for the address of the interface that the machine booted from', async () => {

@@ -122,9 +122,9 @@ describe('erase_devices', () => {
     const events = recordedStream()
     await lab.call('erase_devices', { agent_erase_devices_iterations: 2 }, { events })
     const news = events.progress()
-    const totalBytes = 2 * 3 * DISK_BYTES
-    expect(news[0]).toMatchObject({ step: 'erase', doneBytes: 0, totalBytes })
-    expect(news.every(({ doneBytes }) => doneBytes <= totalBytes)).toBe(true)
+    const total = 2 * 3 * DISK_BYTES
+    expect(news[0]).toMatchObject({ step: 'erase', done: 0, total })
+    expect(news.every(({ done }) => done <= total)).toBe(true)
   })
 
   test('shows its progress on a console that follows the stream of events', async () => {
@@ -244,8 +244,8 @@ describe('erase_devices', () => {
     const lab = await labWith({ disks: ['a', 'b', 'c'] })
     const controller = new AbortController()
     const { signal } = controller
-    const events = progressTo(({ doneBytes }) => {
-      if (doneBytes > 0) controller.abort(new AgentError('CancelledError', 'the agent was stopped'))
+    const events = progressTo(({ done }) => {
+      if (done > 0) controller.abort(new AgentError('CancelledError', 'the agent was stopped'))
     })
     const passes = { agent_erase_devices_iterations: 100, disk_erasure_concurrency: 1 }
     const erasing = lab.call('erase_devices', passes, { signal, events })
