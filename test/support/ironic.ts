@@ -71,8 +71,11 @@ export interface Ironic extends AsyncDisposable {
   /** The certificate the conductor keeps for this node's agent, or undefined. */
   certificate(uuid: string): Promise<string | undefined>
   conductorLog(): Promise<string>
-  /** Ends API and conductor, and starts them again with what they had stored. */
-  restart(): Promise<void>
+  /**
+   * Ends API and conductor, and starts them again with what they had stored.
+   * @param meanwhile what is done while nobody answers
+   */
+  restart(meanwhile?: () => Promise<void>): Promise<void>
 }
 
 /** Of schema, and of API and drivers: 6 s on a quiet machine, minutes where many tests share two cores. */
@@ -224,8 +227,9 @@ function createIronic({ directory, url, filesUrl, running, start, closeFiles }: 
       }
     },
     conductorLog: () => readFile(join(directory, 'log/ironic.log'), 'utf8').catch(() => ''),
-    restart: async () => {
+    restart: async (meanwhile) => {
       await stopChild(running.child)
+      await meanwhile?.()
       running.child = await start()
       await waitUntilUp(ironic, running.child)
     },

@@ -8,7 +8,13 @@ import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vites
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
 import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
 import { createHttpOrigin, type HttpOrigin } from '../../support/http-origin.ts'
-import { createMachines, type Machine, type Machines } from '../../support/ironic/machines.ts'
+import { infoOf } from '../../support/ironic/deploy-rig.ts'
+import {
+  createMachines,
+  type Machine,
+  type Machines,
+  type MachineWish,
+} from '../../support/ironic/machines.ts'
 import { hasIronicUnderTest, IRONIC_UNDER_TEST } from '../../support/ironic/program.ts'
 import { type Ironic, startIronic } from '../../support/ironic.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
@@ -51,24 +57,18 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     await rm(directory, { recursive: true, force: true })
   })
 
-  async function createMachine(
-    info: Record<string, unknown> = {},
-    more: Record<string, unknown> = {},
-  ): Promise<Machine> {
+  /** A node that is to get the image, and its machine. */
+  async function createMachine({
+    info,
+    fields,
+    ...wish
+  }: Partial<MachineWish> & { info?: object } = {}): Promise<Machine> {
     onTestFailed(async () => console.log(await machines.logs()))
     origin.faults = {}
+    const instance_info = infoOf(origin.url, image, { image_disk_format: 'raw', ...info })
     return machines.create({
-      ...{ bootMode: 'bios', diskBytes: 64 * MiB },
-      fields: {
-        ...more,
-        instance_info: {
-          image_source: origin.url,
-          image_os_hash_algo: 'sha256',
-          image_os_hash_value: image.sha256,
-          image_disk_format: 'raw',
-          ...info,
-        },
-      },
+      ...{ bootMode: 'bios', diskBytes: 64 * MiB, ...wish },
+      fields: { ...fields, instance_info },
     })
   }
 
@@ -90,7 +90,7 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
   test.skipIf(RELEASE < 29)(
     'a machine that must not be switched off is locked down after its deploy, and is active',
     async () => {
-      const machine = await createMachine({}, { disable_power_off: true })
+      const machine = await createMachine({ fields: { disable_power_off: true } })
       await ironic.provision(machine.uuid, 'active')
       await ironic.waitFor(machine.uuid, ['wait call-back'])
       const agent = await machine.boot()
@@ -121,6 +121,21 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     expect((await agent.log()).match(/"msg":"agent started"/g)).toHaveLength(1)
   })
 
+  test('an agent that has cleaned its machine deploys it as well, without another start', async () => {
+    const machine = await createMachine({ fields: { automated_clean: true }, until: 'manageable' })
+    await ironic.call('PUT', `/v1/nodes/${machine.uuid}/states/power`, { target: 'power on' })
+    const agent = await machine.boot()
+    await expect.poll(() => heartbeatOf(machine), { timeout: 120_000 }).toBeTruthy()
+    await ironic.provision(machine.uuid, 'provide')
+    await ironic.waitFor(machine.uuid, ['available'])
+    expect(await agent.log()).toContain('"msg":"disk erased"')
+    await ironic.provision(machine.uuid, 'active')
+    await ironic.waitFor(machine.uuid, ['active'])
+    expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
+    expect(await agent.exited).toBe(0)
+    expect((await agent.log()).match(/"msg":"agent started"/g)).toHaveLength(1)
+  })
+
   test('a deploy that is given up half-way leaves no bootable disk, and the next one of the machine succeeds', async () => {
     const machine = await createMachine()
     const agent = await startSlowDeploy(machine)
@@ -142,7 +157,7 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
   })
 
   test('an agent whose deploy failed lives on, and says why Ironic takes no more of it', async () => {
-    const machine = await createMachine({ image_os_hash_value: 'ab'.repeat(32) })
+    const machine = await createMachine({ info: { image_os_hash_value: 'ab'.repeat(32) } })
     await ironic.provision(machine.uuid, 'active')
     await ironic.waitFor(machine.uuid, ['wait call-back'])
     const agent = await machine.boot()
@@ -164,5 +179,17 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
     expect(await agent.exited).toBe(0)
     expect((await agent.log()).match(/"msg":"agent started"/g)).toHaveLength(1)
+  })
+
+  test('an agent that comes up while no Ironic answers looks its node up until one does', async () => {
+    const machine = await createMachine({ options: { lookup_timeout: 600 } })
+    await ironic.provision(machine.uuid, 'active')
+    await ironic.waitFor(machine.uuid, ['wait call-back'])
+    await ironic.restart(async () => {
+      const { log } = await machine.boot()
+      await expect.poll(log, { timeout: 60_000 }).toContain('"msg":"lookup failed"')
+    })
+    await ironic.waitFor(machine.uuid, ['active'])
+    expect(await differencesFromImage(machine.disk.path, image.path)).toEqual([])
   })
 })
