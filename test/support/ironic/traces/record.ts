@@ -2,7 +2,7 @@
 // Owns making a trace: what a real Ironic (IRONIC_TREE says which one) and the agent say to each other goes into a file. Run by
 // hand, as root:
 //
-//   node test/support/ironic/traces/record.ts lockdown|service|status FILE
+//   node test/support/ironic/traces/record.ts FLOW FILE
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +24,8 @@ interface Flow {
   readonly until: 'manageable' | 'available'
   /** From there until the agent is wanted. */
   readonly begin: (ironic: Ironic, uuid: string) => Promise<void>
+  /** The state of a node that is through; `active` by default. */
+  readonly end?: string
   /** Rows of the agent's option table. */
   readonly options?: Readonly<Record<string, number>>
   /** How long the image takes to come. */
@@ -52,6 +54,34 @@ const FLOWS: Readonly<Record<string, Flow>> = {
     begin: beginDeploy,
     options: { status_message_interval: 5 },
     imageSeconds: 30,
+  },
+  // automated cleaning, all of it
+  clean: {
+    until: 'manageable',
+    fields: () => ({ automated_clean: true }),
+    begin: async (ironic, uuid) => {
+      await ironic.provision(uuid, 'provide')
+      await ironic.waitFor(uuid, ['clean wait'])
+    },
+    end: 'available',
+  },
+  // an active node is rescued
+  rescue: {
+    until: 'manageable',
+    fields: ({ files }) => ({
+      driver_info: {
+        ...{ deploy_kernel: `${files}/kernel`, deploy_ramdisk: `${files}/ramdisk` },
+        ...{ rescue_kernel: `${files}/kernel`, rescue_ramdisk: `${files}/ramdisk` },
+      },
+      instance_info: { image_source: `${files}/kernel`, root_gb: 1 },
+    }),
+    begin: async (ironic, uuid) => {
+      await ironic.provision(uuid, 'adopt')
+      await ironic.waitFor(uuid, ['active'])
+      await ironic.provision(uuid, 'rescue', { rescue_password: 'of nobody' })
+      await ironic.waitFor(uuid, ['rescue wait'])
+    },
+    end: 'rescue',
   },
   // an active node is serviced by a step of the agent
   service: {
@@ -113,7 +143,7 @@ try {
       ...chosen.options,
     },
   })
-  await ironic.waitFor(uuid, ['active'])
+  await ironic.waitFor(uuid, [chosen.end ?? 'active'])
   await writeFile(file, exchanges.map((exchange) => `${JSON.stringify(exchange)}\n`).join(''))
   console.log(`${file}: ${exchanges.length} calls with Ironic ${IRONIC_UNDER_TEST.version}`)
 } finally {
@@ -122,7 +152,7 @@ try {
 
 /** Ironic wants one of every image. */
 function withChecksum(fields: object, sha256: string): Record<string, unknown> {
-  const { instance_info, ...others } = fields as { instance_info: object }
+  const { instance_info, ...others } = fields as { instance_info?: object }
   const checksum = { image_os_hash_algo: 'sha256', image_os_hash_value: sha256 }
   return { ...others, instance_info: { ...instance_info, ...checksum } }
 }
