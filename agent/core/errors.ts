@@ -182,8 +182,10 @@ export function toAgentError(
 export function messageOf(error: unknown): string {
   if (error instanceof AgentError) return error.message
   if (error instanceof Error) {
-    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
-    return `${error.message}${cause}`
+    const { message, cause } = error
+    // many a message quotes its cause
+    const isNews = cause instanceof Error && !message.includes(cause.message)
+    return isNews ? `${message} (${cause.message})` : message
   }
   return String(error)
 }

@@ -47,6 +47,11 @@ export function formatPace(perSecond: number, unit: Unit): string | null {
   return unit === 'bytes' ? formatRate(perSecond) : null
 }
 
+/** `1 peer`, `4 peers`. @param word takes an s for any other number than one */
+export function formatCount(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`
+}
+
 /** The smallest multiple of `unit` that is >= `bytes`. */
 export function roundUp(bytes: number, unit: number): number {
   return Math.ceil(bytes / unit) * unit

@@ -68,7 +68,7 @@ export function httpFailureOf(error: unknown, url: string): HttpFailure {
   const row = REASONS.find(([pattern]) => pattern.test(code))
   const text = error instanceof Error ? error.message : String(error)
   // AggregateError of a host with several addresses has an empty message and a useful code
-  const facts = [code, text].filter((part) => part !== '').join(': ')
+  const facts = text.includes(code) ? text : [code, text].filter((part) => part !== '').join(': ')
   const [reason, phrase] = row ? [row[1], row[2]] : (['reset', 'the exchange failed'] as const)
   return new HttpFailure(reason, `${redactUrl(url)}: ${phrase} (${facts})`, error)
 }

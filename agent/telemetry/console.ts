@@ -2,7 +2,7 @@
 // Owns the progress line a person sees: one self-overwriting line on a terminal, a plain line now and
 // then elsewhere. Does not log and does not measure.
 import type { Figures, Progress, SyncingArray } from '../core/events.ts'
-import { formatAmount, formatBytes, formatDuration, formatPace } from '../core/units.ts'
+import { formatAmount, formatBytes, formatCount, formatDuration, formatPace } from '../core/units.ts'
 import type { EventReader } from './event-stream.ts'
 
 /** What a console needs of a stream. */
@@ -132,7 +132,7 @@ function sourceWords({ bytes, peers, source }: Progress): string[] {
     ...(bytes.origin > 0 ? [`origin ${formatBytes(bytes.origin)}`] : []),
     ...(bytes.peers > 0 ? [`peers ${formatBytes(bytes.peers)}`] : []),
     ...(bytes.file > 0 ? [`file ${formatBytes(bytes.file)}`] : []),
-    ...(peers > 0 ? [`(${peers} peers)`] : []),
+    ...(peers > 0 ? [`(${formatCount(peers, 'peer')})`] : []),
     ...(source === null ? [] : [source]),
   ]
 }

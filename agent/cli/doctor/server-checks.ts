@@ -5,7 +5,7 @@ import type { Config } from '../../config/options.ts'
 import type { Random } from '../../core/backoff.ts'
 import { anySignal } from '../../core/deadline.ts'
 import { redactText, redactUrl } from '../../core/redact.ts'
-import { formatBytes } from '../../core/units.ts'
+import { formatBytes, formatCount } from '../../core/units.ts'
 import { createHttpClient } from '../../http/client.ts'
 import { createIronicClient } from '../../ironic/client.ts'
 import { probeImage } from '../../sources/http/probe.ts'
@@ -76,7 +76,7 @@ export async function checkTracker(
     figures: () => ({ uploaded: 0, downloaded: 0, left: 1 }),
     onAnswer: ({ peers }) => {
       const ms = Math.round(performance.now() - startedAt)
-      const count = isKnown ? `, ${peers.length} peers` : ''
+      const count = isKnown ? `, ${formatCount(peers.length, 'peer')}` : ''
       answered.resolve(ok('tracker', `${label}: answers in ${ms} ms${count}`))
     },
     onNews: ({ state, words }) => {

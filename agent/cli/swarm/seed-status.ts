@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a seed says of itself while it runs: port, trackers, peers, rate. Does not seed and does not write.
 import type { AgentEvent } from '../../core/events.ts'
-import { formatBytes, formatDuration, formatRate } from '../../core/units.ts'
+import { formatBytes, formatCount, formatDuration, formatRate } from '../../core/units.ts'
 import type { EventReader } from '../../telemetry/event-stream.ts'
 
 /** The figures of a seed; bytes, seconds, bytes per second. */
@@ -75,9 +75,9 @@ export function statusLine(status: SeedStatus): string {
   return [
     port === null ? 'starting' : `port ${port}`,
     failing === 0
-      ? `${counted(trackers, 'tracker')} asked`
-      : `${answering} of ${counted(trackers, 'tracker')} ${answering === 1 ? 'answers' : 'answer'}`,
-    counted(peers, 'peer'),
+      ? `${formatCount(trackers, 'tracker')} asked`
+      : `${answering} of ${formatCount(trackers, 'tracker')} ${answering === 1 ? 'answers' : 'answer'}`,
+    formatCount(peers, 'peer'),
     formatRate(rate),
     `${formatBytes(status.uploaded_bytes)} uploaded`,
   ].join(', ')
@@ -86,8 +86,4 @@ export function statusLine(status: SeedStatus): string {
 /** The last line of a seed that was ended. */
 export function lastLine({ uploaded_bytes: bytes, seconds }: SeedStatus): string {
   return `ended after ${formatDuration(seconds)}, ${formatBytes(bytes)} uploaded`
-}
-
-function counted(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`
 }

@@ -3,6 +3,7 @@
 import {
   formatAmount,
   formatBytes,
+  formatCount,
   formatDuration,
   formatPace,
   formatRate,
@@ -173,7 +174,7 @@ function arrayWords({ array, action, percent, rate, eta_seconds: eta }: RowArray
 }
 
 function peersOf({ peers }: NodeRow): string {
-  return `${peers} ${peers === 1 ? 'peer' : 'peers'}`
+  return formatCount(peers, 'peer')
 }
 
 function columnsFor(room: number): readonly Column[] {

@@ -2,7 +2,7 @@
 // Owns what the screen at the rack shows, line by line, made of the view: a pure function of view, size and page. Does
 // not draw (tty-screen.ts) and reads no key.
 import type { SyncingArray } from '../../core/events.ts'
-import { formatBytes, formatRate } from '../../core/units.ts'
+import { formatBytes, formatCount, formatRate } from '../../core/units.ts'
 import { describeSync } from '../console.ts'
 import type { Trouble, View, Work } from '../view/view.ts'
 import { edges, flowed, line, type ScreenLine, wrapped } from './lines.ts'
@@ -27,6 +27,7 @@ export interface ScreenOptions extends ScreenSize {
 /** On the first page. */
 const MOST_LINKS = 4
 const MOST_ARRAYS = 2
+const MOST_IRONIC_LINES = 3
 
 type Lines = readonly ScreenLine[]
 
@@ -46,8 +47,8 @@ const PAGES: Readonly<Record<ScreenPage, (view: View, options: ScreenOptions) =>
   now: nowPage,
   facts: factsPage,
   log: ({ title }, { log, rows, columns }) => [
-    line(`Log of ${title}`, columns, 'bold'),
-    ...log.slice(-Math.max(0, rows - 1)).map((text) => line(text, columns)),
+    line(` Log of ${title}`, columns, 'bold'),
+    ...indented(log.slice(-Math.max(0, rows - 1)), columns),
   ],
   network: networkPage,
 }
@@ -61,12 +62,12 @@ function headOf({ title, nodeUuid, version }: View, columns: number): Lines {
 }
 
 function footOf({ page, hasKeys, clock, columns }: ScreenOptions): string {
-  if (!hasKeys) return edges('', ` ${clock}`, columns)
+  if (!hasKeys) return edges('', `${clock} `, columns)
   const short = columns < 60
   const keys = short ? 'F L N pages, R retry' : 'F facts   L log   N network   R ask Ironic again'
   return edges(
     page === 'now' ? ` ${keys}` : ` Any key: back   ${short ? '' : keys}`,
-    clock,
+    `${clock} `,
     columns,
   )
 }
@@ -110,7 +111,9 @@ function linksLines({ links }: View, columns: number): Lines {
 function ironicLines({ ironic: { url, words, isWell } }: View, columns: number): Lines {
   const text = columns < 60 || url === null ? `Ironic ${words}` : `Ironic ${url} ${words}`
   const style = isWell ? 'plain' : 'wrong'
-  return wrapped(text, columns - 2, 2).map((each) => line(` ${each}`, columns, style))
+  return wrapped(text, columns - 2, MOST_IRONIC_LINES).map((each) =>
+    line(` ${each}`, columns, style),
+  )
 }
 
 function workLines(work: Work, columns: number): Lines {
@@ -123,7 +126,7 @@ function workLines(work: Work, columns: number): Lines {
     ? [
         `peers ${formatBytes(bytes.peers)}`,
         `origin ${formatBytes(bytes.origin + bytes.file)}`,
-        `${work.peers} peers`,
+        formatCount(work.peers, 'peer'),
         `uploaded ${work.uploaded}`,
       ]
     : []
@@ -149,7 +152,7 @@ function torrentLines(
   const answering = trackers.filter((tracker) => tracker.state === 'answering').length
   const words = [
     `swarm ${state}: ${pieces.done} of ${pieces.total} pieces`,
-    `${peers} peers`,
+    formatCount(peers, 'peer'),
     `down ${formatRate(rates.peers + rates.origin)}`,
     `up ${formatRate(rates.uploaded)}`,
     `trackers ${answering} of ${trackers.length}`,

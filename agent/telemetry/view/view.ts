@@ -89,7 +89,7 @@ export function viewOf(state: AgentState, now: number): View {
     title: machine.nodeName ?? machine.hostname ?? 'ironswarm',
     nodeUuid: machine.nodeUuid ?? null,
     version: machine.version ?? '',
-    ...situation(state),
+    ...situation(state, now),
     work: workOf(state, now),
     ironic: ironicOf(state, now),
     trouble: troubleOf(state, now),
@@ -100,7 +100,7 @@ export function viewOf(state: AgentState, now: number): View {
   }
 }
 
-function situation(state: AgentState): Pick<View, 'headline' | 'tone' | 'detail'> {
+function situation(state: AgentState, now: number): Pick<View, 'headline' | 'tone' | 'detail'> {
   const { phase, command, ironic } = state
   if (command) return { headline: capital(doing(state)), tone: 'working', detail: command.name }
   const running = runningProgress(state)
@@ -109,9 +109,8 @@ function situation(state: AgentState): Pick<View, 'headline' | 'tone' | 'detail'
   if (phase === 'serving') return atRest(state)
   if (phase === 'waiting for the network') return { headline, tone, detail: networkDetail(state) }
   if (phase === 'looking the node up' && ironic?.result === 'failed') {
-    // first, since reasons may be long
-    const again = ironic.nextSeconds === null ? '' : `asked again in ${ironic.nextSeconds} s; `
-    return { headline, tone, detail: `${again}${ironic.reason ?? 'no answer'}` }
+    // why is said of Ironic
+    return { headline, tone, detail: againWords(ironic, now) }
   }
   return { headline, tone, detail: null }
 }
@@ -127,11 +126,21 @@ function atRest({ lastCommand, torrent, syncing }: AgentState): ReturnType<typeo
   return { headline: syncing.length > 0 ? `${headline}, RAID syncs` : headline, tone, detail }
 }
 
-/** The step of an image, else the innermost thing that has begun, else the command. */
+function againWords(
+  { nextSeconds, at }: NonNullable<AgentState['ironic']>,
+  now: number,
+): string | null {
+  if (nextSeconds === null) return null
+  const left = Math.round(nextSeconds - (now - at) / 1000)
+  return left > 0 ? `asked again in ${left} s` : 'asked again now'
+}
+
+/** The step of an image, else the innermost thing that has begun inside of the command. */
 function doing({ command, operations }: AgentState): string {
   const progress = command?.progress
   if (progress && progress.step !== 'done') return titleOf(progress)
-  return operations.at(-1)?.split('/').at(-1) || (command?.name ?? '')
+  const inner = operations.at(-1)?.split('/').at(-1)
+  return !inner || inner === command?.name ? "Ironic's command" : inner
 }
 
 function networkDetail({ machine: { links = [] } }: AgentState): string {

@@ -32,9 +32,14 @@ describe('what a person is shown', () => {
   test('waiting for Ironic: what it said, and when it is asked again', () => {
     expect(scene('waiting for Ironic')).toMatchObject({
       headline: 'Waiting for Ironic',
-      detail: 'asked again in 14 s; status 404: Could not find a node for given addresses',
-      ironic: { isWell: false },
+      detail: 'asked again in 14 s',
+      ironic: {
+        words: 'has not answered: status 404: Could not find a node for given addresses',
+        isWell: false,
+      },
     })
+    expect(scene('waiting for Ironic', 12_000).detail).toBe('asked again in 2 s')
+    expect(scene('waiting for Ironic', 20_000).detail).toBe('asked again now')
   })
 
   test('a burn-in: what is burned in, the time done of the time asked, and no rate', () => {
