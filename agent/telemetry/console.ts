@@ -2,7 +2,13 @@
 // Owns the progress line a person sees: one self-overwriting line on a terminal, a plain line now and
 // then elsewhere. Does not log and does not measure.
 import type { Figures, Progress, SyncingArray } from '../core/events.ts'
-import { formatAmount, formatBytes, formatCount, formatDuration, formatPace } from '../core/units.ts'
+import {
+  formatAmount,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatPace,
+} from '../core/units.ts'
 import type { EventReader } from './event-stream.ts'
 
 /** What a console needs of a stream. */

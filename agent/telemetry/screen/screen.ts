@@ -120,7 +120,7 @@ function workLines(work: Work, columns: number): Lines {
   const { percent, bytes } = work
   const figures = [
     ...(percent === null ? [] : [`${work.done} of ${work.total}`, work.rate, `${work.eta} left`]),
-    work.elapsed && `since ${work.elapsed}`,
+    work.elapsed && `for ${work.elapsed}`,
   ].filter((text) => text !== null)
   const origins = bytes
     ? [
