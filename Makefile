@@ -22,7 +22,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check house test fuzz-images kill-partitions test-ironic record-machines demo instance-image ramdisk iso deb npm-package vm test-vm bench bench-formats docs clean
+.PHONY: help setup check house test fuzz-images kill-partitions test-ironic record-machines demo instance-image ramdisk iso deb npm-files npm-package vm test-vm bench bench-formats docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -31,7 +31,7 @@ help: ## this list
 	  while IFS='	' read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done
 
 # npm writes this file last; it is as new as the installation. No package needs its install script, and
-# none shall run as whoever runs make, who is root where disks are written (.npmrc says it to plain npm too)
+# none shall run as whoever runs make, who is root where disks are written (.npmrc and package.json say it to plain npm)
 $(MODULES): package.json package-lock.json
 	@echo 'npm: installing the packages of package-lock.json into node_modules'
 	@npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
@@ -96,8 +96,13 @@ deb: $(MODULES) ## build/ironswarm_VERSION_amd64.deb: command, units, manual pag
 	@$(PACKAGES) packaging
 	@node image-build/package/build.ts deb
 
-npm-package: $(MODULES) ## build/ironswarm-VERSION.tgz: the same for npm install -g, without dependencies
-	@$(PACKAGES) packaging
+# npm calls npm-files (package.json, prepack)
+npm-package: ## build/ironswarm-VERSION.tgz: the same for npm install -g, without dependencies
+	@mkdir -p build
+	@npm pack --silent --pack-destination build
+
+npm-files: $(MODULES)
+	@$(PACKAGES) npm-files
 	@node image-build/package/build.ts npm
 
 vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [ACCEL=tcg]

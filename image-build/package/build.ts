@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns `make deb` and `make npm-package`: an installable ironswarm below build/.
+// Owns `make deb` and `make npm-files`: an installable ironswarm below build/.
 //
 //   node image-build/package/build.ts deb|npm
 import { mkdir, stat } from 'node:fs/promises'
@@ -7,13 +7,13 @@ import { join, relative } from 'node:path'
 import { formatBytes } from '../../agent/core/units.ts'
 import { runProgram } from '../program.ts'
 import { makeDeb } from './deb.ts'
-import { makeNpmPackage } from './npm.ts'
+import { makeNpmFiles } from './npm.ts'
 import { makePackageTree } from './package-tree.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
 const BUILD = join(PROJECT, 'build')
 
-const MAKERS = { deb: makeDeb, npm: makeNpmPackage } as const
+const MAKERS = { deb: makeDeb, npm: makeNpmFiles } as const
 
 await runProgram('package', async () => {
   const kind = process.argv[2]
@@ -21,5 +21,8 @@ await runProgram('package', async () => {
   const cache = join(BUILD, 'ramdisk-cache')
   await mkdir(cache, { recursive: true })
   const path = await MAKERS[kind](await makePackageTree(PROJECT, cache), BUILD)
-  console.log(`${relative(PROJECT, path)}: ${formatBytes((await stat(path)).size)}`)
+  const { size } = await stat(path)
+  console.log(
+    kind === 'npm' ? relative(PROJECT, path) : `${relative(PROJECT, path)}: ${formatBytes(size)}`,
+  )
 })

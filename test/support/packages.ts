@@ -149,6 +149,7 @@ export const PACKAGE_SETS = {
       'xorriso',
     ],
   },
+  'npm-files': { purpose: 'what takes the symbols off Node', packages: ['binutils'] },
   packaging: {
     purpose: 'what packages are made and judged with',
     packages: [
@@ -162,6 +163,7 @@ export const PACKAGE_SETS = {
       'systemd',
       'util-linux',
       'xz-utils',
+      'zsh',
     ],
   },
   vm: {

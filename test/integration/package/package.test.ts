@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,40 +7,15 @@ import { describeProgram } from '../../../agent/cli/program.ts'
 import { OPTIONS } from '../../../agent/config/options.ts'
 import { makeDeb } from '../../../image-build/package/deb.ts'
 import { leavesOf, ownOptions } from '../../../image-build/package/man-pages.ts'
-import { makeNpmPackage } from '../../../image-build/package/npm.ts'
 import { makePackageTree } from '../../../image-build/package/package-tree.ts'
-import { makeDiskImage } from '../../support/disk-image.ts'
+import { temporaryDirectory } from '../../support/agent-in-process.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { call, expectWorking } from './installed.ts'
 
 const PROJECT = join(import.meta.dirname, '../../..')
-const MiB = 1024 * 1024
-
-interface Ended {
-  readonly code: unknown
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** As on a machine that has no checkout: without its folder of commands, and without a registry. */
-function call(program: string, args: string[], more: Record<string, string> = {}): Promise<Ended> {
-  const env = {
-    PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',
-    HOME: tmpdir(),
-    LC_ALL: 'C',
-    npm_config_registry: 'http://127.0.0.1:1/',
-    ...more,
-  }
-  return new Promise((resolve) => {
-    execFile(program, args, { env, maxBuffer: 16 * MiB }, (error, stdout, stderr) =>
-      resolve({ code: error?.code ?? 0, stdout, stderr }),
-    )
-  })
-}
-
 describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
   let folder: string
   let deb: string
-  let tgz: string
   let root: string
 
   beforeAll(async () => {
@@ -50,54 +24,14 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
     await mkdir(cache, { recursive: true })
     const content = await makePackageTree(PROJECT, cache)
     deb = await makeDeb(content, folder, 0)
-    tgz = await makeNpmPackage(content, folder)
     root = join(folder, 'root')
     const extracted = await call('dpkg-deb', ['-x', deb, root])
     expect(extracted).toMatchObject({ code: 0 })
   }, 900_000)
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
-  /** A deploy in small: plan, write, verify; a wrong flag. */
-  async function works(command: string): Promise<void> {
-    const version = await call(command, ['--version'])
-    expect(version).toMatchObject({
-      code: 0,
-      stderr: '',
-      stdout: expect.stringMatching(/^\d+\.\d+/),
-    })
-    const image = await makeDiskImage(join(folder, 'image.raw'), { sizeBytes: 8 * MiB })
-    const disk = join(folder, 'disk.img')
-    await writeFile(disk, new Uint8Array(16 * MiB))
-    const written = await call(command, ['write', image.path, disk, '--json'])
-    expect(JSON.parse(written.stdout)).toMatchObject({ verified: true, bytes: { file: 8 * MiB } })
-    const torrent = join(folder, `image-${Date.now()}.torrent`)
-    const made = await call(command, [
-      'torrent',
-      'create',
-      '--path',
-      image.path,
-      '--output',
-      torrent,
-    ])
-    expect(made).toMatchObject({ code: 0 })
-    expect(await call(command, ['write'])).toMatchObject({ code: 2 })
-  }
-
-  test('by npm install -g, without a registry, on whatever Node npm runs, works', async () => {
-    const prefix = join(folder, 'prefix')
-    const flags = ['--global', '--prefix', prefix, '--cache', join(folder, 'npm-cache')]
-    const installed = await call('npm', ['install', ...flags, '--no-audit', '--no-fund', tgz])
-    expect(installed).toMatchObject({ code: 0 })
-    await works(join(prefix, 'bin/ironswarm'))
-    const there = join(prefix, 'lib/node_modules/ironswarm')
-    expect(existsSync(join(there, 'node_modules'))).toBe(false)
-    const names = await readdir(there, { recursive: true })
-    expect(names.filter((name) => name.endsWith('.ts'))).toEqual([])
-    expect(names).toContain('systemd/ironswarm-seed@.service')
-  }, 300_000)
-
   test('by its Debian package works, unpacked anywhere', async () => {
-    await works(join(root, 'usr/bin/ironswarm'))
+    await expectWorking(join(root, 'usr/bin/ironswarm'))
     // nothing is kept beside what dpkg owns
     expect((await readdir(join(root, 'usr/lib/ironswarm'))).toSorted()).toEqual([
       'agent',
@@ -194,22 +128,42 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
     expect(agent).toContain('ConditionPathExists=!/etc/.rescued')
   }, 300_000)
 
-  test.each([
+  const COMPLETIONS: [words: string[], expected: string][] = [
     [['wr'], 'write'],
     [['torrent', ''], 'create show'],
     [['torrent', 'create', '--pi'], '--piece-length'],
     [['write', '--form'], '--format'],
     [['write', '--format', 'q'], 'qcow2'],
     [['watch', '--sort', 'p'], 'peers'],
-    [['write', '/e'], ''],
-  ])('completes %j in bash', async (words, expected) => {
-    const script = `
+  ]
+
+  test.each([...COMPLETIONS, [['write', '/e'], '']])(
+    'completes %j in bash',
+    async (words, expected) => {
+      const script = `
       source '${join(root, 'usr/share/bash-completion/completions/ironswarm')}'
       COMP_WORDS=(ironswarm "$@"); COMP_CWORD=$#; COMPREPLY=()
       _ironswarm ironswarm "\${COMP_WORDS[COMP_CWORD]}" "\${COMP_WORDS[COMP_CWORD-1]}"
       echo "\${COMPREPLY[*]}"`
-    const { stdout, stderr } = await call('bash', ['-c', script, 'bash', ...words])
-    expect(stderr).toBe('')
-    expect(stdout.trim()).toBe(expected)
-  })
+      const { stdout, stderr } = await call('bash', ['-c', script, 'bash', ...words])
+      expect(stderr).toBe('')
+      expect(stdout.trim()).toBe(expected)
+    },
+  )
+
+  test.each([...COMPLETIONS, [['write', '/et'], 'etc']])(
+    'completes %j in zsh',
+    async (words, expected) => {
+      await using directory = await temporaryDirectory()
+      const file = join(directory.path, 'matches')
+      const line = ['ironswarm', ...words].join(' ')
+      const script = join(import.meta.dirname, 'complete.zsh')
+      const completions = join(root, 'usr/share/zsh/vendor-completions')
+      const ended = await call('zsh', ['-f', script, completions, line, file], { TERM: 'dumb' })
+      expect(ended).toMatchObject({ code: 0, stderr: '' })
+      const matches = (await readFile(file, 'utf8')).split('\n').filter((each) => each !== '')
+      expect(matches).toEqual([...expected.split(' '), 'END'])
+    },
+    120_000,
+  )
 })
