@@ -16,6 +16,8 @@ export interface ConnectionOptions {
   readonly proxies?: Readonly<Record<string, string>> | undefined
   /** Hosts that are asked directly (image_info.no_proxy); see isProxyExempt. */
   readonly noProxy?: string | undefined
+  /** Many connections, on which little comes: each keeps less memory. */
+  readonly readsLittle?: boolean | undefined
 }
 
 export interface Connections {
@@ -41,6 +43,7 @@ export function createConnections(options: ConnectionOptions, timeoutMs: number)
     return dispatcher
   }
   const addresses = addressPatience(timeoutMs)
+  const size = options.readsLittle ? 'small' : 'large'
   const common = {
     allowH2: false,
     pipelining: 1,
@@ -49,7 +52,7 @@ export function createConnections(options: ConnectionOptions, timeoutMs: number)
     maxHeaderSize: 64 * 1024,
   }
   const direct = (mender?: () => AnswerMender) =>
-    new Agent({ ...common, connect: connectorOf(tls, timeoutMs, mender) })
+    new Agent({ ...common, connect: connectorOf({ tls, timeoutMs, mender, size }) })
   const proxyOf = (url: URL) =>
     isProxyExempt(url, options.noProxy) ? undefined : proxyFor(url, options.proxies ?? {})
   return {
@@ -106,13 +109,19 @@ function addressPatience(timeoutMs: number): { autoSelectFamilyAttemptTimeout: n
 }
 
 /** A connector per connection: each socket has read buffers of its own. */
-function connectorOf(
-  tls: () => TlsOptions,
-  timeoutMs: number,
-  mender?: () => AnswerMender,
-): buildConnector.connector {
+function connectorOf({
+  tls,
+  timeoutMs,
+  mender,
+  size,
+}: {
+  readonly tls: () => TlsOptions
+  readonly timeoutMs: number
+  readonly mender: (() => AnswerMender) | undefined
+  readonly size: 'small' | 'large'
+}): buildConnector.connector {
   return (target, callback) => {
-    const reads = createSocketReads(mender?.())
+    const reads = createSocketReads(mender?.(), size)
     const connect = buildConnector({
       ...(target.protocol === 'https:' ? tls() : {}),
       allowH2: false,

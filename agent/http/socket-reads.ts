@@ -2,11 +2,14 @@
 // Owns how bytes leave a socket: in large reads into reused buffers, because Node's fresh buffer for
 // every read (64 KiB of TCP, 16 KiB of TLS) costs more CPU than the transfer. Does not know HTTP.
 import type { OnReadOpts, Socket } from 'node:net'
+import { KiB } from '../core/units.ts'
 import type { AnswerMender } from './answer-mender.ts'
 
-const SLAB_BYTES = 256 * 1024
-/** Less room than this is not worth a read; a TLS record needs 16 KiB. */
-const LEAST_ROOM_BYTES = 64 * 1024
+/** How large a slab is, and what room is not worth a read any more; a TLS record needs 16 KiB. */
+const SIZES = {
+  large: { slabBytes: 256 * KiB, leastRoomBytes: 64 * KiB },
+  small: { slabBytes: 32 * KiB, leastRoomBytes: 16 * KiB },
+} as const
 /** Slabs kept for reuse; two are enough unless the reader pauses. */
 const KEPT_SLABS = 4
 
@@ -23,10 +26,15 @@ export interface SocketReads {
  * parser needs: it takes everything out of the stream, parses it in the same turn, and puts what it
  * could not parse (a paused body) back. A reader that keeps what it was handed must copy it.
  * @param mender what is read goes through it
+ * @param size `small` for many connections on which little comes
  */
-export function createSocketReads(mender?: AnswerMender): SocketReads {
+export function createSocketReads(
+  mender?: AnswerMender,
+  size: keyof typeof SIZES = 'large',
+): SocketReads {
+  const { slabBytes, leastRoomBytes } = SIZES[size]
   let socket: Socket | undefined
-  let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
+  let slab: Buffer = Buffer.allocUnsafeSlow(slabBytes)
   let used = 0
   /** Full slabs of which the stream may still hold something. */
   let lent: Buffer[] = []
@@ -38,9 +46,9 @@ export function createSocketReads(mender?: AnswerMender): SocketReads {
     },
     onread: {
       buffer: () => {
-        if (SLAB_BYTES - used < LEAST_ROOM_BYTES) {
+        if (slabBytes - used < leastRoomBytes) {
           lent.push(slab)
-          slab = free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+          slab = free.pop() ?? Buffer.allocUnsafeSlow(slabBytes)
           used = 0
         }
         return slab.subarray(used)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns asking many agents for their status, again and again: how many at once, how often, how long each may take.
-// Does not know which nodes there are (node-list.ts) nor how they are shown.
+// Owns asking many agents for their status: how many at once, how long each may take, and when again: as soon as an
+// agent says that something has happened, else now and then. Does not know which nodes there are (node-list.ts) nor
+// how they are shown.
 import { type Random, uniform } from '../../core/backoff.ts'
 import { anySignal } from '../../core/deadline.ts'
 import { KiB } from '../../core/units.ts'
 import type { HttpClient } from '../../http/client.ts'
 import { reasonOf } from '../../sources/http/url-rotation.ts'
+import { createFeeds } from './feeds.ts'
 import { answeredRow, emptyRow, type NodeRow, silentRow, type WatchedNode } from './node-row.ts'
 
 /** Of /v1/status; it is a few KiB. */
@@ -15,6 +17,8 @@ const MOST_AT_ONCE = 128
 const ANSWER_MS = 5000
 /** One that does not answer is asked again after so long at most, with jitter. */
 const LONGEST_PAUSE_MS = 20_000
+/** One that tells of what happens is asked all the same, for what it tells nobody, ms. */
+const CALM_MS = 30_000
 /** How often it is looked whom to ask. */
 const TICK_MS = 100
 
@@ -39,11 +43,14 @@ export interface PollerDeps {
   readonly random: Random
   /** Between two answers of one agent, ms. */
   readonly intervalMs: number
+  /** Those that tell of what happens are listened to. */
+  readonly listens: boolean
 }
 
 interface Seat {
   node: WatchedNode
   row: NodeRow
+  askedAt: number
   nextAt: number
   silences: number
   isAsked: boolean
@@ -56,10 +63,13 @@ export function startPoller(deps: PollerDeps): Poller {
   const seats = new Map<string, Seat>()
   const ended = new AbortController()
   const underWay = new Set<Promise<void>>()
+  const feeds = createFeeds(deps)
   let waiting: (() => void)[] = []
 
   const ask = async (seat: Seat, url: string): Promise<void> => {
     seat.isBusy = true
+    seat.askedAt = now()
+    seat.nextAt = Number.POSITIVE_INFINITY
     const { node } = seat
     try {
       const response = await client.request(`${url}/v1/status`, {
@@ -70,7 +80,10 @@ export function startPoller(deps: PollerDeps): Poller {
       if (response.status !== 200) throw new Error(`status ${response.status}`)
       seat.row = answeredRow(seat.node, JSON.parse(response.text()), deps.wallClock())
       seat.silences = 0
-      seat.nextAt = now() + intervalMs
+      if (deps.listens) feeds.hear(node.id, url, () => onNews(node.id))
+      const pauseMs = feeds.isLive(node.id) ? Math.max(CALM_MS, intervalMs) : intervalMs
+      // news may have come meanwhile
+      seat.nextAt = Math.min(seat.nextAt, now() + pauseMs)
     } catch (error) {
       seat.silences += 1
       seat.row = silentRow(seat.row, node, whyOf(error))
@@ -82,6 +95,11 @@ export function startPoller(deps: PollerDeps): Poller {
     }
   }
 
+  /** What comes in one go is asked for once. */
+  const onNews = (id: string) => {
+    const seat = seats.get(id)
+    if (seat) seat.nextAt = Math.min(seat.nextAt, Math.max(now(), seat.askedAt + intervalMs))
+  }
   const leftToAsk = () =>
     [...seats.values()].filter(({ isAsked, node }) => !isAsked && node.url !== null).length
   const askDue = () => {
@@ -103,7 +121,11 @@ export function startPoller(deps: PollerDeps): Poller {
   return {
     watch: (nodes) => {
       const ids = new Set(nodes.map(({ id }) => id))
-      for (const id of seats.keys()) if (!ids.has(id)) seats.delete(id)
+      for (const id of seats.keys()) {
+        if (ids.has(id)) continue
+        seats.delete(id)
+        feeds.forget(id)
+      }
       for (const node of nodes) seat(seats, node, now())
       askDue()
     },
@@ -113,6 +135,7 @@ export function startPoller(deps: PollerDeps): Poller {
     [Symbol.asyncDispose]: async () => {
       clearInterval(timer)
       ended.abort(new Error('no longer watched'))
+      await feeds[Symbol.asyncDispose]()
       await Promise.all(underWay)
     },
   }
@@ -128,7 +151,8 @@ function seat(seats: Map<string, Seat>, node: WatchedNode, nowMs: number): void 
   const before = seats.get(node.id)
   if (before === undefined) {
     const row = emptyRow(node)
-    seats.set(node.id, { node, row, nextAt: 0, silences: 0, isAsked: false, isBusy: false })
+    const seen = { askedAt: 0, nextAt: 0, silences: 0, isAsked: false, isBusy: false }
+    seats.set(node.id, { node, row, ...seen })
     return
   }
   const hasMoved = before.node.url !== node.url

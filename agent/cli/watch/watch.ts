@@ -39,6 +39,7 @@ export async function runWatch(line: CommandLine, command: Command): Promise<voi
   await using client = createHttpClient({ config })
   await using agents = createHttpClient({
     config: { ...config, insecure: config.insecure || isTrusting },
+    readsLittle: true,
   })
   const { signal, random } = line
   const clock = () => performance.now()
@@ -49,6 +50,7 @@ export async function runWatch(line: CommandLine, command: Command): Promise<voi
     wallClock: line.now,
     random,
     intervalMs,
+    listens: !isOnce,
   })
   await using _poller = poller
   const list = createList(line, { client, ironic, named, poller, isOnce })

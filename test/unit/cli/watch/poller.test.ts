@@ -29,6 +29,7 @@ test('nodes that do not answer keep nobody from being asked', async () => {
     random: () => 0,
     // due again at once
     intervalMs: 1,
+    listens: false,
   })
   poller.watch(
     Array.from({ length: NODES }, (_, i) => ({
