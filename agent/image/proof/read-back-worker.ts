@@ -9,6 +9,7 @@ import { roundDown, roundUp } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
 import { type HeldRange, overlay } from '../../disk/hold-back.ts'
 import { createHasher } from '../request/hash-algorithm.ts'
+import { inTurn } from './in-turn.ts'
 
 /** Given at the start. */
 export interface ReadBackTask {
@@ -37,65 +38,91 @@ export type ReadBackNews =
 
 const readInto = promisify(read)
 
-/** Reads one block while the one before it is hashed; orders are worked off in turn. */
+/** One is hashed, the others are read: a disk that is asked for one at a time idles in between. */
+const BUFFERS = 4
+
+interface Block extends DiskRange {
+  readonly order: ReadBackOrder
+}
+
+/** Reads some blocks while the one before them is hashed; orders are worked off in turn. */
 function serve(port: NonNullable<typeof parentPort>, task: ReadBackTask): void {
   const hash = createHasher(task.algo)
-  const buffers = [allocateAligned(task.blockBytes), allocateAligned(task.blockBytes)]
+  const buffers = Array.from({ length: BUFFERS }, () => allocateAligned(task.blockBytes))
   const tell = (news: ReadBackNews) => port.postMessage(news)
+  const orders: Generator<Block, undefined>[] = []
   let doneBytes = 0
   let at = 0
-  let turn = 0
-  let queue = Promise.resolve()
+  let isWorking = false
 
-  const work = async (order: ReadBackOrder) => {
-    const blocks = blocksOf(order.ranges, task)
-    const readNext = () => {
-      const block = blocks.next().value
-      return block && readBlock(task, block, buffers[turn++ % 2] as Uint8Array)
+  const nextBlock = (): Block | undefined => {
+    while (orders[0]) {
+      const block = orders[0].next().value
+      if (block) return block
+      orders.shift()
     }
-    for (let ahead = readNext(); ahead; ) {
-      const { offset, bytes } = await ahead
-      at = endOf({ offset, length: bytes.length })
-      ahead = readNext()
-      // its failure is met when it is awaited
-      ahead?.catch(() => undefined)
-      overlay(order.held, offset, bytes)
+    return undefined
+  }
+  const readNext = (slot: number) => {
+    const block = nextBlock()
+    return block && readBlock(task, block, buffers[slot] as Uint8Array)
+  }
+  const work = async () => {
+    for await (const { block, bytes } of inTurn(BUFFERS, readNext)) {
+      at = endOf(block)
+      overlay(block.order.held, block.offset, bytes)
       hash.update(bytes)
       doneBytes += bytes.length
-      tell({ kind: 'progress', doneBytes })
+      if (isEndOf(block)) tell({ kind: 'digest', hex: hash.digest('hex') })
+      else tell({ kind: 'progress', doneBytes })
     }
-    if (order.isLast) tell({ kind: 'digest', hex: hash.digest('hex') })
+    isWorking = false
   }
   port.on('message', (order: ReadBackOrder) => {
-    queue = queue
-      .then(() => work(order))
-      .catch((error: unknown) => {
-        tell({ kind: 'fault', offset: at, message: String(error) })
-        port.close()
-      })
+    orders.push(blocksOf(order, task))
+    if (isWorking) return
+    isWorking = true
+    work().catch((error: unknown) => {
+      tell({ kind: 'fault', offset: at, message: String(error) })
+      port.close()
+    })
   })
 }
 
-/** The ranges, cut so that each part fits into a buffer together with the rest of its first sector. */
+/**
+ * The ranges, cut so that each part fits into a buffer together with the rest of its first sector; behind the last
+ * order's an empty one.
+ */
 function* blocksOf(
-  ranges: readonly DiskRange[],
+  order: ReadBackOrder,
   { blockBytes, sectorBytes }: ReadBackTask,
-): Generator<DiskRange, undefined> {
-  for (const range of ranges) {
+): Generator<Block, undefined> {
+  for (const range of order.ranges) {
     for (let at = range.offset; at < endOf(range); ) {
       const end = Math.min(roundDown(at, sectorBytes) + blockBytes, endOf(range))
-      yield { offset: at, length: end - at }
+      yield { order, offset: at, length: end - at }
       at = end
     }
   }
+  if (order.isLast) yield { order, offset: 0, length: 0 }
+}
+
+function isEndOf({ order, length }: Block): boolean {
+  return order.isLast && length === 0
+}
+
+interface ReadBlock {
+  readonly block: Block
+  readonly bytes: Uint8Array
 }
 
 /** The bytes of one part of the disk; the sectors around them are read whole. */
 async function readBlock(
   { fd, sectorBytes }: ReadBackTask,
-  { offset, length }: DiskRange,
+  block: Block,
   buffer: Uint8Array,
-): Promise<{ offset: number; bytes: Uint8Array }> {
+): Promise<ReadBlock> {
+  const { offset, length } = block
   const first = roundDown(offset, sectorBytes)
   const skipped = offset - first
   const wanted = roundUp(skipped + length, sectorBytes)
@@ -104,7 +131,7 @@ async function readBlock(
     if (bytesRead === 0) throw new Error(`the device ends at ${first + done}`)
     done += bytesRead
   }
-  return { offset, bytes: buffer.subarray(skipped, skipped + length) }
+  return { block, bytes: buffer.subarray(skipped, skipped + length) }
 }
 
 if (parentPort) serve(parentPort, workerData as ReadBackTask)

@@ -11,8 +11,8 @@ import type { HeldRange } from '../../disk/hold-back.ts'
 import type { Layout } from '../formats/layout.ts'
 import type { ReadBackNews, ReadBackOrder, ReadBackTask } from './read-back-worker.ts'
 
-/** One read. Two of these are the thread's image memory. */
-const BLOCK_BYTES = 2 * MiB
+/** One read. Four of these are the thread's image memory. */
+const BLOCK_BYTES = MiB
 /** Of the file, told to the thread at once: it may lie in as many places as it has sectors. */
 const PORTION_BYTES = 16 * MiB
 /** How long the end of the thread is waited for, ms: on a crowded machine it takes seconds. */

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the second proof of an image that was unpacked: every byte that went to the disk reads back from it, zeros
-// included, unless those that the disk itself made are only to be sampled. A CRC-32 per extent tells a disk that lost it; that the image is the right one, the hash of the file
-// has told before. Does not write.
-import { crc32 } from 'node:zlib'
+// included, unless those that the disk itself made are only to be sampled. A sum per extent tells a disk that lost it;
+// that the image is the right one, the hash of the file has told before. Does not write.
 import type { Config } from '../../config/options.ts'
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, type DiskSink, endOf, rangeOf } from '../../core/extent.ts'
@@ -10,9 +9,12 @@ import { MiB } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
 import type { BlockDevice } from '../../disk/block-device.ts'
 import type { MadeZero } from '../transfer/zeroes.ts'
+import { createExtentSum, type ExtentSum, sumOf } from './extent-sum.ts'
+import { inTurn } from './in-turn.ts'
 
-/** Read at once. */
-const READ_BYTES = 4 * MiB
+/** Read at once; one such part is compared while others are read. */
+const READ_BYTES = 2 * MiB
+const BUFFERS = 4
 /** Read this far behind what was written last: the disk's own cache has let go (docs/design/010-read-back.md). */
 const LAG_BYTES = 64 * MiB
 /** Of zeros, remembered as one: the first are read while the last are made. */
@@ -50,65 +52,76 @@ export interface UnpackedProofOptions {
 
 /** Zeros have no sum: they are compared. */
 interface Entry extends DiskRange {
-  readonly crc: number | undefined
+  readonly sum: number | undefined
+}
+
+/** What is read at once. */
+interface Part extends DiskRange {
+  readonly entry: Entry
 }
 
 export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProof {
   const { device, isTrailing, signal } = options
-  const buffers = [allocateAligned(READ_BYTES), allocateAligned(READ_BYTES)]
+  const buffers = Array.from({ length: BUFFERS }, () => allocateAligned(READ_BYTES))
   const zeros = Buffer.alloc(READ_BYTES)
   let entries: Entry[] = []
-  /** Of `entries`, those before it have been read. */
+  /** Of `entries`, those before it have been read, or are being read. */
   let next = 0
+  let orderedBytes = 0
   let totalBytes = 0
   let doneBytes = 0
   let reading: Promise<void> | undefined
   let isEnding = false
   let onProgress: (bytes: number) => void = () => undefined
 
-  const readPart = async (range: DiskRange, turn: number): Promise<Uint8Array> => {
-    const buffer = buffers[turn % 2] as Uint8Array
-    const part = buffer.subarray(0, Math.min(READ_BYTES, range.length))
-    await device.read(range.offset, part)
-    return part
-  }
-  /** Each is good until the next one is asked for, which is read meanwhile. */
-  const partsOf = async function* (range: DiskRange): AsyncGenerator<Uint8Array, void> {
-    const partOf = (at: number, turn: number) =>
-      at < endOf(range) ? readPart({ offset: at, length: endOf(range) - at }, turn) : undefined
-    let turn = 0
-    let ahead = partOf(range.offset, turn++)
-    try {
-      for (let at = range.offset; ahead; ) {
-        const part: Uint8Array = await ahead
-        at += part.length
-        ahead = partOf(at, turn++)
-        // met when it is awaited
-        ahead?.catch(() => undefined)
-        yield part
-      }
-    } finally {
-      await ahead?.catch(() => undefined)
+  /** Of the entries that so many bytes were remembered after. */
+  const partsBehind = function* (lagBytes: number): Generator<Part, undefined> {
+    for (let entry = entries[next]; entry && !isEnding; entry = entries[next]) {
+      if (totalBytes - orderedBytes - entry.length < lagBytes) return
+      next += 1
+      orderedBytes += entry.length
+      for (const range of partsOfLength(entry, READ_BYTES)) yield { ...range, entry }
     }
   }
-  const readEntry = async (entry: Entry) => {
-    let crc = 0
-    for await (const part of partsOf(entry)) {
-      if (isEnding) return
-      signal.throwIfAborted()
-      if (entry.crc !== undefined) crc = crc32(part, crc)
-      else if (Buffer.compare(part, zeros.subarray(0, part.length)) !== 0) throw lost(device, entry)
-      doneBytes += part.length
-      onProgress(part.length)
+  const readPart = async (part: Part, slot: number) => {
+    const bytes = (buffers[slot] as Uint8Array).subarray(0, part.length)
+    await device.read(part.offset, bytes)
+    return { part, bytes }
+  }
+  /** Of the entry whose parts are compared. */
+  let sum: ExtentSum | undefined
+  const compare = ({ entry, ...range }: Part, bytes: Uint8Array) => {
+    if (entry.sum === undefined) {
+      if (Buffer.compare(bytes, zeros.subarray(0, bytes.length)) !== 0) throw lost(device, entry)
+      return
     }
-    if (entry.crc !== undefined && entry.crc !== crc) throw lost(device, entry)
+    if (range.offset === entry.offset) sum = createExtentSum(entry.length)
+    sum?.update(bytes)
+    if (endOf(range) === endOf(entry) && sum?.value() !== entry.sum) throw lost(device, entry)
   }
   const readUpTo = async (lagBytes: number) => {
-    while (next < entries.length && !isEnding) {
-      const entry = entries[next] as Entry
-      if (totalBytes - doneBytes - entry.length < lagBytes) break
-      next += 1
-      await readEntry(entry)
+    const parts = partsBehind(lagBytes)
+    const reads = new Set<Promise<unknown>>()
+    const readNext = (slot: number) => {
+      const part = parts.next().value
+      if (!part) return undefined
+      const read = readPart(part, slot)
+      const forget = () => reads.delete(read)
+      reads.add(read)
+      read.then(forget, forget)
+      return read
+    }
+    try {
+      for await (const { part, bytes } of inTurn(BUFFERS, readNext)) {
+        if (isEnding) return
+        signal.throwIfAborted()
+        compare(part, bytes)
+        doneBytes += part.length
+        onProgress(part.length)
+      }
+    } finally {
+      // their buffers, and the device, are somebody else's afterwards
+      await Promise.allSettled(reads)
     }
     // what was read is forgotten, now and then
     if (next < 1024 && next < entries.length) return
@@ -153,16 +166,16 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
     sinkTo: (sink) => ({
       write: async (extent) => {
         throwFailure()
-        const crc = crc32(extent.data)
+        const sum = sumOf(extent.data)
         await sink.write(extent)
-        await remember({ ...rangeOf(extent), crc })
+        await remember({ ...rangeOf(extent), sum })
       },
     }),
     zeroed: async (range) => {
       throwFailure()
       const isSampled = range.isByDevice && options.zeroesVerify === 'sample'
       const parts = isSampled ? samplesOf(range) : partsOfLength(range, ZEROS_BYTES)
-      for (const part of parts) await remember({ ...part, crc: undefined })
+      for (const part of parts) await remember({ ...part, sum: undefined })
     },
     get doneBytes() {
       return doneBytes

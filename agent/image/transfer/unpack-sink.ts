@@ -62,13 +62,15 @@ export function createUnpackSink(options: UnpackSinkOptions): UnpackedDisk {
     zero: async (range) => {
       assertInside(range, window)
       // held-back ranges begin as zeros
-      if (pending && endOf(pending) === range.offset && pending.length < MOST_ZEROS_BYTES) {
+      if (pending && endOf(pending) === range.offset) {
         pending = { offset: pending.offset, length: pending.length + range.length }
-        return
+      } else {
+        const before = flush()
+        pending = range
+        await before
       }
-      const before = flush()
-      pending = range
-      await before
+      // what is made while other bytes come in can be read back meanwhile
+      if (pending && pending.length >= MOST_ZEROS_BYTES) await flush()
     },
     finish: async (expectedBytes) => {
       await flush()

@@ -15,8 +15,8 @@ import type { Run } from './runs.ts'
 
 /** Of the guest's bytes, and of compressed ones that are read for them. */
 export const RUN_LIMITS = { guestBytes: 2 * MiB, hostBytes: 1 * MiB } as const
-/** Runs that are read, decoded and written at the same time. */
-const LANES = 3
+/** Runs that are read, decoded and written at the same time: while the disk syncs, others are decoded. */
+const LANES = 6
 /** What reads of compressed clusters are rounded to is no more. */
 const MOST_READ_UNIT_BYTES = 4096
 
@@ -48,7 +48,7 @@ export function requireWindow({ virtualBytes }: Qcow2Header, { length }: DiskRan
   )
 }
 
-/** Up to three, with 6 MiB for what comes out of them, and as much for what goes into them. */
+/** Up to six, with 12 MiB for what comes out of them, and as much at most for what goes into them. */
 export function createRunLanes(header: Qcow2Header): Lanes<RunLane> {
   const most = Math.max(RUN_LIMITS.guestBytes, header.clusterBytes)
   const outputBytes = Math.min(most, roundUp(header.virtualBytes, MOST_READ_UNIT_BYTES))

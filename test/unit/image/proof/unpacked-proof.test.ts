@@ -95,3 +95,40 @@ test.each([
   const wrong = readOfZeros(zeroesVerify, isByDevice, 4096 + 20 * MiB)
   await expect(wrong).rejects.toMatchObject({ type: 'ReadBackMismatchError' })
 })
+
+/** Writes two extents that take several reads each and one that takes a part of one; reads them back with a wrong byte. */
+async function extentsReadBack(wrongAt?: number): Promise<number> {
+  const store = new Uint8Array(12 * MiB)
+  await using proof = createUnpackedProof({
+    device: {
+      geometry: { path: '/dev/x' } as never,
+      read: async (offset, target) => target.set(store.subarray(offset, offset + target.length)),
+      sync: async () => undefined,
+    },
+    isTrailing: false,
+    zeroesVerify: 'full',
+    dropCache: async () => undefined,
+    signal: new AbortController().signal,
+  })
+  const sink = proof.sinkTo({ write: async ({ offset, data }) => store.set(data, offset) })
+  for (const [offset, length] of [
+    [0, 5 * MiB + 512],
+    [6 * MiB, 4096],
+    [7 * MiB, 4 * MiB],
+  ] as const) {
+    const data = new Uint8Array(length).map((_, at) => (at * 7 + offset) & 255)
+    await sink.write({ offset, data, from: 'file' } as never)
+  }
+  if (wrongAt !== undefined) store[wrongAt] = (store[wrongAt] as number) ^ 1
+  await proof.finish(() => undefined)
+  return proof.doneBytes
+}
+
+test('an extent that takes several reads is compared as a whole', async () => {
+  expect(await extentsReadBack()).toBe(9 * MiB + 512 + 4096)
+  for (const at of [0, 2 * MiB, 5 * MiB + 511, 6 * MiB + 4095, 7 * MiB, 11 * MiB - 1]) {
+    await expect(extentsReadBack(at)).rejects.toMatchObject({ type: 'ReadBackMismatchError' })
+  }
+  // between two extents, or behind them, nothing was unpacked
+  expect(await extentsReadBack(5 * MiB + 512)).toBe(9 * MiB + 512 + 4096)
+})

@@ -16,7 +16,7 @@ import { checkTableDigest } from './table-digest.ts'
 
 /**
  * Rejects with InvalidImage for what does not decode, for a file that ends before its clusters do, and at its end for
- * one with other tables. Takes up to 45 MiB of memory besides the map.
+ * one with other tables. Takes up to 57 MiB of memory besides the map.
  */
 export function unpackArrivingQcow2(clusters: ArrivingClusters): UnpackInOrder {
   return async (request) => {
