@@ -22,7 +22,7 @@ PACKAGES := node test/support/packages.ts install
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check house test fuzz-images kill-partitions test-ironic record-machines demo instance-image ramdisk iso deb npm-files npm-package vm test-vm bench bench-formats docs clean
+.PHONY: help setup check house test fuzz-images kill-deploys test-ironic record-machines demo instance-image ramdisk iso deb npm-files npm-package vm test-vm bench bench-formats docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -54,9 +54,9 @@ test: $(MODULES) ## all tests; those that need root or Debian packages say so wh
 fuzz-images: $(MODULES) ## a million damaged images of each format, for a night [FORMAT=qcow2] [COUNT=1000000] [SEED=1] [FROM=0]
 	@node test/fuzz/images/main.ts
 
-kill-partitions: $(MODULES) ## agents killed at random moments of a partition image's deploy and boot loader (root) [KILLS=40]
-	@$(PACKAGES) agent boot-loaders
-	@KILLS=$(or $(KILLS),40) vitest run --project sources test/integration/negative/killed-partition.test.ts
+kill-deploys: $(MODULES) ## agents killed at random moments, of whole disks, partition images, boot loaders (root) [KILLS=40, of each]
+	@$(PACKAGES) agent boot-loaders image-formats
+	@KILLS=$(or $(KILLS),40) vitest run --project sources test/integration/negative/killed-anywhere.test.ts test/integration/negative/killed-partition.test.ts
 
 test-ironic: $(MODULES) ## a real, unmodified Ironic drives agents on loop devices (root) [IRONIC=29|35|newest|all]
 ifeq ($(IRONIC),all)

@@ -1,6 +1,4 @@
-// How often it kills, KILLS says; without it, none: make kill-partitions.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -14,6 +12,7 @@ import {
 } from '../../support/image-root/written-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { durationOf, KILLS, killAtRandom, startProgram } from '../../support/random-kill.ts'
 import { openersOf } from '../image/deploy-lab.ts'
 import {
   bytesAt,
@@ -26,36 +25,11 @@ import {
 const run = promisify(execFile)
 const canRun =
   hasLoopDevices('killed partition images') && hasPackages('agent') && hasPackages('boot-loaders')
-const KILLS = Number(process.env['KILLS'] ?? 0)
 const MiB = 1024 * 1024
 const BOOT_CODE = 'test boot code'
 
-function start(program: string, ...args: string[]): ChildProcess {
-  const path = join(import.meta.dirname, program)
-  return spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
-}
-
-/** Kills it at some moment of its work, which takes about `lastMs` from its first word on. */
-async function killAtRandom(child: ChildProcess, lastMs: number): Promise<number> {
-  const exited = once(child, 'exit')
-  if (child.stdout) await Promise.race([once(child.stdout, 'data'), exited])
-  child.stdout?.resume()
-  const delayMs = Math.random() * lastMs
-  const timer = setTimeout(() => child.kill('SIGKILL'), delayMs)
-  await exited
-  clearTimeout(timer)
-  return delayMs
-}
-
-/** How long one takes that nobody kills, from its first word on. */
-async function durationOf(child: ChildProcess): Promise<number> {
-  const exited = once(child, 'exit')
-  if (child.stdout) await once(child.stdout, 'data')
-  child.stdout?.resume()
-  const began = performance.now()
-  expect((await exited)[0]).toBe(0)
-  return performance.now() - began
-}
+const start = (program: string, ...args: string[]) =>
+  startProgram(join(import.meta.dirname, program), ...args)
 
 /** Nobody has the disk open, no loop device lies on it. */
 async function expectNothingLeft(path: string): Promise<void> {
