@@ -10,8 +10,10 @@ import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { createLoopDevice, hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { openersOf } from '../image/deploy-lab.ts'
 import { run, start } from './ironswarm.ts'
 
+const exec = promisify(execFile)
 const MiB = 1024 * 1024
 const canRun = hasLoopDevices('ironswarm write and verify') && hasPackages('agent')
 
@@ -187,7 +189,7 @@ describe.runIf(canRun)('ironswarm write', () => {
     expect(good.report).toMatchObject({ verified: true, size_bytes: image.sizeBytes })
     expect(good.code).toBe(0)
     const byte = ['if=/dev/urandom', `of=${disk.path}`, 'bs=1', 'count=16', 'seek=20000000']
-    await promisify(execFile)('dd', [...byte, 'conv=notrunc', 'status=none'])
+    await exec('dd', [...byte, 'conv=notrunc', 'status=none'])
     const bad = await run('verify', ...argv, '--json')
     expect(bad.code).toBe(3)
     expect(bad.report).toMatchObject({ verified: false, error: { type: 'ReadBackMismatchError' } })
@@ -204,6 +206,36 @@ describe.runIf(canRun)('ironswarm write', () => {
     expect(ended.stderr).toMatch(/^ironswarm: ImageChecksumError: /)
     expect(ended.stderr).toContain(`. ${disk.path} cannot boot now; write it again\n`)
     expect(await bootableTraces(disk.path)).toEqual([])
+  })
+
+  test('a disk that takes no zeros may boot afterwards, and the command says so', async () => {
+    await using origin = await createHttpOrigin({ path: image.path })
+    const folder = await mkdtemp(join(directory, 'full-'))
+    await exec('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', folder])
+    try {
+      await using old = await createLoopDevice({ sizeBytes: 64 * MiB, directory: folder })
+      const table = exec('sfdisk', ['--quiet', '--no-reread', old.path])
+      table.child.stdin?.end('label: dos\nstart=2048,type=83,bootable\n')
+      await table
+      // what lies in the page cache above it would find no room later
+      await exec('blockdev', ['--flushbufs', old.path])
+      await exec('dd', ['if=/dev/zero', `of=${join(folder, 'rest')}`, 'bs=4k']).catch(
+        () => undefined,
+      )
+      const argv = ['--url', origin.url, '--sha256', image.sha256, old.path, '--json']
+      const ended = await run('write', ...argv)
+      expect(ended.report).toMatchObject({
+        verified: false,
+        disk: 'may boot',
+        error: { type: 'ImageWriteError' },
+      })
+      expect(ended.stderr).toContain(
+        `${old.path} could not be erased and may boot with what is not verified: erase it or take it out`,
+      )
+      expect(await openersOf(old.path)).toEqual([])
+    } finally {
+      await exec('umount', [folder])
+    }
   })
 
   test.each([
