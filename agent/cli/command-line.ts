@@ -114,7 +114,7 @@ export interface LogOutput {
    */
   readonly reader: 'journal' | 'program' | 'person'
   readonly copyTo?: LogStream
-  /** Where a person reads them; stderr unless given. */
+  /** Where a person reads them, and where a terminal is shared with a line that is written over; stderr unless given. */
   readonly tell?: TellPerson
 }
 
@@ -157,7 +157,10 @@ function openLog(line: CommandLine, isDebug: boolean, output: LogOutput): Logger
   const tell = output.tell ?? ((text: string) => void line.stderr.write(`${text}\n`))
   const stream = reader === 'journal' ? line.stdout : line.stderr
   const copy = copyTo ? { copyTo } : {}
-  if (isDebug) return createLogger({ level: 'debug', destination: stream.fd ?? stream, ...copy })
-  const destination = reader === 'person' ? createPlainLog(tell) : (stream.fd ?? stream)
+  // what is written past a line that is written over stands in the middle of it
+  const isShared = output.tell !== undefined && stream.isTTY === true
+  const raw = isShared ? { write: (text: string) => tell(text.trimEnd()) } : (stream.fd ?? stream)
+  if (isDebug) return createLogger({ level: 'debug', destination: raw, ...copy })
+  const destination = reader === 'person' ? createPlainLog(tell) : raw
   return createLogger({ level: 'info', destination, ...copy })
 }

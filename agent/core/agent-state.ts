@@ -89,6 +89,14 @@ export function runningProgress({ command, stage, progress }: AgentState): Progr
   return stage === null ? null : progress
 }
 
+/** Which step of how many; null where nobody has said how many there are, or it is all there is. */
+export function stepOf({ steps, stage }: AgentState): { n: number; of: number } | null {
+  if (steps === null || steps.at < 0 || steps.stages.length < 2) return null
+  // a stage that is none of those that were to come
+  if (stage !== null && stage !== steps.stages[steps.at]) return null
+  return { n: steps.at + 1, of: steps.stages.length }
+}
+
 function changeOf(state: AgentState, event: AgentEvent): Partial<AgentState> {
   switch (event.type) {
     case 'operation':

@@ -79,10 +79,10 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     readBy: [],
   },
   plan: {
-    says: 'which stages an image write will go through, before the first byte is written',
+    says: 'which stages a piece of work will go through, before the first byte is written',
     fields: { stages: 'their names in order, as in the progress; one may come twice' },
     keeps: 'history',
-    publishedBy: ['agent/deploy/write-image.ts'],
+    publishedBy: ['agent/deploy/write-image.ts', 'agent/cli/swarm/torrent.ts'],
     readBy: [],
   },
   phase: {

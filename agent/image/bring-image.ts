@@ -205,7 +205,7 @@ function requirePlanned(
   throw new AgentError(
     'InvalidImage',
     `the image is ${found}, which no server could be asked before the disk was laid out for ${format}; let the ` +
-      'agent reach one of the urls, or name the format in instance_info (image_compression_type, image_disk_format)',
+      'agent reach one of the urls, or name the format: --format; for a node image_compression_type, image_disk_format in instance_info',
   )
 }
 

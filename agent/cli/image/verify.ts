@@ -54,7 +54,6 @@ export async function runVerify(line: CommandLine, command: Command): Promise<vo
       root: context.root,
       timeoutMs: context.loaded.config.disk_timeout * 1000,
     })
-    screen.count(['read-back'])
     const verified = await verify(line, expected, device, meter)
     screen[Symbol.dispose]()
     const seconds = Math.round((performance.now() - startedAt) / 100) / 10

@@ -16,7 +16,6 @@ import { writeImage } from '../../deploy/write-image.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import type { DeployedImage } from '../../image/deploy-image.ts'
 import type { Plan } from '../../image/plan/plan.ts'
-import { stagesOf } from '../../image/plan/stages.ts'
 import type { DiskListener } from '../../image/target/target-disk.ts'
 import { pathOf } from '../../sources/file.ts'
 import { createArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
@@ -24,7 +23,7 @@ import { exec } from '../../system/exec.ts'
 import { blockDeviceAt, type SysfsBlockDevice } from '../../system/sysfs.ts'
 import { type CommandLine, type Context, openContext } from '../command-line.ts'
 import { CommandFailure } from '../failure.ts'
-import { logFor, openScreen, type Screen } from '../terminal/screen.ts'
+import { logFor, openScreen } from '../terminal/screen.ts'
 import { type ImageRequest, readImageRequest, wordsOf } from './image-request.ts'
 
 /**
@@ -43,7 +42,7 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     const request = await readImageRequest(line, command, context)
     screen.say(await wayOf(request, context))
     disk.path = request.devicePath
-    const deployed = await deploy(line, context, request, { screen, disk })
+    const deployed = await deploy(line, context, request, disk)
     disk.heard = 'verified'
     // a node goes on seeding until it is switched off; a command that is done is done
     await deployed.seeding?.[Symbol.asyncDispose]()
@@ -121,12 +120,11 @@ function deploy(
   line: CommandLine,
   { loaded, root, log }: Context,
   { imageInfo, configdrive, devicePath }: ImageRequest,
-  { screen, disk }: { screen: Screen; disk: DiskState },
+  disk: DiskState,
 ): Promise<DeployedImage> {
   const config: Config = loaded.config
   const { signal, events } = line
   const onPlan = (plan: Plan) => {
-    screen.count(stagesOf(plan))
     for (const warning of plan.warnings) log.warn({ warning }, 'plan')
   }
   const onDisk: DiskListener = (heard) => {

@@ -48,7 +48,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
   }
   const metainfo =
     torrent === undefined
-      ? await makeTorrent(line, command, { output, screen, root })
+      ? await makeTorrent(line, command, { output, root })
       : (await readTorrentFile(torrent)).metainfo
   const task = createSwarmTask(config, metainfo, { trackers })
   const asked = task.torrent.trackers.flat().length

@@ -14,7 +14,7 @@ import { checkNewFile, writeNewFile } from '../../system/new-file.ts'
 import { createRoot, type Root } from '../../system/root.ts'
 import { createProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { CommandLine } from '../command-line.ts'
-import { openScreen, type Screen } from '../terminal/screen.ts'
+import { openScreen } from '../terminal/screen.ts'
 import { readTorrentFile } from './torrent-file.ts'
 
 /**
@@ -26,7 +26,7 @@ export async function runTorrentCreate(line: CommandLine, command: Command): Pro
   const output = String(command.getOptionValue('output'))
   const root = createRoot('/')
   using screen = openScreen(line, { isJson })
-  const place = { output, screen, root }
+  const place = { output, root }
   if (command.getOptionValue('zstd') === undefined) {
     const metainfo = await makeTorrent(line, command, place)
     screen[Symbol.dispose]()
@@ -56,7 +56,6 @@ export async function runTorrentShow(line: CommandLine, command: Command): Promi
 /** Where a .torrent goes, and where its making shows. */
 export interface TorrentPlace {
   readonly output: string
-  readonly screen: Screen
   readonly root: Root
 }
 
@@ -110,7 +109,7 @@ async function lengthOf(command: Command, path: string, root: Root): Promise<num
 async function makePackedTorrent(
   line: CommandLine,
   command: Command,
-  { output, screen, root }: TorrentPlace,
+  { output, root }: TorrentPlace,
 ): Promise<{ readonly metainfo: Metainfo; readonly imageBytes: number }> {
   const path = String(command.getOptionValue('path'))
   const zstd = String(command.getOptionValue('zstd'))
@@ -128,7 +127,7 @@ async function makePackedTorrent(
   await checkNewFile(root, file)
   await checkNewFile(root, { ...torrent, madeFrom: path })
   await checkNewFile(root, torrent)
-  screen.count(['pack', 'hash'])
+  line.events.publish({ type: 'plan', stages: ['pack', 'hash'] })
   using meter = createProgressMeter({ now: () => performance.now(), events: line.events })
   let reportedBytes = 0
   const { torrentFile, metainfo, imageBytes } = await packTorrent(root, {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a person sees of a command that takes a while: progress, and above it what is said once. Does not
 // know how progress reads (progress-line.ts) nor how a line is written over (output.ts).
-import type { Progress, Stage } from '../../core/events.ts'
+import { stepOf } from '../../core/agent-state.ts'
+import type { Progress } from '../../core/events.ts'
 import type { Process } from '../../system/process.ts'
 import type { LogOutput } from '../command-line.ts'
 import { createSheet, type Sheet } from './output.ts'
 import { plainProgress, progressLine } from './progress-line.ts'
-import { createStepCounter } from './step-counter.ts'
 
 export interface Screen extends Disposable {
   readonly isTerminal: boolean
@@ -16,8 +16,6 @@ export interface Screen extends Disposable {
   warn(text: string, kind?: string): void
   /** What is written over, cut to the width; nothing elsewhere than on a terminal. */
   live(text: string): void
-  /** The stages that progress counts from now on. */
-  count(stages: readonly Stage[]): void
 }
 
 export interface ScreenOptions {
@@ -25,9 +23,9 @@ export interface ScreenOptions {
   readonly isJson: boolean
 }
 
-/** Where a command with a screen logs: a person reads warnings above what is live. */
+/** Where a command with a screen logs: at a terminal above what is live, whatever the form of the lines. */
 export function logFor({ warn }: Screen, isJson: boolean): LogOutput {
-  return isJson ? { reader: 'program' } : { reader: 'person', tell: warn }
+  return { reader: isJson ? 'program' : 'person', tell: warn }
 }
 
 /** Until disposed of it shows progress; the cursor is then on a fresh line. */
@@ -37,15 +35,13 @@ export function openScreen(
 ): Screen {
   const liveOn = isJson ? 'stderr' : 'stdout'
   const sheet = createSheet({ stdout, stderr, liveOn, now: () => performance.now() })
-  const steps = createStepCounter()
   const subscription = events.subscribe((event) => {
-    if (event.type === 'stage' && event.state === 'began') steps.began(event.stage)
     if (event.type === 'progress') show(event.progress)
   })
   const show = (progress: Progress) => {
     // the last line of the command says that it is done, and how
     if (progress.step === 'done') return
-    const step = steps.current()
+    const step = stepOf(events.snapshot()) ?? undefined
     if (sheet.isTerminal) {
       sheet.live(progressLine(progress, { step, columns: sheet.columns }))
     } else if (!isJson) {
@@ -60,7 +56,6 @@ export function openScreen(
     },
     warn: (text, kind) => sheet.line('stderr', text, kind),
     live: (text) => sheet.live(cutTo(text, sheet)),
-    count: steps.expect,
     [Symbol.dispose]: () => {
       subscription[Symbol.dispose]()
       sheet.close()

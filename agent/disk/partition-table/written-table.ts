@@ -133,8 +133,8 @@ async function whyNone(device: DiskBytes, options: WrittenTableOptions): Promise
   }
   const { type } = await probeWhole(device, options)
   return type
-    ? `the image is one ${type} file system without a partition table; a partition image needs kernel_id and ` +
-        'ramdisk_id (instance_info.kernel, .ramdisk), a whole-disk image a partition table'
+    ? `the image is one ${type} file system without a partition table; use the image of a whole disk, or, for a node, ` +
+        'name kernel_id and ramdisk_id as well (instance_info.kernel, .ramdisk), which makes it a partition image'
     : 'the image holds no partition table with a partition in it; is it a whole-disk image?'
 }
 

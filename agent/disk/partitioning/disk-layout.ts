@@ -144,7 +144,7 @@ function requireRoom(
   throw new AgentError(
     'DeploymentError',
     `the partitions need the first ${needed / MiB} MiB of the disk (${list}, from ${FIRST_MIB} MiB on)${rest}, but ` +
-      `${path} has ${Math.floor(sizeBytes / MiB)} MiB; choose a larger disk with root device hints, or make ` +
+      `${path} has ${Math.floor(sizeBytes / MiB)} MiB; choose a larger disk (for a node: by root device hints), or make ` +
       'root_gb, ephemeral_gb or swap_mb smaller',
   )
 }

@@ -152,7 +152,7 @@ function requirePartition(firstBytes: Uint8Array): void {
   throw new AgentError(
     'InvalidImage',
     `image_type is partition, but the image holds ${hasGpt ? 'a GPT' : 'an MBR with partitions'}: it is of a whole ` +
-      'disk. Remove kernel_id and ramdisk_id (instance_info.kernel, .ramdisk), or set instance_info.image_type to ' +
+      'disk. Leave out kernel_id and ramdisk_id (for a node: instance_info.kernel, .ramdisk), or say that image_type is ' +
       'whole-disk; or use an image of a file system',
   )
 }
@@ -163,7 +163,8 @@ function requireWholeDisk(firstBytes: Uint8Array): void {
   throw new AgentError(
     'InvalidImage',
     `the image's first sector holds no partition table (no 55 AA at byte 510)${whole ? `: it is ${whole}` : ''}. ` +
-      'Use a whole-disk image; a partition image needs kernel_id and ramdisk_id (instance_info.kernel, .ramdisk)',
+      'Use the image of a whole disk; for a node, a partition image has kernel_id and ramdisk_id besides ' +
+      '(instance_info.kernel, .ramdisk)',
   )
 }
 

@@ -43,7 +43,8 @@ export function judgeFile(
   if (named.packing !== null && found !== named.packing) {
     throw new AgentError(
       'InvalidImage',
-      `the node's instance_info says that the image is packed by ${named.packing}, but its first bytes show ${found}`,
+      `the image is said to be packed by ${named.packing}, but its first bytes show ${found}; name no packing, or that one ` +
+        '(--format; for a node instance_info.image_compression_type)',
     )
   }
   if (named.disk !== null && isContainer(named.disk) && found !== named.disk) {
@@ -67,7 +68,8 @@ function judgeContainer(
   if (disk !== null && disk !== found) {
     throw new AgentError(
       'InvalidImage',
-      `the image is ${found}, although disk_format is ${disk}: set instance_info.image_disk_format to ${found}`,
+      `the image is ${found}, although disk_format is ${disk}: say ` +
+        `that it is ${found} (--format; for a node instance_info.image_disk_format)`,
     )
   }
   virtualBytesOf(found, firstBytes)

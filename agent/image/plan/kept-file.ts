@@ -45,7 +45,7 @@ export function noRoomError(request: KeptFileRequest): AgentError {
     'InvalidImage',
     `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, ` +
       `${what} ${bytes} bytes behind it, and ${spareBytes(request)} are left free; ${disk.path} has room for ` +
-      `${room.length}: choose a larger disk with root device hints, or serve the image raw`,
+      `${room.length}: choose a larger disk (for a node: by root device hints), or serve the image raw`,
   )
 }
 

@@ -321,8 +321,8 @@ function sourcesOf(
     if (mode !== 'require') return [{ name: 'http', urls }]
     throw new AgentError(
       'ImageDownloadError',
-      'swarm_mode is require, but no usable torrent is known; name one in ' +
-        'instance_info.image_torrent_file or ipa-swarm-torrent-url',
+      'swarm_mode is require, but no usable torrent is known; name one by ' +
+        '--torrent; for a node by instance_info.image_torrent_file or ipa-swarm-torrent-url',
       { kind: 'operator' },
     )
   }

@@ -165,7 +165,7 @@ export function requireRoom(imageId: string, sizeBytes: number, disk: DeviceGeom
   throw new AgentError(
     'InvalidImage',
     `image ${imageId} has ${sizeBytes} bytes, ${disk.path} only ${disk.sizeBytes}; choose a ` +
-      'larger disk with root device hints, or a smaller image',
+      'larger disk (for a node: by root device hints) or a smaller image',
   )
 }
 
@@ -175,6 +175,6 @@ export function requireRootRoom(sizeBytes: number, { root }: DiskLayout): void {
   throw new AgentError(
     'InvalidCommandParamsError',
     `Root partition is too small for requested image. Image virtual size: ${Math.ceil(sizeBytes / MiB)} MB, ` +
-      `Root size: ${root.range.length / MiB} MB; use a larger instance_info.root_gb or a smaller image`,
+      `Root size: ${root.range.length / MiB} MB; use a larger root_gb (for a node: in instance_info) or a smaller image`,
   )
 }

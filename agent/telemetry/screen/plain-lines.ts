@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a serial line is told: a line at each event that a person wants to hear of, and one now and then on what is
 // done. ASCII, no escape codes, no JSON: it is read in a BMC's log. Does not open it.
-import { type AgentState, runningProgress } from '../../core/agent-state.ts'
+import { type AgentState, runningProgress, stepOf } from '../../core/agent-state.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { AgentEvent } from '../../core/events.ts'
 import { formatDuration } from '../../core/units.ts'
@@ -60,11 +60,11 @@ function statusOrWhyNot(state: AgentState, now: number): string {
 
 /** `writing the image 48.8% …` while there are figures, else what a person would see first. */
 export function statusLine(state: AgentState, now: number): string {
-  const { steps, syncing } = state
+  const { syncing } = state
   const progress = runningProgress(state)
   if (progress && progress.step !== 'done') {
-    const step = steps && steps.at >= 0 ? `step ${steps.at + 1} of ${steps.stages.length}: ` : ''
-    return `${step}${describe(progress)}`
+    const step = stepOf(state)
+    return `${step ? `step ${step.n} of ${step.of}: ` : ''}${describe(progress)}`
   }
   const { headline, detail, ironic } = viewOf(state, now)
   const arrays = syncing.map(describeSync)

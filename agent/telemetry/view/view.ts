@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what a person is shown of the agent, in words, made of the state that the events tell: the status page and
 // the screen at the rack say the same. Does not draw.
-import { type AgentState, runningProgress } from '../../core/agent-state.ts'
+import { type AgentState, runningProgress, stepOf } from '../../core/agent-state.ts'
 import type { WireError } from '../../core/errors.ts'
 import type { Link, Phase, Progress, SyncingArray } from '../../core/events.ts'
 import { formatAmount, formatBytes, formatDuration, formatPace } from '../../core/units.ts'
@@ -152,13 +152,13 @@ function networkDetail({ machine: { links = [] } }: AgentState): string {
 }
 
 function workOf(state: AgentState, now: number): Work | null {
-  const { command, steps } = state
+  const { command } = state
   const progress = runningProgress(state)
   if (command === null && progress === null) return null
   const { done = 0, total = 0, unit = 'bytes', ratePerSecond = 0 } = progress ?? {}
   return {
     command: command?.name ?? null,
-    step: steps && steps.at >= 0 ? { n: steps.at + 1, of: steps.stages.length } : null,
+    step: stepOf(state),
     percent: progress !== null && total > 0 ? progress.percent : null,
     done: formatAmount(done, unit),
     total: formatAmount(total, unit),

@@ -30,7 +30,7 @@ export const PACKED_CASES: readonly FailureCase[] = [
       node: { instance_info: { image_compression_type: 'gzip' } },
     }),
     error: 'InvalidImage',
-    details: /instance_info says that the image is packed by gzip, but its first bytes show zstd/,
+    details: /is said to be packed by gzip, but its first bytes show zstd/,
     isUntouched: true,
   },
   {

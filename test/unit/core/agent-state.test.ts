@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { type AgentState, INITIAL_STATE, nextState } from '../../../agent/core/agent-state.ts'
-import type { NewEvent } from '../../../agent/core/events.ts'
+import {
+  type AgentState,
+  INITIAL_STATE,
+  nextState,
+  stepOf,
+} from '../../../agent/core/agent-state.ts'
+import type { NewEvent, Stage } from '../../../agent/core/events.ts'
 import { progressOf, torrentNews } from '../../support/event-lab.ts'
 
 function stateAfter(...news: NewEvent[]): AgentState {
@@ -117,5 +122,28 @@ describe('the state of the agent', () => {
   test('shows the torrent until it is left', () => {
     expect(stateAfter(torrentNews()).torrent).toMatchObject({ state: 'fetching' })
     expect(stateAfter(torrentNews(), torrentNews({ state: 'left' })).torrent).toBeNull()
+  })
+})
+
+describe('the steps', () => {
+  const plan = (...stages: Stage[]): NewEvent => ({ type: 'plan', stages })
+  const began = (stage: Stage): NewEvent => ({ type: 'stage', stage, state: 'began' })
+
+  test('are counted in their order; one may come twice, and again', () => {
+    const happened = [began('prepare'), plan('fetch', 'read-back', 'unpack', 'read-back', 'commit')]
+    expect(stepOf(stateAfter(...happened))).toBeNull()
+    const at = (stage: Stage) => {
+      happened.push(began(stage))
+      return stepOf(stateAfter(...happened))?.n
+    }
+    expect((['fetch', 'read-back', 'unpack', 'read-back', 'commit'] as const).map(at)).toEqual([
+      1, 2, 3, 4, 5,
+    ])
+    expect(at('erase')).toBeUndefined()
+    expect(at('read-back')).toBe(4)
+  })
+
+  test('are not counted where there is one', () => {
+    expect(stepOf(stateAfter(plan('read-back'), began('read-back')))).toBeNull()
   })
 })

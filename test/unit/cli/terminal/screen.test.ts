@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createSheet } from '../../../../agent/cli/terminal/output.ts'
 import { openScreen } from '../../../../agent/cli/terminal/screen.ts'
-import { createStepCounter } from '../../../../agent/cli/terminal/step-counter.ts'
 import { createEventStream } from '../../../../agent/telemetry/event-stream.ts'
 import { progressOf } from '../../../support/event-lab.ts'
 import { createSmallTerminal } from '../../../support/small-terminal.ts'
@@ -17,7 +16,7 @@ describe('a screen', () => {
     const events = createEventStream({ now: () => 0 })
     const screen = openScreen({ stdout: terminal, stderr: terminal, events }, { isJson: false })
     screen.say('a from b to c')
-    screen.count(['fetch', 'read-back', 'commit'])
+    events.publish({ type: 'plan', stages: ['fetch', 'read-back', 'commit'] })
     events.publish({ type: 'stage', stage: 'fetch', state: 'began' })
     const progress = (percent: number) =>
       events.publish({
@@ -92,30 +91,5 @@ describe('a screen', () => {
     screen.say('a from b to c')
     events.publish({ type: 'progress', progress: progressOf({ step: 'fetch' }) })
     expect(stdout.text + stderr.text).toBe('')
-  })
-})
-
-describe('the steps', () => {
-  test('are counted in their order; one may come twice, and again', () => {
-    const steps = createStepCounter()
-    steps.began('prepare')
-    expect(steps.current()).toBeUndefined()
-    steps.expect(['fetch', 'read-back', 'unpack', 'read-back', 'commit'])
-    const at = (stage: Parameters<typeof steps.began>[0]) => {
-      steps.began(stage)
-      return steps.current()?.n
-    }
-    expect((['fetch', 'read-back', 'unpack', 'read-back', 'commit'] as const).map(at)).toEqual([
-      1, 2, 3, 4, 5,
-    ])
-    expect(at('erase')).toBeUndefined()
-    expect(at('read-back')).toBe(4)
-  })
-
-  test('are not counted where there is one', () => {
-    const steps = createStepCounter()
-    steps.expect(['read-back'])
-    steps.began('read-back')
-    expect(steps.current()).toBeUndefined()
   })
 })
