@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the manager of Mellanox (Nvidia) NICs: an InfiniBand interface has an address of 20 bytes, and Ironic knows it
-// by a MAC and a DHCP client id that are made of it (contract 7.1, ironic-python-agent's mlnx). Does not update firmware.
+// by a MAC and a DHCP client id that are made of it (contract 7.1, ironic-python-agent's mlnx). Its steps are nvidia/'s.
 import { AgentError } from '../../core/errors.ts'
 import type { Root } from '../../system/root.ts'
 import { type NicDeps, openNicReader } from '../collectors/nics.ts'
-import { type HardwareManager, SUPPORT } from '../manager.ts'
+import { type HardwareManager, type StepImplementation, SUPPORT } from '../manager.ts'
+import { type FirmwareDeps, updateFirmwareImages } from './nvidia/firmware-image.ts'
+import { updateFirmwareSettings } from './nvidia/firmware-settings.ts'
 
 const VENDOR = '0x15b3'
 /** Of a DHCP client id over InfiniBand, before the port's GUID. */
@@ -13,7 +15,7 @@ const ADDRESS_OCTETS = 20
 const GUID_OCTETS = 8
 
 /** The manager `MellanoxDeviceHardwareManager`, of machines with such a NIC. */
-export function createMellanoxManager(deps: NicDeps): HardwareManager {
+export function createMellanoxManager(deps: NicDeps & FirmwareDeps): HardwareManager {
   const { root } = deps
   return {
     name: 'MellanoxDeviceHardwareManager',
@@ -25,7 +27,7 @@ export function createMellanoxManager(deps: NicDeps): HardwareManager {
       }
       return SUPPORT.NONE
     },
-    steps: [],
+    steps: firmwareSteps(deps),
     getInterfaceInfo: async (name) => {
       const address = await root.readText(`/sys/class/net/${name}/address`)
       const identity = (await isMellanox(root, name)) ? identityOf(address ?? '') : undefined
@@ -33,6 +35,39 @@ export function createMellanoxManager(deps: NicDeps): HardwareManager {
       throw new AgentError('IncompatibleHardwareMethodError', `${name} is no InfiniBand of theirs`)
     },
   }
+}
+
+/** As ironic-python-agent announces them; the conductor shows the words to operators. */
+function firmwareSteps(deps: FirmwareDeps): StepImplementation[] {
+  const step = (
+    name: string,
+    argument: string,
+    description: string,
+    update: (value: unknown, deps: FirmwareDeps) => Promise<unknown>,
+  ): StepImplementation => ({
+    kinds: ['clean', 'deploy', 'service'],
+    announce: {
+      ...{ step: name, priority: 0, interface: 'deploy', reboot_requested: true, abortable: false },
+      argsinfo: { [argument]: { description, required: true } },
+    },
+    accepts: [argument],
+    run: ({ args }) => update(args[argument], deps),
+  })
+  return [
+    step(
+      'update_nvidia_nic_firmware_image',
+      'images',
+      'A list of firmware, each with url (http(s):// or file://), checksum, checksumType (sha256 or sha512), ' +
+        'componentFlavor (the PSID) and version.',
+      updateFirmwareImages,
+    ),
+    step(
+      'update_nvidia_nic_firmware_settings',
+      'settings',
+      'A list with deviceID, and what to set of globalConfig, function0Config and function1Config.',
+      updateFirmwareSettings,
+    ),
+  ]
 }
 
 async function isMellanox(root: Root, name: string): Promise<boolean> {

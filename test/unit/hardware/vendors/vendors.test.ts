@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { loadHardware } from '../../../agent/hardware/dispatcher.ts'
-import { createGenericManager } from '../../../agent/hardware/generic/generic-manager.ts'
-import { createIntelCnaManager } from '../../../agent/hardware/vendors/intel-cna.ts'
-import { createMellanoxManager, identityOf } from '../../../agent/hardware/vendors/mellanox.ts'
-import { createLogger } from '../../../agent/telemetry/logger.ts'
-import { defaultConfig } from '../../support/config.ts'
-import { lsblkOutput, machineWith, NIC_FILES } from './machine-fixture.ts'
+import { loadHardware } from '../../../../agent/hardware/dispatcher.ts'
+import { createGenericManager } from '../../../../agent/hardware/generic/generic-manager.ts'
+import { createIntelCnaManager } from '../../../../agent/hardware/vendors/intel-cna.ts'
+import { createMellanoxManager, identityOf } from '../../../../agent/hardware/vendors/mellanox.ts'
+import { createLogger } from '../../../../agent/telemetry/logger.ts'
+import { defaultConfig } from '../../../support/config.ts'
+import { lsblkOutput, machineWith, NIC_FILES } from '../machine-fixture.ts'
 
 const NOBODY = { has: () => false, stepNames: () => [], ask: async () => undefined }
 const log = createLogger({ level: 'silent' })
@@ -26,7 +26,7 @@ describe('Mellanox', () => {
   test('an InfiniBand interface has a MAC and a client id made of its GUID', async () => {
     await using machine = await machineWith(INFINIBAND, { lsblk: lsblkOutput([]) })
     await using hardware = await loadHardware([
-      createMellanoxManager({ ...machine, log }),
+      createMellanoxManager({ ...machine, config: defaultConfig(), log }),
       createGenericManager({ ...machine, config: defaultConfig(), log }),
     ])
     expect(Object.keys(hardware.versions())).toEqual([
@@ -50,7 +50,13 @@ describe('Mellanox', () => {
 
   test('a machine without such a NIC does without the manager', async () => {
     await using machine = await machineWith(NIC_FILES)
-    expect(await createMellanoxManager({ ...machine, log }).evaluateHardwareSupport()).toBe(0)
+    expect(
+      await createMellanoxManager({
+        ...machine,
+        config: defaultConfig(),
+        log,
+      }).evaluateHardwareSupport(),
+    ).toBe(0)
   })
 
   test.each(['52:54:00:aa:bb:01', '', `${ADDRESS}:00`])('no identity is made of %j', (address) => {
