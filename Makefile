@@ -83,7 +83,7 @@ instance-image: $(MODULES) ## build/instance-image.raw: a bootable disk made fro
 	@$(PACKAGES) instance-image
 	@node image-build/instance-image.ts
 
-ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [QEMU=1] [BURN_IN=1] [HARDWARE_MANAGERS=folder] [NAME=…] [FAST=1]
+ramdisk: $(MODULES) ## build/ironswarm.kernel and .initramfs [RAMDISK=vm] [SSH_KEY=key] [QEMU=1] [BURN_IN=1] [PODMAN=1] [MSTFLINT=1] [HARDWARE_MANAGERS=folder] [NAME=…] [FAST=1]
 	@$(PACKAGES) ramdisk
 	@node image-build/ramdisk/build.ts
 
@@ -113,7 +113,7 @@ vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|
 	@$(OWN_NETWORK) node test/e2e/vm/main.ts
 
 test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE (root) [SMOKE=1: the shortest way through]
-	@$(PACKAGES) agent instance-image ironic ramdisk vm
+	@$(PACKAGES) agent instance-image ironic ramdisk registry vm
 	@node image-build/instance-image.ts small
 	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
 	@$(if $(SMOKE),,FAST=1 node image-build/ramdisk/build.ts)
@@ -121,6 +121,7 @@ test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE 
 	@$(if $(SMOKE),,node test/support/vm/array-maker.ts)
 	@$(if $(SMOKE),,node test/support/vm/partition-image.ts)
 	@$(if $(SMOKE),,node test/support/vm/raid-image.ts)
+	@$(if $(SMOKE),,RAMDISK=vm FAST=1 PODMAN=1 NAME=ironswarm-containers node image-build/ramdisk/build.ts)
 	@$(if $(SMOKE),,RAMDISK=vm FAST=1 NAME=ironswarm-managers HARDWARE_MANAGERS=test/support/vm/hardware-managers node image-build/ramdisk/build.ts)
 	@$(OWN_NETWORK) vitest run --config test/e2e/vm/vitest.config.ts $(if $(SMOKE),smoke)
 

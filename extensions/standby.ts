@@ -5,6 +5,7 @@ import { type AnyCommand, command, type Extension } from '../agent/commands/comm
 import { withDeadline } from '../agent/core/deadline.ts'
 import { AgentError } from '../agent/core/errors.ts'
 import { type JsonObject, objectAt } from '../agent/core/json.ts'
+import { parseBootcRequest } from '../agent/deploy/bootc/request.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { PartitionKind } from '../agent/disk/partitioning/disk-layout.ts'
 import { uuidOf, type WrittenPartitions } from '../agent/disk/partitioning/written-partitions.ts'
@@ -16,13 +17,14 @@ import { answerInTime, assertOnly, noParams } from './params.ts'
  */
 const FLUSH_DEADLINE_MS = 20_000
 
-/** standby.prepare_image, get_partition_uuids, power_off, run_image and sync. */
+/** standby.prepare_image, execute_bootc_install, get_partition_uuids, power_off, run_image and sync. */
 export function createStandbyExtension(deps: ExtensionDeps): Extension {
   const flushed: FlushedImage = { image: undefined }
   return {
     name: 'standby',
     commands: {
       prepare_image: createPrepareImage(deps),
+      execute_bootc_install: createBootcInstall(deps),
       get_partition_uuids: createPartitionUuids(deps),
       power_off: createPowerOff(deps),
       run_image: createRunImage(deps, flushed),
@@ -47,6 +49,26 @@ function createPrepareImage(deps: ExtensionDeps): AnyCommand {
     run: async (image, context) => {
       const node = await nodeWithHints(deps, context.signal)
       return await deps.deploy.images.write(image, node, context)
+    },
+  })
+}
+
+/** As the step of the same name, by a driver that calls it itself. */
+function createBootcInstall(deps: ExtensionDeps): AnyCommand {
+  const name = 'standby.execute_bootc_install'
+  return command({
+    kind: 'async',
+    parse: (params) => {
+      assertOnly(name, params, ['image_source', 'instance_info', 'pull_secret', 'configdrive'])
+      const { image_source, pull_secret, configdrive } = params
+      return parseBootcRequest(
+        { imageSource: image_source, pullSecret: pull_secret, configdrive },
+        objectAt(params, 'instance_info'),
+      )
+    },
+    run: async (request, context) => {
+      const node = await nodeWithHints(deps, context.signal)
+      return await deps.deploy.images.write(request, node, context)
     },
   })
 }

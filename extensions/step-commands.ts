@@ -4,6 +4,7 @@
 import { type AnyCommand, command, type Extension } from '../agent/commands/command.ts'
 import { AgentError, type ErrorType } from '../agent/core/errors.ts'
 import { isObject, type JsonObject, stringAt } from '../agent/core/json.ts'
+import { instanceInfoOf, parseBootcRequest } from '../agent/deploy/bootc/request.ts'
 import type { ExtensionDeps } from '../agent/deploy/extension-deps.ts'
 import type { StepCall, StepKind } from '../agent/hardware/manager.ts'
 import { announcedSteps, assertVersionsMatch } from '../agent/hardware/steps.ts'
@@ -87,8 +88,19 @@ function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyCommand {
           signal: context.signal,
           events: context.events,
           writeImage: async (imageInfo, configdrive) => {
-            const image = deps.deploy.images.parse(imageInfo, configdrive)
+            const image = deps.deploy.images.parse(imageInfo, configdrive, node)
             return `prepare_image: ${await deps.deploy.images.write(image, node, context)}`
+          },
+          installContainer: async (given) => {
+            const request = parseBootcRequest(
+              {
+                imageSource: given['image_source'],
+                pullSecret: given['oci_pull_secret'],
+                configdrive: given['configdrive'],
+              },
+              instanceInfoOf(node),
+            )
+            return `execute_bootc_install: ${await deps.deploy.images.write(request, node, context)}`
           },
           releaseDisks: () => deps.deploy.images.release(`${kind} step ${stepName}`),
           stopSeeding: () => deps.deploy.seeding.release(`${kind} step ${stepName}`),

@@ -332,7 +332,7 @@ export const OPTIONS = {
     karg: 'ipa-agent-token-required',
     noEffect: true,
   }),
-  disable_bootc_deploy: bool(false, 'Refuse bootc images', { noEffect: true }),
+  disable_bootc_deploy: bool(false, 'Refuse bootable containers'),
 } as const satisfies Record<string, OptionRow>
 
 export type OptionName = keyof typeof OPTIONS

@@ -13,6 +13,7 @@ import { createArenaBudget } from '../sources/swarm/thread/arena-budget.ts'
 import type { Exec } from '../system/exec.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { installContainer } from './bootc/install-container.ts'
 import { createImageWriter, type ImageWriter } from './image-writer.ts'
 import { type InstanceStart, prepareInstanceStart } from './instance-start.ts'
 import { createPowerControl, type PowerControl } from './power-control.ts'
@@ -91,6 +92,8 @@ export function createDeployService(deps: DeployServiceDeps): DeployService {
         laterRack: rack.found,
         now: () => performance.now(),
       }),
+    installContainer: (request) =>
+      installContainer(request, { config, exec, root, log, now: () => performance.now() }),
   })
   const machineControl = config.machine_control
   const bootloaderDeps = { exec, root, log, machineControl, pausePath: ASSEMBLY_PAUSE }

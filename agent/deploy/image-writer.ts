@@ -8,6 +8,13 @@ import type { JsonObject } from '../core/json.ts'
 import { uuidOf } from '../disk/partitioning/written-partitions.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import type { DeployedImage } from '../image/deploy-image.ts'
+import type { Installation } from './bootc/install-container.ts'
+import {
+  type BootcRequest,
+  instanceInfoOf,
+  isContainer,
+  parseContainerInfo,
+} from './bootc/request.ts'
 import type { SeedingKeeper } from './seeding-keeper.ts'
 import type { WriteImageRequest } from './write-image.ts'
 import { parseWriteRequest, type WriteRequest, withNode } from './write-request.ts'
@@ -24,12 +31,16 @@ export interface ImageWriter {
    * Throws InvalidCommandParamsError for an image_info or config drive nobody can use.
    * @param node as it is known so far: a torrent that it names in vain is refused here rather than half-way
    */
-  parse(imageInfo: unknown, configdrive: unknown, node?: JsonObject): WriteRequest
+  parse(imageInfo: unknown, configdrive: unknown, node?: JsonObject): WriteRequest | BootcRequest
   /**
    * Writes the image to the root disk and resolves to the sentence of contract 5.2. Throws AgentIsBusy
    * while another write runs. An image of the same id is written again: an id says nothing of content.
    */
-  write(request: WriteRequest, node: JsonObject | undefined, context: WriteContext): Promise<string>
+  write(
+    request: WriteRequest | BootcRequest,
+    node: JsonObject | undefined,
+    context: WriteContext,
+  ): Promise<string>
   /**
    * The image on the disk, also one that an earlier process of this boot wrote; undefined from the start of a
    * write until it has succeeded.
@@ -46,6 +57,8 @@ export interface ImageWriterDeps {
   readonly record: WrittenImageRecord
   /** write-image.ts with its own dependencies filled in. */
   readonly writeImage: (request: WriteImageRequest) => Promise<DeployedImage>
+  /** bootc/install-container.ts, likewise. */
+  readonly installContainer: (request: Installation) => Promise<WrittenImage>
 }
 
 /** As ironic-python-agent says it (contract 5.2). */
@@ -59,7 +72,20 @@ function sentenceOf({ imageId, device, rootUuid, partitions }: WrittenImage): st
 export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
   let isWriting = false
 
+  const installNow = async (
+    request: BootcRequest,
+    node: JsonObject | undefined,
+    { signal, events }: WriteContext,
+  ) => {
+    const devicePath = (await deps.hardware.dispatch('getOsInstallDevice', node)).name
+    await deps.seeding.release('next deploy')
+    deps.record.forget()
+    deps.record.set(await deps.installContainer({ request, devicePath, signal, events }))
+    return `Container image (${request.reference}) written to device ${devicePath}`
+  }
+
   const writeNow: ImageWriter['write'] = async (request, node, context) => {
+    if ('reference' in request) return await installNow(request, node, context)
     const { imageInfo, configdrive } = withNode(request, node, deps.config)
     const disk = await deps.hardware.dispatch('getOsInstallDevice', node)
     // The disk is about to lose what is being served from it, and is held open by the seeding.
@@ -80,6 +106,9 @@ export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
 
   return {
     parse: (imageInfo, configdrive, node) => {
+      if (isContainer(imageInfo)) {
+        return parseContainerInfo(imageInfo, configdrive, instanceInfoOf(node))
+      }
       const request = parseWriteRequest(imageInfo, configdrive, deps.config)
       withNode(request, node, deps.config)
       return request

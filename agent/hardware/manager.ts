@@ -42,6 +42,8 @@ export interface StepContext {
    * because images are written a layer above the hardware managers.
    */
   writeImage(imageInfo: unknown, configdrive: unknown): Promise<string>
+  /** Installs a bootable container on the root disk by the step's arguments, likewise (contract 5.10). */
+  installContainer(args: JsonObject): Promise<string>
   /** Lets go of what the agent itself holds open on disks: a deployed image that is still being seeded. */
   releaseDisks(): Promise<void>
   /** Ends the seeding of the deployed image, which is about to change; what was written stays known. */

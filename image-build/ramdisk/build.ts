@@ -5,6 +5,8 @@
 //   SSH_KEY='ssh-… …'   a key that may log in as root (or the path of a file that holds it)
 //   HARDWARE_MANAGERS=… a folder of hardware managers that goes along
 //   BURN_IN=1           takes fio and stress-ng along
+//   PODMAN=1            takes podman along, for container steps and bootable containers
+//   MSTFLINT=1          takes mstflint along, for firmware of Nvidia NICs
 //   NAME=…              what the outputs in build/ are called
 //   FAST=1              compress quickly: larger, same content
 import { createHash } from 'node:crypto'

@@ -119,6 +119,44 @@ const BURN_IN_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   'stress-ng': ['usr/bin/stress-ng'],
 }
 
+/** For container steps and bootable containers; etc/containers and the script `prepare` set podman up. */
+const PODMAN_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  // its certificates: root-tree.ts
+  'ca-certificates': [],
+  conmon: ['usr/bin/conmon'],
+  crun: ['usr/bin/crun'],
+  'golang-github-containers-common': [
+    'etc/containers/policy.json',
+    'usr/share/containers/seccomp.json',
+  ],
+  'golang-github-containers-image': ['etc/containers/registries.conf'],
+  // podman looks for it though containers share the machine's network
+  netavark: ['usr/lib/podman/netavark'],
+  podman: ['usr/bin/podman'],
+}
+
+const PODMAN_LIBRARIES: readonly string[] = [
+  'libassuan0',
+  'libgpgme11',
+  'libsemanage2',
+  'libsepol2',
+  'libsubid4',
+  'libyajl2',
+]
+
+/** For firmware of Nvidia NICs; mstfwreset is left out, it would bring Python. */
+const NVIDIA_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  mstflint: ['usr/bin/mstconfig', 'usr/bin/mstflint'],
+}
+
+const NVIDIA_LIBRARIES: readonly string[] = [
+  'libboost-filesystem1.74.0',
+  'libexpat1',
+  'libjsoncpp25',
+  'libmuparser2v5',
+  'libsqlite3-0',
+]
+
 /** What the variant takes of which package. */
 export function programsOf(variant: Variant): Readonly<Record<string, readonly string[]>> {
   return {
@@ -126,12 +164,19 @@ export function programsOf(variant: Variant): Readonly<Record<string, readonly s
     ...(variant.hasHardwareTools ? HARDWARE_PROGRAMS : {}),
     ...(variant.hasQemu ? QEMU_PROGRAMS : {}),
     ...(variant.hasBurnIn ? BURN_IN_PROGRAMS : {}),
+    ...(variant.hasPodman ? PODMAN_PROGRAMS : {}),
+    ...(variant.hasMstflint ? NVIDIA_PROGRAMS : {}),
   }
 }
 
 /** Where the programs' shared libraries may come from; only what is needed is taken. */
-export function librariesOf({ hasBurnIn }: Variant): readonly string[] {
-  return hasBurnIn ? [...LIBRARY_PACKAGES, ...BURN_IN_LIBRARIES] : LIBRARY_PACKAGES
+export function librariesOf({ hasBurnIn, hasPodman, hasMstflint }: Variant): readonly string[] {
+  return [
+    ...LIBRARY_PACKAGES,
+    ...(hasBurnIn ? BURN_IN_LIBRARIES : []),
+    ...(hasPodman ? PODMAN_LIBRARIES : []),
+    ...(hasMstflint ? NVIDIA_LIBRARIES : []),
+  ]
 }
 
 /** Debian's fio can burn Ceph and Gluster in too. */
@@ -313,6 +358,8 @@ export const FOLDERS: readonly string[] = [
   'sys',
   'tmp',
   'var/empty',
+  'var/lib/containers',
   'var/lib/dhcpcd',
   'var/log',
+  'var/tmp',
 ]

@@ -49,6 +49,9 @@ export async function makeRootTree(parts: RootParts): Promise<Tree> {
   for (const [path, target] of Object.entries(LINKS)) tree.add(path, linkNode(target))
   await addModules(tree, parts)
   await addOwnFiles(tree, parts.sshKeys)
+  if (parts.variant.hasPodman) {
+    await addCertificates(tree, parts.packages.get('ca-certificates') ?? '')
+  }
   await addApplets(tree, parts.packages.get('busybox-static') ?? '')
   return tree
 }
@@ -65,7 +68,7 @@ async function addPrograms(tree: Tree, { packages, variant }: RootParts): Promis
 
 /** By place, not by the mode on the build machine: an unprivileged unpacking may have lost bits. */
 function isProgram(path: string): boolean {
-  return /\/(s?bin|security|multipath)\/|\/udev\/\w+$|run-hooks$|\.so$/.test(path)
+  return /\/(s?bin|security|multipath|podman)\/|\/udev\/\w+$|run-hooks$|\.so$/.test(path)
 }
 
 function modeOf(path: string): number {
@@ -124,6 +127,14 @@ async function addOwnFiles(tree: Tree, sshKeys: string | undefined): Promise<voi
   if (sshKeys === undefined) return
   tree.add('root/.ssh', directoryNode(0o700))
   tree.add('root/.ssh/authorized_keys', fileNode(Buffer.from(`${sshKeys}\n`), 0o600))
+}
+
+/** Whom podman trusts, in the one file that programs written in Go look for first. */
+async function addCertificates(tree: Tree, packageFolder: string): Promise<void> {
+  const folder = join(packageFolder, 'usr/share/ca-certificates/mozilla')
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.crt')).sort()
+  const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
+  tree.add('etc/ssl/certs/ca-certificates.crt', fileNode(Buffer.from(texts.join(''))))
 }
 
 /** A link for every applet whose name no real program has. */

@@ -25,6 +25,8 @@ export async function readRamdiskSettings(env: Environment): Promise<RamdiskSett
       prefix: env['NAME'] ? nameOf(env['NAME']) : variant.prefix,
       hasQemu: Boolean(env['QEMU']),
       hasBurnIn: Boolean(env['BURN_IN']),
+      hasPodman: Boolean(env['PODMAN']),
+      hasMstflint: Boolean(env['MSTFLINT']),
     },
     isFast: Boolean(env['FAST']),
     sshKeys: env['SSH_KEY'] ? await readSshKeys(env['SSH_KEY']) : undefined,

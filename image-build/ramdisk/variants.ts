@@ -15,6 +15,10 @@ export interface Variant {
   readonly hasQemu: boolean
   /** Takes BURN_IN_PROGRAMS of contents.ts too: what burns a machine in. */
   readonly hasBurnIn: boolean
+  /** Takes PODMAN_PROGRAMS of contents.ts too: what runs containers. */
+  readonly hasPodman: boolean
+  /** Takes NVIDIA_PROGRAMS of contents.ts too: what updates the firmware of Nvidia NICs. */
+  readonly hasMstflint: boolean
   /** Options of `udevadm trigger`: the devices a driver is looked for. */
   readonly coldplug: readonly string[]
   /** Loaded at boot, because no device asks for them by modalias. */
@@ -81,6 +85,8 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     hasHardwareTools: true,
     hasQemu: false,
     hasBurnIn: false,
+    hasPodman: false,
+    hasMstflint: false,
     modules: [
       ...FILE_SYSTEMS,
       ...STORAGE,
@@ -134,6 +140,8 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
     hasHardwareTools: false,
     hasQemu: false,
     hasBurnIn: false,
+    hasPodman: false,
+    hasMstflint: false,
     modules: [
       ...FILE_SYSTEMS,
       ...STORAGE,

@@ -34,7 +34,9 @@ export async function authorizedRun(work: Work, { folder, log }: AuthorizationDe
     const text = creds === undefined ? taken?.content : fileOf(creds, work.image)
     if (text === undefined) await work.pull(work.options)
     else {
-      await withFile(folder, text, (path) => work.pull([...rest, `--authfile=${path}`]))
+      await withAuthorizationFile(folder, text, (path) =>
+        work.pull([...rest, `--authfile=${path}`]),
+      )
     }
     await work.run()
   } finally {
@@ -70,7 +72,11 @@ async function take(path: string): Promise<TakenFile> {
   }
 }
 
-async function withFile(
+/**
+ * Does the work with a file that only root may read and that is gone afterwards.
+ * @param content as containers-auth.json(5) says
+ */
+export async function withAuthorizationFile(
   folder: string,
   content: string | Uint8Array,
   work: (path: string) => Promise<void>,

@@ -27,7 +27,8 @@ export interface ContainerManagerDeps {
 }
 
 const RUNNERS = ['podman', 'docker'] as const
-const VERSION_TIMEOUT_MS = 15_000
+/** A program of 33 MB, read from a compressed root. */
+const VERSION_TIMEOUT_MS = 60_000
 const PULL_TIMEOUT_MS = 3600 * 1000
 /** Of what it prints. */
 const TAIL_BYTES = 16 * 1024

@@ -11,6 +11,8 @@ import type { Logger } from '../../telemetry/logger.ts'
 export interface RunnableImage {
   readonly url: string
   readonly runOptions: readonly string[]
+  /** Instead of the image's own command. */
+  readonly command?: readonly string[]
 }
 
 export interface ContainerDeps {
@@ -21,6 +23,8 @@ export interface ContainerDeps {
   /** For the file with its id. */
   readonly folder: string
   readonly signal: AbortSignal | undefined
+  /** Longest time, ms; a day unless given. */
+  readonly timeoutMs?: number
 }
 
 const RUN_TIMEOUT_MS = 24 * 3600 * 1000
@@ -35,15 +39,15 @@ const TAIL_BYTES = 16 * 1024
  *   podman or docker does not end it
  */
 export async function runContainer(image: RunnableImage, deps: ContainerDeps): Promise<void> {
-  const { exec, log, runner, folder, signal } = deps
+  const { exec, log, runner, folder, signal, timeoutMs = RUN_TIMEOUT_MS } = deps
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const idFile = join(folder, `container-${randomUUID()}.id`)
   // what was pulled and no other, and nobody is asked who would have to be told who asks; the last --cidfile counts
   const options = ['--pull=never', ...image.runOptions, `--cidfile=${idFile}`]
-  const argv = [runner, 'run', ...options, image.url] as const
+  const argv = [runner, 'run', ...options, image.url, ...(image.command ?? [])] as const
   try {
     const { stdout, stderr } = await exec(argv, {
-      timeoutMs: RUN_TIMEOUT_MS,
+      timeoutMs,
       tailBytes: TAIL_BYTES,
       ...(signal ? { signal } : {}),
     })

@@ -56,6 +56,15 @@ const WRITE_IMAGE: StepImplementation = {
   }),
 }
 
+const INSTALL_CONTAINER: StepImplementation = {
+  kinds: ['deploy', 'service'],
+  announce: {
+    ...{ step: 'execute_bootc_install', priority: 0, interface: 'deploy', reboot_requested: false },
+  },
+  accepts: ['image_source', 'configdrive', 'oci_pull_secret'],
+  run: async ({ args, context }) => ({ result: await context.installContainer(args) }),
+}
+
 /** The manager that supports every machine, if no better one does. */
 export function createGenericManager(deps: GenericManagerDeps): HardwareManager {
   const { config, exec, root, log, skipsBmc = () => config.agent_skip_bmc_detect } = deps
@@ -97,6 +106,7 @@ export function createGenericManager(deps: GenericManagerDeps): HardwareManager 
   const takingAnyDisk = (step: StepImplementation) => ({ ...step, takesAnyDisk: true })
   const steps = [
     WRITE_IMAGE,
+    INSTALL_CONTAINER,
     createInjectStep({ ...deps, findDisk: async (node) => (await finder.find(node)).name }),
     ...erasing.map(takingAnyDisk),
     createPstoreStep(deps),

@@ -17,6 +17,7 @@ import { pathOf } from '../../sources/file.ts'
 import { isUefi } from '../../system/efi.ts'
 import type { ImageRequest, PlanDeps } from '../request/deploy-request.ts'
 import { type DownloadDeadline, downloadDeadline } from '../request/download-deadline.ts'
+import type { ConfigDriveText } from '../request/image-info.ts'
 import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { sizeOfImage } from './image-size.ts'
@@ -66,9 +67,7 @@ export async function openPlan(
     const check = (known: ImageAnswers) => requirePlannable(imageInfo, known, deps.config)
     const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal, check)
     const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
-    const configdrive = request.configdrive
-      ? await decodeConfigDrive(request.configdrive, (url) => fetchConfigDrive(url, deps, signal))
-      : null
+    const configdrive = await readConfigDrive(request.configdrive, deps, signal)
     const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
       config: deps.config,
       hasConfigdrive: configdrive !== null,
@@ -118,9 +117,21 @@ async function assertTableFits(
   await readKeptTable(device, layout)
 }
 
+/**
+ * The config drive as Ironic sent it, decoded or fetched; null for none. Throws DeploymentError.
+ */
+export async function readConfigDrive(
+  text: ConfigDriveText | null,
+  deps: Pick<PlanDeps, 'config'>,
+  signal: AbortSignal,
+): Promise<ConfigDriveImage | null> {
+  if (text === null) return null
+  return await decodeConfigDrive(text, (url) => fetchConfigDrive(url, deps, signal))
+}
+
 async function fetchConfigDrive(
   url: string,
-  { config }: PlanDeps,
+  { config }: Pick<PlanDeps, 'config'>,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   await using client = createHttpClient({ config })

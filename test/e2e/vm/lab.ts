@@ -32,11 +32,13 @@ export interface VmLab extends AsyncDisposable {
 /**
  * Machines that are switched off and find the ramdisk when they boot as the settings say.
  * @param lookups `any`: Ironic knows its nodes in every state, not only in those of a deploy
+ * @param lookupConfig more of what Ironic says of the configuration
  */
 export async function createVmLab(
   settings: VmSettings,
   folder: string,
   lookups: 'any' | 'deploying' = 'deploying',
+  lookupConfig: Readonly<Record<string, unknown>> = {},
 ): Promise<VmLab> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
@@ -68,6 +70,7 @@ export async function createVmLab(
       callbackTimeoutMs: 600_000,
       powerOffWaitMs: 120_000,
       fastTrack: lookups === 'any',
+      lookupConfig,
       power: {
         on: ({ uuid }) => byUuid.get(uuid)?.powerOn(),
         isOn: ({ uuid }) => byUuid.get(uuid)?.isOn() ?? false,

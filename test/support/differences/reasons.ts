@@ -12,7 +12,6 @@ const PARTITIONS = 'sizes and alignment are constants of the layout (docs/partit
 const QEMU_IMG = 'qemu-img is not used: images are unpacked while they come (docs/formats.md)'
 const NO_UDEV_POLLING =
   'partitions are reached by their offset on the disk; nothing waits for their nodes'
-const BOOTC = 'no podman in the ramdisk'
 
 /** Differences of what both have: another default, another way. */
 export const REASONS: Readonly<Record<string, Reason>> = {
@@ -20,9 +19,6 @@ export const REASONS: Readonly<Record<string, Reason>> = {
     why: 'conductors of 21.4 send MD5 sums and no word on them; newer ones say it in their answer to the lookup, which wins',
   },
   agent_token_required: { why: 'of IPA 2023.1; a token is always required' },
-  disable_bootc_deploy: {
-    why: 'bootable containers are refused whatever it says (docs/design/370-network-and-clock.md)',
-  },
   enable_vlan_interfaces: {
     ours: 'VLANs by LLDP without collect_lldp too; `eth0` may be a MAC address',
     why: 'who names no number has asked for what the switch says',
@@ -49,11 +45,10 @@ export const REASONS: Readonly<Record<string, Reason>> = {
     ours: 'the host name is prepended',
     why: 'as Ironic documents it; IPA gives its metrics no host name',
   },
-  'standby.execute_bootc_install': { why: BOOTC },
-  execute_bootc_install: { why: BOOTC },
-  'execute_bootc_install(image_source)': { why: BOOTC },
-  'execute_bootc_install(configdrive)': { why: BOOTC },
-  'execute_bootc_install(oci_pull_secret)': { why: BOOTC },
+  execute_bootc_install: {
+    ours: 'by a loop device without its first and last MiB; the container has no network',
+    why: 'nothing on the disk boots before all is there (docs/bootable-containers.md)',
+  },
   wipe_special_filesystems: {
     why: 'its name says the opposite of what it does; guard_special_filesystems switches the guard',
   },

@@ -26,11 +26,11 @@ describe('applyLookupOverrides', () => {
     const { warnings } = applyLookupOverrides(loaded, {
       md5_enabled: false,
       enable_bios_bootloader_install: true,
-      disable_bootc_deploy: true,
-      disable_deep_image_inspection: false,
+      disable_deep_image_inspection: true,
+      introspection_daemon: false,
     })
     expect(warnings).toEqual([
-      'Ironic sets disable_bootc_deploy, which has no effect in this version',
+      'Ironic sets disable_deep_image_inspection, which has no effect in this version',
     ])
   })
 

@@ -61,6 +61,12 @@ describe('deploy.get_deploy_steps', () => {
         GenericHardwareManager: [
           { step: 'write_image', priority: 0, interface: 'deploy', reboot_requested: false },
           {
+            step: 'execute_bootc_install',
+            priority: 0,
+            interface: 'deploy',
+            reboot_requested: false,
+          },
+          {
             step: 'inject_files',
             priority: 0,
             interface: 'deploy',

@@ -10,6 +10,7 @@ import { AgentError } from '../../../agent/core/errors.ts'
 import type { Progress } from '../../../agent/core/events.ts'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { MiB } from '../../../agent/core/units.ts'
+import type { Installation } from '../../../agent/deploy/bootc/install-container.ts'
 import type {
   BootloaderRequest,
   DeployService,
@@ -57,6 +58,8 @@ export interface ExtensionLab extends AsyncDisposable {
   /** The sparse file that is the machine's only disk. */
   readonly diskPath: string
   readonly deploys: WriteImageRequest[]
+  /** Bootable containers that were asked for. */
+  readonly installs: Installation[]
   readonly bootloaders: BootloaderRequest[]
   readonly grubs: GrubInstallation[]
   /** What happened, in order: `deploy`, `seeding ended`, `flush`, `power off`, `reboot`, `rescued`. */
@@ -109,6 +112,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
   const events: string[] = []
   const stream = createEventStream({ now: () => 1_700_000_000_000 })
   const deploys: WriteImageRequest[] = []
+  const installs: Installation[] = []
   const bootloaders: BootloaderRequest[] = []
   const grubs: GrubInstallation[] = []
   const generic = createGenericManager({ config, log, exec: machine.exec, root: machine.root })
@@ -127,6 +131,16 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
       events.push('deploy')
       request.events.publish({ type: 'progress', progress: PROGRESS })
       return await (options.writeImage ?? (async () => writtenImage(request, events)))(request)
+    },
+    installContainer: async (request) => {
+      installs.push(request)
+      const hash = { algo: 'sha256', value: '0'.repeat(64) }
+      const bytes = { origin: 0, peers: 0, file: 0 }
+      const {
+        devicePath: device,
+        request: { reference: imageId },
+      } = request
+      return { device, imageId, rootUuid: '0x00000000', partitions: null, hash, seconds: 1, bytes }
     },
   })
   const deploy: DeployService = {
@@ -169,6 +183,7 @@ export async function createExtensionLab(options: ExtensionLabOptions = {}): Pro
     machine,
     diskPath,
     deploys,
+    installs,
     bootloaders,
     grubs,
     events,

@@ -47,6 +47,7 @@ export function callWith(args: StepCall['args'] = {}): StepCall {
       signal: new AbortController().signal,
       events: { publish: () => undefined },
       writeImage: async () => 'written',
+      installContainer: async () => 'installed',
       releaseDisks: async () => undefined,
       stopSeeding: async () => undefined,
     },
