@@ -75,6 +75,9 @@ const MULTIPATH = [
   ...['scsi_dh_alua', 'scsi_dh_emc', 'scsi_dh_hp_sw', 'scsi_dh_rdac'],
 ]
 
+/** By USB, as those of BMCs are; the kernel itself has drivers of PS/2. */
+const KEYBOARD = ['hid-generic', 'usbhid']
+
 const NETWORK = ['8021q', 'af_packet', 'bonding']
 
 export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
@@ -92,6 +95,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       ...STORAGE,
       ...CRASHES,
       ...VIRTUAL,
+      ...KEYBOARD,
       ...NETWORK,
       ...RAID,
       ...MULTIPATH,
@@ -104,9 +108,6 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       'drivers/char/hw_random/',
       'drivers/char/ipmi/',
       'drivers/firmware/',
-      'drivers/hid/usbhid/',
-      // without it a USB keyboard has no driver; of PS/2 the kernel has one
-      'hid-generic',
       'drivers/hv/',
       'drivers/infiniband/hw/mlx5/',
       'drivers/infiniband/ulp/ipoib/',
@@ -147,6 +148,7 @@ export const VARIANTS: Readonly<Record<Variant['name'], Variant>> = {
       ...STORAGE,
       ...CRASHES,
       ...VIRTUAL,
+      ...KEYBOARD,
       ...NETWORK,
       ...RAID,
       ...MULTIPATH,

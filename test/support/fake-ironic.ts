@@ -94,12 +94,12 @@ export interface FakeIronic extends AsyncDisposable {
   agentStatus(nodeUuid: string): Promise<Record<string, unknown> | undefined>
   /** From now on the node waits for inspection data, as after `provision state inspect`. */
   inspect(nodeUuid: string): void
-  /** The next `count` requests whose path begins with `prefix` get this status. */
+  /** The next `count` requests whose path begins with `prefix` get this status, until it is disposed of. */
   failNext(
     prefix: '/' | '/v1/lookup' | '/v1/heartbeat' | '/v1/continue',
     status: number,
     count?: number,
-  ): void
+  ): Disposable
 }
 
 const LOOKUP_STATES: readonly string[] = ['deploying', 'wait call-back', 'inspect wait']
@@ -286,7 +286,15 @@ export async function createFakeIronic(options: FakeIronicOptions): Promise<Fake
       node.state = 'inspect wait'
       events.emit('state', node)
     },
-    failNext: (prefix, status, count = 1) => failures.push({ prefix, status, left: count }),
+    failNext: (prefix, status, count = 1) => {
+      const failure = { prefix, status, left: count }
+      failures.push(failure)
+      return {
+        [Symbol.dispose]: () => {
+          failure.left = 0
+        },
+      }
+    },
     agentStatus: async (nodeUuid) => {
       const node = nodes.get(nodeUuid)
       if (node?.agentUrl == null) return undefined

@@ -1,126 +1,162 @@
-// What a person sees at the rack and in a BMC's log: pictures of the screen and lines of the serial console, from a machine
-// without an address to one that is erased. Pictures stay in build/test-vm/screens/.
+// SPDX-License-Identifier: Apache-2.0
+// What a person sees at the rack and in a BMC's log, from a machine without an address to one that is erased: what stands on
+// the screen is read from pictures of it, and the lines of the serial console are read beside it. Pictures stay in
+// build/test-vm/screens/.
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { SMALL_IMAGE } from '../../support/vm/ironic-lab.ts'
-import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
-import { findRamdisk } from '../../support/vm/ramdisk.ts'
-import { agentClientOf, BOOT_TIMEOUT_MS, imageInfoOf, runStep } from './agent-steps.ts'
-import { createVmLab, type VmLab } from './lab.ts'
+import { BOOT_TIMEOUT_MS, imageInfoOf, runStep } from './agent-steps.ts'
 import { canBootMachines } from './requirements.ts'
+import { createScreenLab, type ScreenLab, UUID } from './screen-lab.ts'
 
-const FOLDER = join(import.meta.dirname, '../../../build/test-vm/screens')
-const LINE = /^ironswarm: \d\d:\d\d:\d\d [ -~]+$/
-/** A picture is drawn once a second; a machine without KVM is slower. */
-const DRAWN_MS = 4000
+const MiB = 1024 * 1024
+const BAR = /^ █*░* +\d+\.\d%$/
+/** More than any machine asks for in a test. */
+const UNTIL_TOLD = 100_000
 
 describe.skipIf(!canBootMachines())(
   'what people see of a machine',
   { timeout: 2 * BOOT_TIMEOUT_MS },
   () => {
-    let lab: VmLab
-    let machine: QemuMachine
-    let from = 0
+    let at: ScreenLab
+    let unknown: Disposable
 
     beforeAll(async () => {
-      const setting = { nodes: 1, boot: 'direct', firmware: 'bios', isSwarm: true } as const
-      const size = { image: SMALL_IMAGE, memoryMib: 512, hasScreen: true }
-      lab = await createVmLab(
-        { ...setting, ...size, ramdisk: findRamdisk(process.env) },
-        FOLDER,
-        'any',
-      )
-      lab.ironic.failNext('/v1/lookup', 404, 5)
-      machine = lab.machines[0] as QemuMachine
-      const { kernel } = machine.setup
-      // as an operator has it: people's lines on the serial line, and no JSON
-      const words = kernel?.cmdline.replaceAll('ipa-debug=1', '') ?? ''
-      const cmdline = `${words} ipa-swarm-torrent-url=${lab.source.torrentUrl}`
-      if (kernel) machine.setup.kernel = { ...kernel, cmdline }
+      at = await createScreenLab('screens', 'bios')
+      unknown = at.lab.ironic.failNext('/v1/lookup', 404, UNTIL_TOLD)
       await cable('nomaster')
-      await machine.powerOn()
+      await at.machine.powerOn()
     }, BOOT_TIMEOUT_MS)
-    afterAll(() => lab?.[Symbol.asyncDispose]())
-
-    /** The line that matches, once it has come, and a picture of the screen then. */
-    const seen = async (words: RegExp, picture: string): Promise<string> => {
-      const timing = { timeoutMs: BOOT_TIMEOUT_MS, from }
-      const [found] = await machine.serial.waitFor(words, timing)
-      await delay(DRAWN_MS)
-      await machine.screenshot(join(FOLDER, `${picture}.png`))
-      return found
-    }
-    const next = async () => {
-      from = await machine.serial.end()
-    }
+    afterAll(() => at?.[Symbol.asyncDispose]())
 
     test('waiting for DHCP', async () => {
-      await seen(/ironswarm: \S+ Waiting for the network; \S+: no address yet/, 'waiting-for-dhcp')
-      await cable('master', 'ironswarm')
+      await at.said(/ironswarm: \S+ Waiting for the network; \S+: no address yet/)
+      const seen = await at.shown(
+        'waiting-for-dhcp',
+        /^ node not known yet$/,
+        new RegExp(`^ \\S+ +${at.machine.mac} {2}no address yet$`),
+        /^ Ironic (http:\S+ )?not asked yet$/,
+        /^ Waiting for the network$/,
+        /^ \S+: no address yet, asking DHCP$/,
+      )
+      expect(seen.inkOf(/Waiting for the network/)).toBe('yellow')
     })
 
-    test('waiting for Ironic, which does not know the machine yet; keys change the page', async () => {
-      await seen(/ironswarm: \S+ Ironic: lookup failed: .*again in \d+ s/, 'waiting-for-ironic')
-      for (const key of ['f', 'n', 'l', 'r']) {
-        await machine.pressKey(key)
-        await delay(DRAWN_MS)
-        await machine.screenshot(join(FOLDER, `key-${key}.png`))
-      }
+    test('waiting for Ironic, which does not know the machine: why, and when it is asked again', async () => {
+      await cable('master', 'ironswarm')
+      await at.said(/ironswarm: \S+ Ironic: lookup failed: status 404.*; again in \d+ s/)
+      const seen = await at.shown(
+        'waiting-for-ironic',
+        new RegExp(`^ \\S+ +${at.machine.mac} {2}10\\.77\\.0\\.\\d+$`),
+        /^ Ironic http:\S+ has not answered: status 404/,
+        /^ Waiting for Ironic$/,
+        /^ asked again (in \d+ s|now)$/,
+      )
+      expect(seen.inkOf(/has not answered/)).toBe('red')
+    })
+
+    test('keys show facts, network and log', async () => {
+      await at.turnPages('')
+    })
+
+    test('R asks Ironic before it would have been asked', async () => {
+      await at.next()
+      // with time enough until then
+      const seen = await at.shown('before-r', /^ asked again in (1[5-9]|[2-9]\d) s$/)
+      const wait = seen.groupOf(/^ asked again in (\d+) s$/)
+      const pressedAt = seen.groupOf(/R ask Ironic again +(\d\d:\d\d:\d\d)$/)
+      await at.machine.pressKey('r')
+      const [, askedAt] = await at.said(/ironswarm: (\S+) Ironic: lookup failed/)
+      expect(secondsBetween(pressedAt, askedAt)).toBeLessThan(Number(wait) - 3)
     })
 
     test('waiting for a command', async () => {
-      await seen(
-        /ironswarm: \S+ Waiting for a command; Ironic \S+ answered/,
+      unknown[Symbol.dispose]()
+      await at.machine.pressKey('r')
+      await at.said(/ironswarm: \S+ Waiting for a command; Ironic \S+ answered/)
+      await at.shown(
         'waiting-for-a-command',
+        UUID,
+        /^ Ironic http:\S+ answered \d+ s ago$/,
+        /^ Waiting for a command$/,
       )
     })
 
-    const step = (kind: 'clean' | 'deploy', name: string, args = {}) =>
-      runStep(agentClientOf(lab.ironic, machine.uuid), {
+    /** What is waited for while something runs; its failure ends the waiting. */
+    const during = <T>(running: Promise<unknown>, wanted: Promise<T>): Promise<T> =>
+      Promise.race([wanted, running.then(() => wanted)])
+    const step = async (kind: 'clean' | 'deploy', name: string, args = {}) =>
+      runStep(await at.agent(), {
         ...{ kind, step: name, interface: 'deploy', args },
         node: {
-          uuid: machine.uuid,
+          uuid: at.machine.uuid,
           driver_internal_info: { agent_erase_devices_iterations: 1 },
         },
       })
 
-    test('deploying by swarm', async () => {
-      await next()
-      await using _seed = lab.source.seed()
-      const writing = step('deploy', 'write_image', { image_info: imageInfoOf(lab) })
-      await seen(/ironswarm: \S+ writing the image/, 'deploying')
+    test('deploying by swarm: bytes of a peer, the bar, and which step it is', async () => {
+      await at.next()
+      at.lab.source.origin.faults = { rateBytesPerSecond: MiB / 2 }
+      await using _seed = at.lab.source.seed('--swarm-upload-limit', String(MiB))
+      const writing = step('deploy', 'write_image', { image_info: imageInfoOf(at.lab) })
+      await during(writing, at.said(/ironswarm: \S+ step \d of \d: writing the image [1-9]/))
+      const seen = await at.shown(
+        'deploying',
+        UUID,
+        /^ Writing the image +step \d of \d$/,
+        BAR,
+        /^ [\d.]+ MiB of 64\.0 MiB {3}\d.*B\/s {3}.* left/,
+        /^ peers [\d.]+ [KM]iB {3}origin .* {3}1 peer {3}uploaded 0 B$/,
+        /^ swarm fetching: [1-9]\d* of \d+ pieces {3}1 peer {3}down .*B\/s {3}up 0 B\/s$/,
+        /^ trackers 1 of 1$/,
+      )
+      expect(seen.inkOf(BAR)).toBe('white')
+      at.lab.source.origin.faults = {}
       expect(await writing).toMatchObject({ command_error: null })
-      expect(await machine.serial.text(from)).toMatch(/write image: done in \d+:\d\d/)
+      await at.said(/writing the image \d+\.\d%.*peers \d.*\(1 peer\)/)
+      await at.said(/write image: done in \d+:\d\d/)
     })
 
-    test('failed', async () => {
-      await next()
-      const wrong = { ...imageInfoOf(lab), os_hash_value: 'ab'.repeat(32) }
+    test('failed: what failed, why, and what to do', async () => {
+      await at.next()
+      const wrong = { ...imageInfoOf(at.lab), os_hash_value: 'ab'.repeat(32) }
       const writing = step('deploy', 'write_image', { image_info: wrong })
-      const line = await seen(/ironswarm: \S+ Ironic's command \S+: failed: .*/, 'failed')
-      expect(line).toMatch(/ > [A-Z].*\./)
+      const [line] = await during(
+        writing,
+        at.said(/ironswarm: \S+ Ironic's command \S+: failed: .*/),
+      )
+      expect(line).toMatch(/ImageChecksumError.* > [A-Z].*\./)
+      const seen = await at.shown(
+        'failed',
+        UUID,
+        /^ Failed: execute_deploy_step$/,
+        /^ Failed \d+ s ago: ImageChecksumError$/,
+        /^ > [A-Z]/,
+      )
+      expect(seen.inkOf(/^ Failed: /)).toBe('red')
       expect((await writing).command_status).toBe('FAILED')
     })
 
     test('erasing', async () => {
-      await next()
+      await at.next()
       // its end is not waited for: without KVM it takes minutes
-      step('clean', 'erase_devices').catch(() => undefined)
-      await seen(/ironswarm: \S+ erasing disks \d+\.\d%/, 'erasing')
+      const erasing = step('clean', 'erase_devices')
+      erasing.catch(() => undefined)
+      await during(erasing, at.said(/ironswarm: \S+ erasing disks \d+\.\d%/))
+      await at.shown('erasing', UUID, /^ Erasing disks$/, BAR, /^ .* of 10\.0 GiB {3}.*B\/s/)
     })
 
     test('serial lines are lines for people: no JSON, no escape codes', async () => {
-      const text = await machine.serial.text()
-      const lines = text.split(/\r?\n/).filter((line) => line.startsWith('ironswarm: '))
-      expect(lines.length).toBeGreaterThan(10)
-      expect(lines.filter((line) => !LINE.test(line))).toEqual([])
-      expect(text).not.toContain('{"level"')
+      await at.expectPlainSerial()
     })
   },
 )
+
+/** Between two times of a day. */
+function secondsBetween(before = '', after = ''): number {
+  const [from, to] = [before, after].map((clock) => Date.parse(`1970-01-01T${clock}Z`) / 1000)
+  return ((to as number) - (from as number) + 86_400) % 86_400
+}
 
 async function cable(...words: readonly string[]): Promise<void> {
   await promisify(execFile)('ip', ['link', 'set', 'tap0', ...words])

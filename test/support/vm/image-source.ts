@@ -18,8 +18,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly image: DiskImage
   readonly origin: HttpOrigin
   readonly torrentUrl: string
-  /** An operator's seed beside the origin, until it is disposed of. */
-  seed(): AsyncDisposable
+  /** An operator's seed beside the origin, with more flags, until it is disposed of. */
+  seed(...flags: readonly string[]): AsyncDisposable
 }
 
 /** Serves the image file; `folder` gets the torrent. */
@@ -45,11 +45,10 @@ export async function createImageSource(path: string, folder: string): Promise<I
     image,
     origin,
     torrentUrl: `${origin.baseUrl}/image.torrent`,
-    seed: () => {
+    seed: (...flags) => {
       const argv = ['--pdeathsig', 'TERM', '--', process.execPath, join(PROJECT, 'agent/main.ts')]
-      const child = spawn('setpriv', [...argv, 'seed', '--path', path, '--torrent', torrent], {
-        stdio: 'ignore',
-      })
+      const seeding = ['seed', '--path', path, '--torrent', torrent, ...flags]
+      const child = spawn('setpriv', [...argv, ...seeding], { stdio: 'ignore' })
       return { [Symbol.asyncDispose]: () => stopChild(child) }
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -63,6 +63,8 @@ export interface Boot {
   readonly secondCdrom?: string | undefined
   /** Image behind a removable USB stick, as virtual media has them. */
   readonly usbStick?: string | undefined
+  /** True: a keyboard by USB and no PS/2 port, as BMCs and newer servers have it. */
+  readonly hasUsbKeyboard?: boolean
 }
 
 export interface Files {
@@ -82,7 +84,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
   return [
     '-name', hardware.name,
     '-uuid', hardware.uuid,
-    '-machine', 'q35',
+    '-machine', `q35${boot.hasUsbKeyboard ? ',i8042=off' : ''}`,
     '-accel', hardware.accelerator,
     '-cpu', 'max',
     '-smp', `${hardware.processors}${hardware.server ? ',sockets=2' : ''}`,
@@ -104,6 +106,7 @@ export function qemuArguments(hardware: Hardware, boot: Boot, files: Files): str
     ...cdromArguments(boot.cdrom, order.cdrom),
     ...secondCdromArguments(boot.secondCdrom),
     ...usbArguments(boot.usbStick),
+    ...(boot.hasUsbKeyboard ? USB_KEYBOARD : []),
     ...(hardware.server ? serverArguments(hardware.memoryMib, hardware.server) : []),
     ...kernelArguments(boot.kernel),
   ]
@@ -181,6 +184,9 @@ function usbArguments(image: string | undefined): string[] {
     '-device', 'usb-storage,bus=usb.0,drive=stick,removable=on',
   ]
 }
+
+/** At a controller of its own. */
+const USB_KEYBOARD = ['-device', 'qemu-xhci,id=keys', '-device', 'usb-kbd,bus=keys.0']
 
 /** What the firmware of a machine with {@link Hardware.server} says of it. */
 export const SERVER_FIRMWARE = {

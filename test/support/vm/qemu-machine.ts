@@ -72,6 +72,8 @@ export interface QemuMachine extends AsyncDisposable {
     cdrom: string | undefined
     secondCdrom: string | undefined
     usbStick: string | undefined
+    /** See `Boot.hasUsbKeyboard`. */
+    hasUsbKeyboard: boolean
     /** See `Hardware.moreDisks`: one is pulled out, another put in. */
     moreDisks: readonly MoreDisk[]
   }
@@ -89,7 +91,7 @@ export interface QemuMachine extends AsyncDisposable {
   pressPowerButton(): Promise<void>
   /** Resolves when the machine is off. Throws when the time is up. */
   waitForPowerOff(timeoutMs: number): Promise<PowerOffCause>
-  /** What its screen shows, as PNG. */
+  /** What its screen shows, as the name of the file ends: `.png`, or `.ppm` for programs. */
   screenshot(path: string): Promise<void>
   /** Presses a key of its keyboard, by QEMU's name of it: `f`, `ret`. */
   pressKey(key: string): Promise<void>
@@ -140,6 +142,7 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
     cdrom: undefined,
     secondCdrom: undefined,
     usbStick: undefined,
+    hasUsbKeyboard: false,
     moreDisks: options.moreDisks ?? [],
   }
   let running: Running | undefined
@@ -149,11 +152,12 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
 
   const powerOn = async (): Promise<void> => {
     if (running || isDisposed) return
-    const { firmware, kernel, cdrom, secondCdrom, usbStick, moreDisks } = setup
+    const { firmware, kernel, cdrom, secondCdrom, usbStick, hasUsbKeyboard, moreDisks } = setup
     const device = setup.once ?? setup.device
     setup.once = undefined
     boots++
-    const boot = { firmware, device, cdrom, secondCdrom, usbStick, ...(kernel ? { kernel } : {}) }
+    const drives = { cdrom, secondCdrom, usbStick }
+    const boot = { firmware, device, ...drives, hasUsbKeyboard, ...(kernel ? { kernel } : {}) }
     const started = startQemu(qemuArguments({ ...hardware, moreDisks }, boot, files))
     running = started
     void started.ended.then(async (end) => {
@@ -203,7 +207,8 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
       return end?.cause ?? lastPowerOff ?? 'plug'
     },
     screenshot: async (path) => {
-      await running?.qmp.execute('screendump', { filename: path, format: 'png' })
+      const format = path.endsWith('.ppm') ? 'ppm' : 'png'
+      await running?.qmp.execute('screendump', { filename: path, format })
     },
     pressKey: async (key) => {
       await running?.qmp.execute('send-key', { keys: [{ type: 'qcode', data: key }] })

@@ -67,3 +67,11 @@ test('more disks are virtio drives, a LUN is two SCSI disks that cannot be told 
     Array(2).fill('scsi-hd,bus=scsi.0,serial=lun,wwn=0x5000c50000000001,share-rw=on'),
   )
 })
+
+test('a keyboard by USB leaves none by PS/2', () => {
+  const boot = { firmware: 'uefi', device: 'disk' } as const
+  const usb = qemuArguments(hardware, { ...boot, hasUsbKeyboard: true }, files).join(' ')
+  expect(usb).toContain('usb-kbd,bus=keys.0')
+  expect(usb).toContain('q35,i8042=off')
+  expect(qemuArguments(hardware, boot, files).join(' ')).not.toContain('i8042')
+})
