@@ -93,7 +93,10 @@ export const REASONS: Readonly<Record<string, Reason>> = {
     why: 'older ones end with 0 whatever they found',
   },
   create_configuration: { ours: 'takes back what failed half-way', why: 'docs/software-raid.md' },
-  'system.lockdown': { ours: 'ends seeding too', why: 'IPA has none' },
+  'system.lockdown': {
+    ours: 'ends seeding too',
+    why: 'IPA has no swarm; a machine that is locked down serves nobody',
+  },
   'poll.set_node_info': { ours: 'always refused', why: 'there is no stand-alone mode' },
   'rescue.finalize_rescue': { ours: 'SHA-512 crypt', why: 'as IPA 2023.1; every login knows it' },
 }
