@@ -27,9 +27,9 @@ export interface DockerRegistryOptions {
   readonly address?: string
 }
 
-const [USER, PASSWORD] = ['deploy', 'not for others']
+const [USER, PASSWORD] = ['deploy', 'not-for-others']
 /** Of the password, by crypt(5): the registry takes no other hash. */
-const HASH = '$2b$05$abcdefghijklmnopqrstuuJ2DP2rllsu.FOYo1M4j9kYjkCnvzo5.'
+const HASH = '$2b$05$abcdefghijklmnopqrstuuOYE9pvJpmB2mpOGf/jU.JLVU54HlGJK'
 const REPOSITORY = 'os/image'
 
 export async function startDockerRegistry({

@@ -56,7 +56,7 @@ export async function openSplitDisk(
     const input = mapOf(geometry, ranges, loops)
     await exec(['dmsetup', 'create', NAME, '--noudevrules', '--noudevsync'], { input })
     stack.defer(() => unmap(exec))
-    const path = await attach(stack, exec, `/dev/mapper/${NAME}`, geometry, '--partscan')
+    const path = await attach(stack, exec, await mappedNode(exec), geometry, '--partscan')
     const owned = stack.move()
     const dispose = () => owned.disposeAsync()
     const end = async () => {
@@ -119,6 +119,12 @@ function heldOf(ranges: readonly DiskRange[], kept: readonly Uint8Array[]): Held
   return held
 }
 
+/** The kernel's own node; udev makes and moves the named ones when it comes to it. */
+async function mappedNode(exec: Exec): Promise<string> {
+  const argv = ['dmsetup', 'info', '-c', '--noheadings', '-o', 'blkdevname', NAME] as const
+  return `/dev/${(await exec(argv)).stdout.trim()}`
+}
+
 /** What probes new devices may have it open for a moment. */
 async function unmap(exec: Exec): Promise<void> {
   await exec(['dmsetup', 'remove', '--retry', NAME], { timeoutMs: TIMEOUT_MS })
@@ -129,10 +135,11 @@ async function endEarlier(exec: Exec): Promise<void> {
   await exec(['modprobe', 'dm_mod']).catch(() => undefined)
   const { stdout } = await exec(['dmsetup', 'ls'])
   if (!stdout.split('\n').some((row) => row.split('\t')[0] === NAME)) return
+  const mapped = await mappedNode(exec)
   const associated = ['losetup', '--noheadings', '--output', 'NAME,BACK-FILE', '--list'] as const
   for (const row of (await exec(associated)).stdout.split('\n')) {
     const [loop, file] = row.trim().split(/\s+/)
-    if (loop && file === `/dev/mapper/${NAME}`) await exec(['losetup', '--detach', loop])
+    if (loop && file === mapped) await exec(['losetup', '--detach', loop])
   }
   await unmap(exec)
 }

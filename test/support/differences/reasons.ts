@@ -13,11 +13,16 @@ const QEMU_IMG = 'qemu-img is not used: images are unpacked while they come (doc
 const NO_UDEV_POLLING =
   'partitions are reached by their offset on the disk; nothing waits for their nodes'
 
+const DAEMON =
+  'of the command ironic-collect-introspection-data, which posts again and again from a running instance; the agent posts once'
+
 /** Differences of what both have: another default, another way. */
 export const REASONS: Readonly<Record<string, Reason>> = {
   md5_enabled: {
     why: 'conductors of 21.4 send MD5 sums and no word on them; newer ones say it in their answer to the lookup, which wins',
   },
+  introspection_daemon: { why: DAEMON },
+  introspection_daemon_post_interval: { why: DAEMON },
   agent_token_required: { why: 'of IPA 2023.1; a token is always required' },
   enable_vlan_interfaces: {
     ours: 'VLANs by LLDP without collect_lldp too; `eth0` may be a MAC address',

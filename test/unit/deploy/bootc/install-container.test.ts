@@ -83,8 +83,7 @@ async function install(machine: Machine = {}, settings: Partial<Config> = {}, re
     const authfile = /--authfile=(\S+)/.exec(line)?.[1]
     if (authfile) told = await readFile(authfile, 'utf8')
     if (line.includes('bootc install')) wasBootable = await bootc(machine)
-    if (argv[0] === 'losetup') return { stdout: '/dev/loop7\n', stderr: '', exitCode: 0 }
-    return { stdout: line.includes('inspect') ? `${DIGEST}\n` : '', stderr: '', exitCode: 0 }
+    return { stdout: answerTo(line), stderr: '', exitCode: 0 }
   }
   const config = { ...defaultConfig(), run_dir: join(folder, 'run'), ...settings }
   const log = createLogger({ level: 'silent' })
@@ -94,6 +93,12 @@ async function install(machine: Machine = {}, settings: Partial<Config> = {}, re
   const installation = { request, devicePath: disk, signal, events }
   const outcome = await installContainer(installation, deps).catch((error: unknown) => error)
   return { outcome, ran, told, wasBootable, left: await readdir(join(folder, 'run')) }
+}
+
+function answerTo(line: string): string {
+  if (line.startsWith('losetup')) return '/dev/loop7\n'
+  if (line.startsWith('dmsetup info')) return 'dm-3\n'
+  return line.includes('inspect') ? `${DIGEST}\n` : ''
 }
 
 /** Whether the disk boots, or the registry could be read, while it runs. */
@@ -147,6 +152,7 @@ describe('a bootable container', () => {
       'podman rm --all --force',
     ])
     expect(at('mount')).toBeLessThan(at('podman pull'))
+    expect(ran).toContain('losetup --find --show --partscan --sector-size=512 /dev/dm-3')
     expect(at('dmsetup remove')).toBeLessThan(at('umount'))
     expect(ran.at(-1)).toBe('umount --recursive /var/lib/containers')
   })
