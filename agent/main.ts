@@ -94,6 +94,8 @@ function flushed(stream: OutputStream & NodeJS.WriteStream): Promise<void> {
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error
+  // whose only work is to be read
+  if (argv[0] === 'watch') process.exit(EXIT_CODES.ok.code)
 }
 
 /**

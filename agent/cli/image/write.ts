@@ -35,10 +35,12 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
   using screen = openScreen(line, { isJson })
   const context = await openContext(line, command, logFor(screen, isJson))
   const disk: DiskState = { path: undefined, heard: 'untouched' }
+  let named: string | undefined
   let start: InstanceStart | undefined
   try {
     const isBooted = command.getOptionValue('boot') === true
-    if (isBooted) await assertBootable((await wordsOf(command)).devicePath, context)
+    named = (await wordsOf(command)).devicePath
+    if (isBooted) await assertBootable(named, context)
     const request = await readImageRequest(line, command, context)
     screen.say(await wayOf(request, context))
     disk.path = request.devicePath
@@ -55,6 +57,8 @@ export async function runWrite(line: CommandLine, command: Command): Promise<voi
     )
   } catch (error) {
     await start?.cancel()
+    // a file is read for its digest before anything is known of the disk, and that takes a while
+    if (line.signal.aborted) disk.path ??= named
     throw failureOf(error, disk)
   }
   if (start === undefined) return
@@ -184,7 +188,15 @@ function report(
   start: InstanceStart | undefined,
 ) {
   return {
-    ...{ verified: true, hash, seconds, bytes, device, image_id: imageId, root_uuid: rootUuid },
+    ...{
+      verified: true,
+      hash,
+      seconds: Math.round(seconds * 10) / 10,
+      bytes,
+      device,
+      image_id: imageId,
+      root_uuid: rootUuid,
+    },
     ...(start ? { start: start.sentence } : {}),
   }
 }

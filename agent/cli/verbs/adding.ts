@@ -37,6 +37,13 @@ export function createAdd(line: CommandLine, argv: readonly string[] | undefined
   }
 }
 
+/** A command that does nothing but hold others. */
+export function addGroup(program: Verb, name: string, doc: string): Verb {
+  const group: Verb = program.command(name).description(doc)
+  group.configureOutput({ outputError: errorWriter(`ironswarm ${name}`) })
+  return group
+}
+
 /** One line that says where help is. @param name the command that was called */
 export function errorWriter(name: string): (text: string, write: (text: string) => void) => void {
   return (text, write) => {
@@ -44,6 +51,7 @@ export function errorWriter(name: string): (text: string, write: (text: string) 
       .trim()
       .replace(/^error: /, '')
       .replaceAll(/\s*\n\s*/g, ' ')
+      .replace(/\.$/, '')
     write(`ironswarm: ${words}; see ${name} --help\n`)
   }
 }

@@ -2,7 +2,7 @@
 // Owns the commands around this machine: run, inventory, inspect, network, config. Flags and help; the work is
 // elsewhere.
 import type { Verb } from '../verb.ts'
-import type { Add } from './adding.ts'
+import { type Add, addGroup } from './adding.ts'
 
 export function addMachineVerbs(program: Verb, add: Add): void {
   add(
@@ -67,7 +67,7 @@ function addDoctor(program: Verb, add: Add): void {
 }
 
 function addNetworkVerbs(program: Verb, add: Add): void {
-  const network: Verb = program.command('network').description('the network of this machine')
+  const network = addGroup(program, 'network', 'the network of this machine')
   add(
     network,
     'plan',

@@ -3,7 +3,7 @@
 import { Option } from 'commander'
 import type { Verb } from '../verb.ts'
 import { SORT_KEYS } from '../watch/table.ts'
-import type { Add } from './adding.ts'
+import { type Add, addGroup } from './adding.ts'
 
 const TRACKER = 'http://tracker:6969/announce'
 
@@ -31,7 +31,7 @@ export function addSwarmVerbs(program: Verb, add: Add): void {
     )
     .example('make the .torrent too', `ironswarm seed --path debian.raw --tracker ${TRACKER}`)
   addWatch(program, add)
-  const torrent: Verb = program.command('torrent').description('make and show .torrent files')
+  const torrent = addGroup(program, 'torrent', 'make and show .torrent files')
   addTorrentCreate(torrent, add)
   add(
     torrent,
