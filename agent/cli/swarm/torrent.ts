@@ -2,7 +2,7 @@
 // Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/torrent/metainfo.ts's.
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { AgentError } from '../../core/errors.ts'
+import { AgentError, isAgentError } from '../../core/errors.ts'
 import { formatBytes, parseBytes } from '../../core/units.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { packTorrent } from '../../image/formats/seekable/pack-torrent.ts'
@@ -94,7 +94,12 @@ export async function makeTorrent(
 /** --length, which the image must have, else all of it. Throws InvalidCommandParamsError. */
 async function lengthOf(command: Command, path: string, root: Root): Promise<number> {
   const asked = bytesFlag(command, 'length')
-  const { sizeBytes } = await readGeometry(root, path)
+  const { sizeBytes } = await readGeometry(root, path).catch((cause: unknown) => {
+    if (!isAgentError(cause, 'DeviceNotFound')) throw cause
+    throw new AgentError('InvalidCommandParamsError', `--path ${path}: there is no such file`, {
+      cause,
+    })
+  })
   if (asked === undefined || asked <= sizeBytes) return asked ?? sizeBytes
   throw new AgentError(
     'InvalidCommandParamsError',

@@ -242,6 +242,7 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
   })
 
   test.each([
+    ['--path', '/no/such.raw', /--path \/no\/such.raw: there is no such file/],
     ['--tracker', 'nonsense', /--tracker is "nonsense"/],
     ['--web-seed', 'ftp://h/i', /--web-seed is "ftp:/],
     ['--piece-length', '3000', /multiple of 16 KiB/],
