@@ -20,6 +20,8 @@ BIOME := node_modules/@biomejs/cli-linux-x64/biome
 PACKAGES := node test/support/packages.ts install
 # a network of our own, which ends with the program; a normal user needs a user namespace for it
 OWN_NETWORK = unshare $(if $(filter 0,$(shell id -u)),,--map-root-user) --net
+# vm: the image of its machines; small where a real Ironic hands it out
+VM_IMAGE = $(if $(IRONIC),node image-build/instance-image.ts small,$(if $(IMAGE),true,node image-build/instance-image.ts))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check house test fuzz-images kill-deploys test-ironic record-machines demo instance-image ramdisk iso deb npm-files npm-package vm test-vm bench bench-formats docs clean
@@ -105,12 +107,11 @@ npm-files: $(MODULES)
 	@$(PACKAGES) npm-files
 	@node image-build/package/build.ts npm
 
-vm: $(MODULES) ## deploy QEMU machines and boot their disks [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=bios|uefi] [ACCEL=tcg]
-	@$(PACKAGES) agent instance-image ramdisk vm
-	@$(if $(IMAGE),,node image-build/instance-image.ts)
-	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts
+vm: $(MODULES) ## deploy QEMU machines, boot their disks [IRONIC=1: by a real one] [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=uefi] [ACCEL=tcg]
+	@$(PACKAGES) agent instance-image $(if $(IRONIC),ironic) ramdisk vm
+	@$(VM_IMAGE) & image=$$!; RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts; built=$$?; wait $$image && exit $$built
 	@$(if $(filter iso,$(BOOT)),RAMDISK=vm node image-build/ramdisk/boot-media.ts)
-	@$(OWN_NETWORK) node test/e2e/vm/main.ts
+	@$(OWN_NETWORK) node test/e2e/vm/$(if $(IRONIC),by-ironic,main).ts
 
 test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE (root) [SMOKE=1: the shortest way through]
 	@$(PACKAGES) agent instance-image ironic ramdisk registry vm

@@ -7,6 +7,8 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from './run.ts'
 
+const BUILD = join(import.meta.dirname, '../build')
+
 /** One package as apt would download it now. */
 export interface DebianPackage {
   readonly name: string
@@ -21,7 +23,7 @@ export async function resolvePackages(names: readonly string[]): Promise<DebianP
   let listing = await run(uris).catch(() => undefined)
   if (listing === undefined) {
     // a fresh machine has no package lists yet
-    await run(['apt-get', 'update', '-qq'])
+    await alone(['apt-get', 'update', '-qq'])
     listing = await run(uris)
   }
   return listing.stdout.split('\n').flatMap((line) => {
@@ -57,9 +59,8 @@ export async function downloadPackages(
   for (const one of packages) if (!(await isIntact(one, folder))) absent.push(one)
   if (absent.length > 0) {
     const exact = absent.map(({ name, version }) => `${name}=${version}`)
-    await run(['apt-get', 'download', '-qq', '-o', 'APT::Sandbox::User=root', ...exact], {
-      cwd: folder,
-    })
+    const options = ['-qq', '-o', 'APT::Sandbox::User=root']
+    await alone(['apt-get', 'download', ...options, ...exact], folder)
   }
   for (const one of absent) {
     if (!(await isIntact(one, folder))) {
@@ -73,6 +74,12 @@ export async function downloadPackages(
 export async function unpackPackages(paths: readonly string[], folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   for (const path of paths) await run(['dpkg-deb', '-x', path, folder])
+}
+
+/** One at a time in this checkout: two images may be built at once, and both want some packages. */
+async function alone(argv: readonly string[], cwd = BUILD): Promise<void> {
+  await mkdir(BUILD, { recursive: true })
+  await run(['flock', join(BUILD, 'apt.lock'), ...argv], { cwd })
 }
 
 async function isIntact(one: DebianPackage, folder: string): Promise<boolean> {

@@ -55,10 +55,15 @@ export async function readSettings(
     image,
     ramdisk,
     boot,
-    firmware: oneOf(env, 'FIRMWARE', FIRMWARE),
+    firmware: readFirmware(env),
     // one machine has nobody to share with
     isSwarm: swarm === 'auto' ? nodes > 1 : swarm === 'on',
   }
+}
+
+/** What `FIRMWARE=` says. Throws as {@link readSettings} does. */
+export function readFirmware(env: Environment): VmSettings['firmware'] {
+  return oneOf(env, 'FIRMWARE', FIRMWARE)
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
