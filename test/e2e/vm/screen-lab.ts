@@ -46,13 +46,10 @@ export async function createScreenLab(name: string, firmware: Firmware): Promise
   const folder = join(BUILD, name)
   const setting = { nodes: 1, boot: 'direct', firmware, isSwarm: true } as const
   const size = { image: SMALL_IMAGE, memoryMib: 512, hasScreen: true }
-  const lab = await createVmLab(
-    { ...setting, ...size, ramdisk: findRamdisk(process.env) },
-    folder,
-    'any',
-  )
+  const ramdisk = findRamdisk(process.env)
+  const lab = await createVmLab({ ...setting, ...size, ramdisk }, folder, 'any')
   const machine = lab.machines[0] as QemuMachine
-  const screen = await createScreenWatch(machine, folder)
+  const screen = await createScreenWatch(machine, folder, ramdisk.kernel)
   const { kernel } = machine.setup
   // as an operator has it: people's lines on the serial line, and no JSON
   const words = kernel?.cmdline.replaceAll('ipa-debug=1', '') ?? ''

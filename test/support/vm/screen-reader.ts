@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns reading what stands on a machine's screen: a picture of it, cell by cell, against the font that the firmware
-// brings and the kernel writes in. Does not take the picture.
+// brings or the kernel draws with. Does not take the picture.
+import { spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 
 const FIRMWARE = '/usr/share/seabios/vgabios-stdvga.bin'
@@ -38,7 +39,7 @@ export interface ReadLine {
 
 type Glyph = readonly [character: string, bits: Buffer]
 
-/** Rows of a picture by a font of {@link readFont}; a cell that is no character is the one it resembles most. */
+/** Rows of a picture by a font or two; a cell that is no character is the one it resembles most. */
 export function readPicture(picture: Picture, font: readonly Glyph[]): ReadLine[] {
   const columns = picture.width === TEXT_MODE.width ? TEXT_MODE.cell : FRAMEBUFFER_CELL
   const known = new Map<string, string>()
@@ -88,16 +89,30 @@ export function parsePpm(bytes: Buffer): Picture {
   return { width: Number(width), height: Number(height), points: bytes.subarray(all.length) }
 }
 
-/** The font of the VGA's firmware; blanks come before their likes. */
+/** The font of the VGA's firmware, in which text modes are drawn; blanks come before their likes. */
 export async function readFont(path = FIRMWARE): Promise<readonly Glyph[]> {
-  const firmware = await readFile(path)
-  const start = firmware.indexOf(LETTER_A) - 'A'.charCodeAt(0) * GLYPH_BYTES
+  return glyphsIn(await readFile(path), path)
+}
+
+/** The font that a kernel draws framebuffers in: a bzImage whose payload is of xz, as Debian's are (x86 boot protocol). */
+export async function readKernelFont(path: string): Promise<readonly Glyph[]> {
+  const image = await readFile(path)
+  const start = (image.readUInt8(0x1f1) + 1) * 512 + image.readUInt32LE(0x248)
+  const xz = spawnSync('xz', ['--decompress', '--stdout', '--single-stream'], {
+    input: image.subarray(start, start + image.readUInt32LE(0x24c)),
+    maxBuffer: 512 * 1024 * 1024,
+  })
+  return glyphsIn(xz.stdout, path)
+}
+
+function glyphsIn(bytes: Buffer, path: string): readonly Glyph[] {
+  const start = bytes.indexOf(LETTER_A) - 'A'.charCodeAt(0) * GLYPH_BYTES
   if (start < 0) throw new Error(`${path} holds no font of 8 by 16`)
   return Array.from({ length: 256 - 32 }, (_, i) => {
     const code = i + 32
     const character = code < 0x7f ? String.fromCharCode(code) : (UPPER_HALF[code - 0x80] ?? ' ')
     const at = start + code * GLYPH_BYTES
-    return [character, firmware.subarray(at, at + GLYPH_BYTES)]
+    return [character, bytes.subarray(at, at + GLYPH_BYTES)]
   })
 }
 

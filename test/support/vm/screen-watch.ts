@@ -5,7 +5,14 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { QemuMachine } from './qemu-machine.ts'
-import { type Ink, parsePpm, type ReadLine, readFont, readPicture } from './screen-reader.ts'
+import {
+  type Ink,
+  parsePpm,
+  type ReadLine,
+  readFont,
+  readKernelFont,
+  readPicture,
+} from './screen-reader.ts'
 
 const LOOK_EVERY_MS = 250
 /** A machine without KVM draws when it comes to it. */
@@ -27,12 +34,13 @@ export interface ScreenWatch {
   shows(picture: string, patterns: readonly RegExp[]): Promise<SeenScreen>
 }
 
-/** Of a machine with a screen. */
+/** Of a machine with a screen that boots this kernel. */
 export async function createScreenWatch(
   machine: QemuMachine,
   folder: string,
+  kernel: string,
 ): Promise<ScreenWatch> {
-  const font = await readFont()
+  const font = [...(await readFont()), ...(await readKernelFont(kernel))]
   const look = async (path: string) => {
     await machine.screenshot(path)
     const lines = readPicture(parsePpm(await readFile(path)), font)
