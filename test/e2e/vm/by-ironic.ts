@@ -13,7 +13,7 @@ const FOLDER = join(PROJECT, 'build/vm')
 const LOOK_EVERY_MS = 500
 /** What the machine says to people: its console's lines, its switches, its instance. */
 const NEWS =
-  /(?:====.*Z \S+ |^ironswarm: (?:\d\d:\d\d:\d\d )?|\] ironswarm: |(?=IRONSWARM-INSTANCE ))(.*)/gm
+  /(?:====.*Z (?:node-1 )?|^ironswarm: (?:\d\d:\d\d:\d\d )?|\] ironswarm: |(?=IRONSWARM-INSTANCE ))(.*)/gm
 
 async function vmByIronic(interrupted: Promise<never>): Promise<void> {
   const began = performance.now()
