@@ -100,18 +100,18 @@ function openScreen(path: string, options: ConsolesOptions, onRetry: () => void)
       pageAt = performance.now()
       screen.refresh()
     })
+  let isOpen = true
   const screen = openTextScreen({
     write: (text) => writeIfRoom(fd, text),
     render: () => {
       if (performance.now() - pageAt > PAGE_MS) page = 'now'
       return renderScreen(viewOf(events.snapshot(), now()), {
-        ...{ columns, rows, page, hasKeys: keys !== undefined },
+        ...{ columns, rows, page, hasKeys: keys !== undefined && isOpen },
         log: page === 'log' ? readableLines(recentLog(), rows) : [],
         clock: new Date(now()).toISOString().slice(11, 19),
       })
     },
   })
-  let isOpen = true
   const close = () => {
     if (!isOpen) return
     isOpen = false
