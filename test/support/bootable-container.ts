@@ -77,9 +77,14 @@ async function addProgram({ folder }: BusyboxRoot, path: string): Promise<void> 
   const libraries = [...stdout.matchAll(/(\/\S+)\s+\(0x/g)].map(([, library]) => library as string)
   await mkdir(join(folder, 'usr/sbin'), { recursive: true })
   await copyFile(path, join(folder, 'usr/sbin', basename(path)))
-  await mkdir(join(folder, 'lib64'))
-  for (const library of libraries)
-    await cp(library, join(folder, 'lib64', basename(library)), { dereference: true })
+  // where Debian's loader looks, and where programs look for the loader
+  const folders = ['lib/x86_64-linux-gnu', 'lib64'].map((name) => join(folder, name))
+  for (const target of folders) {
+    await mkdir(target, { recursive: true })
+    for (const library of libraries) {
+      await cp(library, join(target, basename(library)), { dereference: true })
+    }
+  }
 }
 
 async function layerOf({ folder }: BusyboxRoot): Promise<Uint8Array> {
