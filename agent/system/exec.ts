@@ -19,6 +19,8 @@ export interface ExecOptions {
   readonly okExitCodes?: readonly number[]
   /** Written to stdin. Secrets go here, never into argv: the process list is public. */
   readonly input?: string | Uint8Array
+  /** Its stdin instead of `input`: a program that reads until the end lives as long as it, or as this process. */
+  readonly stdin?: Readable
   readonly env?: Readonly<Record<string, string>>
   /** The folder it runs in; the agent's own unless given. */
   readonly cwd?: string
@@ -111,7 +113,7 @@ function start(
     forceKillAfterDelay: KILL_AFTER_MS,
     maxBuffer: options.maxBytes ?? 16 * MiB,
     env: { ...programEnvironment(), ...options.env },
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...stdinOf(options),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal ? { cancelSignal: options.signal } : {}),
     buffer: { stdout: !onStdout && !tailBytes, stderr: !tailBytes },
@@ -121,6 +123,11 @@ function start(
   const stdout = onStdout ? () => '' : tailOf(running.stdout, tailBytes)
   const stderr = tailOf(running.stderr, tailBytes)
   return { running, output: () => ({ stdout: stdout(), stderr: stderr() }) }
+}
+
+function stdinOf({ input, stdin }: ExecOptions) {
+  if (input === undefined && stdin === undefined) return { stdin: 'ignore' as const }
+  return { input: input ?? (stdin as Readable) }
 }
 
 interface Outcome {

@@ -2,6 +2,7 @@
 // Owns a loop device over a window of a disk: for programs that know no offsets, while the kernel knows no partitions.
 // The kernel takes it away when its last user ends, also if that is this process. Does not make file systems.
 import { open } from 'node:fs/promises'
+import { PassThrough } from 'node:stream'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { DiskRange } from '../../core/extent.ts'
 import type { Exec } from '../../system/exec.ts'
@@ -14,8 +15,17 @@ export interface LoopWindow extends AsyncDisposable {
 }
 
 /**
- * Attaches one with the sectors of the disk. It is told to detach at once: loop(4) does that when nobody has it open
- * any more, so that our own open file keeps it, and nothing stays behind when this process is killed.
+ * Attaches with the arguments of losetup(8), and holds it open until stdin ends. Not by us: who is killed between the
+ * attachment and what follows would leave it behind, while this ends when our end of its stdin does. It is told to
+ * detach at once: loop(4) does that when nobody has it open any more. A failed redirection of a group does not end sh.
+ */
+const ATTACH = `device=$(losetup "$@") || exit
+if ! { losetup --detach "$device" && echo "$device" && { read -r _ || :; }; } 3<"$device"
+then losetup --detach "$device"; exit 1; fi`
+
+/**
+ * Attaches one with the sectors of the disk. It is there as long as our own open file: nothing stays behind when this
+ * process is killed, at whatever moment.
  * With `read` whoever mounts it cannot write either, not even a journal. Throws BlockDeviceError.
  */
 export async function openLoopWindow(
@@ -24,29 +34,23 @@ export async function openLoopWindow(
   range: DiskRange,
   mode: 'read' | 'write' = 'write',
 ): Promise<LoopWindow> {
+  const args = [
+    ...['--find', '--show'],
+    ...(mode === 'read' ? ['--read-only'] : []),
+    `--offset=${range.offset}`,
+    `--sizelimit=${range.length}`,
+    `--sector-size=${logicalSectorBytes}`,
+    path,
+  ]
+  const stdin = new PassThrough()
+  const attached = Promise.withResolvers<string>()
+  const onStdout = (chunk: Uint8Array) => attached.resolve(Buffer.from(chunk).toString().trim())
+  const holding = exec(['sh', '-c', ATTACH, 'sh', ...args], { stdin, onStdout })
+  // one that ends before it has said anything has failed
+  holding.then(() => attached.reject(new Error('losetup named no device')), attached.reject)
   try {
-    const { stdout } = await exec([
-      'losetup',
-      '--find',
-      '--show',
-      ...(mode === 'read' ? ['--read-only'] : []),
-      `--offset=${range.offset}`,
-      `--sizelimit=${range.length}`,
-      `--sector-size=${logicalSectorBytes}`,
-      path,
-    ])
-    const node = stdout.trim()
-    const detach = () => exec(['losetup', '--detach', node])
-    const handle = await open(node, 'r').catch(async (error: unknown) => {
-      await detach().catch(() => undefined)
-      throw error
-    })
-    try {
-      await detach()
-    } catch (error) {
-      await handle.close()
-      throw error
-    }
+    const node = await attached.promise
+    const handle = await open(node, 'r')
     return { path: node, [Symbol.asyncDispose]: () => handle.close() }
   } catch (error) {
     throw new AgentError(
@@ -54,5 +58,8 @@ export async function openLoopWindow(
       `no loop device over ${path} at offset ${range.offset}: ${messageOf(error)}`,
       { cause: error },
     )
+  } finally {
+    stdin.end()
+    await holding.catch(() => undefined)
   }
 }
