@@ -156,7 +156,7 @@ describe('over HTTP', () => {
 const FAILURES: Record<string, [() => Promise<string>, RegExp]> = {
   'refuses the connection': [
     async () => `http://127.0.0.1:${await freePort()}/announce`,
-    /^no connection \(ECONNREFUSED/,
+    /^no connection \(connect ECONNREFUSED/,
   ],
   'breaks off': [
     async () => {
