@@ -18,10 +18,14 @@ export interface LoopWindow extends AsyncDisposable {
  * Attaches with the arguments of losetup(8), and holds it open until stdin ends. Not by us: who is killed between the
  * attachment and what follows would leave it behind, while this ends when our end of its stdin does. It is told to
  * detach at once: loop(4) does that when nobody has it open any more. A failed redirection of a group does not end sh.
+ * The program is looked for here, since BusyBox's sh takes its own losetup, which knows less, for a name without path.
  */
-const ATTACH = `device=$(losetup "$@") || exit
-if ! { losetup --detach "$device" && echo "$device" && { read -r _ || :; }; } 3<"$device"
-then losetup --detach "$device"; exit 1; fi`
+const ATTACH = `IFS=:
+for folder in $PATH; do [ -x "$folder/losetup" ] && break; done
+unset IFS
+device=$("$folder/losetup" "$@") || exit
+if ! { "$folder/losetup" --detach "$device" && echo "$device" && { read -r _ || :; }; } 3<"$device"
+then "$folder/losetup" --detach "$device"; exit 1; fi`
 
 /**
  * Attaches one with the sectors of the disk. It is there as long as our own open file: nothing stays behind when this

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openLoopWindow } from '../../../agent/disk/partitioning/loop-window.ts'
-import { exec } from '../../../agent/system/exec.ts'
+import { type Exec, exec } from '../../../agent/system/exec.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
+import { hasPackages } from '../../support/packages.ts'
 import { loopsOver } from '../image/partition-lab.ts'
 
 const MiB = 1024 * 1024
@@ -18,6 +19,23 @@ describe.runIf(hasLoopDevices('windows of disks'))('a window of a disk', () => {
     folder = await mkdtemp(join(tmpdir(), 'ironswarm-window-'))
   })
   afterEach(() => rm(folder, { recursive: true, force: true }))
+
+  test.skipIf(!hasPackages('boot-loaders'))(
+    'is had by the shell of the ramdisk, which has a losetup of its own',
+    async () => {
+      await using disk = await createLoopDevice({ sizeBytes: 16 * MiB })
+      await symlink('/usr/bin/busybox', join(folder, 'sh'))
+      const range = { offset: MiB, length: 4 * MiB }
+      const geometry = { path: disk.path, logicalSectorBytes: 512 }
+      const env = { PATH: `${folder}:${process.env['PATH']}:/usr/sbin:/sbin` }
+      {
+        const inFolder: Exec = (argv, options) => exec(argv, { ...options, env })
+        await using window = await openLoopWindow(inFolder, geometry, range)
+        expect(await loopsOver(disk.path)).toContain(window.path)
+      }
+      await expect.poll(() => loopsOver(disk.path), WAIT).toBe('')
+    },
+  )
 
   test.each([
     ['before it knows of it: the kernel has attached it, losetup has not ended', true],
