@@ -57,7 +57,8 @@ export async function bootableLayer(image: string, breaks = false): Promise<Uint
   await run('mcopy', ['-s', '-i', esp, '::/*', join(instance, 'esp')])
   await copyRoot(image, join(instance, 'root.ext4'))
   if (breaks) await writeFile(join(instance, 'breaks'), '')
-  await addProgram(root, '/usr/sbin/sfdisk')
+  // BusyBox has neither
+  for (const name of ['sfdisk', 'mkfs.vfat']) await addProgram(root, `/usr/sbin/${name}`)
   return await layerOf(root)
 }
 
