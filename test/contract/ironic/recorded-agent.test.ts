@@ -115,14 +115,14 @@ describe('a conversation of this agent with a real Ironic', () => {
     },
   )
 
-  test('tells how far an image is, to 21.4 and to 39', () => {
+  test('tells how far an image is, to 21.4, to 35 and to 39', () => {
     const progress = (file: string) =>
       readTrace(join(folder, file)).filter(({ body }) =>
         /writing the image \d/.test(
           `${(body as Record<string, string>)?.['agent_status_message']}`,
         ),
       )
-    for (const release of [21, 39]) {
+    for (const release of [21, 35, 39]) {
       const told = progress(`tr-${release}-status.jsonl`)
       expect(told.length).toBeGreaterThan(1)
       expect(told.map(({ status }) => status)).toEqual(told.map(() => 202))

@@ -171,7 +171,7 @@ class Replay {
   }
 }
 
-/** The agent's own names of what the wire calls `eta_seconds`; keys of recordings may be older ones. */
+/** The agent's own names of what the wire calls `eta_seconds`. */
 function camelCase(value: object): object {
   const renamed = (key: string) => key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [renamed(key), item]))
