@@ -115,6 +115,8 @@ export function createSwarmTask(
 }
 
 /** These alone: a worker is given nothing that it has no use for. */
-function tlsOf({ insecure, cafile, certfile, keyfile, tls_min_version }: TlsSettings): TlsSettings {
-  return { insecure, cafile, certfile, keyfile, tls_min_version }
+function tlsOf(config: TlsSettings): TlsSettings {
+  const { insecure, cafile, certfile, keyfile, tls_min_version, tls_cipher_suites } = config
+  const suites = tls_cipher_suites === undefined ? {} : { tls_cipher_suites }
+  return { insecure, cafile, certfile, keyfile, tls_min_version, ...suites }
 }

@@ -13,7 +13,8 @@ const TLS = {
   cafile: '/ca.pem',
   certfile: '/cert.pem',
   keyfile: '/key.pem',
-  tls_min_version: '1.3',
+  tls_min_version: '1.2',
+  tls_cipher_suites: 'ECDHE-RSA-AES256-GCM-SHA384',
 } as const
 
 const CONFIG: SwarmConfig = {
