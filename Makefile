@@ -108,12 +108,15 @@ npm-files: $(MODULES)
 	@node image-build/package/build.ts npm
 
 vm: $(MODULES) ## deploy QEMU machines, boot their disks [IRONIC=1: by a real one] [NODES=1] [BOOT=pxe|iso|direct] [FIRMWARE=uefi] [ACCEL=tcg]
+	@node test/e2e/vm/settings.ts
 	@$(PACKAGES) agent instance-image $(if $(IRONIC),ironic) ramdisk vm
+	@echo 'vm: building the image, if it is another one, and the ramdisk'
 	@$(VM_IMAGE) & image=$$!; RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts; built=$$?; wait $$image && exit $$built
-	@$(if $(filter iso,$(BOOT)),RAMDISK=vm node image-build/ramdisk/boot-media.ts)
+	@$(if $(filter iso ISO,$(BOOT)),RAMDISK=vm node image-build/ramdisk/boot-media.ts)
 	@$(OWN_NETWORK) node test/e2e/vm/$(if $(IRONIC),by-ironic,main).ts
 
 test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE (root) [SMOKE=1: the shortest way through]
+	@node test/e2e/vm/settings.ts
 	@$(PACKAGES) agent instance-image ironic ramdisk registry vm
 	@node image-build/instance-image.ts small
 	@RAMDISK=vm FAST=1 node image-build/ramdisk/build.ts

@@ -84,7 +84,9 @@ const START_TIMEOUT_MS = 480_000
 /** Starts Ironic in a temporary directory; disposal stops it and removes the directory. */
 export async function startIronic(options: IronicOptions = {}): Promise<Ironic> {
   const { host = '127.0.0.1', program = INSTALLED_IRONIC, requireTls = false } = options
+  await using stack = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'ironswarm-ironic-'))
+  stack.defer(() => rm(directory, { recursive: true, force: true }))
   const port = await freePort()
   const url = `http://${host}:${port}`
   for (const name of [
@@ -105,7 +107,7 @@ export async function startIronic(options: IronicOptions = {}): Promise<Ironic> 
   for (const [name, path] of Object.entries(options.files ?? {})) {
     await symlink(path, join(directory, 'httpboot', name))
   }
-  const files = await startFileServer(join(directory, 'httpboot'), host)
+  const files = stack.use(await startFileServer(join(directory, 'httpboot'), host))
   const configFile = join(directory, 'ironic.conf')
   const settings = options.settings ?? {}
   const conf = { directory, host, port, filesUrl: files.url, requireTls, settings }
@@ -126,26 +128,23 @@ export async function startIronic(options: IronicOptions = {}): Promise<Ironic> 
     })
   }
   const running = { child: await start() }
-  const ironic = createIronic({
-    directory,
-    url,
-    filesUrl: files.url,
-    running,
-    start,
-    closeFiles: async () => await files[Symbol.asyncDispose](),
-  })
+  stack.defer(() => stopChild(running.child))
+  const ironic = createIronic({ directory, url, filesUrl: files.url, running, start })
   try {
     await waitUntilUp(ironic, running.child)
   } catch (error) {
     // what it says before it has a log, of a missing library for example
     const log = `${await readFile(join(directory, 'log/out'), 'utf8')}${await ironic.conductorLog()}`
-    await ironic[Symbol.asyncDispose]()
     throw new Error(`Ironic did not come up; end of its log:\n${log.slice(-3000)}`, {
       cause: error,
     })
   }
-  return ironic
+  const owned = stack.move()
+  return { ...ironic, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
+
+/** Somebody else ends it. */
+type Running = Omit<Ironic, typeof Symbol.asyncDispose>
 
 interface Parts {
   readonly directory: string
@@ -154,10 +153,9 @@ interface Parts {
   /** The process of the moment. */
   readonly running: { child: ChildProcess }
   readonly start: () => Promise<ChildProcess>
-  readonly closeFiles: () => Promise<void>
 }
 
-function createIronic({ directory, url, filesUrl, running, start, closeFiles }: Parts): Ironic {
+function createIronic({ directory, url, filesUrl, running, start }: Parts): Running {
   let newest: string | undefined
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     newest ??= await newestVersion(url)
@@ -193,7 +191,7 @@ function createIronic({ directory, url, filesUrl, running, start, closeFiles }: 
       await delay(200)
     }
   }
-  const ironic: Ironic = {
+  const ironic: Running = {
     url,
     filesUrl,
     call,
@@ -233,11 +231,6 @@ function createIronic({ directory, url, filesUrl, running, start, closeFiles }: 
       running.child = await start()
       await waitUntilUp(ironic, running.child)
     },
-    [Symbol.asyncDispose]: async () => {
-      await stopChild(running.child)
-      await closeFiles()
-      await rm(directory, { recursive: true, force: true })
-    },
   }
   return ironic
 }
@@ -272,10 +265,11 @@ function nodeBody({ name, bootMode, properties, fields }: EnrolOptions, filesUrl
   }
 }
 
-async function waitUntilUp(ironic: Ironic, child: ChildProcess): Promise<void> {
+async function waitUntilUp(ironic: Running, child: ChildProcess): Promise<void> {
   const end = Date.now() + START_TIMEOUT_MS
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`ironic ended with ${child.exitCode}`)
+    const ended = child.exitCode ?? child.signalCode
+    if (ended !== null) throw new Error(`ironic ended with ${ended}`)
     try {
       const drivers = JSON.stringify(await ironic.call('GET', '/v1/drivers'))
       if (drivers.includes('manual-management')) return

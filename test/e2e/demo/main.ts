@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DeployOutcome } from '../../support/fake-ironic/conductor.ts'
+import { rejectedBy, runInterruptibly } from '../../support/interrupts.ts'
 import { createDisplay } from './display.ts'
 import { createLab, type Lab } from './lab.ts'
 import type { Machine } from './machine.ts'
@@ -121,23 +122,7 @@ async function keepLogs(lab: Lab): Promise<void> {
   }
 }
 
-function rejectedBy(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
-}
-
-const interrupted = new AbortController()
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(name, () => interrupted.abort(new Error(`${name}: cleaning up`)))
-}
-try {
-  const settings = await readSettings(process.env)
-  process.exitCode = (await demo(settings, interrupted.signal)) ? 0 : 1
-} catch (error) {
-  const cause = interrupted.signal.aborted ? interrupted.signal.reason : error
-  console.error(`demo: ${cause instanceof Error ? cause.message : String(cause)}`)
-  process.exitCode = interrupted.signal.aborted ? 130 : 1
-}
+await runInterruptibly(
+  'demo',
+  async (signal) => await demo(await readSettings(process.env), signal),
+)

@@ -3,6 +3,7 @@
 // it and boots its disk. Says what happens as it happens; exit code 0 only if the instance runs.
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { rejectedBy, runInterruptibly } from '../../support/interrupts.ts'
 import { createIronicLab, type IronicLab } from '../../support/vm/ironic-lab.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
 import { deploy } from './deploys.ts'
@@ -15,7 +16,7 @@ const LOOK_EVERY_MS = 500
 const NEWS =
   /(?:====.*Z (?:node-1 )?|^ironswarm: (?:\d\d:\d\d:\d\d )?|\] ironswarm: |(?=IRONSWARM-INSTANCE ))(.*)/gm
 
-async function vmByIronic(interrupted: Promise<never>): Promise<void> {
+async function vmByIronic(interrupted: AbortSignal): Promise<true> {
   const began = performance.now()
   const elapsed = () => (performance.now() - began) / 1000
   const screen = createScreen((line) => console.log(line), elapsed)
@@ -24,7 +25,7 @@ async function vmByIronic(interrupted: Promise<never>): Promise<void> {
   screen.line(name, 'Ironic starts')
   await using lab = await createIronicLab([{ name, firmware }], FOLDER)
   const machine = lab.machine(name)
-  const uuid = await Promise.race([interrupted, lab.enrol(machine)])
+  const uuid = await Promise.race([rejectedBy(interrupted), lab.enrol(machine)])
   screen.line(name, `node ${uuid} is available; ${firmware}, ${lab.accelerator}, ${lab.ironic.url}`)
   const isOver = new AbortController()
   const watching = [
@@ -32,12 +33,13 @@ async function vmByIronic(interrupted: Promise<never>): Promise<void> {
     watchNode(lab, uuid, { name, screen, signal: isOver.signal }),
   ]
   try {
-    const { seconds } = await Promise.race([interrupted, deploy(lab, machine, uuid)])
+    const { seconds } = await Promise.race([rejectedBy(interrupted), deploy(lab, machine, uuid)])
     const all = elapsed().toFixed(1)
     screen.line(
       name,
       `deployed in ${seconds.toFixed(1)} s; its instance runs ${all} s after the start`,
     )
+    return true
   } finally {
     isOver.abort()
     await Promise.all(watching)
@@ -75,14 +77,4 @@ async function watchNode(
   }
 }
 
-const interrupted = Promise.withResolvers<never>()
-interrupted.promise.catch(() => undefined)
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(name, () => interrupted.reject(new Error(`${name}: cleaned up`)))
-}
-try {
-  await vmByIronic(interrupted.promise)
-} catch (error) {
-  console.error(`vm: ${error instanceof Error ? error.message : error}`)
-  process.exitCode = 1
-}
+await runInterruptibly('vm', vmByIronic)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { formatBytes, formatRate } from '../../../agent/core/units.ts'
 import type { DeployOutcome } from '../../support/fake-ironic/conductor.ts'
+import { rejectedBy, runInterruptibly } from '../../support/interrupts.ts'
 import { bootTimes, formatBootTimes } from '../../support/vm/boot-times.ts'
 import { MUTE_MS, refuseMute } from '../../support/vm/mute-serial.ts'
 import type { QemuMachine } from '../../support/vm/qemu-machine.ts'
@@ -175,23 +176,4 @@ function summarize(lab: VmLab, results: readonly Result[], seconds: number): boo
   return good === results.length
 }
 
-function rejectedBy(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
-}
-
-const interrupted = new AbortController()
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(name, () => interrupted.abort(new Error(`${name}: cleaning up`)))
-}
-try {
-  const settings = await readSettings(process.env)
-  process.exitCode = (await vm(settings, interrupted.signal)) ? 0 : 1
-} catch (error) {
-  const cause = interrupted.signal.aborted ? interrupted.signal.reason : error
-  console.error(`vm: ${cause instanceof Error ? cause.message : String(cause)}`)
-  process.exitCode = interrupted.signal.aborted ? 130 : 1
-}
+await runInterruptibly('vm', async (signal) => await vm(await readSettings(process.env), signal))

@@ -12,18 +12,23 @@ const TRY_MS = 15_000
 /** The kernel's last words where nobody gave it a root. */
 const LAST_WORDS = /Kernel panic - not syncing: VFS/
 
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** What `ACCEL=` says. Throws an Error for another word. */
+export function readAccelerator(env: Environment): Accelerator | 'auto' {
+  const wish = (env['ACCEL'] || 'auto').toLowerCase()
+  if (wish === 'auto' || wish === 'kvm' || wish === 'tcg') return wish
+  throw new Error(`ACCEL=${env['ACCEL']} is none of auto, kvm, tcg`)
+}
+
 /**
  * `kvm` if the kernel starts under it, else `tcg`: slower by a factor of 10, and always there. `ACCEL=kvm` or
  * `ACCEL=tcg` decides without a try. Throws an Error for another word.
  * @param kernel path of the kernel that the machines will boot
  */
-export async function findAccelerator(
-  kernel: string,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<Accelerator> {
-  const wish = (env['ACCEL'] || 'auto').toLowerCase()
-  if (wish === 'kvm' || wish === 'tcg') return wish
-  if (wish !== 'auto') throw new Error(`ACCEL=${env['ACCEL']} is none of auto, kvm, tcg`)
+export async function findAccelerator(kernel: string, env: Environment): Promise<Accelerator> {
+  const wish = readAccelerator(env)
+  if (wish !== 'auto') return wish
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
   } catch {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readSettings } from '../../e2e/vm/settings.ts'
+import { readSettings, readWords } from '../../e2e/vm/settings.ts'
 
 let folder: string
 let built: Record<string, string>
@@ -38,4 +38,19 @@ test.each([
   [{ VM_RAMDISK: '/nowhere' }, '/nowhere.kernel, /nowhere.initramfs not built'],
 ])('%j is refused in words', async (wrong, words) => {
   await expect(readSettings({ ...built, ...wrong })).rejects.toThrow(words)
+})
+
+test.each([
+  [{ IRONIC: '7' }, "IRONIC=7: make vm takes IRONIC=1, Debian's Ironic, or none, its stand-in"],
+  [{ ACCEL: 'xen' }, 'ACCEL=xen is none of auto, kvm, tcg'],
+  [{ BOOT: 'floppy' }, 'BOOT=floppy is none of pxe, iso, direct'],
+  [{ IMAGE: '/nowhere.raw' }, '/nowhere.raw is not an image file'],
+  [{ IRONIC: '1', BOOT: 'iso', NODES: '2' }, /leave out NODES=2 BOOT=iso$/],
+])('%j is refused before anything is built', async (wrong, words) => {
+  await expect(readWords({ VM_RAMDISK: '/nowhere', ...wrong })).rejects.toThrow(words)
+})
+
+test('what is built later need not be there before, and nothing of it is asked for', async () => {
+  const words = await readWords({ VM_RAMDISK: '/nowhere', IRONIC: '1', FIRMWARE: 'UEFI', BOOT: '' })
+  expect(words).toMatchObject({ byIronic: true, nodes: 1, boot: 'pxe', firmware: 'uefi' })
 })
