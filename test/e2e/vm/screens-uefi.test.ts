@@ -42,14 +42,15 @@ describe.skipIf(!canBootMachines())(
         HEAD,
         UUID,
         /^ Rescued: this machine is left alone$/,
-        /login: /,
+        /^ user rescue may log in/,
+        /login:/,
       ])
       const type = async (text: string) => {
         for (const key of text) await machine.pressKey(key)
         await machine.pressKey('ret')
       }
       await type('rescue')
-      await screen.shows('rescue-password', [/Password: /])
+      await screen.shows('rescue-password', [/Password:/])
       await type(PASSWORD)
       await screen.shows('rescue-shell', [/[$#] ?_?$/])
       await type('id')

@@ -60,11 +60,11 @@ describe.skipIf(!canBootMachines())(
     })
 
     test('R asks Ironic before it would have been asked', async () => {
-      await at.next()
       // with time enough until then
       const seen = await at.shown('before-r', /^ asked again in (1[5-9]|[2-9]\d) s$/)
       const wait = seen.groupOf(/^ asked again in (\d+) s$/)
       const pressedAt = seen.groupOf(/R ask Ironic again +(\d\d:\d\d:\d\d)$/)
+      await at.next()
       await at.machine.pressKey('r')
       const [, askedAt] = await at.said(/ironswarm: (\S+) Ironic: lookup failed/)
       expect(secondsBetween(pressedAt, askedAt)).toBeLessThan(Number(wait) - 3)
@@ -123,13 +123,14 @@ describe.skipIf(!canBootMachines())(
       const writing = step('deploy', 'write_image', { image_info: wrong })
       const [line] = await during(
         writing,
-        at.said(/ironswarm: \S+ Ironic's command \S+: failed: .*/),
+        at.said(/ironswarm: \S+ Ironic's command \S+ write_image: failed: .*/),
       )
       expect(line).toMatch(/ImageChecksumError.* > [A-Z].*\./)
       const seen = await at.shown(
         'failed',
         UUID,
-        /^ Failed: execute_deploy_step$/,
+        /^ Failed: write_image$/,
+        /^ execute_deploy_step$/,
         /^ Failed \d+ s ago: ImageChecksumError$/,
         /^ > [A-Z]/,
       )

@@ -54,15 +54,16 @@ export async function createScreenWatch(
       while (performance.now() < deadline) {
         const lines = await look(join(folder, `${picture}.ppm`))
         const missing = firstMissing(lines, patterns)
-        if (best === undefined || missing > best.missing) {
-          best = { missing, lines }
-          await machine.screenshot(join(folder, `${picture}.png`))
-        }
+        const isNearer = best === undefined || missing > best.missing
+        if (isNearer) await machine.screenshot(join(folder, `${picture}.png`))
+        // the latest of those that come as near
+        if (isNearer || missing === best?.missing) best = { missing, lines }
         if (missing === patterns.length) {
           return seenOf(lines)
         }
         await delay(LOOK_EVERY_MS)
       }
+      await machine.screenshot(join(folder, `${picture}.png`))
       const texts = best?.lines.map(({ text }) => text).join('\n')
       const pattern = patterns[best?.missing ?? 0]
       throw new Error(
