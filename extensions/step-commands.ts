@@ -77,6 +77,7 @@ function createExecuteStep(deps: ExtensionDeps, kind: StepKind): AnyCommand {
   return command({
     kind: 'async',
     parse: (params) => parseStep(kind, params),
+    subjectOf: ({ step }) => (isObject(step) ? stringAt(step, 'step') : undefined),
     run: async ({ node, ports, step, stepName, args, versions }, context) => {
       await adoptNode(deps, node, context.signal)
       assertVersionsMatch(versions, deps.hardware.versions())

@@ -29,6 +29,8 @@ export interface Command<P> {
   /** Throws InvalidCommandParamsError; the POST is then answered 400 and nothing is recorded. */
   readonly parse: (params: JsonObject) => P
   readonly run: (params: P, context: CommandContext) => Promise<unknown>
+  /** See {@link AnyCommand.subjectOf}. */
+  readonly subjectOf?: AnyCommand['subjectOf']
 }
 
 /** One call of a command whose parameters have been read. */
@@ -39,6 +41,8 @@ export interface AnyCommand {
   readonly kind: 'sync' | 'async'
   /** Throws InvalidCommandParamsError, see {@link Command.parse}. */
   readonly parse: (params: JsonObject) => CommandCall
+  /** What people are told of these parameters beside the command's name: that of a step. */
+  readonly subjectOf?: ((params: JsonObject) => string | undefined) | undefined
 }
 
 /** A command extension with Ironic's name: `standby`, `deploy`, `image`, … */
@@ -48,9 +52,10 @@ export interface Extension {
 }
 
 /** A command of any P as an extension offers it: what `parse` made goes to `run` and nowhere else. */
-export function command<P>({ kind, parse, run }: Command<P>): AnyCommand {
+export function command<P>({ kind, parse, run, subjectOf }: Command<P>): AnyCommand {
   return {
     kind,
+    subjectOf,
     parse: (params) => {
       const parsed = parse(params)
       return (context) => run(parsed, context)

@@ -65,6 +65,7 @@ export const CLOSE_DEADLINE_MS = 10_000
 
 interface Running {
   readonly result: CommandResult
+  readonly subject: string | undefined
   /** Monotonic, ms. */
   readonly startedAt: number
   /** Called at the command's end, or when the runner gives up waiting for it. */
@@ -114,12 +115,14 @@ export function createRunner(options: RunnerOptions): CommandRunner {
 
   const tell = (
     { id, command_name, command_status, command_error }: CommandResult,
+    subject: string | undefined,
     startedAt?: number,
   ) =>
     events.publish({
       type: 'command',
       commandId: id,
       name: command_name,
+      ...(subject === undefined ? {} : { subject }),
       status: command_status,
       error: command_error,
       ...(startedAt === undefined ? {} : { durationMs: Math.round(performance.now() - startedAt) }),
@@ -139,7 +142,7 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     events: within(events, command_name),
   })
 
-  const runSync = async (call: CommandCall, name: string) => {
+  const runSync = async (call: CommandCall, name: string, subject: string | undefined) => {
     const blank = newResult(name)
     const startedAt = performance.now()
     let result: CommandResult
@@ -151,17 +154,21 @@ export function createRunner(options: RunnerOptions): CommandRunner {
       result = failed(blank, error)
     }
     record(result)
-    tell(result, startedAt)
+    tell(result, subject, startedAt)
     return result
   }
 
   /** RUNNING is in the run directory before the command starts: else a restart would forget it. */
-  const startAsync = (call: CommandCall, name: string): CommandResult => {
+  const startAsync = (
+    call: CommandCall,
+    name: string,
+    subject: string | undefined,
+  ): CommandResult => {
     const result = newResult(name)
     history.put(result)
-    const started: Running = { result, startedAt: performance.now(), waiting: new Set() }
+    const started: Running = { result, subject, startedAt: performance.now(), waiting: new Set() }
     running = started
-    tell(result)
+    tell(result, subject)
     void Promise.resolve()
       .then(() => call(contextFor(result)))
       .then((value) => succeeded(result, keptResult(value), `${name}: `))
@@ -170,11 +177,11 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     return result
   }
 
-  const finish = (ended: CommandResult, { waiting, startedAt }: Running): void => {
+  const finish = (ended: CommandResult, { waiting, subject, startedAt }: Running): void => {
     record(ended)
     const result = history.get(ended.id) ?? ended
     running = undefined
-    tell(result, startedAt)
+    tell(result, subject, startedAt)
     const { command_name, command_status, command_error } = result
     log.info(
       { command_id: result.id, command_name, command_status, command_error },
@@ -209,7 +216,8 @@ export function createRunner(options: RunnerOptions): CommandRunner {
     const command = findCommand(extensions, extensionName, name)
     const call = command.parse(params)
     log.info({ command_name: fullName, kind: command.kind }, 'command started')
-    return command.kind === 'sync' ? await runSync(call, name) : startAsync(call, name)
+    const begun = [call, name, command.subjectOf?.(params)] as const
+    return command.kind === 'sync' ? await runSync(...begun) : startAsync(...begun)
   }
 
   return {

@@ -19,6 +19,8 @@ export interface AgentState {
   readonly command: {
     readonly commandId: string
     readonly name: string
+    /** The step's name, of a command that executes one. */
+    readonly subject?: string
     readonly progress: Progress | null
     /** Wall clock, ms. */
     readonly startedAt: number
@@ -32,6 +34,7 @@ export interface AgentState {
   /** The last asynchronous command that has ended. */
   readonly lastCommand: {
     readonly name: string
+    readonly subject?: string
     readonly status: CommandStatus
     readonly error: WireError | null
     readonly endedAt: number
@@ -144,13 +147,14 @@ function nextOperations(
 
 function nextCommand(
   { command: running }: AgentState,
-  { commandId, name, status, error, at }: Extract<AgentEvent, { type: 'command' }>,
+  { commandId, name, subject, status, error, at }: Extract<AgentEvent, { type: 'command' }>,
 ): Partial<AgentState> {
+  const named = subject === undefined ? { name } : { name, subject }
   if (status === 'RUNNING') {
-    return { command: { commandId, name, progress: null, startedAt: at }, steps: null }
+    return { command: { commandId, ...named, progress: null, startedAt: at }, steps: null }
   }
   if (running?.commandId !== commandId) return {}
-  return { command: null, steps: null, lastCommand: { name, status, error, endedAt: at } }
+  return { command: null, steps: null, lastCommand: { ...named, status, error, endedAt: at } }
 }
 
 function nextSteps(steps: AgentState['steps'], stage: Stage): AgentState['steps'] {

@@ -45,6 +45,7 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
     fields: {
       commandId: '`id` of its result',
       name: 'the short name, as Ironic matches it',
+      subject: 'of a command that executes a step: its name',
       status: '`command_status`',
       error: '`command_error`',
       durationMs: 'at the end',

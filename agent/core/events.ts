@@ -177,6 +177,8 @@ export type News =
       readonly type: 'command'
       readonly commandId: string
       readonly name: string
+      /** The step's name, of a command that executes one. */
+      readonly subject?: string
       readonly status: CommandStatus
       readonly error: WireError | null
       readonly durationMs?: number

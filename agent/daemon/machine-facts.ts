@@ -11,6 +11,8 @@ import type { LookedUpNode } from '../ironic/lookup.ts'
 import type { Process } from '../system/process.ts'
 import type { Root } from '../system/root.ts'
 
+/** A virtio disk has one instead of a name. */
+const VENDOR_NUMBER = /^0x[0-9a-f]+$/i
 const LOOK_MS = 2000
 /** More would not fit on any screen. */
 const MOST_LINKS = 32
@@ -99,7 +101,7 @@ export async function tellHardware(
           disks: disks.slice(0, MOST_DISKS).map(({ name, sizeBytes, model: type, vendor: by }) => ({
             name,
             sizeBytes,
-            model: [by, type].filter((word) => word).join(' '),
+            model: [by, type].filter((word) => word && !VENDOR_NUMBER.test(word)).join(' '),
           })),
         }),
     ...(model === '' ? {} : { model }),

@@ -8,7 +8,7 @@ import { formatDuration } from '../../core/units.ts'
 import { describe, describeSync, STEP_WORDS } from '../console.ts'
 import type { EventReader } from '../event-stream.ts'
 import { remedyOf } from '../view/remedies.ts'
-import { viewOf } from '../view/view.ts'
+import { viewOf, wordsOf } from '../view/view.ts'
 import { fitted, printable } from './lines.ts'
 
 /** Longest line, characters; the log has all of it. */
@@ -109,14 +109,17 @@ function operationLine(event: Extract<AgentEvent, { type: 'operation' }>): strin
   return withRemedy(`${name}: failed after ${time}: ${type}: ${details}`, type)
 }
 
-function commandLine({ name, status, error }: Extract<AgentEvent, { type: 'command' }>): string {
+function commandLine(event: Extract<AgentEvent, { type: 'command' }>): string {
+  const { status, error } = event
+  const name = wordsOf(event)
   if (status === 'RUNNING') return `Ironic's command ${name}: started`
   const words = `Ironic's command ${name}: ${status.toLowerCase()}`
   return error ? withRemedy(`${words}: ${error.type}: ${error.details}`, error.type) : words
 }
 
 function machineLine({ links, nodeUuid, nodeName }: AgentState['machine']): string | undefined {
-  if (nodeUuid !== undefined) return `this machine is node ${nodeName ?? ''} ${nodeUuid}`
+  if (nodeUuid !== undefined)
+    return `this machine is node ${nodeName === undefined ? '' : `${nodeName} `}${nodeUuid}`
   if (links === undefined) return undefined
   const words = links.map(({ name, mac, hasCarrier, addresses }) => {
     const state = hasCarrier ? addresses.join(' ') || 'no address' : 'no link'

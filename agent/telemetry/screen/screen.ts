@@ -28,6 +28,7 @@ export interface ScreenOptions extends ScreenSize {
 const MOST_LINKS = 4
 const MOST_ARRAYS = 2
 const MOST_IRONIC_LINES = 3
+const MOST_REASON_LINES = 8
 
 type Lines = readonly ScreenLine[]
 
@@ -72,11 +73,11 @@ function footOf({ page, hasKeys, clock, columns }: ScreenOptions): string {
   )
 }
 
-function nowPage(view: View, { columns }: ScreenOptions): Lines {
+function nowPage(view: View, { columns, rows }: ScreenOptions): Lines {
   const { headline, tone, detail, work, trouble, torrent, syncing } = view
   const style = tone === 'wrong' ? 'wrong' : tone === 'waiting' ? 'wait' : 'bold'
   const step = work?.step ? `step ${work.step.n} of ${work.step.of}` : ''
-  return [
+  const lines = [
     ...linksLines(view, columns),
     ...ironicLines(view, columns),
     rule(columns),
@@ -85,8 +86,9 @@ function nowPage(view: View, { columns }: ScreenOptions): Lines {
     ...(work ? workLines(work, columns) : []),
     ...(torrent ? torrentLines(torrent, columns) : []),
     ...syncing.slice(0, MOST_ARRAYS).flatMap((array) => arrayLines(array, columns)),
-    ...(trouble ? [rule(columns), ...troubleLines(trouble, columns)] : []),
   ]
+  if (!trouble) return lines
+  return [...lines, rule(columns), ...troubleLines(trouble, columns, rows - lines.length - 1)]
 }
 
 function rule(columns: number): ScreenLine {
@@ -164,15 +166,20 @@ function arrayLines(array: SyncingArray, columns: number): Lines {
   return indented(wrapped(describeSync(array), columns - 2, 2), columns)
 }
 
-function troubleLines({ kind, type, text, remedy, ago }: Trouble, columns: number): Lines {
+/** What to do is seen however long the reason is; a short one where there is no room for more. */
+function troubleLines(
+  { kind, type, text, remedy, ago }: Trouble,
+  columns: number,
+  room: number,
+): Lines {
   const style = kind === 'failure' ? 'wrong' : 'wait'
+  const todo = remedy === null ? [] : wrapped(`> ${remedy}`, columns - 2, 2)
+  const most = Math.min(MOST_REASON_LINES, Math.max(1, room - 1 - todo.length))
   const head = `${kind === 'failure' ? 'Failed' : 'Warning'} ${ago}: ${type}`
   return [
     line(` ${head}`, columns, style),
-    ...indented(wrapped(text, columns - 2, 3), columns),
-    ...(remedy === null
-      ? []
-      : wrapped(`> ${remedy}`, columns - 2, 2).map((each) => line(` ${each}`, columns, 'bold'))),
+    ...indented(wrapped(text, columns - 2, most), columns),
+    ...todo.map((each) => line(` ${each}`, columns, 'bold')),
   ]
 }
 

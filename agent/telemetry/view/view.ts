@@ -77,6 +77,8 @@ const PHASE_WORDS: Readonly<Record<Phase, readonly [headline: string, tone: Tone
   ending: ['Ending', 'working'],
 }
 
+/** Who stands at the rack knows neither. */
+const RESCUE_LOGIN = 'user rescue may log in, with the password that Ironic was given'
 /** A warning is shown for so long after it came, ms; a failure until the next command. */
 const WARNING_MS = 600_000
 /** One that waits for Ironic that long should be looked at, ms. */
@@ -102,11 +104,12 @@ export function viewOf(state: AgentState, now: number): View {
 
 function situation(state: AgentState, now: number): Pick<View, 'headline' | 'tone' | 'detail'> {
   const { phase, command, ironic } = state
-  if (command) return { headline: capital(doing(state)), tone: 'working', detail: command.name }
+  if (command) return { headline: capital(doing(state)), tone: 'working', detail: wordsOf(command) }
   const running = runningProgress(state)
   if (running) return { headline: capital(titleOf(running)), tone: 'working', detail: null }
   const [headline, tone] = PHASE_WORDS[phase]
   if (phase === 'serving') return atRest(state)
+  if (phase === 'rescued') return { headline, tone, detail: RESCUE_LOGIN }
   if (phase === 'waiting for the network') return { headline, tone, detail: networkDetail(state) }
   if (phase === 'looking the node up' && ironic?.result === 'failed') {
     // why is said of Ironic
@@ -118,12 +121,19 @@ function situation(state: AgentState, now: number): Pick<View, 'headline' | 'ton
 /** Between two commands. */
 function atRest({ lastCommand, torrent, syncing }: AgentState): ReturnType<typeof situation> {
   if (lastCommand && lastCommand.status !== 'SUCCEEDED') {
-    return { headline: `Failed: ${lastCommand.name}`, tone: 'wrong', detail: null }
+    const { name, subject } = lastCommand
+    const detail = subject === undefined ? null : name
+    return { headline: `Failed: ${subject ?? name}`, tone: 'wrong', detail }
   }
-  const detail = lastCommand ? `${lastCommand.name} succeeded` : null
+  const detail = lastCommand ? `${lastCommand.subject ?? lastCommand.name} succeeded` : null
   if (torrent?.state === 'seeding') return { headline: 'Seeding the image', tone: 'well', detail }
   const [headline, tone] = PHASE_WORDS.serving
   return { headline: syncing.length > 0 ? `${headline}, RAID syncs` : headline, tone, detail }
+}
+
+/** `execute_deploy_step write_image`. */
+export function wordsOf({ name, subject }: { name: string; subject?: string }): string {
+  return subject === undefined ? name : `${name} ${subject}`
 }
 
 function againWords(

@@ -45,14 +45,16 @@ const SERVING: readonly NewEvent[] = [
   heartbeat('answered'),
   { type: 'phase', phase: 'serving' },
 ]
+const WRITE_IMAGE = ['execute_deploy_step', 'write_image'] as const
 const command = (
-  name: string,
+  [name, subject]: readonly [name: string, step: string],
   status: 'RUNNING' | 'FAILED' | 'SUCCEEDED',
   details = '',
 ): NewEvent => ({
   type: 'command',
   commandId: '1',
   name,
+  subject,
   status,
   error:
     status === 'FAILED'
@@ -158,7 +160,7 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
   'waiting for a command': SERVING,
   'deploying by swarm': [
     ...SERVING,
-    command('execute_deploy_step', 'RUNNING'),
+    command(WRITE_IMAGE, 'RUNNING'),
     { type: 'plan', stages: ['fetch', 'read-back', 'configdrive', 'commit'] },
     { type: 'stage', stage: 'fetch', state: 'began' },
     TRACKER_WARNING,
@@ -167,7 +169,7 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
   ],
   erasing: [
     ...SERVING,
-    command('execute_clean_step', 'RUNNING'),
+    command(['execute_clean_step', 'erase_devices'], 'RUNNING'),
     { type: 'stage', stage: 'erase', state: 'began' },
     {
       type: 'progress',
@@ -180,16 +182,16 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
   ],
   failed: [
     ...SERVING,
-    command('execute_deploy_step', 'RUNNING'),
+    command(WRITE_IMAGE, 'RUNNING'),
     command(
-      'execute_deploy_step',
+      WRITE_IMAGE,
       'FAILED',
       'sha256 of the image is 9f86d081884c7d65…, expected 2c26b46b68ffc68f…; compare image_os_hash_value with the file',
     ),
   ],
   'burning in': [
     ...SERVING,
-    command('execute_clean_step', 'RUNNING'),
+    command(['execute_clean_step', 'burnin_memory'], 'RUNNING'),
     { type: 'stage', stage: 'burn-in', state: 'began' },
     {
       type: 'progress',
@@ -213,8 +215,8 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
   ],
   'RAID syncs': [
     ...SERVING,
-    command('execute_clean_step', 'RUNNING'),
-    command('execute_clean_step', 'SUCCEEDED'),
+    command(['execute_clean_step', 'create_configuration'], 'RUNNING'),
+    command(['execute_clean_step', 'create_configuration'], 'SUCCEEDED'),
     SYNCING,
   ],
   rescued: [...SERVING, { type: 'phase', phase: 'rescued' }],

@@ -80,14 +80,15 @@ describe('an asynchronous command', () => {
     await using x = await startRunner({
       go: {
         kind: 'async',
+        subjectOf: ({ step }) => `${step}`,
         parse: () => async (context) => {
           context.events.publish({ type: 'stage', stage: 'erase', state: 'began' })
           throw new AgentError('BlockDeviceEraseError', 'no')
         },
       },
     })
-    const { id } = await runToEnd(x.runner, 'x.go')
-    const command = { type: 'command', commandId: id, name: 'go' }
+    const { id } = await runToEnd(x.runner, 'x.go', { step: 'erase_devices' })
+    const command = { type: 'command', commandId: id, name: 'go', subject: 'erase_devices' }
     expect(x.events.seen).toMatchObject([
       { ...command, status: 'RUNNING', error: null },
       { type: 'stage', operation: 'go' },

@@ -49,6 +49,25 @@ describe('the screen of 40 columns', () => {
   })
 })
 
+test('a reason is shown whole where there is room, and what to do below it wherever there is any', () => {
+  const reason = `${'ab '.repeat(100)}end`
+  const error = { type: 'ImageWriteError', code: 500, message: 'Error', details: reason }
+  const failed = [
+    { type: 'command', commandId: '1', name: 'go', status: 'RUNNING', error: null },
+    { type: 'command', commandId: '1', name: 'go', status: 'FAILED', error },
+  ] as const
+  const state = failed.reduce(
+    (before, event, i) => nextState(before, { ...event, id: i + 1, at: NOW }),
+    INITIAL_STATE,
+  )
+  const shown = (rows: number) =>
+    renderScreen(viewOf(state, NOW), {
+      ...{ columns: 80, rows, page: 'now', log: [], hasKeys: true, clock: '00:00:00' },
+    }).map(({ text }) => text)
+  expect(shown(25).join('\n')).toMatch(/ab end\n > Look at the kernel log/)
+  expect(shown(13).join('\n')).toMatch(/\.\.\.\n > Look at the kernel log/)
+})
+
 test('whatever happens, and whatever the size, the screen has its rows and columns and nothing that moves the cursor', () => {
   fc.assert(
     fc.property(

@@ -91,7 +91,8 @@ describe('what a person is shown', () => {
 
   test('a failure stays until the next command, a warning for ten minutes', () => {
     expect(scene('failed', 86_400_000)).toMatchObject({
-      headline: 'Failed: execute_deploy_step',
+      headline: 'Failed: write_image',
+      detail: 'execute_deploy_step',
       tone: 'wrong',
       trouble: { kind: 'failure', type: 'ImageChecksumError', ago: '24 h ago' },
     })
