@@ -5,7 +5,7 @@ import { realpath } from 'node:fs/promises'
 import { AgentError } from '../core/errors.ts'
 import { listMounts, listSwaps, type Mount } from '../system/mounts.ts'
 import { createRoot, type Root } from '../system/root.ts'
-import { listFileSystems } from '../system/scratch.ts'
+import { type FileSystem, listFileSystems } from '../system/scratch.ts'
 import {
   blockDeviceAt,
   listHolders,
@@ -16,9 +16,11 @@ import {
 
 /** Throws TargetInUseError if `path` or a partition on it is mounted, swapped on, or held. */
 export async function assertNotInUse(root: Root, path: string): Promise<void> {
+  // a thread of its own, which takes a while to start
+  const fileSystems = listFileSystems().catch(() => [])
   const uses = await listUses(root, path)
   if (uses.length > 0) throw inUseError(path, uses)
-  const mounted = await listMountedByDf(root, path)
+  const mounted = await listMountedByDf(root, path, await fileSystems)
   if (mounted.length > 0) throw inUseError(path, mounted)
 }
 
@@ -26,13 +28,17 @@ export async function assertNotInUse(root: Root, path: string): Promise<void> {
  * The second opinion: df asks the file systems themselves, by another way than mountinfo. A df that is
  * missing or does not answer says nothing about the disk; then O_EXCL decides alone.
  */
-async function listMountedByDf(root: Root, path: string): Promise<string[]> {
+async function listMountedByDf(
+  root: Root,
+  path: string,
+  fileSystems: readonly FileSystem[],
+): Promise<string[]> {
   const device = await blockDeviceAt(root, path)
   if (device === undefined) return []
   const parts = [device, ...(await listKernelPartitions(root, device))]
   const numbers = new Set(parts.map((part) => part.deviceNumber))
   const uses: string[] = []
-  for (const { source, mountPoint } of await listFileSystems().catch(() => [])) {
+  for (const { source, mountPoint } of fileSystems) {
     if (!source.startsWith('/dev/')) continue
     const mounted = await blockDeviceAt(root, source)
     if (mounted !== undefined && numbers.has(mounted.deviceNumber))

@@ -32,10 +32,15 @@ type KnownPlaces =
   | {
       /** None is compressed. */
       readonly map: ClusterMap
-      /** The same for the order of the file; null where there are too many. */
+      /** The same for the order of the file; null where there are too many, or none is asked for. */
       readonly arriving: ArrivingClusters | null
     }
   | { readonly arriving: ArrivingClusters }
+
+export interface ClusterInquiry extends FetchedPartsOptions {
+  /** Whether nothing but the map will be needed, as the disk has room for what of the file is no cluster. */
+  readonly goesStraight: (map: ClusterMap) => boolean
+}
 
 /** Tables of 32 MiB, ms: then the file is kept, as one of which nothing is known. */
 const TABLES_MS = 60_000
@@ -44,15 +49,12 @@ const TABLES_MS = 60_000
  * Resolves to why they are not known where they were not to be had. Throws InvalidImage for tables that are damaged
  * where nobody else may have better ones, an error that only the operator can mend, and the reason of the signal.
  */
-export async function findClusters(
-  options: FetchedPartsOptions,
-): Promise<KnownClusters | NoClusterMap> {
-  const { fileBytes } = options
+export async function findClusters(options: ClusterInquiry): Promise<KnownClusters | NoClusterMap> {
   const late = AbortSignal.timeout(TABLES_MS)
   const signal = AbortSignal.any([options.signal, late])
   try {
     await using parts = await openFetchedParts({ ...options, signal })
-    return await clustersOf(parts, fileBytes, signal)
+    return await clustersOf(parts, { ...options, signal })
   } catch (error) {
     options.signal.throwIfAborted()
     if (late.aborted) return { why: `its tables did not come within ${TABLES_MS / 1000} s` }
@@ -67,12 +69,14 @@ export async function findClusters(
 
 async function clustersOf(
   parts: FetchedParts,
-  fileBytes: number,
-  signal: AbortSignal,
+  { fileBytes, signal, goesStraight }: ClusterInquiry,
 ): Promise<KnownClusters | NoClusterMap> {
   const { read, fetch } = parts
   const map = await mapClusters({ read, fileBytes, signal, prepare: fetch })
   if ('why' in map && !map.isCompressed) return map
+  if (!('why' in map) && goesStraight(map)) {
+    return { map, arriving: null, beginning: await beginningOf(map, parts) }
+  }
   const arriving = await mapArriving({ read, fileBytes, signal })
   if (!('why' in map)) {
     const beginning = await beginningOf(map, parts)

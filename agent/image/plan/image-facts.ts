@@ -13,6 +13,7 @@ import { createRangeReader } from '../../sources/http/range-reader.ts'
 import { RangeUnsupportedError } from '../../sources/range-reader.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { detectFormat, SNIFFED_BYTES } from '../formats/image-format.ts'
+import type { ClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import { findClusters } from './cluster-facts.ts'
@@ -37,17 +38,26 @@ interface Inquiry {
   readonly warnings: string[]
 }
 
+/** What others have to say while servers are asked. */
+export interface FactsListener {
+  /** Hears what is known, each time before more is asked for, and may throw. */
+  readonly check: (answers: ImageAnswers) => void
+  /** Of a qcow2: whether nothing more need be asked for (planClusters). */
+  readonly goesStraight: (map: ClusterMap) => boolean
+}
+
+const NO_LISTENER: FactsListener = { check: () => undefined, goesStraight: () => false }
+
 /**
  * Asks. Throws InvalidImage for a qcow2 whose tables are damaged; ImageChecksumError when no hash is to be had; with swarm_mode `require` whatever kept
  * the torrent away; without a torrent whatever kept the origin away, because nobody else has the image.
- * @param check hears what is known, each time before more is asked for, and may throw
  */
 export async function gatherImageFacts(
   imageInfo: ImageInfo,
   http: HttpImageOptions,
   config: FactsConfig,
   signal: AbortSignal,
-  check: (answers: ImageAnswers) => void = () => undefined,
+  { check, goesStraight } = NO_LISTENER,
 ): Promise<ImageAnswers> {
   const warnings: string[] = []
   const inquiry: Inquiry = { imageInfo, http, config, signal, warnings }
@@ -59,7 +69,10 @@ export async function gatherImageFacts(
   check(known)
   const answers = { ...known, firstBytes: await firstBytesOf(inquiry, probe) }
   check(answers)
-  return { ...answers, clusters: await clustersOf(inquiry, probe, answers.firstBytes) }
+  return {
+    ...answers,
+    clusters: await clustersOf(inquiry, probe, answers.firstBytes, goesStraight),
+  }
 }
 
 /** Null for what is no qcow2. */
@@ -67,6 +80,7 @@ async function clustersOf(
   { http, signal }: Inquiry,
   probe: ImageProbe | undefined,
   firstBytes: Uint8Array | null,
+  goesStraight: FactsListener['goesStraight'],
 ): Promise<ImageAnswers['clusters']> {
   if (!firstBytes || detectFormat(firstBytes) !== 'qcow2') return null
   if (!probe?.sizeBytes) return { why: 'its server does not say how long the file is' }
@@ -79,6 +93,7 @@ async function clustersOf(
     fileBytes: probe.sizeBytes,
     firstBytes,
     signal,
+    goesStraight,
   })
 }
 

@@ -15,6 +15,7 @@ import { assertApart } from '../../disk/same-storage.ts'
 import { createHttpClient } from '../../http/client.ts'
 import { pathOf } from '../../sources/file.ts'
 import { isUefi } from '../../system/efi.ts'
+import { type ClusterMap, fitsSectors } from '../formats/qcow2/straight/cluster-map.ts'
 import type { ImageRequest, PlanDeps } from '../request/deploy-request.ts'
 import { type DownloadDeadline, downloadDeadline } from '../request/download-deadline.ts'
 import type { ConfigDriveText } from '../request/image-info.ts'
@@ -22,13 +23,8 @@ import { describePlan } from './describe.ts'
 import { gatherImageFacts } from './image-facts.ts'
 import { sizeOfImage } from './image-size.ts'
 import { type ImageServers, openImageServers } from './image-sources.ts'
-import {
-  type ImageAnswers,
-  type Plan,
-  planImage,
-  requirePlannable,
-  requireWritable,
-} from './plan.ts'
+import { type Plan, planImage, requirePlannable, requireWritable } from './plan.ts'
+import { hasRoomForRest } from './unpacking.ts'
 
 /** A plan with what it takes to follow it. Disposal closes the connections to the servers. */
 export interface OpenPlan extends AsyncDisposable {
@@ -64,8 +60,10 @@ export async function openPlan(
   const deadline = downloadDeadline(deps.config.image_download_max_duration)
   const signal = anySignal(cancelled, deadline.signal)
   try {
-    const check = (known: ImageAnswers) => requirePlannable(imageInfo, known, deps.config)
-    const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal, check)
+    const answers = await gatherImageFacts(imageInfo, servers.http, deps.config, signal, {
+      check: (known) => requirePlannable(imageInfo, known, deps.config),
+      goesStraight: (map) => mayGoStraight(request, map, disk),
+    })
     const sizeBytes = await sizeOfImage(answers, servers.http, disk.sizeBytes, signal)
     const configdrive = await readConfigDrive(request.configdrive, deps, signal)
     const plan = planImage(imageInfo, { ...answers, sizeBytes }, disk, {
@@ -86,6 +84,20 @@ export async function openPlan(
     deadline[Symbol.dispose]()
     await servers[Symbol.asyncDispose]()
   }
+}
+
+/** Of a partition image the layout decides, which is not known yet. */
+function mayGoStraight(
+  { imageInfo, configdrive }: ImageRequest,
+  map: ClusterMap,
+  disk: DeviceGeometry,
+): boolean {
+  if (imageInfo.partition !== null || !fitsSectors(map, disk.logicalSectorBytes)) return false
+  const target = { disk, window: { offset: 0, length: disk.sizeBytes }, layout: null }
+  return hasRoomForRest(
+    { imageId: imageInfo.id, target, hasConfigdrive: configdrive !== null },
+    map,
+  )
 }
 
 /** What image_info, the config drive and this machine say of the partitions; null for a whole-disk image. */

@@ -9,7 +9,7 @@ import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
 import type { ArrivingClusters } from '../formats/qcow2/arriving/map-arriving.ts'
 import type { ClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { type InOrderFormat, isInOrder, type UnpackedFormat } from '../formats/unpackers.ts'
-import { noRoomError, placeKeptFile } from './kept-file.ts'
+import { type KeptFileRequest, noRoomError, placeKeptFile } from './kept-file.ts'
 import type { PlannedSource, PlannedTarget } from './plan-parts.ts'
 
 /** How a file that is not written as it is comes to the disk. */
@@ -55,10 +55,13 @@ export interface PlannedClusters {
   readonly rest: DiskRange
 }
 
-export interface PlacedFile {
+export interface FilePlace {
   readonly imageId: string
   readonly target: PlannedTarget
   readonly hasConfigdrive: boolean
+}
+
+export interface PlacedFile extends FilePlace {
   /** In the order they are tried. */
   readonly sources: readonly PlannedSource[]
 }
@@ -136,19 +139,28 @@ export function planClusters(
   map: ClusterMap,
   arriving: ArrivingClusters | null,
 ): PlannedClusters | null {
-  const request = {
-    ...placeOf(file),
-    what: 'what of the file is no part of its disk',
-    bytes: map.restBytes,
-    unpackedBytes: map.virtualBytes,
-  }
+  const request = restOf(file, map)
   const rest = placeKeptFile(request)
   if (rest) return { map, rest }
   if (arriving) return null
   throw noRoomError(request)
 }
 
-function placeOf({ imageId, target: { window, disk, layout }, hasConfigdrive }: PlacedFile) {
+/** Whether planClusters will find room for the rest of the file. */
+export function hasRoomForRest(file: FilePlace, map: ClusterMap): boolean {
+  return placeKeptFile(restOf(file, map)) !== undefined
+}
+
+function restOf(file: FilePlace, map: ClusterMap): KeptFileRequest {
+  return {
+    ...placeOf(file),
+    what: 'what of the file is no part of its disk',
+    bytes: map.restBytes,
+    unpackedBytes: map.virtualBytes,
+  }
+}
+
+function placeOf({ imageId, target: { window, disk, layout }, hasConfigdrive }: FilePlace) {
   return {
     imageId,
     // the root partition is the last: what lies behind it is free

@@ -22,7 +22,11 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** Asks a server of the image, as a plan does. */
-async function ask(faults: HttpOriginFaults = {}, signal = new AbortController().signal) {
+async function ask(
+  faults: HttpOriginFaults = {},
+  signal = new AbortController().signal,
+  isStraight = false,
+) {
   await using origin = await createHttpOrigin({ path: image, faults })
   await using client = createHttpClient({ config: PLAIN_CLIENT })
   await using file = await open(image)
@@ -30,7 +34,15 @@ async function ask(faults: HttpOriginFaults = {}, signal = new AbortController()
   const firstBytes = new Uint8Array(Math.min(SNIFFED_BYTES, fileBytes))
   await file.read(firstBytes, 0, firstBytes.length, 0)
   const http = imageOptions(client, [origin.url])
-  const found = await findClusters({ url: origin.url, http, fileBytes, firstBytes, signal })
+  const goesStraight = () => isStraight
+  const found = await findClusters({
+    url: origin.url,
+    http,
+    fileBytes,
+    firstBytes,
+    signal,
+    goesStraight,
+  })
   return { found, bytesSent: origin.bytesSent, requests: origin.requests.length }
 }
 
@@ -51,6 +63,17 @@ describe.runIf(canRun)('the tables of a qcow2, asked of its server', () => {
     // four tables of 64 KiB, the L1 table and 64 KiB of the disk
     expect(bytesSent).toBeLessThan(MiB)
     expect(requests).toBeLessThan(10)
+  })
+
+  test('are gone through once where the disk has room for the rest of the file', async () => {
+    await makeQcow2(image, 'preallocation=off', 64 * MiB, [
+      { how: 'write', offset: 0, length: MiB, pattern: 7 },
+    ])
+    const { found } = await ask({}, undefined, true)
+    if (!('map' in found)) throw new Error('no map')
+    expect(found.arriving).toBeNull()
+    const { found: narrow } = await ask()
+    expect(narrow).toMatchObject({ arriving: { fileBytes: found.map.fileBytes } })
   })
 
   test('are left alone where they are scattered over the file', async () => {
