@@ -74,6 +74,8 @@ export async function addAgent(tree: Tree, project: string): Promise<BundledPack
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
+    // undici's second HTTP parser, an experiment that is off: as Node's own build of undici leaves it out
+    define: { esbuildDetection: 'true' },
     banner: { js: REQUIRE },
     plugins: [nodeBuiltinsPlugin, workerPlugin, entriesPlugin(project)],
     write: false,

@@ -10,14 +10,15 @@ import { KiB, MiB } from '../../../core/units.ts'
 export const MOST_AHEAD_BYTES = 8 * MiB
 /** Of the frame itself: blocks may be as long as what they hold, each with a header of 3 bytes. */
 const MOST_PACKED_BYTES = MOST_AHEAD_BYTES + 4 * KiB
+const FIRST_BYTES = 64 * KiB
 /** Node's pool has more threads than machines of this kind have cores, and what was decoded is written by it too. */
 const LANES = 3
 /** Room for a little more than comes out: else Node asks again for what follows the frame, and fails. */
 const SPARE_BYTES = 64
 
-/** Memory for one frame, as it stands in the file. */
+/** Memory for one frame, as it stands in the file. Grows as it comes. */
 export class FrameMemory {
-  readonly #bytes = new Uint8Array(MOST_PACKED_BYTES)
+  #bytes = new Uint8Array(FIRST_BYTES)
   #length = 0
 
   get bytes(): Uint8Array {
@@ -26,10 +27,20 @@ export class FrameMemory {
 
   /** False where there is no room for them. */
   add(bytes: Uint8Array): boolean {
-    if (this.#length + bytes.length > this.#bytes.length) return false
+    const length = this.#length + bytes.length
+    if (length > MOST_PACKED_BYTES) return false
+    if (length > this.#bytes.length) this.#grow(length)
     this.#bytes.set(bytes, this.#length)
-    this.#length += bytes.length
+    this.#length = length
     return true
+  }
+
+  #grow(leastBytes: number): void {
+    const grown = new Uint8Array(
+      Math.min(MOST_PACKED_BYTES, Math.max(leastBytes, 2 * this.#bytes.length)),
+    )
+    grown.set(this.bytes)
+    this.#bytes = grown
   }
 
   clear(): void {
