@@ -10,6 +10,7 @@ import { arrivingUnpack } from '../../support/formats/arriving-qcow2.ts'
 import { NotStraightError, unpackStraight } from '../../support/formats/straight-qcow2.ts'
 import { LEFT_BEHIND } from '../../support/formats/unpacked-file.ts'
 import { unpackInMemory } from '../../support/formats/unpacked-memory.ts'
+import { smallGzips } from './gzip.ts'
 import type { Field } from './mutate.ts'
 import { readTables, smallGpts, smallMbrs } from './partition-tables.ts'
 import { smallQcow2s } from './qcow2.ts'
@@ -98,5 +99,6 @@ export const FUZZED_FORMATS = {
   vdi: { ...judgeAs('vdi'), images: smallVdis },
   gpt: { read: readTables, refusal: refusedTable, images: smallGpts },
   mbr: { read: readTables, refusal: refusedTable, images: smallMbrs },
+  gzip: { ...unpackedBy(UNPACKERS.gzip), images: smallGzips },
   zstd: { ...unpackedBy(UNPACKERS.zstd), images: smallZstds },
 } as const satisfies Record<string, FuzzedFormat>
