@@ -2,6 +2,14 @@
 // Owns waiting: sleeps, deadlines and the composition of AbortSignals. Every wait of the agent has one.
 import { AgentError } from './errors.ts'
 
+/** What a timer can wait, ms: 24 days. Node fires a longer one at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+/** A wait as timers take it: whole ms, no longer than they can be. An option may ask for more, and for parts of a second. */
+export function timerMs(ms: number): number {
+  return Math.min(Math.ceil(ms), LONGEST_TIMER_MS)
+}
+
 /** Sleeps `ms`; rejects with the signal's reason when it aborts first. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -9,7 +17,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     const timer = setTimeout(() => {
       signal?.removeEventListener('abort', onAbort)
       resolve()
-    }, ms)
+    }, timerMs(ms))
     const onAbort = () => {
       clearTimeout(timer)
       reject(signal?.reason)
@@ -31,7 +39,7 @@ export async function withDeadline<T>(
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(onTimeout()), ms)
+    timer = setTimeout(() => reject(onTimeout()), timerMs(ms))
   })
   try {
     return await Promise.race([work, timeout])
@@ -46,7 +54,7 @@ export async function withDeadline<T>(
  */
 export async function endedOrLate(work: Promise<unknown>, ms: number): Promise<void> {
   const late = Promise.withResolvers<void>()
-  const timer = setTimeout(late.resolve, ms)
+  const timer = setTimeout(late.resolve, timerMs(ms))
   await Promise.race([work.catch(() => undefined), late.promise])
   clearTimeout(timer)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the deadline of every transfer with a disk, and how many are under way at once. A transfer that hangs in the
 // kernel cannot be called back: whoever waits for it is told, and the device gets no further ones. Does not transfer.
+import { timerMs } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 
 /**
@@ -69,7 +70,7 @@ export function createIoWatch({ path, timeoutMs }: IoWatchOptions): IoWatch {
     for (const { transfer, start } of waiting.splice(0)) start(refusal(transfer))
   }
   const arm = (ms: number) => {
-    timer = setTimeout(check, ms)
+    timer = setTimeout(check, timerMs(ms))
   }
   const turn = (transfer: Transfer): Promise<void> =>
     new Promise((resolve, reject) => {

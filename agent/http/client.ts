@@ -2,6 +2,7 @@
 // Owns the way HTTP requests leave this machine: deadlines kept, a body in memory or as it comes. Does not
 // retry and does not judge statuses: the rooms above do.
 import type { Config } from '../config/options.ts'
+import { timerMs } from '../core/deadline.ts'
 import { redactUrl } from '../core/redact.ts'
 import { MiB } from '../core/units.ts'
 import { type ConnectionOptions, createConnections } from './connections.ts'
@@ -100,7 +101,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         deadline.abort(
           new HttpFailure('timeout', `${redactUrl(url)}: no answer within ${timeoutMs / 1000} s`),
         )
-      }, timeoutMs)
+      }, timerMs(timeoutMs))
       const signal = request.signal
         ? AbortSignal.any([request.signal, deadline.signal])
         : deadline.signal

@@ -2,6 +2,7 @@
 // Owns one request and its answer on a connection: head, flow of the body, the ways it can end.
 // Does not follow redirects and does not know proxies.
 import type { Dispatcher } from 'undici'
+import { timerMs } from '../core/deadline.ts'
 import { redactUrl } from '../core/redact.ts'
 import { HttpFailure, httpFailureOf } from './failure.ts'
 import { createSpeedFloor, type SlowestRate, type SpeedFloor } from './speed-floor.ts'
@@ -91,7 +92,7 @@ export function exchange(dispatcher: Dispatcher, request: Exchange): Promise<Red
   let timer = setTimeout(() => {
     const seconds = Math.ceil(request.headTimeoutMs) / 1000
     giveUp(failure('timeout', `no complete head of an answer within ${seconds} s`))
-  }, request.headTimeoutMs)
+  }, timerMs(request.headTimeoutMs))
   const guarded = (act: () => void) => {
     if (isOver) return
     try {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the watch on a body that comes too slowly. Does not end it: its owner does.
+import { timerMs } from '../core/deadline.ts'
 
 /** The slowest that a body may come, as an average over `seconds`; 0 of either: no limit. */
 export interface SlowestRate {
@@ -35,7 +36,7 @@ export function createSpeedFloor(
   const resume = () => {
     if (!isWatching || isOver || timer) return
     bytes = 0
-    timer = setTimeout(judge, seconds * 1000)
+    timer = setTimeout(judge, timerMs(seconds * 1000))
   }
   const judge = () => {
     pause()

@@ -3,6 +3,7 @@
 // every run has a deadline, bounded output and dies with its signal.
 import type { Readable } from 'node:stream'
 import { execa } from 'execa'
+import { timerMs } from '../core/deadline.ts'
 import { AgentError } from '../core/errors.ts'
 import { MiB } from '../core/units.ts'
 
@@ -52,7 +53,7 @@ async function unlessItHangs<T>(
 ): Promise<T | undefined> {
   const patienceMs = KILL_AFTER_MS + END_AFTER_MS
   const late = Promise.withResolvers<undefined>()
-  let timer = setTimeout(late.resolve, timeoutMs + patienceMs, undefined)
+  let timer = setTimeout(late.resolve, timerMs(timeoutMs + patienceMs), undefined)
   const hurry = () => {
     clearTimeout(timer)
     timer = setTimeout(late.resolve, patienceMs, undefined)
@@ -75,7 +76,7 @@ export function programEnvironment(): { readonly LC_ALL: string; readonly PATH: 
 /** The Exec of the real machine, with LC_ALL=C so that output can be parsed. */
 export const exec: Exec = async (argv, options = {}) => {
   const [command] = argv
-  const timeoutMs = options.timeoutMs ?? 60_000
+  const timeoutMs = timerMs(options.timeoutMs ?? 60_000)
   const { running, output } = start(argv, options, timeoutMs)
   const result = await unlessItHangs(running, timeoutMs, options.signal)
   if (result === undefined) {

@@ -2,6 +2,7 @@
 // Owns the one clock of image_download_max_duration: from the first question to a server until the last byte
 // is on the disk, whichever sources take part. Does not measure speed.
 import type { Coverage } from '../../core/coverage.ts'
+import { timerMs } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 
 type Progress = Pick<Coverage, 'coveredBytes' | 'totalBytes'>
@@ -33,7 +34,7 @@ export function downloadDeadline(seconds: number, progress?: Progress): Download
       ),
     )
   }
-  const timer = seconds > 0 ? setTimeout(expire, seconds * 1000) : undefined
+  const timer = seconds > 0 ? setTimeout(expire, timerMs(seconds * 1000)) : undefined
   return {
     signal: controller.signal,
     watch: (next) => {

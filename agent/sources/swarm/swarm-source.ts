@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the swarm as an image source: a delivery with its stall limits, then seeding until it is disposed
 // of. The library runs in a worker (thread/swarm-run.ts), so that this thread only moves verified pieces.
-import { throwIfAborted } from '../../core/deadline.ts'
+import { throwIfAborted, timerMs } from '../../core/deadline.ts'
 import { AgentError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import type { DeliverRequest, ImageSource, SourceStats } from '../source.ts'
@@ -66,7 +66,7 @@ export function createSwarmSource(task: SwarmTask, deps: SwarmSourceDeps): Swarm
       throw error
     }
     const { seedTimeMs, seedRatio } = task.limits
-    if (seedTimeMs > 0) seedTimer = setTimeout(() => void close(), seedTimeMs)
+    if (seedTimeMs > 0) seedTimer = setTimeout(() => void close(), timerMs(seedTimeMs))
     if (seedRatio > 0) ratioTimer = setInterval(() => endAtRatio(seedRatio), LOOK_MS)
   }
 

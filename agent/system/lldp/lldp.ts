@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns listening for what switches say of themselves (LLDP) on given interfaces. Node has no raw sockets,
 // so tcpdump listens. Does not send anything and brings no interface up.
+import { timerMs } from '../../core/deadline.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Exec } from '../exec.ts'
@@ -32,7 +33,7 @@ export async function listenForLldp(
   const heard = new Map<string, readonly Tlv[]>(interfaces.map((name) => [name, []]))
   if (silenceMs === 0) return heard
   const silence = new AbortController()
-  const timer = setTimeout(() => silence.abort(), silenceMs)
+  const timer = setTimeout(() => silence.abort(), timerMs(silenceMs))
   const ended = AbortSignal.any([silence.signal, ...(signal ? [signal] : [])])
   // a bound for the case that this process dies: nobody else would end them
   const limitSeconds = Math.ceil((silenceMs / 1000) * (interfaces.length + 1))

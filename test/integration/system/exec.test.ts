@@ -54,3 +54,10 @@ describe('a program that is killed', () => {
     process.kill(Number(started))
   })
 })
+
+describe('a deadline', () => {
+  test('may be longer than a timer can be, and no whole number of ms', async () => {
+    const month = 30 * 24 * 3600 * 1000 + 0.5
+    expect(await exec(['sleep', '0.1'], { timeoutMs: month })).toMatchObject({ exitCode: 0 })
+  })
+})

@@ -5,6 +5,7 @@ import {
   endedOrLate,
   sleep,
   throwIfAborted,
+  timerMs,
   withDeadline,
 } from '../../../agent/core/deadline.ts'
 import { AgentError } from '../../../agent/core/errors.ts'
@@ -53,6 +54,28 @@ describe('a sleep', () => {
     const reason = new Error('before')
     await expect(sleep(1000, AbortSignal.abort(reason))).rejects.toBe(reason)
     expect(vi.getTimerCount()).toBe(0)
+  })
+})
+
+describe('a wait that is longer than a timer can be', () => {
+  const month = 30 * 24 * 3600 * 1000
+
+  test('of a sleep does not end at once', async () => {
+    const asleep = sleep(month)
+    await vi.advanceTimersByTimeAsync(3600_000)
+    expect(await hasSettled(asleep)).toBe(false)
+  })
+
+  test('for work does not end at once', async () => {
+    const work = withDeadline(new Promise(() => undefined), month, () => new Error('too late'))
+    const left = endedOrLate(new Promise(() => undefined), month)
+    await vi.advanceTimersByTimeAsync(3600_000)
+    expect(await hasSettled(Promise.race([work, left]))).toBe(false)
+  })
+
+  test('is as long as a timer can be, in whole ms', () => {
+    expect(timerMs(month)).toBe(2 ** 31 - 1)
+    expect(timerMs(1.2345 * 1000)).toBe(1235)
   })
 })
 
