@@ -2,7 +2,7 @@
 // Owns how a registry is told who asks (`--authfile`, `--creds`), so that nothing of it is left when a container runs:
 // one that shares the machine's processes or files could read it. Does not pull.
 import { randomUUID } from 'node:crypto'
-import { chmod, chown, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -72,6 +72,17 @@ async function take(path: string): Promise<TakenFile> {
   }
 }
 
+/** Of the files that are made here. */
+const PREFIX = 'registry-'
+
+/** Takes away what an agent that was killed during a pull has left, before anything runs that could read it. */
+export async function removeLeftAuthorizations(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names.filter((each) => each.startsWith(PREFIX))) {
+    await rm(join(folder, name), { force: true })
+  }
+}
+
 /**
  * Does the work with a file that only root may read and that is gone afterwards.
  * @param content as containers-auth.json(5) says
@@ -82,7 +93,7 @@ export async function withAuthorizationFile(
   work: (path: string) => Promise<void>,
 ): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const path = join(folder, `registry-${randomUUID()}.json`)
+  const path = join(folder, `${PREFIX}${randomUUID()}.json`)
   try {
     await writeFile(path, content, { mode: 0o600, flag: 'wx' })
     await work(path)

@@ -14,7 +14,7 @@ import {
   type StepImplementation,
   SUPPORT,
 } from '../manager.ts'
-import { authorizedRun } from './authorization.ts'
+import { authorizedRun, removeLeftAuthorizations } from './authorization.ts'
 import { type RunnableImage, runContainer } from './run-container.ts'
 import { type ContainerStep, parseContainerSteps, wordsOf } from './steps-file.ts'
 
@@ -92,6 +92,7 @@ export function createContainerManager(deps: ContainerManagerDeps): HardwareMana
     },
     initialize: async (all) => {
       others = all
+      await removeLeftAuthorizations(config().run_dir)
     },
     /** A file that is wrong costs its own steps, not those of others: `assertSteps` says so where they are listed. */
     get steps() {

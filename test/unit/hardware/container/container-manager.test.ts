@@ -1,6 +1,7 @@
 // The runner is a program of its own that notes how it is called and what it could read at that moment.
+import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -155,6 +156,14 @@ describe('what a registry is told of who asks', () => {
     })
     expect(await called()).toHaveLength(1)
     expect(await readdir(join(folder, 'run'))).toEqual([])
+  })
+
+  test('is removed where an agent that was killed has left it, and nothing else is', async () => {
+    await mkdir(join(folder, 'run'))
+    const names = [`registry-${randomUUID()}.json`, 'token']
+    for (const name of names) await writeFile(join(folder, 'run', name), 'hunter2')
+    await hardwareWith()
+    expect(await readdir(join(folder, 'run'))).toEqual(['token'])
   })
 })
 
