@@ -25,13 +25,16 @@ for word; do
     /dev/*) disk=$word ;;
   esac
 done
-[ -e /instance/breaks ] && { echo 'cannot go on' >&2; exit 3; }
+# udev would read the table anew, and partitions would go and come meanwhile (systemd: Locking Block Device Access)
+exec 9<"$disk"
+flock 9
 printf 'label: gpt\\nsize=64MiB, type=uefi\\nsize=%siB, type=linux\\n' "$size" | sfdisk --quiet --wipe=always "$disk"
 until [ -b "\${disk}p2" ]; do sleep 1; done
 mkfs.vfat -n ESP "\${disk}p1"
 mkdir -p /target
 mount -t vfat "\${disk}p1" /target
 cp -r /instance/esp/* /target/
+[ -e /instance/trouble ] && . /instance/trouble
 umount /target
 dd if=/instance/root.ext4 of="\${disk}p2" bs=1M conv=fsync
 # it would do that in its place, as root
@@ -39,26 +42,43 @@ dd if=/instance/root.ext4 of="\${disk}p2" bs=1M conv=fsync
 echo "installed to $disk, root of $size"
 `
 
+/** What happens to it half-way: the disk is divided, its EFI partition full and mounted, its root begun. */
+const TROUBLES = {
+  breaks: `dd if=/instance/root.ext4 of="$disk"p2 bs=1M count=2 conv=fsync
+echo 'cannot go on' >&2
+exit 3
+`,
+  // it has the machine's processes before it; and goes on for a while
+  'kills the agent': `for one in /proc/[0-9]*; do
+  grep -q main.mjs "$one/cmdline" && kill -KILL "$(basename "$one")"
+done
+sleep 5
+exit 3
+`,
+} as const
+
 /** The layer of a container of BusyBox alone. */
 export async function toolLayer(): Promise<Uint8Array> {
   await using root = await createBusyboxRoot()
   return await layerOf(root)
 }
 
-/**
- * The layer of a container that installs the image.
- * @param breaks its bootc fails once it has begun
- */
-export async function bootableLayer(image: string, breaks = false): Promise<Uint8Array> {
+/** The layer of a container that installs the image, or has its trouble with it. */
+export async function bootableLayer(
+  image: string,
+  trouble?: keyof typeof TROUBLES,
+): Promise<Uint8Array> {
   await using root = await createBusyboxRoot({ '/usr/bin/bootc': BOOTC })
   const instance = join(root.folder, 'instance')
   await mkdir(join(instance, 'esp'), { recursive: true })
   const esp = `${image}@@${ESP_MIB.first * MiB}`
   await run('mcopy', ['-s', '-i', esp, '::/*', join(instance, 'esp')])
   await copyRoot(image, join(instance, 'root.ext4'))
-  if (breaks) await writeFile(join(instance, 'breaks'), '')
-  // BusyBox has neither
-  for (const name of ['sfdisk', 'mkfs.vfat']) await addProgram(root, `/usr/sbin/${name}`)
+  if (trouble) await writeFile(join(instance, 'trouble'), TROUBLES[trouble])
+  // Debian's BusyBox has none of them
+  for (const path of ['bin/flock', 'sbin/sfdisk', 'sbin/mkfs.vfat']) {
+    await addProgram(root, `/usr/${path}`)
+  }
   return await layerOf(root)
 }
 

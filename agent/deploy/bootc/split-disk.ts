@@ -2,13 +2,15 @@
 // Owns a disk as somebody else's installer sees it: whole and writable, while its first and last MiB lie in memory. So an
 // installer divides it, makes file systems and installs a boot loader, and nothing on the disk boots. Does not install.
 /// <reference lib="esnext.disposable" />
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import { type DiskRange, endOf } from '../../core/extent.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import { createHeldBack, type HeldBack } from '../../disk/hold-back.ts'
 import { bootRanges } from '../../disk/partition-table/partitioner.ts'
+import { openLoopDevice } from '../../disk/partitioning/loop-window.ts'
 import type { Exec } from '../../system/exec.ts'
 
 export interface SplitDisk extends AsyncDisposable {
@@ -31,7 +33,8 @@ const TIMEOUT_MS = 30_000
 const UNIT_BYTES = 512
 
 /**
- * Maps it. Nobody else may have the disk open for himself, and nobody can meanwhile.
+ * Maps it. Nobody else may have the disk open for himself, and nobody can meanwhile. Each layer goes when nobody has it open
+ * any more, so all of it goes with this process, or with the installer that outlives it.
  * @throws AgentError BlockDeviceError
  */
 export async function openSplitDisk(
@@ -39,24 +42,27 @@ export async function openSplitDisk(
   { exec, folder }: SplitDiskDeps,
 ): Promise<SplitDisk> {
   const ranges = bootRanges(geometry)
-  const directory = await mkdtemp(join(folder, 'bootc-'))
   const kept: Uint8Array[] = []
   await using stack = new AsyncDisposableStack()
-  stack.defer(() => rm(directory, { recursive: true, force: true }))
   try {
     await endEarlier(exec)
-    const files = ranges.map((_, i) => join(directory, `part-${i}`))
-    for (const [i, { length }] of ranges.entries()) await makeFile(files[i] as string, length)
-    // read once nothing writes to them any more, and before they go
+    const parts: MemoryPart[] = []
+    for (const { length } of ranges) parts.push(stack.use(await openMemoryPart(folder, length)))
+    // read once nothing writes to them any more
     stack.defer(async () => {
-      for (const file of files) kept.push(await readFile(file))
+      for (const part of parts) kept.push(await part.read())
     })
     const loops: string[] = []
-    for (const file of files) loops.push(await attach(stack, exec, file, geometry))
+    for (const part of parts) {
+      loops.push(await attach(stack, exec, geometry, part.path))
+      await part.unlink()
+    }
     const input = mapOf(geometry, ranges, loops)
     await exec(['dmsetup', 'create', NAME, '--noudevrules', '--noudevsync'], { input })
     stack.defer(() => unmap(exec))
-    const path = await attach(stack, exec, await mappedNode(exec), geometry, '--partscan')
+    const path = await attach(stack, exec, geometry, '--partscan', await mappedNode(exec))
+    // with its last user, which is the loop device
+    await exec(['dmsetup', 'remove', '--deferred', NAME])
     const owned = stack.move()
     const dispose = () => owned.disposeAsync()
     const end = async () => {
@@ -71,26 +77,45 @@ export async function openSplitDisk(
   }
 }
 
-async function makeFile(path: string, length: number): Promise<void> {
-  await using file = await open(path, 'wx', 0o600)
-  await file.truncate(length)
+interface MemoryPart extends AsyncDisposable {
+  readonly path: string
+  /** Takes the name away; the content stays as long as somebody has it open. */
+  unlink(): Promise<void>
+  read(): Promise<Uint8Array>
+}
+
+/** Zeros. */
+async function openMemoryPart(folder: string, length: number): Promise<MemoryPart> {
+  const path = join(folder, `bootc-${randomUUID()}`)
+  const file = await open(path, 'wx+', 0o600)
+  const unlink = () => rm(path, { force: true })
+  const dispose = async () => {
+    await file.close()
+    await unlink()
+  }
+  const read = async () => {
+    const bytes = Buffer.alloc(length)
+    await file.read(bytes, 0, length, 0)
+    return bytes
+  }
+  try {
+    await file.truncate(length)
+    return { path, unlink, read, [Symbol.asyncDispose]: dispose }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
 }
 
 /** A loop device with the sectors of the disk, until the stack ends. */
 async function attach(
   stack: AsyncDisposableStack,
   exec: Exec,
-  file: string,
   { logicalSectorBytes }: DeviceGeometry,
   ...options: readonly string[]
 ): Promise<string> {
   const sectors = `--sector-size=${logicalSectorBytes}`
-  const { stdout } = await exec(['losetup', '--find', '--show', ...options, sectors, file])
-  const path = stdout.trim()
-  stack.defer(async () => {
-    await exec(['losetup', '--detach', path], { timeoutMs: TIMEOUT_MS })
-  })
-  return path
+  return stack.use(await openLoopDevice(exec, [sectors, ...options])).path
 }
 
 /** What lies in memory, and between that the disk (Documentation/admin-guide/device-mapper/linear.rst). */
@@ -125,23 +150,27 @@ async function mappedNode(exec: Exec): Promise<string> {
   return `/dev/${(await exec(argv)).stdout.trim()}`
 }
 
-/** What probes new devices may have it open for a moment. */
+/** What probes new devices may have it open for a moment. One that has gone by itself is as good. */
 async function unmap(exec: Exec): Promise<void> {
-  await exec(['dmsetup', 'remove', '--retry', NAME], { timeoutMs: TIMEOUT_MS })
+  try {
+    await exec(['dmsetup', 'remove', '--retry', NAME], { timeoutMs: TIMEOUT_MS })
+  } catch (error) {
+    if (await isMapped(exec)) throw error
+  }
 }
 
-/** The driver, and nothing of a process that was killed. */
+async function isMapped(exec: Exec): Promise<boolean> {
+  const { stdout } = await exec(['dmsetup', 'ls'])
+  return stdout.split('\n').some((row) => row.split('\t')[0] === NAME)
+}
+
+/**
+ * The driver, and nothing of an earlier process: what it was killed before it had a loop device over, or what an installer
+ * that hangs still has open.
+ */
 async function endEarlier(exec: Exec): Promise<void> {
   await exec(['modprobe', 'dm_mod']).catch(() => undefined)
-  const { stdout } = await exec(['dmsetup', 'ls'])
-  if (!stdout.split('\n').some((row) => row.split('\t')[0] === NAME)) return
-  const mapped = await mappedNode(exec)
-  const associated = ['losetup', '--noheadings', '--output', 'NAME,BACK-FILE', '--list'] as const
-  for (const row of (await exec(associated)).stdout.split('\n')) {
-    const [loop, file] = row.trim().split(/\s+/)
-    if (loop && file === mapped) await exec(['losetup', '--detach', loop])
-  }
-  await unmap(exec)
+  if (await isMapped(exec)) await unmap(exec)
 }
 
 function asDiskError(path: string, error: unknown): AgentError {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns a loop device over a window of a disk: for programs that know no offsets, while the kernel knows no partitions.
-// The kernel takes it away when its last user ends, also if that is this process. Does not make file systems.
+// Owns loop devices that the kernel takes away when their last user ends, also if that is this process; one over a window of
+// a disk, for programs that know no offsets, while the kernel knows no partitions. Does not make file systems.
 import { open } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
 import { AgentError, messageOf } from '../../core/errors.ts'
@@ -9,7 +9,7 @@ import type { Exec } from '../../system/exec.ts'
 import type { DeviceGeometry } from '../geometry.ts'
 
 /** Until disposal. */
-export interface LoopWindow extends AsyncDisposable {
+export interface LoopDevice extends AsyncDisposable {
   /** `/dev/loopN`. */
   readonly path: string
 }
@@ -28,8 +28,30 @@ if ! { "$folder/losetup" --detach "$device" && echo "$device" && { read -r _ || 
 then "$folder/losetup" --detach "$device"; exit 1; fi`
 
 /**
- * Attaches one with the sectors of the disk. It is there as long as our own open file: nothing stays behind when this
- * process is killed, at whatever moment.
+ * Attaches one by what losetup(8) is told beside `--find --show`. It is there as long as our own open file, or anybody
+ * else's: nothing stays behind when this process is killed, at whatever moment.
+ * @throws ProcessError
+ */
+export async function openLoopDevice(exec: Exec, options: readonly string[]): Promise<LoopDevice> {
+  const stdin = new PassThrough()
+  const attached = Promise.withResolvers<string>()
+  const onStdout = (chunk: Uint8Array) => attached.resolve(Buffer.from(chunk).toString().trim())
+  const argv = ['sh', '-c', ATTACH, 'sh', '--find', '--show', ...options] as const
+  const holding = exec(argv, { stdin, onStdout })
+  // one that ends before it has said anything has failed
+  holding.then(() => attached.reject(new Error('losetup named no device')), attached.reject)
+  try {
+    const node = await attached.promise
+    const handle = await open(node, 'r')
+    return { path: node, [Symbol.asyncDispose]: () => handle.close() }
+  } finally {
+    stdin.end()
+    await holding.catch(() => undefined)
+  }
+}
+
+/**
+ * Opens one with the sectors of the disk.
  * With `read` whoever mounts it cannot write either, not even a journal. Throws BlockDeviceError.
  */
 export async function openLoopWindow(
@@ -37,33 +59,20 @@ export async function openLoopWindow(
   { path, logicalSectorBytes }: Pick<DeviceGeometry, 'path' | 'logicalSectorBytes'>,
   range: DiskRange,
   mode: 'read' | 'write' = 'write',
-): Promise<LoopWindow> {
-  const args = [
-    ...['--find', '--show'],
-    ...(mode === 'read' ? ['--read-only'] : []),
-    `--offset=${range.offset}`,
-    `--sizelimit=${range.length}`,
-    `--sector-size=${logicalSectorBytes}`,
-    path,
-  ]
-  const stdin = new PassThrough()
-  const attached = Promise.withResolvers<string>()
-  const onStdout = (chunk: Uint8Array) => attached.resolve(Buffer.from(chunk).toString().trim())
-  const holding = exec(['sh', '-c', ATTACH, 'sh', ...args], { stdin, onStdout })
-  // one that ends before it has said anything has failed
-  holding.then(() => attached.reject(new Error('losetup named no device')), attached.reject)
+): Promise<LoopDevice> {
   try {
-    const node = await attached.promise
-    const handle = await open(node, 'r')
-    return { path: node, [Symbol.asyncDispose]: () => handle.close() }
+    return await openLoopDevice(exec, [
+      ...(mode === 'read' ? ['--read-only'] : []),
+      `--offset=${range.offset}`,
+      `--sizelimit=${range.length}`,
+      `--sector-size=${logicalSectorBytes}`,
+      path,
+    ])
   } catch (error) {
     throw new AgentError(
       'BlockDeviceError',
       `no loop device over ${path} at offset ${range.offset}: ${messageOf(error)}`,
       { cause: error },
     )
-  } finally {
-    stdin.end()
-    await holding.catch(() => undefined)
   }
 }

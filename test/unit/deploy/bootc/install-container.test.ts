@@ -1,6 +1,15 @@
 // The disk is a file. Podman and device-mapper are not here: what they are told is noted, and where bootc would run, the
 // bytes come to lie where its writes would. In a machine, with the real ones: test/e2e/vm/containers.test.ts.
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -8,7 +17,7 @@ import type { Config } from '../../../../agent/config/options.ts'
 import { AgentError } from '../../../../agent/core/errors.ts'
 import { installContainer } from '../../../../agent/deploy/bootc/install-container.ts'
 import type { BootcRequest } from '../../../../agent/deploy/bootc/request.ts'
-import { type Exec, exec as realExec } from '../../../../agent/system/exec.ts'
+import { type Exec, type ExecOptions, exec as realExec } from '../../../../agent/system/exec.ts'
 import { createRoot } from '../../../../agent/system/root.ts'
 import { createLogger } from '../../../../agent/telemetry/logger.ts'
 import { makeGpt, PARTITION_TYPES } from '../../../../image-build/gpt.ts'
@@ -35,16 +44,24 @@ const TABLE = makeGpt({
 
 let folder: string
 let disk: string
+/** What the loop devices have open: the disk's first and last MiB. */
+let ofLoops: FileHandle[]
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ironswarm-bootc-'))
   disk = join(folder, 'disk')
   await mkdir(join(folder, 'run'))
+  await mkdir(join(folder, 'dev'))
+  await writeFile(join(folder, 'dev/loop7'), '')
+  ofLoops = []
   await using file = await open(disk, 'w')
   await file.truncate(DISK_BYTES)
   for (const at of [0, DISK_BYTES - MiB])
     await file.write(Buffer.alloc(MiB, 'old system'), 0, MiB, at)
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
+afterEach(async () => {
+  for (const part of ofLoops) await part.close()
+  await rm(folder, { recursive: true, force: true })
+})
 
 const ends = async () => {
   await using file = await open(disk)
@@ -70,19 +87,15 @@ async function install(machine: Machine = {}, settings: Partial<Config> = {}, re
   let told = ''
   let wasBootable = true
   const exec: Exec = async (argv, options) => {
-    const line = argv.join(' ')
+    const line = lineOf(argv)
     if (argv[0] === 'blkid' || argv[0] === 'blockdev') return await realExec(argv, options)
-    ran.push(
-      line
-        .replaceAll(folder, '')
-        .replace(/-[\w-]{36}/g, '-ID')
-        .replace(/bootc-\w{6}(?=\/part)/, 'bootc-X'),
-    )
+    ran.push(line.replaceAll(folder, '').replace(/-[\w-]{36}/g, '-ID'))
     if (options?.signal?.aborted) throw new AgentError('ProcessError', `${argv[0]}: cancelled`)
     if (machine.failing?.test(line)) throw new AgentError('ProcessError', `${argv[0]}: exit code 1`)
     const authfile = /--authfile=(\S+)/.exec(line)?.[1]
     if (authfile) told = await readFile(authfile, 'utf8')
     if (line.includes('bootc install')) wasBootable = await bootc(machine)
+    if (line.startsWith('losetup')) await attach(argv.at(-1) as string, options)
     return { stdout: answerTo(line), stderr: '', exitCode: 0 }
   }
   const config = { ...defaultConfig(), run_dir: join(folder, 'run'), ...settings }
@@ -95,8 +108,19 @@ async function install(machine: Machine = {}, settings: Partial<Config> = {}, re
   return { outcome, ran, told, wasBootable, left: await readdir(join(folder, 'run')) }
 }
 
+/** A loop device is had by a script, which ends in what losetup is told. */
+function lineOf(argv: readonly string[]): string {
+  return (argv[0] === 'sh' ? ['losetup', ...argv.slice(4)] : argv).join(' ')
+}
+
+async function attach(path: string, options?: ExecOptions): Promise<void> {
+  if (path !== '/dev/dm-3') ofLoops.push(await open(path, 'r+'))
+  options?.onStdout?.(Buffer.from(`${join(folder, 'dev/loop7')}\n`))
+}
+
 function answerTo(line: string): string {
-  if (line.startsWith('losetup')) return '/dev/loop7\n'
+  // as where it stays mapped
+  if (line === 'dmsetup ls') return 'ironswarm-bootc\t(254:3)\n'
   if (line.startsWith('dmsetup info')) return 'dm-3\n'
   return line.includes('inspect') ? `${DIGEST}\n` : ''
 }
@@ -112,15 +136,8 @@ async function bootc({ onInstall }: Machine): Promise<boolean> {
 
 /** As bootc would through the device it is given. */
 async function writeTable(): Promise<void> {
-  const [name = ''] = (await readdir(join(folder, 'run'))).filter((one) =>
-    /^bootc-\w{6}$/.test(one),
-  )
-  const part = (i: number) => join(folder, 'run', name, `part-${i}`)
-  const [head, tail] = [await readFile(part(0)), await readFile(part(1))]
-  TABLE.head.copy(head)
-  TABLE.tail.copy(tail, tail.length - TABLE.tail.length)
-  await writeFile(part(0), head)
-  await writeFile(part(1), tail)
+  await ofLoops[0]?.write(TABLE.head, 0, TABLE.head.length, 0)
+  await ofLoops[1]?.write(TABLE.tail, 0, TABLE.tail.length, MiB - TABLE.tail.length)
 }
 
 describe('a bootable container', () => {
@@ -152,9 +169,23 @@ describe('a bootable container', () => {
       'podman rm --all --force',
     ])
     expect(at('mount')).toBeLessThan(at('podman pull'))
-    expect(ran).toContain('losetup --find --show --partscan --sector-size=512 /dev/dm-3')
-    expect(at('dmsetup remove')).toBeLessThan(at('umount'))
+    expect(ran).toContain('losetup --find --show --sector-size=512 --partscan /dev/dm-3')
+    expect(at('dmsetup remove --retry')).toBeLessThan(at('umount'))
     expect(ran.at(-1)).toBe('umount --recursive /var/lib/containers')
+  })
+
+  test('is installed on devices that go with their last user, and on files without a name', async () => {
+    let names: string[] = []
+    const look = async () => {
+      names = await readdir(join(folder, 'run'))
+    }
+    const { ran } = await install({ onInstall: look })
+    const at = (start: string) => ran.findIndex((line) => line.startsWith(start))
+    expect(at('dmsetup remove --deferred ironswarm-bootc')).toBeGreaterThan(at('dmsetup create'))
+    expect(at('dmsetup remove --deferred ironswarm-bootc')).toBeLessThan(
+      at('podman run --pull=never --rm --privileged'),
+    )
+    expect(names.filter((name) => name.startsWith('bootc-') && !name.includes('keys'))).toEqual([])
   })
 
   test.each([
@@ -170,7 +201,7 @@ describe('a bootable container', () => {
   test.each([
     ['bootc fails', /bootc install/, 'ImageWriteError'],
     ['nothing can be mapped', /^dmsetup create/, 'BlockDeviceError'],
-    ['the device cannot be taken back', /^dmsetup remove/, 'BlockDeviceError'],
+    ['the device cannot be taken back', /^dmsetup remove --retry/, 'BlockDeviceError'],
   ])('leaves a disk that does not boot where %s', async (_case, failing, type) => {
     const { outcome, left, ran } = await install({ failing })
     expect(outcome).toMatchObject({ type })
@@ -180,10 +211,7 @@ describe('a bootable container', () => {
 
   test('that leaves no table on the disk has not been installed', async () => {
     const wipe = async () => {
-      const [name = ''] = (await readdir(join(folder, 'run'))).filter((one) =>
-        /^bootc-\w{6}$/.test(one),
-      )
-      await writeFile(join(folder, 'run', name, 'part-0'), Buffer.alloc(MiB))
+      await ofLoops[0]?.write(Buffer.alloc(MiB), 0, MiB, 0)
     }
     const { outcome } = await install({ onInstall: wipe })
     expect(outcome).toMatchObject({ type: 'DeploymentError' })
