@@ -126,7 +126,7 @@ test-vm: $(MODULES) ## a real, unmodified Ironic deploys QEMU machines over PXE 
 	@$(if $(SMOKE),,node test/support/vm/partition-image.ts)
 	@$(if $(SMOKE),,node test/support/vm/raid-image.ts)
 	@$(if $(SMOKE),,RAMDISK=vm FAST=1 PODMAN=1 NAME=ironswarm-containers node image-build/ramdisk/build.ts)
-	@$(if $(SMOKE),,RAMDISK=vm FAST=1 NAME=ironswarm-managers HARDWARE_MANAGERS=test/support/vm/hardware-managers node image-build/ramdisk/build.ts)
+	@$(if $(SMOKE),,RAMDISK=vm FAST=1 MSTFLINT=1 NAME=ironswarm-managers HARDWARE_MANAGERS=test/support/vm/hardware-managers node image-build/ramdisk/build.ts)
 	@$(OWN_NETWORK) vitest run --config test/e2e/vm/vitest.config.ts $(if $(SMOKE),smoke)
 
 bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd

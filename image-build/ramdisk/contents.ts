@@ -152,6 +152,7 @@ const NVIDIA_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 const NVIDIA_LIBRARIES: readonly string[] = [
   'libboost-filesystem1.74.0',
   'libexpat1',
+  'libgomp1',
   'libjsoncpp25',
   'libmuparser2v5',
   'libsqlite3-0',

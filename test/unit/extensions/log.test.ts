@@ -75,6 +75,17 @@ describe('log.collect_system_logs', () => {
     expect(JSON.stringify(files)).not.toContain('SECRET')
   })
 
+  test('names a hardware manager that is left out, and why', async () => {
+    const evaluateHardwareSupport = async () => {
+      throw new Error('no licence')
+    }
+    const broken = { name: 'broken', version: '1', label: 'Broken', evaluateHardwareSupport }
+    const files = await collect({ managers: [{ ...broken, steps: [] }] })
+    expect(JSON.parse(files['ironswarm/state.json'] ?? '')).toMatchObject({
+      left_out_hardware_managers: [{ manager: 'broken', reason: 'no licence' }],
+    })
+  })
+
   test('still brings our own log when a hardware manager fails', async () => {
     const files = await collect({
       managers: [

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { ASSEMBLY_PAUSE } from '../../../agent/disk/md/assembly-pause.ts'
-import { programsOf } from '../../../image-build/ramdisk/contents.ts'
+import { librariesOf, programsOf } from '../../../image-build/ramdisk/contents.ts'
 import { VARIANTS } from '../../../image-build/ramdisk/variants.ts'
 
 const OWN_FILES = 'image-build/ramdisk/root'
@@ -32,6 +32,14 @@ describe.each(Object.values(VARIANTS))('ramdisk $name', (variant) => {
     const wanted = ['find_multipaths yes', 'skip_kpartx yes', 'no_path_retry fail']
     expect(settings).toEqual(expect.arrayContaining(wanted))
     expect(settings).toContain('protocol "scsi:(usb|ata|sbp|spi)"')
+  })
+
+  test('has the programs of Nvidia NICs where they are asked for, and only there', () => {
+    const nvidia = ['usr/bin/mstconfig', 'usr/bin/mstflint']
+    const asked = Object.values(programsOf({ ...variant, hasMstflint: true })).flat()
+    expect(asked.filter((path) => !paths.includes(path))).toEqual(nvidia)
+    // which no program names, but a library of theirs
+    expect(librariesOf({ ...variant, hasMstflint: true })).toContain('libgomp1')
   })
 
   test('starts the kernel that the agent has loaded when init is to end the machine', async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A third-party hardware manager of tests, for a ramdisk of their own: machines with the drive LAB have a step by which the
-// drive is asked about itself, another that crashes the machine, and name their own USB devices. Beside the interface it needs nothing of this project.
+// drive is asked about itself, others that run programs, leave a boot entry and crash the machine; they name their own USB
+// devices, and hide a disk. Beside the interface it needs nothing of this project.
 import type { CreateHardwareManager } from '../../../../agent/hardware/custom/interface.ts'
 
 export const apiVersion = 1
@@ -12,6 +13,8 @@ export const createHardwareManager: CreateHardwareManager = (agent) => ({
     const { stdout } = await agent.exec(['lsblk', '--nodeps', '--noheadings', '--output', 'SERIAL'])
     return stdout.split('\n').some((serial) => serial.trim() === 'LAB') ? 3 : 0
   },
+  filterDevice: (_kind: string, device: unknown) =>
+    (device as { serial?: unknown }).serial === 'HIDDEN' ? null : (device as never),
   getUsbDevices: () => [{ product: 'Dongle', vendor: 'LAB', handle: 'USB:1:7' }],
   steps: [
     {
@@ -20,6 +23,39 @@ export const createHardwareManager: CreateHardwareManager = (agent) => ({
       priority: 0,
       touchesDisks: false,
       run: () => agent.exec(['sh', '-c', 'echo c > /proc/sysrq-trigger']),
+    },
+    {
+      kinds: ['clean'],
+      step: 'run_programs',
+      priority: 0,
+      argsinfo: { programs: { description: 'words of each', required: true } },
+      touchesDisks: false,
+      run: async ({ args }) => {
+        const said: string[] = []
+        for (const words of args['programs'] as [string, ...string[]][]) {
+          said.push((await agent.exec(words)).stdout.trim())
+        }
+        return said
+      },
+    },
+    {
+      kinds: ['clean'],
+      step: 'leave_boot_entry',
+      priority: 0,
+      argsinfo: { path: { description: 'of the drive', required: true } },
+      run: async ({ args }) => {
+        const path = String(args['path'])
+        await agent.exec(['sgdisk', '--new=1:2048:+1M', path])
+        const loader = [
+          '--part',
+          '1',
+          '--label',
+          'old tenant',
+          '--loader',
+          '\\EFI\\old\\shimx64.efi',
+        ]
+        await agent.exec(['efibootmgr', '--create', '--disk', path, ...loader])
+      },
     },
     {
       kinds: ['clean'],
