@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns finding the URLs of Ironic by multicast DNS, where the settings ask for it (contract 1.6): what was found takes the
-// place of `mdns`. Does not speak the protocol; system/mdns/ does.
+// place of `mdns`. Does not speak the protocol; system/multicast/ does.
 import { isIP } from 'node:net'
 import type { LoadedConfig } from '../config/load.ts'
 import { layOver } from '../config/lookup-overrides.ts'
@@ -9,7 +9,7 @@ import type { Config } from '../config/options.ts'
 import { AgentError } from '../core/errors.ts'
 import { redactUrl } from '../core/redact.ts'
 import type { Exec } from '../system/exec.ts'
-import { type FoundService, findService } from '../system/mdns/find-service.ts'
+import { type FoundService, findService } from '../system/multicast/find-service.ts'
 import { sourceAddress } from '../system/net.ts'
 import type { Logger } from '../telemetry/logger.ts'
 

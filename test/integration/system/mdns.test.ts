@@ -28,7 +28,7 @@ const SERVICE: Announcement = {
 /** What the agent's own code finds there, in a process of its own. */
 async function findOn(machine: LabMachine, name = 'baremetal._openstack._tcp.local') {
   const script = `
-    import { findService } from '${join(import.meta.dirname, '../../../agent/system/mdns/find-service.ts')}'
+    import { findService } from '${join(import.meta.dirname, '../../../agent/system/multicast/find-service.ts')}'
     const signal = AbortSignal.timeout(120_000)
     const found = await findService({ name: '${name}', attempts: 10, interfaces: [], signal })
     console.log(JSON.stringify(found ? { ...found, properties: Object.fromEntries(found.properties) } : null))

@@ -3,14 +3,30 @@
 // not connect to them.
 import { randomBytes } from 'node:crypto'
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
-import { networkInterfaces } from 'node:os'
 import { messageOf } from '../../../core/errors.ts'
+import {
+  attempt,
+  multicastInterfaces,
+  sendOnEach,
+} from '../../../system/multicast/every-interface.ts'
 import { formatLsd, parseLsd } from './lsd-message.ts'
 
 const PORT = 6771
 const GROUPS = [
-  { type: 'udp4', family: 'IPv4', address: '239.192.152.143', host: `239.192.152.143:${PORT}` },
-  { type: 'udp6', family: 'IPv6', address: 'ff15::efc0:988f', host: `[ff15::efc0:988f]:${PORT}` },
+  {
+    type: 'udp4',
+    family: 'IPv4',
+    address: '239.192.152.143',
+    port: PORT,
+    host: `239.192.152.143:${PORT}`,
+  },
+  {
+    type: 'udp6',
+    family: 'IPv6',
+    address: 'ff15::efc0:988f',
+    port: PORT,
+    host: `[ff15::efc0:988f]:${PORT}`,
+  },
 ] as const
 
 const LOOK_MS = 500
@@ -130,37 +146,14 @@ function openGroup(
 
 /** Interfaces come up late, so this is tried before each announcement; those that are joined refuse. */
 function joinEverywhere(socket: Socket, kind: Group['kind']): void {
-  for (const each of interfacesOf(kind)) attempt(() => socket.addMembership(kind.address, each))
+  for (const each of multicastInterfaces(kind.family)) {
+    attempt(() => socket.addMembership(kind.address, each))
+  }
 }
 
 async function sendEverywhere(socket: Socket, kind: Group['kind'], text: Buffer): Promise<void> {
   attempt(() => joinEverywhere(socket, kind))
-  for (const each of interfacesOf(kind)) {
-    // one after the other: the interface is a setting of the socket, and holds for what is sent later
-    const isSet = attempt(() => socket.setMulticastInterface(each))
-    if (!isSet) continue
-    await new Promise<void>((resolve) => {
-      if (!attempt(() => socket.send(text, PORT, kind.address, () => resolve()))) resolve()
-    })
-  }
-}
-
-/** As dgram wants them: an address of IPv4, `::%name` of IPv6. */
-function interfacesOf(kind: Group['kind']): string[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, addresses]) => {
-    const own = (addresses ?? []).filter(({ family }) => family === kind.family)
-    if (kind.family === 'IPv6') return own.length > 0 ? [`::%${name}`] : []
-    return own.map(({ address }) => address)
-  })
-}
-
-function attempt(work: () => void): boolean {
-  try {
-    work()
-    return true
-  } catch {
-    return false
-  }
+  await sendOnEach(socket, kind, text)
 }
 
 function closeQuietly(socket: Socket): void {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { formatQuery, parseResponse } from '../../../../agent/system/mdns/dns-message.ts'
+import { formatQuery, parseResponse } from '../../../../agent/system/multicast/dns-message.ts'
 
 const NAME = 'baremetal._openstack._tcp.local'
 

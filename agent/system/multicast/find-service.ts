@@ -3,9 +3,9 @@
 // vouches for what is answered. Does not make a URL of it.
 import { randomInt } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
-import { networkInterfaces } from 'node:os'
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
 import { type DnsQuestion, type DnsRecord, formatQuery, parseResponse } from './dns-message.ts'
+import { attempt, type MulticastGroup, sendOnEach } from './every-interface.ts'
 
 export interface ServiceRequest {
   /** `baremetal._openstack._tcp.local` */
@@ -26,7 +26,10 @@ export interface FoundService {
 }
 
 const PORT = 5353
-const GROUPS = { udp4: '224.0.0.251', udp6: 'ff02::fb' } as const
+const GROUPS = {
+  udp4: { family: 'IPv4', address: '224.0.0.251', port: PORT },
+  udp6: { family: 'IPv6', address: 'ff02::fb', port: PORT },
+} as const satisfies Record<string, MulticastGroup>
 type Kind = keyof typeof GROUPS
 /** RFC 6762 §11. */
 const TTL = 255
@@ -98,7 +101,7 @@ function openAsker(
       const query = formatQuery(id, openQuestions(name, records))
       for (const { kind, socket } of sockets) {
         const opened = await socket
-        if (opened) await sendEverywhere(opened, kind, interfaces, query)
+        if (opened) await sendOnEach(opened, GROUPS[kind], query, interfaces)
       }
     },
     [Symbol.asyncDispose]: async () => {
@@ -119,33 +122,6 @@ function openSocket(type: Kind, hear: (datagram: Uint8Array) => void): Promise<S
     resolve(socket)
   })
   return promise
-}
-
-async function sendEverywhere(
-  socket: Socket,
-  kind: Kind,
-  interfaces: readonly string[],
-  query: Buffer,
-): Promise<void> {
-  for (const each of interfacesOf(kind, interfaces)) {
-    // one after the other: the interface is a setting of the socket, and holds for what is sent later
-    if (!attempt(() => socket.setMulticastInterface(each))) continue
-    await new Promise<void>((resolve) => {
-      if (!attempt(() => socket.send(query, PORT, GROUPS[kind], () => resolve()))) resolve()
-    })
-  }
-}
-
-/** As dgram wants them: an address of IPv4, `::%name` of IPv6. */
-function interfacesOf(kind: Kind, wanted: readonly string[]): string[] {
-  const family = kind === 'udp6' ? 'IPv6' : 'IPv4'
-  const found = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
-    (addresses ?? [])
-      .filter((entry) => entry.family === family)
-      .filter(({ address }) => wanted.length === 0 || wanted.includes(address))
-      .map(({ address }) => (kind === 'udp6' ? `::%${name}` : address)),
-  )
-  return [...new Set(found)]
 }
 
 function openQuestions(name: string, records: readonly DnsRecord[]): DnsQuestion[] {
@@ -217,13 +193,4 @@ function decoded(bytes: Uint8Array): string | undefined {
 
 function isSame(a: string, b: string): boolean {
   return a.toLowerCase() === b.toLowerCase()
-}
-
-function attempt(work: () => void): boolean {
-  try {
-    work()
-    return true
-  } catch {
-    return false
-  }
 }
