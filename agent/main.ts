@@ -22,8 +22,10 @@ const [
   import('./telemetry/logger.ts'),
 ]).catch(endWithoutPackages)
 
-// a reader that has left, as head does, ends the output and not the work
-for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
+// an output that fails, for its reader has left as head does, or its disk is full, ends the output and not the work
+let lostOutput: Error | undefined
+process.stdout.on('error', noteLostOutput)
+process.stderr.on('error', () => undefined)
 
 const argv = process.argv.slice(2)
 const isAgent = argv[0] === 'run'
@@ -68,7 +70,11 @@ const code = await runCommandLine(argv, {
 })
 // keep-alive sockets and library threads must not keep a finished command from ending
 await Promise.all([flushed(process.stdout), flushed(process.stderr)])
-process.exit(endedByPerson() ? code : (lifecycle.exitCode() ?? code))
+process.exit(lostOutput === undefined ? endCode() : endCode() || EXIT_CODES.failed.code)
+
+function endCode(): number {
+  return endedByPerson() ? code : (lifecycle.exitCode() ?? code)
+}
 
 /** A seed and a watch run until somebody ends them: that is no failure, once they have begun. */
 function endedByPerson(): boolean {
@@ -92,10 +98,15 @@ function flushed(stream: OutputStream & NodeJS.WriteStream): Promise<void> {
   })
 }
 
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
+/** Whoever reads the output later is not to take it for whole. */
+function noteLostOutput(error: NodeJS.ErrnoException): void {
+  const hasLeft = error.code === 'EPIPE'
+  if (!hasLeft && lostOutput === undefined) {
+    lostOutput = error
+    process.stderr.write(`ironswarm: part of the output is lost: ${error.message}\n`)
+  }
   // whose only work is to be read
-  if (argv[0] === 'watch') process.exit(EXIT_CODES.ok.code)
+  if (argv[0] === 'watch') process.exit(EXIT_CODES[hasLeft ? 'ok' : 'failed'].code)
 }
 
 /**
