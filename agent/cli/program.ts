@@ -8,6 +8,7 @@ import { redact } from '../core/redact.ts'
 import type { CommandLine } from './command-line.ts'
 import { EXIT_CODES, errorLine, exitCodeHelp, exitCodeOf } from './exit-codes.ts'
 import { failureOf } from './failure.ts'
+import { helpWords } from './help-words.ts'
 import { Verb } from './verb.ts'
 import { createAdd, errorWriter } from './verbs/adding.ts'
 import { addImageVerbs } from './verbs/image-verbs.ts'
@@ -22,7 +23,8 @@ import { addSwarmVerbs } from './verbs/swarm-verbs.ts'
  */
 export async function runCommandLine(argv: readonly string[], line: CommandLine): Promise<number> {
   try {
-    await createProgram(line, argv).parseAsync([...argv], { from: 'user' })
+    const program = createProgram(line, argv)
+    await program.parseAsync(helpWords(program, argv), { from: 'user' })
     return EXIT_CODES.ok.code
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT_CODES.ok.code

@@ -50,11 +50,15 @@ export class Verb extends Command {
   }
 }
 
-/** The examples and notes as `--help` shows them; empty without any. */
-export function helpBehind({ examples, notes }: Verb): string {
+/** Of a terminal that does not say, characters; commander's own. */
+const COLUMNS = 80
+
+/** The examples and notes as `--help` shows them, notes fitted to the width; empty without any. */
+export function helpBehind(verb: Verb, columns = COLUMNS): string {
+  const { examples, notes } = verb
   const shown = examples.map(({ does, line }) => `  # ${does}\n  ${line}`)
   return [
     ...(shown.length > 0 ? [`\nExamples:\n${shown.join('\n')}`] : []),
-    ...notes.map((note) => `\n${note}`),
+    ...notes.map((note) => `\n${verb.createHelp().boxWrap(note.replaceAll('\n', ' '), columns)}`),
   ].join('\n')
 }

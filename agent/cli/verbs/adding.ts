@@ -30,7 +30,7 @@ export function createAdd(line: CommandLine, argv: readonly string[] | undefined
   return (parent, name, doc, load, { areOptionsShown = false } = {}) => {
     const made: Verb = parent.command(name).description(doc)
     if (argv === undefined || argv.includes(name)) addConfigFlags(made, areOptionsShown)
-    made.addHelpText('after', () => helpBehind(made))
+    made.addHelpText('after', () => helpBehind(made, made.configureOutput().getOutHelpWidth?.()))
     made.configureOutput({ outputError: errorWriter(`ironswarm ${made.path}`) })
     // words come before the options, where there are any
     return made.action(async (...given) => (await load())(line, given.at(-1) as Command))

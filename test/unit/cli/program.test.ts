@@ -67,6 +67,35 @@ describe('runCommandLine', () => {
     expect(output.stderr).toContain(`ironswarm: ${words}`)
   })
 
+  test.each([
+    ['help', 'write'],
+    ['help', 'torrent', 'show'],
+    ['torrent', 'help', 'show'],
+    ['torrent', 'show', '--help'],
+    ['torrent', 'show', '-h', 'file'],
+    ['help', 'torrent'],
+    ['help'],
+  ])('%s %s %s shows help of just that', async (...words) => {
+    const path = words.filter((word) => word && !/help|^-h$|^file$/.test(word)).join(' ')
+    const { run, output } = lineWith()
+    expect(await run(...words.filter((word) => word))).toBe(0)
+    expect(output.stdout).toMatch(
+      new RegExp(`^Usage: ironswarm ${path}${path && ' '}\\[options\\]`),
+    )
+    expect(output.stderr).toBe('')
+  })
+
+  test.each([
+    [['help', 'wrte'], "unknown command 'wrte' (Did you mean write?); see ironswarm --help"],
+    [['wrte', '--help'], "unknown command 'wrte' (Did you mean write?); see ironswarm --help"],
+    [['help', 'torrent', 'wibble'], "unknown command 'wibble'; see ironswarm torrent --help"],
+    [['torrent', 'help', 'wibble'], "unknown command 'wibble'; see ironswarm torrent --help"],
+  ])('%j says that there is no such command', async (words, expected) => {
+    const { run, output } = lineWith()
+    expect(await run(...words)).toBe(2)
+    expect(output).toEqual({ stdout: '', stderr: `ironswarm: ${expected}\n` })
+  })
+
   test('a wrong value names option, place, value and what is allowed, and ends with 2', async () => {
     const { run, output } = lineWith()
     expect(await run('config', '--listen-port', 'many')).toBe(2)
@@ -102,6 +131,14 @@ describe('runCommandLine', () => {
         expect([long, / \(required\)$/.test(description)]).toEqual([long, mandatory])
       }
     }
+  })
+
+  test('notes of --help are as wide as the terminal', async () => {
+    const { run, output } = lineWith()
+    expect(await run('write', '--help')).toBe(0)
+    const notes = output.stdout.slice(output.stdout.indexOf('The image is one of'))
+    for (const text of notes.split('\n')) expect(text.length).toBeLessThanOrEqual(80)
+    expect(notes).toMatch(/are refused\.\n$/)
   })
 
   test('--help of a command shows examples and defaults', async () => {
