@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the exit codes and the one line a failed command says. docs/cli.md is tested against the table.
+import { oneLine } from '../core/cut-text.ts'
 import { isAgentError, messageOf } from '../core/errors.ts'
 import { redactBounded } from '../core/redact.ts'
 
@@ -39,9 +40,10 @@ export function errorLine(error: unknown, afterword?: string): string {
     ? `${error.type}: ${error.details}`
     : `${error instanceof Error ? error.name : 'Error'}: ${messageOf(error)}`
   const rest = afterword === undefined ? '' : `. ${redactBounded(afterword)}`
-  return `ironswarm: ${redactBounded(text)
+  const line = redactBounded(text)
     .replaceAll(/\s*\n\s*/g, ' ')
-    .replace(/\.$/, '')}${rest}`
+    .replace(/\.$/, '')
+  return oneLine(`ironswarm: ${line}${rest}`)
 }
 
 /** The exit codes as `--help` shows them. */

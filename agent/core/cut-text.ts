@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns cutting a text to a bound. Does not strike out secrets (redact.ts does).
+// Owns a text fit to be shown: cut to a bound, one line of printable characters. Does not strike out secrets (redact.ts
+// does).
 
 /**
  * The text, or its first words and how much is missing: `… 4096 bytes cut`. Cut between two words: half a url
@@ -15,6 +16,11 @@ export function cutBetweenWords(text: string, maxChars: number): string {
 /** The same, cut anywhere: for a text without secrets. */
 export function cutAnywhere(text: string, maxChars: number): string {
   return text.length <= maxChars ? text : withRestCounted(text, maxChars)
+}
+
+/** A text of anybody as one line for a terminal: what that would take for an order is a blank. */
+export function oneLine(text: string): string {
+  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
 }
 
 function withRestCounted(text: string, keptChars: number): string {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the two outputs of a command as one sheet: lines that stay, and below them one that is written over. Knows
 // no progress and no warnings, only text.
+import { oneLine } from '../../core/cut-text.ts'
 import type { OutputStream } from '../../system/process.ts'
 
 export interface Sheet {
@@ -8,7 +9,7 @@ export interface Sheet {
   readonly isTerminal: boolean
   /** Characters that a line may have; it changes with the window. */
   readonly columns: number
-  /** A line that stays. Of a `kind` that the last line had: in its place, or elsewhere than on a terminal seldom. */
+  /** A line that stays, of printable characters. Of a `kind` that the last line had: in its place, or elsewhere than on a terminal seldom. */
   line(to: 'stdout' | 'stderr', text: string, kind?: string): void
   /** What is written over; shorter than `columns`. Nothing elsewhere than on a terminal. */
   live(text: string): void
@@ -48,8 +49,9 @@ function createLiveSheet(options: SheetOptions): Sheet {
     get columns() {
       return columns()
     },
-    line: (to, text, kind) => {
+    line: (to, given, kind) => {
       const stream = options[to]
+      const text = oneLine(given)
       // the other output is a file or pipe: nothing on this screen is in its way
       if (stream.isTTY !== true) return void stream.write(`${text}\n`)
       erase(kind !== undefined && kind === last?.kind ? last.rows : 0)
@@ -59,8 +61,8 @@ function createLiveSheet(options: SheetOptions): Sheet {
       if (shown !== undefined) screen.write(shown)
     },
     live: (text) => {
-      screen.write(`${shown === undefined ? '' : ERASE_LINE}${text}`)
-      shown = text
+      screen.write(`${shown === undefined ? '' : ERASE_LINE}${oneLine(text)}`)
+      shown = oneLine(text)
     },
     close: () => {
       if (shown !== undefined) screen.write('\n')
@@ -81,7 +83,7 @@ function createLog(options: SheetOptions): Sheet {
       if (before !== undefined && at - before < SELDOM_MS) return
       // kinds are few: urls of an image, steps of a write
       if (kind !== undefined) lastAt.set(kind, at)
-      options[to].write(`${text}\n`)
+      options[to].write(`${oneLine(text)}\n`)
     },
     live: () => undefined,
     close: () => undefined,

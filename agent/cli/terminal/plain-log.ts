@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns log lines as a person reads them, for commands that are typed. JSON stays for machines and for
 // --debug. Does not choose what is logged.
+import { oneLine } from '../../core/cut-text.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import type { LogStream } from '../../telemetry/logger.ts'
 
@@ -22,7 +23,7 @@ export function createPlainLog(tell: TellPerson): LogStream {
       const { level, msg } = record
       if (msg === TRIED_AGAIN) return tell(attemptLine(record), `${TRIED_AGAIN} ${record['url']}`)
       if (level === 'info' || (msg === FAILED && record['ruled_out'] !== true)) return
-      tell(`ironswarm: ${level === 'warn' ? 'warning' : level}: ${msg}${factsOf(record)}`)
+      tell(oneLine(`ironswarm: ${level === 'warn' ? 'warning' : level}: ${msg}${factsOf(record)}`))
     },
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what is known of one watched node: what Ironic says of it, and the last /v1/status of its agent. All of it
 // comes from outside: it is narrowed and cut here. Asks nobody.
+import { oneLine } from '../../core/cut-text.ts'
 import type { Unit } from '../../core/events.ts'
 import { isObject, objectAt, stringAt } from '../../core/json.ts'
 
@@ -131,10 +132,7 @@ export function silentRow(before: NodeRow, node: WatchedNode, reason: string): N
 
 /** One line of printable characters, not longer than a screen is wide. */
 export function clean(words: string): string {
-  return words
-    .slice(0, MAX_TEXT)
-    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
-    .trim()
+  return oneLine(words.slice(0, MAX_TEXT)).trim()
 }
 
 function stateOf(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm watch`: many nodes at once, by the status that anybody may read of their agents. Changes nothing.
 import type { Command } from 'commander'
+import { oneLine } from '../../core/cut-text.ts'
 import { endedOrLate, sleep, untilAborted } from '../../core/deadline.ts'
 import { AgentError, detailsOf } from '../../core/errors.ts'
 import { createHttpClient, type HttpClient } from '../../http/client.ts'
@@ -105,7 +106,7 @@ function createList(line: CommandLine, options: ListOptions): List {
       } catch (error) {
         if (isOnce || signal.aborted) throw error
         // one that is being restarted comes back
-        notice = `Ironic does not list its nodes: ${detailsOf(error)}`
+        notice = oneLine(`Ironic does not list its nodes: ${detailsOf(error)}`)
         if (poller.rows().length === 0) poller.watch(named)
       }
     },

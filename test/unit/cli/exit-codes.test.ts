@@ -28,6 +28,14 @@ describe('errorLine', () => {
     )
   })
 
+  test('gives no order to the terminal that it is shown on', () => {
+    const line = errorLine(
+      new AgentError('IronicAPIError', 'a\u001B[2Jb\u009B1mc\u2028d'),
+      'e\u0007f',
+    )
+    expect(line).toBe('ironswarm: IronicAPIError: a [2Jb 1mc d. e f')
+  })
+
   test('carries no secret', () => {
     const line = errorLine(new Error('GET http://u:s3cret@h/x?temp_url_sig=s3cret failed'))
     expect(line).not.toContain('s3cret')

@@ -40,6 +40,18 @@ describe('a screen', () => {
     expect(terminal.lines().slice(3)).toEqual([expect.stringMatching(/30\.0%/), 'the end', ''])
   })
 
+  test('takes no orders from what it is given', () => {
+    const [terminal, file] = [createSmallTerminal(60), log()]
+    for (const stdout of [terminal, file]) {
+      const sheet = createSheet({ stdout, stderr: file, liveOn: 'stdout', now: () => 0 })
+      sheet.line('stdout', 'image\u001B[2J one\r\nof a stranger')
+      sheet.live('50%\u001B[H of it')
+      sheet.close()
+    }
+    expect(terminal.lines()).toEqual(['image [2J one of a stranger', '50% [H of it', ''])
+    expect(file.text).toBe('image [2J one of a stranger\n')
+  })
+
   test('writes over a warning that took two rows', () => {
     const terminal = createSmallTerminal(20)
     const sheet = createSheet({
