@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the size and sector sizes of a disk or of the regular file that stands in for one.
-import { constants, type Stats } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { AgentError, messageOf } from '../core/errors.ts'
 import type { Root } from '../system/root.ts'
@@ -41,10 +41,10 @@ export async function readGeometry(root: Root, path: string): Promise<DeviceGeom
     }
   }
   if (!stats.isBlockDevice()) {
-    const kind = (stats.mode & constants.S_IFMT).toString(8)
+    const kind = stats.isDirectory() ? 'a folder, ' : ''
     throw new AgentError(
       'BlockDeviceError',
-      `${path} is neither a block device nor a regular file (type ${kind})`,
+      `${path} is ${kind}neither a block device nor a regular file`,
     )
   }
   return await geometryOfNode(root, path, formatDeviceNumber(stats.rdev))

@@ -2,8 +2,18 @@
 // Owns files that a person asks for: written whole or not at all, and never over what is there unless that
 // was said. Does not know what is in them.
 import { randomBytes } from 'node:crypto'
-import type { Stats } from 'node:fs'
-import { type FileHandle, link, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import {
+  access,
+  type FileHandle,
+  link,
+  lstat,
+  open,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AgentError, isAgentError, messageOf, systemErrorCode } from '../core/errors.ts'
 import type { Root } from './root.ts'
@@ -21,6 +31,7 @@ export interface NewFile {
  * To be asked before the work, and asked again by {@link writeNewFile}.
  * @throws InvalidCommandParamsError for what `madeFrom` is or lies on, by whatever link; for a device or
  *   folder; for a file that is there, unless forced; for a folder that is not there
+ *   or takes no file
  */
 export async function checkNewFile(
   root: Root,
@@ -38,8 +49,10 @@ export async function checkNewFile(
   const isThere = found !== undefined || (await isNamed(path))
   if (isThere && !isForced) throw refusal(`${path} is there already`, 'or say --force')
   const folder = await statOf(dirname(path))
-  if (folder?.isDirectory()) return
-  throw refusal(`there is no folder ${dirname(path)}`, 'or make it')
+  if (!folder?.isDirectory()) throw refusal(`there is no folder ${dirname(path)}`, 'or make it')
+  await access(dirname(path), constants.W_OK | constants.X_OK).catch((cause: unknown) => {
+    throw refusal(`nothing can be made in ${dirname(path)} (${messageOf(cause)})`)
+  })
 }
 
 /** Throws what checkNewFile throws, or InvalidCommandParamsError with the system's words. */
@@ -71,7 +84,8 @@ export async function fillNewFile<T>(
       cause,
     })
   } finally {
-    await rm(unfinished, { force: true })
+    // why it failed matters more than what cannot be removed
+    await rm(unfinished, { force: true }).catch(() => undefined)
   }
 }
 

@@ -35,7 +35,7 @@ interface Line {
 
 /** What a person is told that a step does. */
 export const STEP_WORDS: Readonly<Record<Progress['step'], string>> = {
-  prepare: 'preparing the disk',
+  prepare: 'checking image and disk',
   fetch: 'writing the image',
   'read-back': 'reading back',
   unpack: 'unpacking',

@@ -30,11 +30,13 @@ export async function runDoctor(line: CommandLine, command: Command): Promise<vo
   const context = await openContext(line, command, logFor(screen, isJson))
   const findings: Finding[] = []
   for (const check of await checksOf(line, command, context)) {
-    for (const finding of [await check].flat()) {
+    const found = [await check].flat()
+    // what broken off checks say is not what was found
+    throwIfAborted(line.signal)
+    for (const finding of found) {
       findings.push(finding)
       for (const text of findingLines(finding)) screen.say(text)
     }
-    throwIfAborted(line.signal)
   }
   const failed = findings.filter(({ verdict }) => verdict === 'fail')
   const counts = countsOf(findings)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the image_info that flags make: --url or a file, --sha256 or --sha512, --torrent, --format. Its checks are
 // image/'s; here only what a flag alone can say wrong.
-import { readFile, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Command } from 'commander'
 import { AgentError, messageOf } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
+import { redactUrl } from '../../core/redact.ts'
 import { isHttpUrl, type OsHash } from '../../image/request/image-info.ts'
 import type { CommandLine } from '../command-line.ts'
+import { readInputText, requireReadable } from '../input-file.ts'
 import { readTorrentFile } from '../swarm/torrent-file.ts'
 import { hashFile } from './hash-file.ts'
 
@@ -30,7 +31,11 @@ export async function imageInfoOfFlags(
 ): Promise<JsonObject> {
   const isFile = typeof image === 'string' && !isHttpUrl(image)
   const urls = isFile ? [pathToFileURL(resolve(image)).href] : [image].flat()
-  if (isFile) await requireFile(image)
+  if (isFile) await requireReadable(image, 'an image is a file or an http(s) URL')
+  const wrong = isFile ? undefined : urls.find((url) => !isHttpUrl(url) || !URL.canParse(url))
+  if (wrong !== undefined) {
+    throw usage(`--url is "${redactUrl(wrong)}"; give http(s)://host/IMAGE, or a file as a word`)
+  }
   const hash = hashFlag(command)
   if (hash === undefined && !isFile) {
     throw usage(
@@ -72,20 +77,9 @@ export function hashFlag(command: Command): OsHash | undefined {
   return given
 }
 
-/** @throws InvalidCommandParamsError with what the system says */
-export async function readInput(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new AgentError('InvalidCommandParamsError', `cannot read ${path}: ${messageOf(cause)}`, {
-      cause,
-    })
-  }
-}
-
 /** @throws InvalidCommandParamsError for a file that is missing or no JSON */
 export async function parseJsonFile(path: string): Promise<unknown> {
-  const text = await readInput(path)
+  const text = await readInputText(path, 'image_info')
   try {
     return JSON.parse(text)
   } catch (cause) {
@@ -99,14 +93,6 @@ export async function parseJsonFile(path: string): Promise<unknown> {
 
 export function usage(details: string): AgentError {
   return new AgentError('InvalidCommandParamsError', details)
-}
-
-async function requireFile(path: string): Promise<void> {
-  const found = await stat(path).catch((cause: unknown) => {
-    throw usage(`cannot read ${path}: ${messageOf(cause)}; an image is a file or an http(s) URL`)
-  })
-  if (found.isFile() || found.isBlockDevice()) return
-  throw usage(`${path} is neither a file nor a device`)
 }
 
 /** The last part of its path, as Ironic names images. */

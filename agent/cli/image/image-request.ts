@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns which image goes to which device, as write and plan are told: by flags and words, or by a file with image_info.
 // The checks of image_info are image/'s; what flags make of it is image-flags.ts's.
-import { stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { AgentError } from '../../core/errors.ts'
+import { AgentError, messageOf } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import { parseWriteRequest, type WriteRequest, withNode } from '../../deploy/write-request.ts'
-import { assertNotReadOnly } from '../../disk/block-device.ts'
+import { assertNotReadOnly, openBlockDevice } from '../../disk/block-device.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { assertNotInUse } from '../../disk/in-use.ts'
+import { assertApart } from '../../disk/same-storage.ts'
 import { unknownFields } from '../../image/request/known-fields.ts'
 import type { Root } from '../../system/root.ts'
 import type { CommandLine, Context } from '../command-line.ts'
-import { IMAGE_FLAGS, imageInfoOfFlags, parseJsonFile, readInput, usage } from './image-flags.ts'
+import { readInputText } from '../input-file.ts'
+import { IMAGE_FLAGS, imageInfoOfFlags, parseJsonFile, usage } from './image-flags.ts'
 
 export interface ImageRequest extends WriteRequest {
   readonly devicePath: string
@@ -32,19 +35,24 @@ export async function readImageRequest(
   use: 'write' | 'read' = 'write',
 ): Promise<ImageRequest> {
   const { image, devicePath } = await wordsOf(command)
+  const configdrive = await configdriveOf(command)
   const judge = async () => {
-    if (use === 'write') await assertWritable(root, devicePath)
+    if (use === 'read') return await assertReadable(root, devicePath)
+    await assertWritable(root, devicePath)
+    if (image !== undefined) await assertApart(root, resolve(image), devicePath)
   }
   const value = await imageInfoOf(line, command, image, judge)
-  const configdrivePath = command.getOptionValue('configdrive') as string | undefined
-  const configdrive =
-    configdrivePath === undefined ? undefined : (await readInput(configdrivePath)).trim()
   const request = parseWriteRequest(value, configdrive, config, 'http or file')
   for (const { name, meant } of unknownFields(isObject(value) ? value : {})) {
     const hint = meant === null ? '' : `; did you mean ${meant}?`
     log.warn({ warning: `nothing reads "${name.slice(0, 64)}"${hint}` }, 'image_info')
   }
   return { ...withNode(request, undefined, config), devicePath }
+}
+
+async function configdriveOf(command: Command): Promise<string | undefined> {
+  const path = command.getOptionValue('configdrive') as string | undefined
+  return path === undefined ? undefined : (await readInputText(path, 'a config drive')).trim()
 }
 
 /** `[IMAGE] DEVICE`; the device may come by its flag instead. Throws InvalidCommandParamsError. */
@@ -74,6 +82,15 @@ export async function assertWritable(root: Root, devicePath: string): Promise<vo
   await readGeometry(root, devicePath)
   await assertNotInUse(root, devicePath)
   await assertNotReadOnly(root, devicePath)
+  await access(devicePath, constants.R_OK | constants.W_OK).catch((cause: unknown) => {
+    const details = `cannot open ${devicePath}: ${messageOf(cause)}`
+    throw new AgentError('BlockDeviceError', details, { cause })
+  })
+}
+
+/** The same for verify. Throws DeviceNotFound, BlockDeviceError. */
+async function assertReadable(root: Root, devicePath: string): Promise<void> {
+  await using _device = await openBlockDevice(devicePath, { mode: 'read', root })
 }
 
 export function isUrl(word: string): boolean {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm plan`: what write would do, asked of servers and device, touching nothing.
 import type { Command } from 'commander'
+import { oneLine } from '../../core/cut-text.ts'
 import { requirePrograms } from '../../disk/partitioning/file-systems.ts'
 import { describePlan, planDocument } from '../../image/plan/describe.ts'
 import { openPlan } from '../../image/plan/open-plan.ts'
@@ -27,6 +28,8 @@ export async function runPlan(line: CommandLine, command: Command): Promise<void
   const { plan } = opened
   if (plan.target.layout) await requirePrograms(plan.target.layout, { exec, signal: line.signal })
   screen[Symbol.dispose]()
-  const text = isJson ? JSON.stringify(planDocument(plan)) : describePlan(plan).join('\n')
+  const text = isJson
+    ? JSON.stringify(planDocument(plan))
+    : describePlan(plan).map(oneLine).join('\n')
   line.stdout.write(`${text}\n`)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm verify`: reads a device and compares it with the hash of image_info. Writes nothing.
 import type { Command } from 'commander'
+import { oneLine } from '../../core/cut-text.ts'
 import { AgentError } from '../../core/errors.ts'
 import { formatDuration, parseBytes } from '../../core/units.ts'
 import { type BlockDevice, openBlockDevice } from '../../disk/block-device.ts'
@@ -190,7 +191,7 @@ function summary(path: string, { name }: Expected, verified: Verified, seconds: 
   const but = verified.isFitted ? ', its partition table fitted to the disk' : ''
   const { algo, value } = verified.hash
   return (
-    `${path} holds ${name}${but}: ${verified.sizeBytes} bytes, ` +
+    `${path} holds ${oneLine(name)}${but}: ${verified.sizeBytes} bytes, ` +
     `${algo} ${value}, read in ${formatDuration(seconds)}\n`
   )
 }

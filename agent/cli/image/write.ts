@@ -3,6 +3,7 @@
 // the start of the instance.
 import type { Command } from 'commander'
 import type { Config } from '../../config/options.ts'
+import { oneLine } from '../../core/cut-text.ts'
 import { AgentError } from '../../core/errors.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { formatBytes, formatDuration } from '../../core/units.ts'
@@ -213,5 +214,7 @@ function summary(
     `${sources.join(', ')} in ${formatDuration(seconds)}`,
     ...(start ? [start.sentence] : []),
     '',
-  ].join('\n')
+  ]
+    .map(oneLine)
+    .join('\n')
 }

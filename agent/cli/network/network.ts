@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns `ironswarm network`: what the ramdisk does with network_data.json before it has a network. Does not parse and does
 // not plan; system/network/ does.
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { AgentError, messageOf } from '../../core/errors.ts'
+import { AgentError } from '../../core/errors.ts'
 import { exec } from '../../system/exec.ts'
 import type { NetworkPlan } from '../../system/network/link-plan.ts'
 import { parseNetworkData } from '../../system/network/network-data.ts'
@@ -15,11 +14,12 @@ import {
 } from '../../system/network/set-up-network.ts'
 import { bringUpVlans } from '../../system/network/vlans.ts'
 import { type CommandLine, type Context, openContext } from '../command-line.ts'
+import { readInputText } from '../input-file.ts'
 
 /** The ramdisk asks while drivers of NICs still come. */
 const VLAN_LINK_WAIT_MS = 10_000
 
-/** @throws InvalidConfigError, ProcessError */
+/** @throws InvalidCommandParamsError, InvalidConfigError, ProcessError */
 export async function runNetworkPlan(line: CommandLine, command: Command): Promise<void> {
   const plan = await planOf(line, command, await openContext(line, command, { reader: 'person' }))
   const lines = [
@@ -29,7 +29,7 @@ export async function runNetworkPlan(line: CommandLine, command: Command): Promi
   for (const text of lines) line.stdout.write(`${text}\n`)
 }
 
-/** @throws InvalidConfigError; ProcessError where one of the commands failed, after all of them have run */
+/** @throws InvalidCommandParamsError, InvalidConfigError; ProcessError where one of the commands failed, after all of them have run */
 export async function runNetworkApply(line: CommandLine, command: Command): Promise<void> {
   const context = await openContext(line, command, { reader: 'person' })
   const plan = await planOf(line, command, context)
@@ -60,11 +60,7 @@ export async function runNetworkVlans(line: CommandLine, command: Command): Prom
 
 async function planOf(line: CommandLine, command: Command, { log }: Context): Promise<NetworkPlan> {
   const path = resolve(String(command.getOptionValue('networkData')))
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new AgentError('InvalidConfigError', `cannot read ${path}: ${messageOf(cause)}`, {
-      cause,
-    })
-  })
+  const text = await readInputText(path, 'network_data.json')
   const plan = await awaitNetworkPlan(parseNetworkData(text), { exec, log, signal: line.signal })
   for (const warning of plan.warnings) log.warn({ warning }, 'network')
   return plan

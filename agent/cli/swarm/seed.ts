@@ -14,6 +14,7 @@ import { createSwarmTask } from '../../sources/swarm/swarm-task.ts'
 import { createArenaBudget } from '../../sources/swarm/thread/arena-budget.ts'
 import { startSwarmWorker } from '../../sources/swarm/thread/worker-host.ts'
 import { type CommandLine, openContext } from '../command-line.ts'
+import { requireReadable } from '../input-file.ts'
 import { logFor, openScreen, type Screen } from '../terminal/screen.ts'
 import {
   createStatusMeter,
@@ -31,7 +32,7 @@ const LIVE_MS = 1000
 
 /**
  * Seeds until the signal aborts, which is how a seed ends well. With --json a JSON object every 10 s and at the end.
- * @throws InvalidConfigError without any tracker, SwarmError if the seeder cannot go on, CancelledError before it seeds
+ * @throws InvalidConfigError without any tracker, InvalidCommandParamsError for a file that cannot be read, SwarmError if the seeder cannot go on, CancelledError before it seeds
  */
 export async function runSeed(line: CommandLine, command: Command): Promise<void> {
   const isJson = command.getOptionValue('json') === true
@@ -46,6 +47,7 @@ export async function runSeed(line: CommandLine, command: Command): Promise<void
   if (torrent === undefined && trackers.length + config.swarm_trackers.length === 0) {
     throw noTracker()
   }
+  await requireReadable(path)
   const metainfo =
     torrent === undefined
       ? await makeTorrent(line, command, { output, root })

@@ -2,7 +2,8 @@
 // Owns `ironswarm torrent create` and `torrent show`. What a .torrent may be is swarm/torrent/metainfo.ts's.
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { AgentError, isAgentError } from '../../core/errors.ts'
+import { oneLine } from '../../core/cut-text.ts'
+import { AgentError } from '../../core/errors.ts'
 import { formatBytes, parseBytes } from '../../core/units.ts'
 import { readGeometry } from '../../disk/geometry.ts'
 import { packTorrent } from '../../image/formats/seekable/pack-torrent.ts'
@@ -14,6 +15,7 @@ import { checkNewFile, writeNewFile } from '../../system/new-file.ts'
 import { createRoot, type Root } from '../../system/root.ts'
 import { createProgressMeter } from '../../telemetry/progress-meter.ts'
 import type { CommandLine } from '../command-line.ts'
+import { requireReadable } from '../input-file.ts'
 import { openScreen } from '../terminal/screen.ts'
 import { readTorrentFile } from './torrent-file.ts'
 
@@ -47,9 +49,20 @@ export async function runTorrentCreate(line: CommandLine, command: Command): Pro
   )
 }
 
-/** Prints what a .torrent says. @throws InvalidMetainfoError */
+/** Prints what a .torrent says. @throws InvalidCommandParamsError, InvalidMetainfoError */
 export async function runTorrentShow(line: CommandLine, command: Command): Promise<void> {
-  const { metainfo } = await readTorrentFile(String(command.getOptionValue('torrent')))
+  const flag = command.getOptionValue('torrent') as string | undefined
+  const [path, ...more] = [...command.args, ...(flag === undefined ? [] : [flag])]
+  if (path === undefined) {
+    throw new AgentError(
+      'InvalidCommandParamsError',
+      'no .torrent is named: ironswarm torrent show FILE',
+    )
+  }
+  if (more.length > 0) {
+    throw new AgentError('InvalidCommandParamsError', `${[path, ...more].join(' and ')}: which?`)
+  }
+  const { metainfo } = await readTorrentFile(path)
   line.stdout.write(command.getOptionValue('json') ? toJson(metainfo) : toText(metainfo))
 }
 
@@ -94,12 +107,8 @@ export async function makeTorrent(
 /** --length, which the image must have, else all of it. Throws InvalidCommandParamsError. */
 async function lengthOf(command: Command, path: string, root: Root): Promise<number> {
   const asked = bytesFlag(command, 'length')
-  const { sizeBytes } = await readGeometry(root, path).catch((cause: unknown) => {
-    if (!isAgentError(cause, 'DeviceNotFound')) throw cause
-    throw new AgentError('InvalidCommandParamsError', `--path ${path}: there is no such file`, {
-      cause,
-    })
-  })
+  await requireReadable(path)
+  const { sizeBytes } = await readGeometry(root, path)
   if (asked === undefined || asked <= sizeBytes) return asked ?? sizeBytes
   throw new AgentError(
     'InvalidCommandParamsError',
@@ -222,5 +231,7 @@ function toText(metainfo: Metainfo): string {
     ...metainfo.trackers.map((tier, index) => `tracker    tier ${index + 1}: ${tier.join(', ')}`),
     ...metainfo.webSeeds.map((url) => `web seed   ${url}`),
     '',
-  ].join('\n')
+  ]
+    .map(oneLine)
+    .join('\n')
 }

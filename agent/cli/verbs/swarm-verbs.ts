@@ -39,9 +39,10 @@ export function addSwarmVerbs(program: Verb, add: Add): void {
     'print what a .torrent says',
     async () => (await import('../swarm/torrent.ts')).runTorrentShow,
   )
-    .needs('--torrent <file>', 'the .torrent')
+    .argument('[file]', 'the .torrent')
+    .option('--torrent <file>', 'the .torrent, instead of the word')
     .option('--json', 'one JSON object')
-    .example('what it says', 'ironswarm torrent show --torrent debian.torrent')
+    .example('what it says', 'ironswarm torrent show debian.torrent')
 }
 
 function addWatch(program: Verb, add: Add): void {

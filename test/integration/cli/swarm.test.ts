@@ -71,7 +71,7 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
       trackers: [[tracker.url]],
       web_seeds: ['http://origin/image.raw'],
     })
-    const text = await run('torrent', 'show', '--torrent', torrent)
+    const text = await run('torrent', 'show', torrent)
     expect(text.stdout).toContain(String(shown.report['info_hash']))
   })
 
@@ -242,7 +242,8 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
   })
 
   test.each([
-    ['--path', '/no/such.raw', /--path \/no\/such.raw: there is no such file/],
+    ['--path', '/no/such.raw', /cannot read \/no\/such.raw: ENOENT/],
+    ['--path', '/tmp', /\/tmp is neither a file nor a device/],
     ['--tracker', 'nonsense', /--tracker is "nonsense"/],
     ['--web-seed', 'ftp://h/i', /--web-seed is "ftp:/],
     ['--piece-length', '3000', /multiple of 16 KiB/],
@@ -269,10 +270,24 @@ describe.runIf(hasPackages('agent'))('ironswarm torrent and seed', () => {
     expect(ended.stderr).toMatch(words)
   })
 
-  test('a file that is no torrent ends with 2 and one line', async () => {
-    const ended = await run('torrent', 'show', '--torrent', 'package.json')
-    expect(ended.code).toBe(2)
+  test.each([
+    ['a file that is no torrent', ['package.json'], /InvalidMetainfoError: package\.json: torrent/],
+    ['a file without end', ['/dev/zero'], /\/dev\/zero is too long to be a \.torrent/],
+    ['no file', [], /no \.torrent is named/],
+    ['two files', ['--torrent', 'a', 'b'], /b and a: which\?/],
+  ])('torrent show of %s ends with 2 and one line', async (_what, words, expected) => {
+    const ended = await run('torrent', 'show', ...words)
+    expect(ended).toMatchObject({ code: 2, stdout: '' })
     expect(ended.stderr.trim().split('\n')).toHaveLength(1)
-    expect(ended.stderr).toMatch(/InvalidMetainfoError/)
+    expect(ended.stderr).toMatch(expected)
+  })
+
+  test('the name in a torrent of a stranger gives no order to the terminal', async () => {
+    const path = join(directory, 'stranger.torrent')
+    const bytes = (await readFile(torrent)).toString('latin1')
+    // as long as before
+    await writeFile(path, bytes.replace('9:image.raw', '9:ima\u001B[2Jaw'), 'latin1')
+    const shown = await run('torrent', 'show', path)
+    expect(shown.stdout).toMatch(/^ima \[2Jaw\n/)
   })
 })

@@ -105,6 +105,8 @@ describe.runIf(canRun)('ironswarm write', () => {
     expect(ended).toMatchObject({ code: 0, stderr: '' })
     const [first] = ended.stdout.split('\n')
     expect(first).toBe(`image.raw from ${origin.url} to ${disk.path} (48.0 MiB)`)
+    // nothing of the disk is changed by then
+    expect(ended.stdout).toMatch(/^checking image and disk$/m)
     expect(ended.stdout).toMatch(/^step 1 of 3: writing the image/m)
     expect(ended.stdout).toMatch(/^step 3 of 3: making the disk bootable/m)
     expect(ended.stdout).toMatch(new RegExp(`read back, sha256 ${image.sha256}`))
@@ -163,10 +165,18 @@ describe.runIf(canRun)('ironswarm write', () => {
       'InvalidMetainfoError',
     ],
     ['a file that is not there', ['/nowhere.raw'], 'cannot read /nowhere.raw'],
+    ['a URL that is none', ['--url', 'nonsense'], '--url is "nonsense"; give http(s)://'],
+    ['a file as a URL', ['--url', 'file:///x', '--sha256', 'a'.repeat(64)], '--url is "file:///x"'],
+    ['image_info without end', ['--image-info', '/dev/zero'], 'too long to be image_info'],
+    [
+      'a config drive that is not there, before the image is read for its digest',
+      ['README.md', '--configdrive', '/nowhere'],
+      'cannot read /nowhere',
+    ],
   ])('write and plan refuse %s with 2', async (_name, words, why) => {
     for (const verb of ['write', 'plan']) {
       const ended = await run(verb, ...words, disk.path)
-      expect(ended.code).toBe(2)
+      expect(ended).toMatchObject({ code: 2, stdout: '' })
       expect(ended.stderr.trim().split('\n')).toHaveLength(1)
       expect(ended.stderr).toContain(why)
     }

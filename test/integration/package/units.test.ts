@@ -2,7 +2,7 @@
 // The services of the Debian package, installed by dpkg and started by a systemd that runs: what they do, and that they
 // end, come back or stay away as the pages say.
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -161,6 +161,21 @@ describe.runIf(hasPackages('packaging') && canStartSystemd())(
         await systemctl('start', SEED)
         await expect.poll(() => state(SEED)).toBe('failed')
         expect(await system.unit(SEED)).toMatchObject({ ExecMainStatus: '2', Result: 'exit-code' })
+        await systemctl('reset-failed')
+      })
+
+      test.each([
+        ['is not there', (image: string) => rm(image), /image\.raw: ENOENT/],
+        ['may not be read', (image: string) => chmod(image, 0o600), /image\.raw: EACCES/],
+      ])('with an image that %s says so and stays away', async (_what, spoil, words) => {
+        const image = system.path(`${FILES}/image.raw`)
+        await writeFile(image, new Uint8Array(8 * MiB))
+        await spoil(image)
+        await systemctl('start', SEED)
+        await expect.poll(() => state(SEED)).toBe('failed')
+        expect(await system.unit(SEED)).toMatchObject({ ExecMainStatus: '2', NRestarts: '0' })
+        expect(await journal(SEED)).toMatch(words)
+        await systemctl('reset-failed')
       })
     })
 

@@ -2,12 +2,12 @@
 // Owns making a torrent from an image: piece length, hashes, envelope. Reads the image once, a piece at
 // a time. Does not write the .torrent anywhere.
 import { createHash } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { throwIfAborted } from '../../../core/deadline.ts'
 import { AgentError } from '../../../core/errors.ts'
 import type { ImageReader } from '../../../core/extent.ts'
 import { formatBytes, KiB, MiB } from '../../../core/units.ts'
+import { openFileReader } from '../../file.ts'
 import {
   encodeInfo,
   encodeMetainfo,
@@ -52,7 +52,7 @@ export function defaultPieceLength(lengthBytes: number): number {
 /**
  * Hashes the image and returns the .torrent with its parsed form.
  * Throws InvalidConfigError for a piece length or image size no torrent of ours may have, ImageDownloadError
- * if the image ends early, CancelledError.
+ * if the image cannot be read or ends early, CancelledError.
  */
 export async function createTorrent(
   options: CreateTorrentOptions,
@@ -117,27 +117,16 @@ async function openReader(image: CreateTorrentOptions['image']): Promise<PieceSo
   if ('read' in image) {
     return { read: image.read, [Symbol.asyncDispose]: () => Promise.resolve() }
   }
-  const file = await open(image.path, 'r')
+  const file = await openFileReader(image.path)
   let buffer = Buffer.alloc(0)
   return {
-    read: async ({ offset, length }) => {
+    read: async (range) => {
       // one buffer for all pieces: a fresh one each would be garbage of the size of the image
-      if (buffer.length < length) buffer = Buffer.alloc(length)
-      return buffer.subarray(0, await readFully(file, buffer.subarray(0, length), offset))
+      if (buffer.length < range.length) buffer = Buffer.alloc(range.length)
+      return await file.read(range, buffer.subarray(0, range.length))
     },
-    [Symbol.asyncDispose]: () => file.close(),
+    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
   }
-}
-
-/** @returns bytes read; fewer than asked for only at the end of the file */
-async function readFully(file: FileHandle, target: Uint8Array, offset: number): Promise<number> {
-  let filled = 0
-  while (filled < target.length) {
-    const { bytesRead } = await file.read(target, filled, target.length - filled, offset + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return filled
 }
 
 function endedEarly(at: number, lengthBytes: number): AgentError {
