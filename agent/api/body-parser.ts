@@ -41,11 +41,11 @@ export function addBodyParser(app: FastifyInstance, runner: Pick<CommandRunner, 
         }
         withLargeBody = request
       })
-      for await (const chunk of payload) reader.write(chunk)
       try {
+        for await (const chunk of payload) reader.write(chunk)
         return reader.end()
       } catch (error) {
-        throw noJson(error)
+        throw error instanceof SyntaxError ? noJson(error) : error
       }
     },
   )

@@ -15,8 +15,13 @@ const LONG_BYTES = 256 * KiB
 /** All three of them. */
 export const MAX_BODY_BYTES = 3 * LONGEST_TEXT_BYTES + MOST_OTHER_BYTES
 
+/** A node has five levels or so; a parser takes up to 80 bytes for each, of a body that is nothing else. */
+const MOST_DEPTH = 100
+
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const OPENING = new Set(Buffer.from('[{'))
+const CLOSING = new Set(Buffer.from(']}'))
 
 /** The body has more than is read. */
 export class BodyTooLargeError extends Error {
@@ -50,6 +55,7 @@ export function createBodyReader(onLongText: () => void): BodyReader {
   // what is never written of it takes no memory
   const others = Buffer.allocUnsafeSlow(MOST_OTHER_BYTES)
   let otherBytes = 0
+  let depth = 0
   let string: OpenString | undefined
   let isEscaped = false
 
@@ -103,11 +109,22 @@ export function createBodyReader(onLongText: () => void): BodyReader {
     }
   }
 
+  const countDepth = (bytes: Buffer) => {
+    for (const byte of bytes) {
+      if (CLOSING.has(byte)) depth -= 1
+      else if (OPENING.has(byte) && ++depth > MOST_DEPTH) {
+        throw new SyntaxError(`more than ${MOST_DEPTH} levels deep`)
+      }
+    }
+  }
+
   /** @returns where to go on */
   const takeOutside = (chunk: Buffer, at: number): number => {
     const quote = chunk.indexOf(QUOTE, at)
     const end = quote === -1 ? chunk.length : quote + 1
-    keep(chunk.subarray(at, end))
+    const bytes = chunk.subarray(at, end)
+    countDepth(bytes)
+    keep(bytes)
     if (quote !== -1) string = { at: otherBytes, bytes: 0, long: undefined }
     return end
   }

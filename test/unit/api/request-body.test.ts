@@ -93,9 +93,17 @@ describe('the body of a request', () => {
     ['half an escape', `{"a":"${letters(MiB)}\\u00"}`],
     ['a text that is not ASCII', `{"a":"${letters(MiB)}é"}`],
     ['a comma too many', `{"a":"${letters(MiB)}",}`],
+    ['lists in lists, of which a parser would make half a GiB', '['.repeat(6 * MiB)],
+    ['more levels than anybody needs', `${'{"a":['.repeat(51)}${']}'.repeat(51)}`],
     ['nothing', ''],
   ])('with %s is no JSON', (_what, json) => {
     expect(() => read(json)).toThrow(SyntaxError)
+  })
+
+  test('may be deep, and long beside it', () => {
+    const json = `${'[{"a]":'.repeat(50)}"[[["${'}]'.repeat(50)}`
+    const beside = `[${Array(200).fill('[{}]').join()}]`
+    for (const text of [json, beside]) expect(read(text, [7])).toEqual(JSON.parse(text))
   })
 
   test.each([
@@ -161,10 +169,13 @@ describe('a POST with a long text', () => {
 
   test('that is broken, or goes away half-way, leaves room for the next', async () => {
     await using api = await startServer({}, '127.0.0.1', { 'log.done': sync(() => 'x') })
-    for (let i = 0; i < 3; i++) {
-      const broken = await api.call('POST', POST, `${body('log.done')}}`)
+    const wrong = [`${body('log.done')}}`, body('log.done').replace('AB', '\\x'), '['.repeat(1000)]
+    for (const text of wrong) {
+      const broken = await api.call('POST', POST, text)
       expect(broken.json['faultstring']).toMatch(/^400 Bad Request: Failed to decode JSON object: /)
     }
+    const large = JSON.stringify({ name: 'log.done', params: Array(3).fill(letters(3 * MiB)) })
+    expect((await api.call('POST', POST, large)).status).toBe(413)
     expect((await api.call('POST', POST, body('log.done'))).status).toBe(200)
   })
 })
