@@ -24,6 +24,17 @@ const DISK_BYTES = 1280 * MiB
 const FOLDER = join(import.meta.dirname, '../../../build/test-vm/raid-configuration')
 const DISKS = `${FOLDER}-disks`
 const MEMBERS = ['member-1', 'member-2'] as const
+/** A mirror of half a GiB takes a minute, in which the agent looks 12 times. */
+const SLOW_BYTES_PER_SECOND = 8 * MiB
+/** As `/v1/status` has it. */
+interface SyncingArray {
+  readonly array: string
+  readonly action: string
+  readonly unit: string
+  readonly done: number
+  readonly total: number
+  readonly percent: number
+}
 const pathOf = (serial: string) => join(DISKS, serial)
 
 const physical_disks = MEMBERS.map((serial) => ({ serial }))
@@ -142,6 +153,23 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
       return await runStep(client, { kind: 'clean', step, interface: of, node: nodeWith(changes) })
     }
 
+    /**
+     * What `/v1/status` says of the arrays that md brings in sync, look by look, until it says that none is. Slow disks are
+     * slow until it has told of progress twice.
+     */
+    const watchSync = async () => {
+      const looks: SyncingArray[] = []
+      const look = async () => {
+        const status = await lab.ironic.agentStatus(machine.uuid)
+        const syncing = status?.['syncing_arrays'] as SyncingArray[] | undefined
+        looks.push(...(syncing ?? []))
+        if (new Set(looks.map(({ done }) => done)).size > 2) await machine.limitMoreDisks(0)
+        return looks.length > 0 && syncing?.length === 0
+      }
+      await expect.poll(look, { timeout: BOOT_TIMEOUT_MS, interval: 1000 }).toBe(true)
+      return looks
+    }
+
     test('takes back what it made when mdadm fails half-way', async () => {
       const client = await bootAgent(lab, machine, 'module_blacklist=raid0')
       const result = await clean(client, 'create_configuration', { target_raid_config: TARGET })
@@ -153,10 +181,23 @@ describe.skipIf(!canBootMachines() || !hasArrayMaker())(
       for (const serial of MEMBERS) expect(await isBlank(serial)).toBe(true)
     })
 
-    test('makes the arrays, and an image goes to the root volume on both members', async () => {
+    test('makes the arrays, says how far the mirror is in sync, and an image goes to it on both members', async () => {
       const client = await bootAgent(lab, machine)
-      const made = await clean(client, 'create_configuration', { target_raid_config: TARGET })
+      const before = await machine.serial.end()
+      await machine.limitMoreDisks(SLOW_BYTES_PER_SECOND)
+      const [looks, made] = await Promise.all([
+        watchSync(),
+        clean(client, 'create_configuration', { target_raid_config: TARGET }),
+      ])
       expect(made).toMatchObject({ command_error: null, command_result: { clean_result: TARGET } })
+      const total = looks.find((array) => array.total > 0)?.total
+      for (const array of looks.filter(({ done }) => done > 0)) {
+        expect(array).toMatchObject({ array: '/dev/md0', action: 'resync', unit: 'bytes', total })
+        expect(array.percent).toBeCloseTo((100 * array.done) / array.total, 0)
+      }
+      expect(total).toBeGreaterThan(GiB - 560 * MiB)
+      const said = await machine.serial.text(before)
+      expect(said).toMatch(/ironswarm: .*RAID \/dev\/md0 resync \d+\.\d% .*MiB\/s/)
 
       const inventory = await client.command('poll.get_hardware_info', {}, true)
       const disks = inventory.command_result?.['disks'] as { name: string; size: number }[]

@@ -130,9 +130,9 @@ function firmwareArguments(firmware: Firmware, { uefiVariables }: Files): string
 
 function moreDiskArguments(disks: readonly MoreDisk[], firstIndex: number): string[] {
   if (disks.length === 0) return []
-  const each = disks.flatMap(({ path, serial, isLun, isNvme }, i) =>
-    Array.from({ length: isLun ? 2 : 1 }, (_, way) => {
-      const id = `more${i}-${way}`
+  const each = disks.flatMap((disk, i) => {
+    const { path, serial, isLun, isNvme } = disk
+    return driveIds(disk, i).flatMap((id) => {
       // both ways lead to one file, which QEMU would lock
       const drive = `file.filename=${path},file.locking=off,format=raw,if=none,id=${id},cache=unsafe`
       const wwn = `wwn=0x5000c500${String(i).padStart(8, '0')}`
@@ -142,9 +142,14 @@ function moreDiskArguments(disks: readonly MoreDisk[], firstIndex: number): stri
         ? scsi
         : `${isNvme ? 'nvme' : 'virtio-blk-pci'},drive=${id},serial=${serial},bootindex=${firstIndex + i}`
       return ['-drive', drive, '-device', device]
-    }).flat(),
-  )
+    })
+  })
   return ['-device', 'virtio-scsi-pci,id=scsi', ...each]
+}
+
+/** By which QEMU's monitor knows the ways to the disk at that place among `moreDisks`. */
+export function driveIds({ isLun }: MoreDisk, place: number): string[] {
+  return Array.from({ length: isLun ? 2 : 1 }, (_, way) => `more${place}-${way}`)
 }
 
 function nicArguments({ tap, mac, hasPlainNic }: Hardware, bootIndex: number): string[] {

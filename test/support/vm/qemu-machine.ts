@@ -13,6 +13,7 @@ import type { Accelerator } from './accelerator.ts'
 import {
   type Boot,
   type BootDevice,
+  driveIds,
   type Firmware,
   type MoreDisk,
   OVMF_VARIABLES,
@@ -25,6 +26,8 @@ import { createSerialLog, type SerialLog } from './serial-log.ts'
 const MiB = 1024 * 1024
 /** Ironic takes no disk below 4 GiB; the file is sparse, so it costs what is written. */
 const DISK_BYTES = 5 * 1024 * MiB
+/** All that QMP wants to hear of a limit. */
+const UNLIMITED = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 }
 
 export interface QemuMachineOptions {
   readonly name: string
@@ -91,6 +94,8 @@ export interface QemuMachine extends AsyncDisposable {
   pressPowerButton(): Promise<void>
   /** Resolves when the machine is off. Throws when the time is up. */
   waitForPowerOff(timeoutMs: number): Promise<PowerOffCause>
+  /** How fast each of its `moreDisks` reads and writes from now on, bytes per second, until it is off; 0 is no limit. */
+  limitMoreDisks(bytesPerSecond: number): Promise<void>
   /** What its screen shows, as the name of the file ends: `.png`, or `.ppm` for programs. */
   screenshot(path: string): Promise<void>
   /** Presses a key of its keyboard, by QEMU's name of it: `f`, `ret`. */
@@ -205,6 +210,12 @@ export async function createQemuMachine(options: QemuMachineOptions): Promise<Qe
       const end = await Promise.race([current?.ended, timeout(timeoutMs)])
       if (end === 'timeout') throw new Error(`${name} is still on after ${timeoutMs / 1000} s`)
       return end?.cause ?? lastPowerOff ?? 'plug'
+    },
+    limitMoreDisks: async (bytesPerSecond) => {
+      for (const device of setup.moreDisks.flatMap(driveIds)) {
+        const limits = { ...UNLIMITED, bps: bytesPerSecond }
+        await running?.qmp.execute('block_set_io_throttle', { device, ...limits })
+      }
     },
     screenshot: async (path) => {
       const format = path.endsWith('.ppm') ? 'ppm' : 'png'
