@@ -115,6 +115,7 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
       call: '`lookup`, `heartbeat` or `inspection`',
       result: '`answered` or `failed`',
       reason: 'after a failure: what went wrong',
+      errorType: 'after a failure of lookup or heartbeat: which ([errors](../errors.md))',
       nextSeconds: 'until it is called again, where that is known',
     },
     keeps: 'history',

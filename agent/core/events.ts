@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the types of the event stream: what may be said of what happens. The only way a lower layer speaks
 // up. Does not carry events (telemetry/event-stream.ts); event-table.ts says who speaks and who reads.
-import type { WireError } from './errors.ts'
+import type { ErrorType, WireError } from './errors.ts'
 
 /** Bytes of the image by where they came from; all in bytes. */
 export interface BytesBySource {
@@ -200,6 +200,8 @@ export type News =
       readonly call: 'lookup' | 'heartbeat' | 'inspection'
       readonly result: 'answered' | 'failed'
       readonly reason: string | null
+      /** After a failure: the type of error that it is, or would come to. */
+      readonly errorType?: ErrorType
       readonly nextSeconds: number | null
     }
   | {

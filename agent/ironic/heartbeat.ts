@@ -3,7 +3,7 @@
 // (contract 3.1 to 3.3). Does not end with an error: without heartbeats the deploy is lost.
 import { type Random, uniform } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
-import { AgentError, messageOf, toAgentError } from '../core/errors.ts'
+import { AgentError, type ErrorType, messageOf, toAgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TokenKeeper } from './agent-token.ts'
@@ -77,9 +77,12 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
     return wishes > answered ? Math.min(lastAt + SPACING_MS, regular) : regular
   }
 
-  const tell = (result: 'answered' | 'failed', reason: string | null = null) => {
+  const tell = (
+    result: 'answered' | 'failed',
+    why: { reason: string | null; errorType?: ErrorType } = { reason: null },
+  ) => {
     const nextSeconds = Math.round(intervalMs / 1000)
-    options.events?.publish({ type: 'ironic', call: 'heartbeat', result, reason, nextSeconds })
+    options.events?.publish({ type: 'ironic', call: 'heartbeat', result, ...why, nextSeconds })
   }
 
   const beat = async (): Promise<void> => {
@@ -97,7 +100,7 @@ export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
       const { type } = toAgentError(error, 'HeartbeatError')
       const next = Math.round(intervalMs)
       log.warn({ type, reason: messageOf(error), next_ms: next }, 'heartbeat failed')
-      tell('failed', messageOf(error))
+      tell('failed', { reason: messageOf(error), errorType: type })
     }
     if (status) statusMs = status.intervalMs * uniform(random, STATUS_SHARE.min, STATUS_SHARE.max)
     lastAt = now()

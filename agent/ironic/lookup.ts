@@ -6,7 +6,7 @@ import type { Config } from '../config/options.ts'
 import { type MetricsOverrides, metricsOverrides } from '../config/tables/metrics-options.ts'
 import { type Random, randomExponential } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
-import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
+import { AgentError, type ErrorType, isAgentError, messageOf } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import { isObject, type JsonObject, objectAt, stringAt } from '../core/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -76,7 +76,8 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
       tell(options, 'answered')
       return outcome
     }
-    const { reason, isConflict } = outcome
+    const { isConflict, ...why } = outcome
+    const { reason } = why
     let pauseMs = randomExponential(random, attempt, bounds)
     if (isConflict) pauseMs += LOCKED_WAITS_MS[Math.min(conflicts++, 2)] as number
     const leftMs = deadline - now()
@@ -89,7 +90,7 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
       )
     }
     log.warn({ attempt, wait_ms: Math.round(pauseMs), reason }, 'lookup failed')
-    tell(options, 'failed', reason, Math.round(pauseMs / 1000))
+    tell(options, 'failed', { ...why, nextSeconds: Math.round(pauseMs / 1000) })
     await wait(Math.min(pauseMs, leftMs), signal)
   }
 }
@@ -97,10 +98,10 @@ export async function lookupNode(options: LookupOptions): Promise<LookedUpNode> 
 function tell(
   { events }: Pick<LookupOptions, 'events'>,
   result: 'answered' | 'failed',
-  reason: string | null = null,
-  nextSeconds: number | null = null,
+  why?: Omit<FailedAttempt, 'isConflict'> & { nextSeconds: number },
 ): void {
-  events?.publish({ type: 'ironic', call: 'lookup', result, reason, nextSeconds })
+  const told = why ?? { reason: null, nextSeconds: null }
+  events?.publish({ type: 'ironic', call: 'lookup', result, ...told })
 }
 
 const NO_TOKEN =
@@ -109,6 +110,8 @@ const NO_TOKEN =
 interface FailedAttempt {
   readonly reason: string
   readonly isConflict: boolean
+  /** Where that says what to do: Ironic knows no such node, or is not there. */
+  readonly errorType?: ErrorType
 }
 
 async function attemptLookup(
@@ -116,19 +119,25 @@ async function attemptLookup(
   client: IronicClient,
 ): Promise<LookedUpNode | FailedAttempt> {
   const { signal, tokens, log } = options
-  const failed = (reason: string, isConflict = false) => ({ reason, isConflict })
+  const failed = (reason: string) => ({ reason, isConflict: false })
   signal?.throwIfAborted()
   let reply: IronicReply
   try {
     const addresses = await options.addresses()
     reply = await client.lookup({ addresses, nodeUuid: options.nodeUuid }, signal)
   } catch (error) {
-    if (isAgentError(error, 'IronicAPIError')) return failed(error.details)
+    if (isAgentError(error, 'IronicAPIError')) {
+      return { ...failed(error.details), errorType: error.type }
+    }
     signal?.throwIfAborted()
     return failed(messageOf(error))
   }
   if (reply.status !== 200) {
-    return failed(`status ${reply.status}: ${reply.errorText}`, reply.status === 409)
+    return {
+      reason: `status ${reply.status}: ${reply.errorText}`,
+      isConflict: reply.status === 409,
+      ...(reply.status === 404 ? { errorType: 'LookupNodeError' } : {}),
+    }
   }
   const facts = parseLookup(reply.json)
   if (typeof facts === 'string') return failed(facts)

@@ -16,7 +16,7 @@ export function headerOf({ title, nodeUuid, ironic }: View): Html {
   return html`<header>
 <h1>${title}</h1>
 <span class="uuid">${nodeUuid ?? 'node not known yet'}</span>
-<span class="ironic${ironic.isWell ? '' : ' wrong'}">Ironic ${ironic.words}${ironic.url !== null && html`<br><b>${ironic.url}</b>`}</span>
+<span class="ironic${ironic.isWell ? '' : ' wrong'}">Ironic ${ironic.words}${ironic.url !== null && html`<br><b>${ironic.url}</b>`}${ironic.remedy !== null && html`<br>${ironic.remedy}`}</span>
 </header>`
 }
 

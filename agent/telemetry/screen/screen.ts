@@ -110,12 +110,20 @@ function linksLines({ links }: View, columns: number): Lines {
   })
 }
 
-function ironicLines({ ironic: { url, words, isWell } }: View, columns: number): Lines {
+function ironicLines({ ironic: { url, words, isWell, remedy } }: View, columns: number): Lines {
   const text = columns < 60 || url === null ? `Ironic ${words}` : `Ironic ${url} ${words}`
   const style = isWell ? 'plain' : 'wrong'
-  return wrapped(text, columns - 2, MOST_IRONIC_LINES).map((each) =>
-    line(` ${each}`, columns, style),
-  )
+  return [
+    ...wrapped(text, columns - 2, MOST_IRONIC_LINES).map((each) =>
+      line(` ${each}`, columns, style),
+    ),
+    ...remedyLines(remedy, columns),
+  ]
+}
+
+function remedyLines(remedy: string | null, columns: number): Lines {
+  if (remedy === null) return []
+  return wrapped(`> ${remedy}`, columns - 2, 2).map((each) => line(` ${each}`, columns, 'bold'))
 }
 
 function workLines(work: Work, columns: number): Lines {
@@ -173,13 +181,13 @@ function troubleLines(
   room: number,
 ): Lines {
   const style = kind === 'failure' ? 'wrong' : 'wait'
-  const todo = remedy === null ? [] : wrapped(`> ${remedy}`, columns - 2, 2)
+  const todo = remedyLines(remedy, columns)
   const most = Math.min(MOST_REASON_LINES, Math.max(1, room - 1 - todo.length))
   const head = `${kind === 'failure' ? 'Failed' : 'Warning'} ${ago}: ${type}`
   return [
     line(` ${head}`, columns, style),
     ...indented(wrapped(text, columns - 2, most), columns),
-    ...todo.map((each) => line(` ${each}`, columns, 'bold')),
+    ...todo,
   ]
 }
 

@@ -27,6 +27,8 @@ export interface View {
     /** `answered 12 s ago`. */
     readonly words: string
     readonly isWell: boolean
+    /** What to do where it is not. */
+    readonly remedy: string | null
   }
   readonly trouble: Trouble | null
   readonly links: readonly Link[]
@@ -190,17 +192,22 @@ function ironicOf(state: AgentState, now: number): View['ironic'] {
   const url = machine.ironicUrl ?? null
   if (url === null) {
     const isKnown = phase !== 'starting' && phase !== 'waiting for the network'
-    return { url, words: isKnown ? 'no URL is known' : 'not asked yet', isWell: !isKnown }
+    const words = isKnown ? 'no URL is known' : 'not asked yet'
+    return { url, words, isWell: !isKnown, remedy: null }
   }
+  const remedy = (ironic?.errorType && remedyOf(ironic.errorType)) ?? null
   const failure = ironic?.result === 'failed' ? `: ${ironic.reason ?? 'no answer'}` : ''
   if (ironicAnsweredAt === null) {
-    return { url, words: ironic ? `has not answered${failure}` : 'not asked yet', isWell: !ironic }
+    const words = ironic ? `has not answered${failure}` : 'not asked yet'
+    return { url, words, isWell: !ironic, remedy }
   }
   const silentMs = now - ironicAnsweredAt
+  const isWell = failure === '' || silentMs < LONG_SILENCE_MS
   return {
     url,
     words: `answered ${ago(silentMs)}${failure && `, then failed${failure}`}`,
-    isWell: failure === '' || silentMs < LONG_SILENCE_MS,
+    isWell,
+    remedy: isWell ? null : remedy,
   }
 }
 

@@ -49,6 +49,7 @@ describe.skipIf(!canBootMachines())(
         'waiting-for-ironic',
         new RegExp(`^ \\S+ +${at.machine.mac} {2}10\\.77\\.0\\.\\d+$`),
         /^ Ironic http:\S+ has not answered: status 404/,
+        /^ > Check the MAC addresses of the node's ports/,
         /^ Waiting for Ironic$/,
         /^ asked again (in \d+ s|now)$/,
       )

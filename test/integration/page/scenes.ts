@@ -155,6 +155,7 @@ export const SCENES: Readonly<Record<string, readonly NewEvent[]>> = {
     {
       ...{ type: 'ironic', call: 'lookup', result: 'failed', nextSeconds: 14 },
       reason: 'status 404: Could not find a node for given addresses',
+      errorType: 'LookupNodeError',
     },
   ],
   'waiting for a command': SERVING,

@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../agent/config/load.ts'
 import { applyLookupOverrides } from '../../../agent/config/lookup-overrides.ts'
+import type { EventPublisher, NewEvent } from '../../../agent/core/events.ts'
 import { createTokenKeeper } from '../../../agent/ironic/agent-token.ts'
 import { createIronicClient } from '../../../agent/ironic/client.ts'
 import { type LookupOptions, lookupNode, parseLookup } from '../../../agent/ironic/lookup.ts'
@@ -98,6 +99,26 @@ describe('a lookup', () => {
     expect((outcome as Error).message).toContain('status 404: Injected by the test')
     expect(waits.reduce((sum, ms) => sum + ms)).toBe(600_000)
     expect(Math.max(...waits)).toBeLessThanOrEqual(60_000)
+  })
+
+  test('tells of each failure, and of which type it is where that says what to do', async () => {
+    await using ironic = await startIronic()
+    const told: NewEvent[] = []
+    const events: EventPublisher = { publish: (event) => void told.push(event) }
+    ironic.failNext('/v1/lookup', 404, 1)
+    await lookUp([ironic.url], { events })
+    ironic.failNext('/v1/lookup', 500, 1)
+    await lookUp([ironic.url], { events })
+    await lookUp(['http://127.0.0.1:9'], {
+      events,
+      config: { lookup_timeout: 1, lookup_interval: 1 },
+    })
+    const [unknown, found, broken, , absent] = told
+    expect(unknown).toMatchObject({ result: 'failed', errorType: 'LookupNodeError' })
+    expect(found).toMatchObject({ result: 'answered', reason: null, nextSeconds: null })
+    expect(broken).toMatchObject({ result: 'failed', reason: expect.stringContaining('500') })
+    expect(broken).not.toHaveProperty('errorType')
+    expect(absent).toMatchObject({ result: 'failed', errorType: 'IronicAPIError' })
   })
 
   test('ends at once when it is stopped', async () => {

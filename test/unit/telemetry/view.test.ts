@@ -36,6 +36,7 @@ describe('what a person is shown', () => {
       ironic: {
         words: 'has not answered: status 404: Could not find a node for given addresses',
         isWell: false,
+        remedy: "Check the MAC addresses of the node's ports, and its state in Ironic.",
       },
     })
     expect(scene('waiting for Ironic', 12_000).detail).toBe('asked again in 2 s')
@@ -109,13 +110,18 @@ describe('what a person is shown', () => {
   test('that Ironic is silent is wrong only after a while', () => {
     const failed: NewEvent = {
       ...{ type: 'ironic', call: 'heartbeat', result: 'failed', reason: 'no', nextSeconds: 5 },
+      errorType: 'HeartbeatConnectionError',
     }
     const events = [...(SCENES['waiting for a command'] ?? []), failed]
     expect(viewAfter(events, 10_000).ironic).toMatchObject({
       words: 'answered 10 s ago, then failed: no',
       isWell: true,
+      remedy: null,
     })
-    expect(viewAfter(events, 1_000_000).ironic.isWell).toBe(false)
+    expect(viewAfter(events, 1_000_000).ironic).toMatchObject({
+      isWell: false,
+      remedy: 'Check that this node reaches the API of Ironic.',
+    })
   })
 
   test('can be made of whatever happens', () => {
