@@ -3,7 +3,7 @@
 // choose disks and does not judge whether one may be erased; hardware/generic/erase/ does.
 import { randomFill } from 'node:crypto'
 import { promisify } from 'node:util'
-import { throwIfAborted } from '../core/deadline.ts'
+import { sleep, throwIfAborted } from '../core/deadline.ts'
 import { AgentError, systemErrorCode } from '../core/errors.ts'
 import type { DiskRange } from '../core/extent.ts'
 import { MiB, SYSFS_SECTOR_BYTES } from '../core/units.ts'
@@ -46,6 +46,9 @@ const HEAD_BYTES = 16 * MiB
 /** The same at the end: backup GPT, RAID superblocks (md 0.90 and 1.0, IMSM, DDF), ZFS labels. */
 const TAIL_BYTES = MiB
 const BLOCK_BYTES = MiB
+/** udev may look at a partition just when it is to be forgotten. */
+const FORGET_ATTEMPTS = 5
+const FORGET_DELAY_MS = 500
 
 const fillRandomly = promisify<Uint8Array, Uint8Array>(randomFill)
 
@@ -77,7 +80,7 @@ export async function eraseDiskMetadata(
     await zero(device, whole, options.signal)
     await assertZero(device, [...ends, ...whole])
   }
-  await forgetPartitions(path, options.exec)
+  await forgetPartitions(path, options)
   await assertNoSignature(path, options)
 }
 
@@ -101,7 +104,7 @@ export async function overwriteDisk(
       await assertZero(device, endsOf({ offset: 0, length: device.geometry.sizeBytes }))
     }
   }
-  await forgetPartitions(path, options.exec)
+  await forgetPartitions(path, options)
 }
 
 async function overwrite(
@@ -227,11 +230,21 @@ async function assertNoSignature(path: string, { exec, signal }: EraseOptions): 
   )
 }
 
-/** The kernel goes on offering partitions of a table that is gone until it is told. */
-async function forgetPartitions(path: string, exec: Exec): Promise<void> {
-  // exits with 1 where there are none
-  await exec(['partx', '--delete', path], { okExitCodes: [0, 1] }).catch(() => undefined)
-  await settle(exec)
+/**
+ * The kernel goes on offering partitions of a table that is gone until it is told, and keeps one that udev still looks at
+ * (BLKPG_DEL_PARTITION: EBUSY). What something else holds for long stays, and the log says so.
+ */
+async function forgetPartitions(path: string, options: EraseOptions): Promise<void> {
+  const { exec, root, log, signal } = options
+  for (let attempt = 1; attempt <= FORGET_ATTEMPTS; attempt++) {
+    // exits with 1 where there are none, and where one stays
+    await exec(['partx', '--delete', path], { okExitCodes: [0, 1] }).catch(() => undefined)
+    await settle(exec)
+    if ((await listPartitionNodes(root, path)).length === 0) return
+    if (attempt < FORGET_ATTEMPTS) await sleep(FORGET_DELAY_MS, signal)
+  }
+  const partitions = (await listPartitionNodes(root, path)).map(({ name }) => name)
+  log.warn({ device: path, partitions }, 'the kernel keeps partitions of a table that is gone')
 }
 
 function isMissing(error: unknown): boolean {

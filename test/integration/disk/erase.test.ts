@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/core/errors.ts'
@@ -151,6 +153,24 @@ describe.skipIf(!canRun)('erasing the metadata of a disk', { timeout: 60_000 }, 
     expect(await signatures(loop.path, logical)).toBe('')
     expect(await signatures(loop.path)).toBe('')
     await expect(open(`${loop.path}p5`)).rejects.toThrow('ENOENT')
+  })
+
+  test('has the kernel forget a partition too that somebody looks at just then', async () => {
+    await using loop = await createLoopDevice({ sizeBytes: 64 * MiB })
+    await sfdisk(loop.path, 'label: gpt\nsize=16MiB\nsize=16MiB\n')
+    await run('partx', ['--add', loop.path])
+    const looking = await open(`${loop.path}p2`)
+    let tries = 0
+    const busyAtFirst: Exec = async (argv, options) => {
+      const ended = await exec(argv, options)
+      if (argv[0] === 'partx' && ++tries === 1) {
+        expect(existsSync(`/sys/class/block/${basename(loop.path)}p2`)).toBe(true)
+        await looking.close()
+      }
+      return ended
+    }
+    await eraseDiskMetadata(loop.path, { ...OPTIONS, exec: busyAtFirst })
+    expect(existsSync(`/sys/class/block/${basename(loop.path)}p2`)).toBe(false)
   })
 
   test('does not stumble over a table whose partitions lie beyond the disk', async () => {
