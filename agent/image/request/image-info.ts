@@ -79,13 +79,13 @@ export function parseImageInfo(
   return info
 }
 
-/** A bootable container is installed by podman and bootc (contract 5.10), not written. Throws InvalidImage. */
+/** A bootable container is installed (contract 5.10, deploy/bootc/), not written: who asks here wants a disk image. Throws InvalidImage. */
 function refuseContainer(value: JsonObject): void {
   if (value['disk_format'] !== 'bootc') return
   throw new AgentError(
     'InvalidImage',
-    'image_info.disk_format is bootc: a container is installed by podman and bootc, which this agent does not do. Deploy a ' +
-      'disk image of it (bootc-image-builder makes raw and qcow2), or boot ironic-python-agent for this node',
+    'image_info.disk_format is bootc: a container is not written, Ironic has it installed by podman and bootc ' +
+      '(docs/bootable-containers.md); here take a disk image of it (bootc-image-builder makes raw and qcow2)',
   )
 }
 

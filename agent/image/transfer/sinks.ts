@@ -3,11 +3,11 @@
 // limit → meter (meter.ts) → check the format → place; from there on in disk bytes: hold back → write, by
 // way of the proof's journal. Each is a sink around the next. Does not know where extents come from.
 import { AgentError, isAgentError, messageOf } from '../../core/errors.ts'
-import { type DiskSink, type FileSink, intersect, rangeOf } from '../../core/extent.ts'
+import type { DiskSink, FileSink } from '../../core/extent.ts'
 import type { DiskBytes } from '../../disk/block-device.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
-import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import type { Layout } from '../formats/layout.ts'
+import { watchBeginning } from './beginning.ts'
 
 /** Refuses every byte of the file at or behind `limitBytes`: it is longer than promised, or than the disk. */
 export function limit(next: FileSink, limitBytes: number, what: string): FileSink {
@@ -34,20 +34,10 @@ export function checkFormat(
   fileBytes: number,
   judge: (firstBytes: Uint8Array) => void,
 ): FileSink {
-  const beginning = { offset: 0, length: Math.min(SNIFFED_BYTES, fileBytes) }
-  const bytes = new Uint8Array(beginning.length)
-  const isThere = new Uint8Array(beginning.length)
-  let isOpen = true
+  const beginning = watchBeginning(fileBytes, judge)
   return {
     write: async (extent) => {
-      const shared = isOpen ? intersect(rangeOf(extent), beginning) : undefined
-      if (shared) {
-        const from = shared.offset - extent.offset
-        bytes.set(extent.data.subarray(from, from + shared.length), shared.offset)
-        isThere.fill(1, shared.offset, shared.offset + shared.length)
-        isOpen = isThere.includes(0)
-        if (!isOpen) judge(bytes)
-      }
+      beginning.see(extent.offset, extent.data.length, extent.data)
       await next.write(extent)
     },
   }

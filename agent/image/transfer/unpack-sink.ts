@@ -5,8 +5,8 @@ import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, type DiskSink, endOf, intersect, rangeOf } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import type { HeldBack } from '../../disk/hold-back.ts'
-import { SNIFFED_BYTES } from '../formats/image-format.ts'
 import type { UnpackSink } from '../formats/unpacker.ts'
+import { watchBeginning } from './beginning.ts'
 import type { MadeZero, ZeroWriter } from './zeroes.ts'
 
 export interface UnpackedDisk extends UnpackSink {
@@ -94,31 +94,18 @@ export function judgeBeginning(
   window: DiskRange,
   judge: (firstBytes: Uint8Array) => void,
 ): UnpackedDisk {
-  const beginning = { offset: window.offset, length: Math.min(SNIFFED_BYTES, window.length) }
-  const bytes = new Uint8Array(beginning.length)
-  const isThere = new Uint8Array(beginning.length)
-  let isOpen = true
-  const see = (range: DiskRange, data?: Uint8Array) => {
-    const shared = isOpen ? intersect(range, beginning) : undefined
-    if (!shared) return
-    const from = shared.offset - range.offset
-    const at = shared.offset - beginning.offset
-    if (data) bytes.set(data.subarray(from, from + shared.length), at)
-    isThere.fill(1, at, at + shared.length)
-    isOpen = isThere.includes(0)
-    if (!isOpen) judge(bytes)
-  }
+  const beginning = watchBeginning(window.length, judge)
   return {
     write: async (extent) => {
-      see(rangeOf(extent), extent.data)
+      beginning.see(extent.offset - window.offset, extent.data.length, extent.data)
       await next.write(extent)
     },
     zero: async (range) => {
-      see(range)
+      beginning.see(range.offset - window.offset, range.length)
       await next.zero(range)
     },
     finish: async (expectedBytes) => {
-      if (isOpen) judge(bytes)
+      beginning.end()
       await next.finish(expectedBytes)
     },
   }
