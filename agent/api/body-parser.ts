@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { CommandRunner } from '../commands/runner.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import { HttpFault } from './faults.ts'
-import { BodyTooLargeError, createBodyReader, MAX_BODY_BYTES } from './request-body.ts'
+import { createBodyReader, MAX_BODY_BYTES, tooLarge } from './request-body.ts'
 
 /**
  * Whatever the content type says, a body is JSON (contract 4.2); even where it is no media type. A large one
@@ -32,7 +32,7 @@ export function addBodyParser(app: FastifyInstance, runner: Pick<CommandRunner, 
         return undefined
       }
       if (Number(request.headers['content-length']) > MAX_BODY_BYTES) {
-        throw new BodyTooLargeError('Request body is too large')
+        throw tooLarge(MAX_BODY_BYTES)
       }
       const reader = createBodyReader(() => {
         runner.assertIdle()

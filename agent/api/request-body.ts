@@ -162,7 +162,8 @@ export function createBodyReader(onLongText: () => void): BodyReader {
   }
 }
 
-function tooLarge(bytes: number): BodyTooLargeError {
+/** @param bytes the bound that was met, a number of MiB */
+export function tooLarge(bytes: number): BodyTooLargeError {
   return new BodyTooLargeError(
     `Request body is too large: at most ${bytes / MiB} MiB of it are read`,
   )

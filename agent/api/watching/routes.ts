@@ -8,7 +8,7 @@ import { createMetrics, type MetricsOptions } from '../../telemetry/metrics/metr
 import { HttpFault } from '../faults.ts'
 import { createStatusPage, type StatusPage } from '../page/page.ts'
 import type { AllowedPath } from '../routes.ts'
-import { createEventClients, type EventClients } from './event-clients.ts'
+import { createEventClients, type EventClients, MOST_CLIENTS } from './event-clients.ts'
 import { swarmDocument } from './swarm.ts'
 
 export interface WatchingOptions
@@ -49,7 +49,11 @@ export function addWatching(app: FastifyInstance, options: WatchingOptions): Wat
       const lastEventId = request.headers['last-event-id']
       const isServed = clients.serve(reply.raw, [lastEventId].flat()[0])
       if (!isServed)
-        throw new HttpFault(429, 'Too Many Requests', 'There are too many readers of events.')
+        throw new HttpFault(
+          429,
+          'Too Many Requests',
+          `There are ${MOST_CLIENTS} readers of events, the most there may be: end one, or ask for /v1/status.`,
+        )
       return reply.hijack()
     })
   }
