@@ -117,7 +117,7 @@ export async function runAgent(given: AgentStart): Promise<void> {
     // restarting does not help: Ironic hands the token out once per boot (contract 2.6)
     log.error(
       { node_uuid: found.nodeUuid },
-      'the agent token was handed out before and is not known here: reboot the machine',
+      'the agent token was handed out before and is not known here: reboot the node through Ironic',
     )
     enter(process, 'held up')
     return await untilAborted(signal)

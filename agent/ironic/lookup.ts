@@ -118,7 +118,7 @@ async function attemptLookup(
   options: LookupOptions,
   client: IronicClient,
 ): Promise<LookedUpNode | FailedAttempt> {
-  const { signal, tokens, log } = options
+  const { signal, tokens } = options
   const failed = (reason: string) => ({ reason, isConflict: false })
   signal?.throwIfAborted()
   let reply: IronicReply
@@ -143,12 +143,6 @@ async function attemptLookup(
   if (typeof facts === 'string') return failed(facts)
   const token = tokens.accept(facts.agentToken)
   if (token === 'absent') return failed(NO_TOKEN)
-  if (token === 'missing') {
-    log.fatal(
-      { node_uuid: facts.nodeUuid },
-      'agent token was handed out before and is lost: reboot the node through Ironic',
-    )
-  }
   const { nodeUuid, node, heartbeatTimeoutSeconds, overrides } = facts
   return { nodeUuid, node, heartbeatTimeoutSeconds, overrides, token }
 }
