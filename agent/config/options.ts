@@ -320,7 +320,7 @@ export const OPTIONS = {
     'Leave the addresses of the BMC out of the inventory; Ironic says so in its answer to the lookup',
     { own: true },
   ),
-  // IPA's, accepted so that its files and kernel lines are read as they are; nothing acts on them yet
+  // IPA's; those with `noEffect` are accepted so that its files and kernel lines are read as they are
   introspection_daemon: bool(false, 'Post inspection results again and again', { noEffect: true }),
   introspection_daemon_post_interval: seconds(300, 'Time between these posts', { noEffect: true }),
   inject_files_priority: int(0, 'Priority of the inject_files deploy step', {

@@ -5,6 +5,7 @@ import type { Config } from '../config/options.ts'
 import { findSwitchRack } from '../hardware/switch-rack.ts'
 import type { IronicClient } from '../ironic/client.ts'
 import type { Exec } from '../system/exec.ts'
+import { withoutBrackets } from '../system/network/ip-network.ts'
 import type { Root } from '../system/root.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
@@ -33,7 +34,7 @@ export function watchRack({ config, client, exec, root, log }: RackOptions): Rac
   let found: Promise<string | undefined> = Promise.resolve(undefined)
   const isWanted = current === null && config.swarm_mode !== 'off' && config.lldp_timeout > 0
   if (client && isWanted) {
-    const towards = client.urls().map((url) => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'))
+    const towards = client.urls().map((url) => withoutBrackets(new URL(url).hostname))
     const request = { towards, silenceMs: config.lldp_timeout * 1000, signal: ended.signal }
     found = findSwitchRack(request, { exec, root, log }).then((name) => {
       if (name === undefined || ended.signal.aborted) return undefined

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the question whether a host is exempt from the proxy (`no_proxy`). Does not open connections.
 import { BlockList, isIP } from 'node:net'
+import { withoutBrackets } from '../system/network/ip-network.ts'
 
 /**
  * True if `url` must be fetched without the proxy.
@@ -8,7 +9,7 @@ import { BlockList, isIP } from 'node:net'
  *   subdomains), addresses, CIDR blocks, each with an optional `:port`; `*` exempts everything
  */
 export function isProxyExempt(url: URL, noProxy: string | undefined): boolean {
-  const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  const host = withoutBrackets(url.hostname).toLowerCase()
   const port = url.port || (url.protocol === 'https:' ? '443' : '80')
   const entries = (noProxy ?? '').toLowerCase().split(/[\s,]+/)
   return entries.some((entry) => entry !== '' && matches(entry, host, port))

@@ -9,6 +9,7 @@ import { sleep } from '../core/deadline.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
 import type { Exec } from '../system/exec.ts'
 import { sourceAddress } from '../system/net.ts'
+import { withoutBrackets } from '../system/network/ip-network.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { IronicClient } from './client.ts'
 import { openRunState } from './run-state.ts'
@@ -37,7 +38,7 @@ const ADDRESS_FILE = 'advertised-address'
  */
 export async function findAdvertisedAddress(options: AddressOptions): Promise<string> {
   const { config } = options
-  if (config.advertise_host !== null) return config.advertise_host.replace(/^\[(.*)\]$/, '$1')
+  if (config.advertise_host !== null) return withoutBrackets(config.advertise_host)
   if (config.network_interface !== null) return addressOfInterface(config.network_interface)
   const state = openRunState(config.run_dir)
   const kept = state.read(ADDRESS_FILE)
@@ -82,9 +83,7 @@ async function answeringHosts({ client, signal }: AddressOptions): Promise<strin
   const urls = client.urls()
   const isUp = await Promise.all(urls.map((url) => client.answers(url, signal)))
   const live = urls.filter((_, i) => isUp[i])
-  return (live.length > 0 ? live : urls).map((url) =>
-    new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'),
-  )
+  return (live.length > 0 ? live : urls).map((url) => withoutBrackets(new URL(url).hostname))
 }
 
 async function sourceTowards(exec: Exec, host: string): Promise<string | undefined> {

@@ -192,7 +192,12 @@ function checkUrl(text: string): string {
       `api_url ${redactUrl(text)} is not http(s)://host[:port]`,
     )
   }
-  return text.replace(/\/+$/, '').replace(/\/v1$/, '')
+  return withoutVersion(text)
+}
+
+/** Without `/v1` and slashes at its end: what paths of the API are put behind. */
+export function withoutVersion(url: string): string {
+  return url.replace(/\/+$/, '').replace(/\/v1$/, '')
 }
 
 /** Of `1.82`; a later major version is newer than anything that is sent: 2.0 is asked as the highest 1.x. */

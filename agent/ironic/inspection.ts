@@ -9,7 +9,7 @@ import { redactUrl } from '../core/redact.ts'
 import { KiB, MiB } from '../core/units.ts'
 import { createHttpClient, type HttpClient } from '../http/client.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { IronicClientConfig } from './client.ts'
+import { type IronicClientConfig, withoutVersion } from './client.ts'
 import { headersOf, type IronicReply, readReply } from './reply.ts'
 
 export interface InspectionPost {
@@ -42,9 +42,7 @@ export function inspectionUrls(
     return [...config.inspection_callback_url]
   }
   if (config.inspection_collectors.length === 0) return []
-  return apiUrls.map(
-    (url) => `${url.replace(/\/+$/, '').replace(/\/v1$/, '')}/v1/continue_inspection`,
-  )
+  return apiUrls.map((url) => `${withoutVersion(url)}/v1/continue_inspection`)
 }
 
 /**

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { AgentError, systemErrorCode } from '../core/errors.ts'
+import { AgentError, messageOf, systemErrorCode } from '../core/errors.ts'
 
 /** Synchronous: the files are small, on a tmpfs, and nobody may hear of a state before it is kept. */
 export interface RunState {
@@ -56,10 +56,9 @@ function removeQuietly(path: string): void {
 }
 
 function unusable(directory: string, error: unknown): AgentError {
-  const reason = error instanceof Error ? error.message : String(error)
   return new AgentError(
     'InvalidConfigError',
-    `run_dir ${directory} is not usable (${reason}); free space there or set --run-dir`,
+    `run_dir ${directory} is not usable (${messageOf(error)}); free space there or set --run-dir`,
     { cause: error },
   )
 }

@@ -5,6 +5,7 @@ import { isObject, objectAt, stringAt } from '../../core/json.ts'
 import { redactUrl } from '../../core/redact.ts'
 import { MiB } from '../../core/units.ts'
 import type { HttpClient } from '../../http/client.ts'
+import { withoutVersion } from '../../ironic/client.ts'
 import type { IronicAuth } from './ironic-auth.ts'
 import { clean, type WatchedNode } from './node-row.ts'
 
@@ -40,7 +41,7 @@ export async function nodesOfIronic(
   ironicUrl: string,
   { client, auth, signal }: { client: HttpClient; auth: IronicAuth; signal: AbortSignal },
 ): Promise<WatchedNode[]> {
-  const base = ironicUrl.replace(/\/+$/, '').replace(/\/v1$/, '')
+  const base = withoutVersion(ironicUrl)
   const nodes: WatchedNode[] = []
   let next: string | undefined = `${base}/v1/nodes?fields=${FIELDS}`
   for (let page = 0; next !== undefined && page < MOST_PAGES; page++) {

@@ -2,7 +2,7 @@
 // Owns what Ironic asks to be installed from a bootable container (contract 5.10): the arguments of the step
 // execute_bootc_install, those of the command, and an image_info whose disk_format is bootc. Does not pull.
 import { AgentError } from '../../core/errors.ts'
-import { isObject, type JsonObject, objectAt, stringAt } from '../../core/json.ts'
+import { isObject, isTruthyWord, type JsonObject, objectAt, stringAt } from '../../core/json.ts'
 import type { ConfigDriveText } from '../../image/request/image-info.ts'
 
 export interface BootcRequest {
@@ -98,8 +98,8 @@ function configDrive(value: unknown): ConfigDriveText | null {
 function fromInstanceInfo(instanceInfo: JsonObject) {
   const keys = stringAt(instanceInfo, 'bootc_authorized_keys')
   return {
-    authorizedKeys: keys ? keys : null,
-    hasTpm2Luks: /^(true|1|yes|on)$/i.test(String(instanceInfo['bootc_tpm2_luks'] ?? false)),
+    authorizedKeys: keys ?? null,
+    hasTpm2Luks: isTruthyWord(String(instanceInfo['bootc_tpm2_luks'])),
   }
 }
 

@@ -37,6 +37,11 @@ export function isInNetwork(
   return network.check(other, type)
 }
 
+/** The host of a URL as sockets and resolvers take it: an IPv6 address stands in brackets there (RFC 3986 §3.2.2). */
+export function withoutBrackets(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1')
+}
+
 /** RFC 4291 §2.5.6: reached on any link. */
 export function isLinkLocalIpv6(address: string): boolean {
   return /^fe[89ab][0-9a-f]:/i.test(address)

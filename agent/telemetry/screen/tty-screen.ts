@@ -5,7 +5,7 @@ import { messageOf } from '../../core/errors.ts'
 import type { LineStyle, ScreenLine } from './lines.ts'
 
 export interface TextScreen extends Disposable {
-  /** Draws soon; called as often as anybody likes. */
+  /** Draws at once: somebody waits for it. */
   refresh(): void
 }
 

@@ -2,6 +2,7 @@
 // Owns how trackers write addresses of peers: compact (BEP 23, BEP 7, BEP 15) or as a list (BEP 3). Does
 // not know who is there.
 import { isIPv6 } from 'node:net'
+import { withoutBrackets } from '../../../system/network/ip-network.ts'
 import { plainHost } from '../peers/address.ts'
 import type { BencodeValue } from '../torrent/bencode-reader.ts'
 
@@ -51,9 +52,7 @@ export function compactAddresses(bytes: Uint8Array, addressBytes: AddressBytes):
 function listedAddress(entry: ReadonlyMap<string, BencodeValue>): string | undefined {
   const [host, port] = [entry.get('ip'), entry.get('port')]
   if (!(host instanceof Uint8Array) || host.length > MAX_HOST_LENGTH) return undefined
-  const text = Buffer.from(host)
-    .toString('latin1')
-    .replace(/^\[(.*)\]$/, '$1')
+  const text = withoutBrackets(Buffer.from(host).toString('latin1'))
   const number = port instanceof Uint8Array ? Number(Buffer.from(port).toString('latin1')) : port
   return addressOf(text, number)
 }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { anySignal } from '../../../core/deadline.ts'
+import { withoutBrackets } from '../../../system/network/ip-network.ts'
 import { type Announcement, type TrackerAnswer, TrackerRefusal, wordsOf } from './announcement.ts'
 import { compactAddresses } from './peer-addresses.ts'
 
@@ -24,7 +25,7 @@ export async function announceByUdp(
   signal: AbortSignal,
 ): Promise<TrackerAnswer> {
   const { hostname, port } = new URL(url)
-  const host = decodeURIComponent(hostname.replace(/^\[(.*)\]$/, '$1'))
+  const host = decodeURIComponent(withoutBrackets(hostname))
   // the resolver takes as long as it takes; where there are both, nodes without IPv6 must be told of the others
   const { address, family } = await orAbort(lookup(host, { order: 'ipv4first' }), signal)
   const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
