@@ -8,7 +8,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
  * Runs the work and sets the exit code of this process: 0 if it resolves to true, 1 if not or if it throws, whose message is
- * printed; 128 and the signal's number after one, as shells have it. What the work throws after a signal is not news.
+ * printed; 128 and the signal's number after one, as shells have it: what the work throws then is not news, and what it still
+ * waits for is not waited for.
  * @param work ends soon once its signal is aborted, and has taken everything away when it has
  */
 export async function runInterruptibly(
@@ -32,7 +33,8 @@ export async function runInterruptibly(
   }
   if (code === 0) return
   console.error(`${name}: cleaned up`)
-  process.exitCode = code
+  // a call of a machine that is gone has a minute until it fails
+  process.exit(code)
 }
 
 /** Rejects with the signal's reason; never resolves. */
