@@ -35,7 +35,8 @@ export function parseWriteRequest(
   allowed: AllowedUrls = 'http',
 ): WriteRequest {
   const parsed = parseImageInfo(imageInfo, config, allowed)
-  return { imageInfo: parsed, configdrive: chooseConfigdrive(configdrive, parsed.configdrive) }
+  // the argument, else the one inside of image_info (contract 5.2 step 1)
+  return { imageInfo: parsed, configdrive: parseConfigdrive(configdrive ?? parsed.configdrive) }
 }
 
 /**
@@ -69,13 +70,9 @@ function torrentFor(
   })
 }
 
-/** The argument, else the one inside of image_info (contract 5.2 step 1); empty means none. */
-function chooseConfigdrive(
-  argument: unknown,
-  inner: ConfigDriveText | null,
-): ConfigDriveText | null {
-  const value = argument ?? inner
-  if (value === null || value === '') return null
+/** The argument `configdrive` of a command or step; empty means none. Throws InvalidCommandParamsError. */
+export function parseConfigdrive(value: unknown): ConfigDriveText | null {
+  if (value === null || value === undefined || value === '') return null
   if (typeof value === 'string' || value instanceof Uint8Array) return value
   throw new AgentError(
     'InvalidCommandParamsError',

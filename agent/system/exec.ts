@@ -139,14 +139,30 @@ interface Outcome {
   readonly code?: string | undefined
 }
 
-/** What has come of the stream last, at most twice as much in memory. */
+/** The end of what a program prints without end. */
+export interface Tail {
+  add(chunk: Uint8Array): void
+  /** The last bytes, as UTF-8: the first character may be a broken one. */
+  text(): string
+}
+
+/** Keeps the last `maxBytes`, at most twice as much and a chunk in memory. */
+export function createTail(maxBytes: number): Tail {
+  let kept = Buffer.alloc(0)
+  return {
+    add: (chunk) => {
+      kept = Buffer.concat([kept, chunk.subarray(-maxBytes)])
+      if (kept.length > 2 * maxBytes) kept = kept.subarray(-maxBytes)
+    },
+    text: () => kept.subarray(-maxBytes).toString('utf8'),
+  }
+}
+
+/** What has come of the stream last. */
 function tailOf(stream: Readable | null, tailBytes: number): () => string {
-  let tail = Buffer.alloc(0)
-  stream?.on('data', (chunk: Uint8Array) => {
-    tail = Buffer.concat([tail, chunk])
-    if (tail.length > 2 * tailBytes) tail = tail.subarray(-tailBytes)
-  })
-  return () => tail.subarray(-tailBytes).toString('utf8')
+  const tail = createTail(tailBytes)
+  stream?.on('data', tail.add)
+  return tail.text
 }
 
 function reasonOf(result: Outcome, stderr: string, timeoutMs: number): string {

@@ -4,6 +4,7 @@
 import { AgentError } from '../../core/errors.ts'
 import { isObject, isTruthyWord, type JsonObject, objectAt, stringAt } from '../../core/json.ts'
 import type { ConfigDriveText } from '../../image/request/image-info.ts'
+import { parseConfigdrive } from '../write-request.ts'
 
 export interface BootcRequest {
   /** As podman takes it: `registry/name:tag`, `registry/name@sha256:…`. */
@@ -35,7 +36,7 @@ export function parseBootcRequest(
   return {
     reference: referenceOf(args.imageSource),
     auth: pullSecret(args.pullSecret),
-    configdrive: configDrive(args.configdrive),
+    configdrive: parseConfigdrive(args.configdrive),
     ...fromInstanceInfo(instanceInfo),
   }
 }
@@ -58,7 +59,7 @@ export function parseContainerInfo(
   return {
     reference: referenceOf(Array.isArray(urls) ? urls[0] : undefined),
     auth: basicAuth(stringAt(imageInfo, 'image_request_authorization')),
-    configdrive: configDrive(configdrive ?? imageInfo['configdrive']),
+    configdrive: parseConfigdrive(configdrive ?? imageInfo['configdrive']),
     ...fromInstanceInfo(instanceInfo),
   }
 }
@@ -87,12 +88,6 @@ function basicAuth(value: string | undefined): string | null {
     'image_request_authorization holds a token, which podman cannot be told; deploy with the bootc deploy interface, ' +
       'which sends a pull secret',
   )
-}
-
-function configDrive(value: unknown): ConfigDriveText | null {
-  if (value === null || value === undefined || value === '') return null
-  if (typeof value === 'string' || value instanceof Uint8Array) return value
-  throw invalid('configdrive must be a url or base64 text of a gzipped image')
 }
 
 function fromInstanceInfo(instanceInfo: JsonObject) {

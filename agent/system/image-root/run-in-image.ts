@@ -9,7 +9,7 @@ import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, isAgentError } from '../../core/errors.ts'
 import { redactBounded } from '../../core/redact.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { Exec } from '../exec.ts'
+import { createTail, type Exec } from '../exec.ts'
 import { waitUntilFree } from './exclusive-access.ts'
 import { EXIT_NOT_SET_UP, EXIT_NOT_UNMOUNTED, SET_UP_SCRIPT } from './set-up-script.ts'
 
@@ -144,19 +144,4 @@ function wordOf(text: string): string {
 /** The last line of what a program printed. */
 export function lastLine(output: string): string {
   return output.trimEnd().split('\n').at(-1) ?? ''
-}
-
-/** The last bytes of a stream without end. */
-function createTail(maxBytes: number) {
-  let kept = Buffer.alloc(0)
-  return {
-    add: (chunk: Uint8Array) => {
-      const last = chunk.subarray(-maxBytes)
-      kept = Buffer.concat([
-        kept.subarray(-Math.max(0, maxBytes - last.length) || kept.length),
-        last,
-      ])
-    },
-    text: () => kept.toString('utf8'),
-  }
 }
