@@ -181,8 +181,8 @@ export function requirePermitted(
   )
 }
 
-/** The error for a format this agent does not write. */
-export function laterFormat(format: string, named: string | null = null): AgentError {
+/** The error for what first bytes show and this agent does not write. */
+function laterFormat(format: string, named: string | null): AgentError {
   const although = named === null ? '' : `, although disk_format is ${named}`
   return new AgentError(
     'InvalidImage',

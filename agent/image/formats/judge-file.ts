@@ -8,6 +8,7 @@ import {
   allFormats,
   detectFormat,
   type ImageContent,
+  type ImageFormat,
   isWritable,
   judgeFirstBytes,
   requirePermitted,
@@ -23,7 +24,7 @@ export type FileFormat = WritableFormat | UnpackedFormat
 export interface NamedFormat {
   /** By disk_format. Compression is none: the conductor sends `raw` for a packed raw image. */
   readonly disk: WritableFormat | Container | null
-  /** By the node's instance_info. */
+  /** By the node's instance_info: how the image was packed where it was published. */
   readonly packing: UnpackedFormat | null
 }
 
@@ -40,22 +41,34 @@ export function judgeFile(
   content: ImageContent = 'whole disk',
 ): FileFormat {
   const found = detectFormat(firstBytes)
-  if (named.packing !== null && found !== named.packing) {
-    throw new AgentError(
-      'InvalidImage',
-      `the image is said to be packed by ${named.packing}, but its first bytes show ${found}; name no packing, or that one ` +
-        '(--format; for a node instance_info.image_compression_type)',
-    )
-  }
+  requirePacking(found, named)
   if (named.disk !== null && isContainer(named.disk) && found !== named.disk) {
+    const instead =
+      isUnpacked(found) && !isContainer(found)
+        ? `. A ${named.disk} that is packed in a file is not written: serve it unpacked (for a node: image_download_source ` +
+          'local, where the conductor unpacks zstd), or pack the raw disk'
+        : ''
     throw new AgentError(
       'InvalidImage',
-      `disk_format is ${named.disk}, but the image's first bytes show ${found}`,
+      `disk_format is ${named.disk}, but the image's first bytes show ${found}${instead}`,
     )
   }
   if (isContainer(found)) return judgeContainer(found, firstBytes, named, permitted)
   if (isUnpacked(found)) return found
   return judgeFirstBytes(firstBytes, rawNameOf(named), permitted, content)
+}
+
+/**
+ * What is packed must be packed as it is named. What is not may be named so all the same: a conductor that serves an image
+ * itself (`image_download_source` local, `oci://`) has unpacked it, and leaves the word in instance_info.
+ */
+function requirePacking(found: ImageFormat, { packing }: NamedFormat): void {
+  if (packing === null || found === packing || isWritable(found) || isContainer(found)) return
+  throw new AgentError(
+    'InvalidImage',
+    `the image is said to be packed by ${packing}, but its first bytes show ${found}; name no packing, or that one ` +
+      '(for a node instance_info.image_compression_type)',
+  )
 }
 
 /** As strict as contract 5.3.6: permitted, named so or not at all, and nothing else at the same time. */

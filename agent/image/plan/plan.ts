@@ -15,12 +15,7 @@ import {
 } from '../../disk/partitioning/disk-layout.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { ENCODINGS, type WritableFormat } from '../formats/encodings.ts'
-import {
-  type ImageContent,
-  isWritable,
-  laterFormat,
-  requirePermitted,
-} from '../formats/image-format.ts'
+import { type ImageContent, isWritable, requirePermitted } from '../formats/image-format.ts'
 import {
   type FileFormat,
   judgeFile,
@@ -32,7 +27,7 @@ import type { Layout } from '../formats/layout.ts'
 import { createClusterLayout } from '../formats/qcow2/straight/cluster-layout.ts'
 import { fitsSectors, type NoClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { createRawLayout } from '../formats/raw.ts'
-import { isContainer, isUnpacked } from '../formats/unpackers.ts'
+import { CONTAINERS, isContainer, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import type { KnownClusters } from './cluster-facts.ts'
@@ -287,7 +282,11 @@ export function contentOf({ partition }: Pick<ImageInfo, 'partition'>): ImageCon
 function namedFormat({ diskFormat, packing }: ImageInfo): NamedFormat {
   if (diskFormat === null || diskFormat === 'unknown') return { disk: null, packing }
   if (isContainer(diskFormat) || isWritable(diskFormat)) return { disk: diskFormat, packing }
-  throw laterFormat(diskFormat)
+  throw new AgentError(
+    'InvalidImage',
+    `disk_format is ${diskFormat}, which is no format of a disk that is written: ${[...Object.keys(ENCODINGS), ...CONTAINERS].join(', ')}. ` +
+      'Name one of these (a disk that is packed as what it is unpacked to: raw), or none',
+  )
 }
 
 /** The torrent, if it may be used and speaks of the same image as the server. */

@@ -38,6 +38,15 @@ describe.runIf(canRun)('deploying a packed image', () => {
     expect(await openersOf(lab.disk.path)).toEqual([])
   })
 
+  test('that the conductor has unpacked before writes what it serves, whatever its media type was', async () => {
+    await using lab = await createDeployLab({ imageBytes: 16 * MiB })
+    const node = {
+      instance_info: { image_compression_type: 'zstd', image_media_type: 'application/zstd' },
+    }
+    await deployTo(lab.disk.path, lab.imageInfo({ disk_format: 'raw' }), { node })
+    expect(await differencesFromImage(lab.disk.path, lab.image.path)).toEqual([])
+  })
+
   test('by swarm puts it there too, and serves the packed file from the disk afterwards', async () => {
     await using lab = await createDeployLab()
     const packed = await packImage(lab.image.path, 'zstd')

@@ -129,7 +129,12 @@ describe('a plan', () => {
   test('is refused where it cannot end well', () => {
     expect(() => plan({ sizeBytes: GiB + 1 })).toThrow(/1073741825 bytes, \/dev\/sdx only/)
     expect(() => plan({ sizeBytes: 0 })).toThrow(/empty/)
-    expect(() => plan({}, { disk_format: 'qed' })).toThrow(/the image is qed; whole-disk images/)
+    expect(() => plan({}, { disk_format: 'qed' })).toThrow(
+      /disk_format is qed, .*: raw, gpt, iso, qcow2/,
+    )
+    expect(() => plan({}, { disk_format: 'zstd' })).toThrow(
+      /disk_format is zstd, .*unpacked to: raw/,
+    )
     expect(() => plan({}, {}, 'require')).toThrow(/no usable torrent/)
   })
 

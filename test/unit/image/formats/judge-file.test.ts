@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest'
+import { judgeFile } from '../../../../agent/image/formats/judge-file.ts'
+
+const PERMITTED = ['raw', 'qcow2']
+const GZIP = Buffer.from('1f8b080000000000', 'hex')
+const LZ4 = Buffer.from('04224d1800000000', 'hex')
+
+describe('an image that the node says is packed by zstd', () => {
+  const named = { disk: null, packing: 'zstd' } as const
+
+  test('is a raw disk where the conductor, which unpacked it, serves one', () => {
+    expect(judgeFile(wholeDisk(), { ...named, disk: 'raw' }, PERMITTED)).toBe('raw')
+  })
+
+  test('is judged like every other qcow2 where the conductor serves one', () => {
+    expect(judgeFile(qcow2(), named, PERMITTED)).toBe('qcow2')
+    expect(() => judgeFile(qcow2(), named, ['raw'])).toThrow(/permitted_image_formats has only raw/)
+    expect(() => judgeFile(qcow2(), { ...named, disk: 'raw' }, PERMITTED)).toThrow(/although/)
+  })
+
+  test('is refused where it is packed otherwise', () => {
+    expect(() => judgeFile(GZIP, named, PERMITTED)).toThrow(
+      /by zstd, but its first bytes show gzip/,
+    )
+    expect(() => judgeFile(LZ4, named, PERMITTED)).toThrow(/by zstd, but its first bytes show lz4/)
+  })
+
+  test('is refused where it is nothing that may be written', () => {
+    expect(() => judgeFile(Buffer.alloc(65_536), named, PERMITTED)).toThrow(/no partition table/)
+  })
+})
+
+test('a qcow2 that is packed in a file is refused, with what can be done', () => {
+  const named = { disk: 'qcow2', packing: 'gzip' } as const
+  expect(() => judgeFile(GZIP, named, PERMITTED)).toThrow(
+    /show gzip\. A qcow2 .* serve it unpacked/,
+  )
+  expect(() => judgeFile(wholeDisk(), named, PERMITTED)).toThrow(/first bytes show raw$/)
+})
+
+function wholeDisk(): Buffer {
+  const bytes = Buffer.alloc(65_536)
+  bytes.set([0x55, 0xaa], 510)
+  return bytes
+}
+
+/** Version 2, clusters of 64 KiB, an image of 1 MiB. */
+function qcow2(): Buffer {
+  const bytes = Buffer.alloc(65_536)
+  bytes.write('QFI\xfb', 'latin1')
+  bytes.writeUInt32BE(2, 4)
+  bytes.writeUInt32BE(16, 20)
+  bytes.writeBigUInt64BE(1_048_576n, 24)
+  bytes.writeUInt32BE(1, 36)
+  bytes.writeBigUInt64BE(196_608n, 40)
+  bytes.writeBigUInt64BE(65_536n, 48)
+  bytes.writeUInt32BE(1, 56)
+  return bytes
+}
