@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what every command shares: what it is given, flags from the option table, loading the
 // configuration, opening the log. Does not know any one command.
+import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { formatValue } from '../config/describe.ts'
@@ -8,6 +9,7 @@ import { type LoadedConfig, type LoadRequest, loadConfig, OPTION_NAMES } from '.
 import type { OptionRow } from '../config/option-row.ts'
 import { allowedWords, rowOf } from '../config/option-value.ts'
 import type { OptionName } from '../config/options.ts'
+import { AgentError, messageOf } from '../core/errors.ts'
 import type { Process } from '../system/process.ts'
 import { createRoot, type Root } from '../system/root.ts'
 import { createVirtualMediaReader } from '../system/virtual-media-reader.ts'
@@ -83,6 +85,11 @@ export function addConfigFlags(command: Command, isShown: boolean): Command {
   return command
 }
 
+/** True for the value of an option of the table, by commander's name. */
+export function isConfigFlag(attribute: string): boolean {
+  return OPTION_NAMES.some((name) => camelCase(name) === attribute)
+}
+
 /** `; default 600`; nothing where none is set. */
 function defaultWords(row: OptionRow): string {
   const text = formatValue(row.default)
@@ -127,8 +134,10 @@ export async function openContext(
   command: Command,
   output: LogOutput,
 ): Promise<Context> {
+  const settings = settingsOf(line, command)
+  for (const path of settings.configDirs ?? []) await requireFolder(path)
   const loaded = await loadConfig({
-    ...settingsOf(line, command),
+    ...settings,
     virtualMedia: createVirtualMediaReader,
   })
   const root = createRoot(loaded.config.os_root)
@@ -150,6 +159,14 @@ export function settingsOf({ env }: CommandLine, command: Command): LoadRequest 
     configFiles: paths('configFile'),
     configDirs: paths('configDir'),
   }
+}
+
+/** One that is not there has no files, and nobody would miss them. Throws InvalidConfigError. */
+async function requireFolder(path: string): Promise<void> {
+  await readdir(path).catch((cause: unknown) => {
+    const details = `cannot read the folder of --config-dir: ${messageOf(cause)}`
+    throw new AgentError('InvalidConfigError', details, { cause })
+  })
 }
 
 function openLog(line: CommandLine, isDebug: boolean, output: LogOutput): Logger {

@@ -10,7 +10,7 @@ import { formatBytes, MiB } from '../core/units.ts'
 const MOST_TEXT_BYTES = 128 * MiB
 
 /**
- * Throws InvalidCommandParamsError unless the path is a file or a block device that may be read.
+ * Throws InvalidCommandParamsError unless the path is a file with bytes in it, or a block device, that may be read.
  * @param orElse what else might have been given
  */
 export async function requireReadable(path: string, orElse?: string): Promise<void> {
@@ -20,6 +20,9 @@ export async function requireReadable(path: string, orElse?: string): Promise<vo
   // to open a pipe would wait for somebody at its other end
   if (!(found.isFile() || found.isBlockDevice())) {
     throw new AgentError('InvalidCommandParamsError', `${path} is neither a file nor a device`)
+  }
+  if (found.isFile() && found.size === 0) {
+    throw new AgentError('InvalidCommandParamsError', `${path} is empty`)
   }
   const file = await open(path, 'r').catch((cause: unknown) => {
     throw unreadable(path, cause)

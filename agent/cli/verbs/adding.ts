@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns how a command is added to the tree: its file is imported only when it runs. Knows no one command.
 import type { Command } from 'commander'
-import { addConfigFlags, type CommandLine } from '../command-line.ts'
+import { AgentError } from '../../core/errors.ts'
+import { addConfigFlags, type CommandLine, isConfigFlag } from '../command-line.ts'
 import { helpBehind, type Verb } from '../verb.ts'
 
 /** What a command does. */
@@ -33,8 +34,29 @@ export function createAdd(line: CommandLine, argv: readonly string[] | undefined
     made.addHelpText('after', () => helpBehind(made, made.configureOutput().getOutHelpWidth?.()))
     made.configureOutput({ outputError: errorWriter(`ironswarm ${made.path}`) })
     // words come before the options, where there are any
-    return made.action(async (...given) => (await load())(line, given.at(-1) as Command))
+    return made.action(async (...given) => {
+      const command = given.at(-1) as Command
+      refuseEmpty(command)
+      await (await load())(line, command)
+    })
   }
+}
+
+/**
+ * A variable of a shell that has no value: as a path it would be the folder one is in. Options of the table may be
+ * empty, which is as good as not there. Throws InvalidCommandParamsError.
+ */
+function refuseEmpty(command: Command): void {
+  const flags = command.options.filter(
+    (option) => !isConfigFlag(option.attributeName()) && isEmpty(command, option.attributeName()),
+  )
+  const named = command.args.includes('') ? 'a word' : flags[0]?.long
+  if (named === undefined) return
+  throw new AgentError('InvalidCommandParamsError', `${named} is empty: has a variable no value?`)
+}
+
+function isEmpty(command: Command, attribute: string): boolean {
+  return [command.getOptionValue(attribute)].flat().includes('')
 }
 
 /** A command that does nothing but hold others. */

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasPackages } from '../../support/packages.ts'
 import { run } from './ironswarm.ts'
@@ -108,12 +109,23 @@ describe.runIf(hasPackages('agent'))('ironswarm verify --length', () => {
   test('of an image without a byte is refused: any disk would hold it', async () => {
     const empty = join(directory, 'empty.raw')
     await writeFile(empty, '')
-    const ended = await run('verify', empty, disk, '--json')
-    expect(ended.code).toBe(1)
-    expect(JSON.parse(ended.stdout)).toMatchObject({
-      verified: false,
-      error: { type: 'InvalidImage' },
-    })
+    const info = {
+      id: 'empty',
+      urls: [pathToFileURL(empty).href],
+      disk_format: 'raw',
+      os_hash_algo: 'sha256',
+      os_hash_value: createHash('sha256').digest('hex'),
+    }
+    const file = join(directory, 'empty.json')
+    await writeFile(file, JSON.stringify(info))
+    for (const [words, code, type] of [
+      [[empty], 2, 'InvalidCommandParamsError'],
+      [['--image-info', file], 1, 'InvalidImage'],
+    ] as const) {
+      const ended = await run('verify', ...words, disk, '--json')
+      expect(ended.code).toBe(code)
+      expect(JSON.parse(ended.stdout)).toMatchObject({ verified: false, error: { type } })
+    }
   })
 
   test('that is no length is refused before anybody is asked', async () => {

@@ -96,6 +96,26 @@ describe('runCommandLine', () => {
     expect(output).toEqual({ stdout: '', stderr: `ironswarm: ${expected}\n` })
   })
 
+  test.each([
+    [['write', 'image.raw', ''], 'a word'],
+    [['write', '', '/dev/x'], 'a word'],
+    [['torrent', 'create', '--path', 'i', '--output', ''], '--output'],
+    [['doctor', '--url', 'http://h/i', '--url', ''], '--url'],
+    [['config', '--config-dir', ''], '--config-dir'],
+  ])('%j has a variable without a value, and does nothing', async (words, named) => {
+    const { run, output } = lineWith()
+    expect(await run(...words)).toBe(2)
+    const expected = `ironswarm: InvalidCommandParamsError: ${named} is empty: has a variable no value?\n`
+    expect(output).toEqual({ stdout: '', stderr: expected })
+  })
+
+  test('an option of the table may be empty, a folder of settings must be there', async () => {
+    const { run, output } = lineWith()
+    expect(await run('config', '--swarm-rack', '')).toBe(0)
+    expect(await run('config', '--config-dir', '/nowhere/at/all')).toBe(2)
+    expect(output.stderr).toMatch(/InvalidConfigError: .*--config-dir.*'\/nowhere\/at\/all'/)
+  })
+
   test('a wrong value names option, place, value and what is allowed, and ends with 2', async () => {
     const { run, output } = lineWith()
     expect(await run('config', '--listen-port', 'many')).toBe(2)
