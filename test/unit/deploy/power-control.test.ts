@@ -1,8 +1,15 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
 import { createPowerControl } from '../../../agent/deploy/power-control.ts'
 import type { Exec } from '../../../agent/system/exec.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
+
+/** What the ramdisk's init is told is written there. */
+const folder = mkdtempSync(join(tmpdir(), 'ironswarm-power-'))
+afterAll(() => rmSync(folder, { recursive: true }))
 
 function controlWith(machineControl: 'real' | 'log') {
   const ran: string[] = []
@@ -13,7 +20,7 @@ function controlWith(machineControl: 'real' | 'log') {
   }
   const power = createPowerControl({
     exec,
-    root: createRoot('/nowhere'),
+    root: createRoot(folder),
     log: createLogger({ level: 'silent' }),
     machineControl,
     clock: { ntp_server: null, fail_if_clock_not_set: false },
