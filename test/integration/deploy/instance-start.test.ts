@@ -82,6 +82,7 @@ const { TMPDIR } = process.env
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ironswarm-start-'))
   process.env['TMPDIR'] = folder
+  return () => rm(folder, { recursive: true, force: true })
 })
 
 /** Nothing is mounted in any namespace, no loop device lies over the disk, no copy of a kernel is left. */
