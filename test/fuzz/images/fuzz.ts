@@ -24,11 +24,15 @@ export interface FuzzReport {
 
 const MOST_FINDINGS = 20
 
-/** @param onStep is told of each damage before it is done, so that one that never ends has a number */
+/**
+ * @param onStep is told of each damage before it is done, so that one that never ends has a number
+ * @param onFinding hears of each at once: a night may end early
+ */
 export async function fuzzFormat(
   { read, refusal, images }: FuzzedFormat,
   { seed, from, count }: FuzzRange,
   onStep: (number: number) => void = () => {},
+  onFinding: (number: number, error: unknown) => void = () => {},
 ): Promise<FuzzReport> {
   const all = images()
   const refusals = new Map<string, number>()
@@ -47,6 +51,7 @@ export async function fuzzFormat(
         refusals.set(words, (refusals.get(words) ?? 0) + 1)
       } else {
         findings.push({ number, error })
+        onFinding(number, error)
       }
     }
   }

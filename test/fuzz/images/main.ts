@@ -20,19 +20,21 @@ if (formats.length === 0) {
 for (const [name, format] of formats) {
   const began = performance.now()
   let said = began
-  const { taken, refused, refusals, findings } = await fuzzFormat(format, range, (number) => {
+  const sayWhere = (number: number) => {
     const now = performance.now()
     if (now - said < SAID_EVERY_MS) return
     said = now
     console.log(`${name}: at ${number} of seed ${range.seed}, ${memoryMiB()} MiB`)
-  })
+  }
+  const sayFinding = (number: number, error: unknown) => {
+    console.error(`FORMAT=${name} SEED=${range.seed} FROM=${number} COUNT=1:`, error)
+    process.exitCode = 1
+  }
+  const report = await fuzzFormat(format, range, sayWhere, sayFinding)
+  const { taken, refused, refusals, findings } = report
   const seconds = ((performance.now() - began) / 1000).toFixed(0)
   for (const [words, times] of [...refusals].sort(([, a], [, b]) => b - a)) {
     console.log(`${String(times).padStart(9)}  ${words}`)
-  }
-  for (const { number, error } of findings) {
-    console.error(`FORMAT=${name} SEED=${range.seed} FROM=${number} COUNT=1:`, error)
-    process.exitCode = 1
   }
   console.log(
     `${name}: ${taken} taken, ${refused} refused, ${findings.length} findings, ${seconds} s, ` +
