@@ -159,7 +159,7 @@ describe('ironswarm run', () => {
     await first[Symbol.asyncDispose]()
     await rm(join(directory, 'agent/run'), { recursive: true })
     await using second = await agentOn(disk)
-    await expect.poll(() => second.log(), soon).toMatch(/reboot the machine/)
+    await expect.poll(() => second.log(), soon).toMatch(/reboot the node through Ironic/)
     expect(heartbeats()).toHaveLength(1)
     await expect(fetch(`https://127.0.0.1:${second.port}/`)).rejects.toThrow()
     expect(second.child.exitCode).toBeNull()
