@@ -382,24 +382,3 @@ describe('the config in the answer of a newer Ironic', () => {
     expect(parseLookup(answer({ ...base, [name]: null }))).toEqual(parseLookup(answer(without)))
   })
 })
-
-describe('the text of an API error', () => {
-  test.each([
-    ['{"error_message": "{\\"faultstring\\": \\"from text\\"}"}', 'from text'],
-    ['{"error_message": {"faultstring": "from object"}}', 'from object'],
-    ['{"error_message": {"title": "a title"}}', 'a title'],
-    ['{"error_message": "plain"}', 'plain'],
-    ['<html>Bad Gateway</html>', '<html>Bad Gateway</html>'],
-  ])('of %s', async (body, expected) => {
-    const server = createServer((request, response) => {
-      response.statusCode = request.url === '/' ? 200 : 400
-      response.end(body)
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    await using client = createIronicClient({ config: clientConfig([url]), log: silentLog })
-    expect((await client.lookup({ addresses: [MAC] })).errorText).toBe(expected)
-    server.close()
-    server.closeAllConnections()
-  })
-})
