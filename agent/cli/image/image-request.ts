@@ -39,7 +39,9 @@ export async function readImageRequest(
   const judge = async () => {
     if (use === 'read') return await assertReadable(root, devicePath)
     await assertWritable(root, devicePath)
-    if (image !== undefined) await assertApart(root, resolve(image), devicePath)
+    if (image !== undefined && !isUrl(image)) {
+      await assertApart(root, resolve(image), devicePath)
+    }
   }
   const value = await imageInfoOf(line, command, image, judge)
   const request = parseWriteRequest(value, configdrive, config, 'http or file')
