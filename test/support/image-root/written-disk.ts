@@ -90,11 +90,13 @@ export async function createWrittenDisk(options: WrittenDiskOptions): Promise<Wr
 
 async function mountsOf(disk: string): Promise<string[]> {
   const found: string[] = []
+  // loop1p1 is of loop1, loop10 is not
+  const isOfDisk = new RegExp(` /dev/${disk}(p\\d+)? `)
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue
     const table = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '')
     for (const line of table.split('\n')) {
-      if (line.includes(` /dev/${disk}`)) found.push(`${pid} ${line.split(' ')[4]}`)
+      if (isOfDisk.test(line)) found.push(`${pid} ${line.split(' ')[4]}`)
     }
   }
   return found
