@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns running commands: which may start, one at a time, and what becomes of their ends (contract 4.2 to
 // 4.6). Does not know HTTP, and does not know what any command does.
-import { randomUUID } from 'node:crypto'
-import { sleep, withDeadline } from '../core/deadline.ts'
-import { AgentError, toAgentError, type WireError } from '../core/errors.ts'
-import { type JsonObject, snakeCase } from '../core/json.ts'
-import { redactBounded } from '../core/redact.ts'
+import { sleep } from '../core/deadline.ts'
+import { AgentError, toAgentError } from '../core/errors.ts'
+import type { JsonObject } from '../core/json.ts'
 import type { EventStream } from '../telemetry/event-stream.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { within } from '../telemetry/operation.ts'
-import type {
-  AnyCommand,
-  CommandCall,
-  CommandContext,
-  CommandResult,
-  Extension,
-} from './command.ts'
-import { openHistory } from './history.ts'
+import type { CommandCall, CommandContext, CommandResult, Extension } from './command.ts'
+import { busy, CommandLock } from './command-lock.ts'
+import { findCommand } from './find-command.ts'
+import { type CommandHistory, openHistory } from './history.ts'
 import { keptResult } from './kept-result.ts'
+import { failed, inProgress, newResult, succeeded } from './result.ts'
+import { RunningCommand } from './running-command.ts'
 
 export interface RunnerOptions {
   readonly extensions: readonly Extension[]
@@ -55,70 +51,153 @@ export interface CommandRunner {
   close(): Promise<void>
 }
 
-/**
- * How long a request waits for a synchronous command before it: the conductor gives up after 60 s and
- * would send its command again (contract 8.1).
- */
-const LOCK_PATIENCE_MS = 50_000
 /** What a command that watches its signal needs to leave its disk unbootable, and more, ms. */
 export const CLOSE_DEADLINE_MS = 10_000
-
-interface Running {
-  readonly result: CommandResult
-  readonly subject: string | undefined
-  /** Monotonic, ms. */
-  readonly startedAt: number
-  /** Called at the command's end, or when the runner gives up waiting for it. */
-  readonly waiting: Set<(result: CommandResult) => void>
-}
 
 /**
  * A runner that goes on with the list an earlier process of this boot left. To be made after the lookup:
  * a token that is handed out anew drops that list. Throws InvalidConfigError if it cannot be read.
  */
 export function createRunner(options: RunnerOptions): CommandRunner {
-  const { log, events } = options
   const history = openHistory(options.runDir)
-  const extensions = new Map(options.extensions.map((extension) => [extension.name, extension]))
-  const closing = new AbortController()
   for (const { id, command_name } of history.interrupted) {
-    log.warn({ command_id: id, command_name }, 'command was interrupted by a restart')
+    options.log.warn({ command_id: id, command_name }, 'command was interrupted by a restart')
   }
-  let running: Running | undefined
-  let lock: Promise<void> = Promise.resolve()
-  let lockedBy = ''
-  let withProgress: { readonly progress: object; readonly result: CommandResult } | undefined
+  return new Runner(options, history)
+}
 
-  /** Runs `work` after all that asked before. Throws AgentIsBusy when they take too long. */
-  const exclusively = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    const before = lock
-    const turn = Promise.withResolvers<void>()
-    lock = before.then(() => turn.promise)
+/** One call of a command that begins. */
+interface Beginning {
+  /** Without the extension. */
+  readonly name: string
+  readonly call: CommandCall
+  readonly subject: string | undefined
+}
+
+class Runner implements CommandRunner {
+  readonly #options: RunnerOptions
+  readonly #history: CommandHistory
+  readonly #lock = new CommandLock()
+  readonly #closing = new AbortController()
+  readonly #withProgress: (result: CommandResult) => CommandResult
+  #running: RunningCommand | undefined
+
+  constructor(options: RunnerOptions, history: CommandHistory) {
+    this.#options = options
+    this.#history = history
+    this.#withProgress = showProgress(options.events)
+  }
+
+  execute(fullName: string, params: JsonObject): Promise<CommandResult> {
+    return this.#lock.hold(fullName, () => this.#begin(fullName, params))
+  }
+
+  list(): readonly CommandResult[] {
+    return this.#history.list().map(this.#withProgress)
+  }
+
+  get(id: string): CommandResult {
+    const result = this.#history.get(id)
+    if (result !== undefined) return this.#withProgress(result)
+    throw new AgentError(
+      'RequestedObjectNotFoundError',
+      `Command Result with id ${id.slice(0, 100)} not found.`,
+    )
+  }
+
+  async whenDone(id: string, signal?: AbortSignal): Promise<CommandResult> {
+    return this.#running?.result.id === id ? await this.#running.whenEnded(signal) : this.get(id)
+  }
+
+  assertIdle(): void {
+    if (this.#running !== undefined) throw busy(this.#running.result.command_name)
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new AgentError('CancelledError', 'the agent was stopped'))
+    const last = this.#running
+    const patience = new AbortController()
+    const deadline = sleep(CLOSE_DEADLINE_MS, patience.signal)
+    await Promise.race([last ? last.whenEnded() : this.#lock.released(), deadline])
+    patience.abort()
+    await deadline.catch(() => undefined)
+    last?.tellEnd(this.get(last.result.id))
+  }
+
+  async #begin(fullName: string, params: JsonObject): Promise<CommandResult> {
+    if (this.#closing.signal.aborted) {
+      throw new AgentError('CommandExecutionError', 'agent is stopping')
+    }
+    this.assertIdle()
+    const { name, command } = findCommand(this.#options.extensions, fullName)
+    const call = command.parse(params)
+    this.#options.log.info({ command_name: fullName, kind: command.kind }, 'command started')
+    const beginning = { name, call, subject: command.subjectOf?.(params) }
+    return command.kind === 'sync' ? await this.#runSync(beginning) : this.#startAsync(beginning)
+  }
+
+  async #runSync({ name, call, subject }: Beginning): Promise<CommandResult> {
+    const blank = newResult(name)
+    const startedAt = performance.now()
+    let result: CommandResult
     try {
-      await withDeadline(before, LOCK_PATIENCE_MS, () => busy(lockedBy))
-      lockedBy = name
-      return await work()
-    } finally {
-      turn.resolve()
+      result = succeeded(blank, await call(this.#contextOf(blank)), '')
+    } catch (error) {
+      // A refusal of the parameters is the caller's affair and leaves no result (contract 4.4 b).
+      if (toAgentError(error).status === 400) throw error
+      result = failed(blank, error)
+    }
+    this.#record(result)
+    this.#tell(result, subject, startedAt)
+    return result
+  }
+
+  /** RUNNING is in the run directory before the command starts: else a restart would forget it. */
+  #startAsync({ name, call, subject }: Beginning): CommandResult {
+    const result = newResult(name)
+    this.#history.put(result)
+    const startedAt = performance.now()
+    this.#running = new RunningCommand(result)
+    this.#tell(result, subject)
+    void Promise.resolve()
+      .then(() => call(this.#contextOf(result)))
+      .then((value) => succeeded(result, keptResult(value), `${name}: `))
+      .catch((error: unknown) => failed(result, error))
+      .then((ended) => this.#finish(ended, subject, startedAt))
+    return result
+  }
+
+  #finish(ended: CommandResult, subject: string | undefined, startedAt: number): void {
+    this.#record(ended)
+    const result = this.#history.get(ended.id) ?? ended
+    const running = this.#running
+    this.#running = undefined
+    this.#tell(result, subject, startedAt)
+    const { log, onFinished } = this.#options
+    const { id, command_name, command_status, command_error } = result
+    log.info({ command_id: id, command_name, command_status, command_error }, 'command ended')
+    running?.tellEnd(result)
+    try {
+      onFinished?.(result)
+    } catch (err) {
+      log.error({ err }, 'listener of finished commands failed')
     }
   }
 
-  const shown = (result: CommandResult): CommandResult => {
-    const { command } = events.snapshot()
-    const { commandId, progress = null } = command ?? {}
-    if (commandId !== result.id || progress === null) return result
-    if (withProgress?.progress !== progress || withProgress.result.id !== result.id) {
-      withProgress = { progress, result: inProgress(result, progress) }
+  /** Where the run directory fails, RUNNING stays there, which a restart reads as FAILED: safe. */
+  #record(result: CommandResult): void {
+    try {
+      this.#history.put(result)
+    } catch (err) {
+      this.#options.log.error({ err, command_id: result.id }, 'command result not kept')
+      this.#history.putInMemory(result)
     }
-    return withProgress.result
   }
 
-  const tell = (
-    { id, command_name, command_status, command_error }: CommandResult,
-    subject: string | undefined,
-    startedAt?: number,
-  ) =>
-    events.publish({
+  /** @param startedAt monotonic, ms, of a command that has ended */
+  #tell(result: CommandResult, subject: string | undefined, startedAt?: number): void {
+    const { id, command_name, command_status, command_error } = result
+    this.#options.events.publish({
       type: 'command',
       commandId: id,
       name: command_name,
@@ -127,190 +206,22 @@ export function createRunner(options: RunnerOptions): CommandRunner {
       error: command_error,
       ...(startedAt === undefined ? {} : { durationMs: Math.round(performance.now() - startedAt) }),
     })
-
-  const get = (id: string): CommandResult => {
-    const result = history.get(id)
-    if (result !== undefined) return shown(result)
-    throw new AgentError(
-      'RequestedObjectNotFoundError',
-      `Command Result with id ${id.slice(0, 100)} not found.`,
-    )
   }
 
-  const contextFor = ({ command_name }: CommandResult): CommandContext => ({
-    signal: closing.signal,
-    events: within(events, command_name),
-  })
+  #contextOf({ command_name }: CommandResult): CommandContext {
+    return { signal: this.#closing.signal, events: within(this.#options.events, command_name) }
+  }
+}
 
-  const runSync = async (call: CommandCall, name: string, subject: string | undefined) => {
-    const blank = newResult(name)
-    const startedAt = performance.now()
-    let result: CommandResult
-    try {
-      result = succeeded(blank, await call(contextFor(blank)), '')
-    } catch (error) {
-      // A refusal of the parameters is the caller's affair and leaves no result (contract 4.4 b).
-      if (toAgentError(error).status === 400) throw error
-      result = failed(blank, error)
+/** A result as it is shown: that of the command that runs with its progress, the same object while that is the same. */
+function showProgress(events: Pick<EventStream, 'snapshot'>) {
+  let last: { readonly progress: object; readonly result: CommandResult } | undefined
+  return (result: CommandResult): CommandResult => {
+    const { commandId, progress = null } = events.snapshot().command ?? {}
+    if (commandId !== result.id || progress === null) return result
+    if (last?.progress !== progress || last.result.id !== result.id) {
+      last = { progress, result: inProgress(result, progress) }
     }
-    record(result)
-    tell(result, subject, startedAt)
-    return result
+    return last.result
   }
-
-  /** RUNNING is in the run directory before the command starts: else a restart would forget it. */
-  const startAsync = (
-    call: CommandCall,
-    name: string,
-    subject: string | undefined,
-  ): CommandResult => {
-    const result = newResult(name)
-    history.put(result)
-    const started: Running = { result, subject, startedAt: performance.now(), waiting: new Set() }
-    running = started
-    tell(result, subject)
-    void Promise.resolve()
-      .then(() => call(contextFor(result)))
-      .then((value) => succeeded(result, keptResult(value), `${name}: `))
-      .catch((error: unknown) => failed(result, error))
-      .then((ended) => finish(ended, started))
-    return result
-  }
-
-  const finish = (ended: CommandResult, { waiting, subject, startedAt }: Running): void => {
-    record(ended)
-    const result = history.get(ended.id) ?? ended
-    running = undefined
-    tell(result, subject, startedAt)
-    const { command_name, command_status, command_error } = result
-    log.info(
-      { command_id: result.id, command_name, command_status, command_error },
-      'command ended',
-    )
-    for (const tellEnd of waiting) tellEnd(result)
-    try {
-      options.onFinished?.(result)
-    } catch (err) {
-      log.error({ err }, 'listener of finished commands failed')
-    }
-  }
-
-  /** Where the run directory fails, RUNNING stays there, which a restart reads as FAILED: safe. */
-  const record = (result: CommandResult) => {
-    try {
-      history.put(result)
-    } catch (err) {
-      log.error({ err, command_id: result.id }, 'command result not kept')
-      history.putInMemory(result)
-    }
-  }
-
-  const assertIdle = () => {
-    if (running !== undefined) throw busy(running.result.command_name)
-  }
-
-  const begin = async (fullName: string, params: JsonObject) => {
-    if (closing.signal.aborted) throw new AgentError('CommandExecutionError', 'agent is stopping')
-    const [extensionName, name] = splitName(fullName)
-    assertIdle()
-    const command = findCommand(extensions, extensionName, name)
-    const call = command.parse(params)
-    log.info({ command_name: fullName, kind: command.kind }, 'command started')
-    const begun = [call, name, command.subjectOf?.(params)] as const
-    return command.kind === 'sync' ? await runSync(...begun) : startAsync(...begun)
-  }
-
-  return {
-    get,
-    assertIdle,
-    list: () => history.list().map(shown),
-    whenDone: async (id, signal) =>
-      running?.result.id === id ? await endOf(running, signal) : get(id),
-    execute: (fullName, params) => exclusively(fullName, () => begin(fullName, params)),
-    close: async () => {
-      closing.abort(new AgentError('CancelledError', 'the agent was stopped'))
-      const last = running
-      const patience = new AbortController()
-      const deadline = sleep(CLOSE_DEADLINE_MS, patience.signal)
-      await Promise.race([last ? endOf(last) : lock, deadline])
-      patience.abort()
-      await deadline.catch(() => undefined)
-      for (const tellEnd of last?.waiting ?? []) tellEnd(get(last?.result.id ?? ''))
-    },
-  }
-}
-
-/** Who stops waiting leaves nothing behind, however long the command runs. */
-async function endOf({ waiting }: Running, signal?: AbortSignal): Promise<CommandResult> {
-  signal?.throwIfAborted()
-  const { promise, resolve, reject } = Promise.withResolvers<CommandResult>()
-  const leave = () => reject(signal?.reason)
-  waiting.add(resolve)
-  signal?.addEventListener('abort', leave)
-  try {
-    return await promise
-  } finally {
-    waiting.delete(resolve)
-    signal?.removeEventListener('abort', leave)
-  }
-}
-
-function splitName(fullName: string): [string, string] {
-  const dot = fullName.indexOf('.')
-  if (dot > 0 && dot < fullName.length - 1) {
-    return [fullName.slice(0, dot), fullName.slice(dot + 1)]
-  }
-  throw new AgentError('InvalidCommandError', 'Command name must be of the form <extension>.<name>')
-}
-
-function findCommand(
-  extensions: ReadonlyMap<string, Extension>,
-  extensionName: string,
-  name: string,
-): AnyCommand {
-  const extension = extensions.get(extensionName)
-  if (extension === undefined) {
-    throw new AgentError(
-      'RequestedObjectNotFoundError',
-      `Extension with id ${extensionName.slice(0, 100)} not found.`,
-    )
-  }
-  const command = Object.hasOwn(extension.commands, name) ? extension.commands[name] : undefined
-  if (command !== undefined) return command
-  throw new AgentError('InvalidCommandError', `Unknown command: ${name.slice(0, 100)}`)
-}
-
-function busy(name: string): AgentError {
-  return new AgentError('AgentIsBusy', `executing command ${name.split('.').at(-1)}`)
-}
-
-function newResult(name: string): CommandResult {
-  return {
-    id: randomUUID(),
-    command_name: name,
-    command_status: 'RUNNING',
-    command_error: null,
-    command_result: null,
-  }
-}
-
-/** Its keys as those of all that is on the wire. */
-function inProgress(result: CommandResult, progress: object): CommandResult {
-  return { ...result, command_result: { progress: snakeCase(progress) } }
-}
-
-/** Text is wrapped, with the command's name in front where it is async (contract 4.3). */
-function succeeded(result: CommandResult, value: unknown, prefix: string): CommandResult {
-  const wrapped = typeof value === 'string' ? { result: `${prefix}${value}` } : (value ?? null)
-  // What cannot be written as JSON would break every later list: it fails here, as this command.
-  JSON.stringify(wrapped)
-  return { ...result, command_status: 'SUCCEEDED', command_result: wrapped }
-}
-
-/** VersionMismatch has a status of its own, by which Ironic knows to ask for the steps again (5.1). */
-function failed(result: CommandResult, thrown: unknown): CommandResult {
-  const error = toAgentError(thrown)
-  const wire: WireError = { ...error.toWire(), details: redactBounded(error.details) }
-  const status = error.type === 'VersionMismatch' ? 'CLEAN_VERSION_MISMATCH' : 'FAILED'
-  return { ...result, command_status: status, command_error: wire }
 }
