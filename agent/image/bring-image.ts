@@ -11,7 +11,7 @@ import type { ImageSource } from '../sources/source.ts'
 import type { Root } from '../system/root.ts'
 import { blockDeviceAt, readQueueNumber } from '../system/sysfs.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
-import { judgeFile } from './formats/judge-file.ts'
+import { judgeFile, judgeUnpacked } from './formats/judge-file.ts'
 import { isUnpacked } from './formats/unpackers.ts'
 import { createImageSource } from './plan/image-sources.ts'
 import type { OpenPlan } from './plan/open-plan.ts'
@@ -25,7 +25,9 @@ import { checkFormat, sinkToDisk } from './transfer/sinks.ts'
 import { syncAlong } from './transfer/synced-device.ts'
 import { transferImage } from './transfer/transfer-image.ts'
 import { unpackArriving } from './unpack-arriving.ts'
+import { requirePlannedContainer, unpackContainer } from './unpack-container.ts'
 import { unpackKept } from './unpack-kept.ts'
+import type { UnpackTargetRequest } from './unpack-target.ts'
 
 export interface BringImageRequest {
   readonly opened: OpenPlan
@@ -77,17 +79,12 @@ export async function bringImage(
   const source = await writeAndProve(stage, file)
   if (!unpacking) return { area: file.layout.area, held: file.held, file, source }
   try {
-    const imageBytes = await unpackKept(
-      {
-        ...unpackTargetOf(stage),
-        held: file.held,
-        unpacking,
-        fileBytes: plan.sizeBytes,
-        read: file.read,
-      },
-      stage.deps,
-    )
-    return { area: areaOf(unpacking, imageBytes), held: file.held, file, source }
+    const { format, kept } = unpacking
+    const { held, read } = file
+    const target = { ...targetOf(stage, unpacking), held }
+    const { namedFormat, sizeBytes: fileBytes } = plan
+    const bytes = await unpackKept({ ...target, format, namedFormat, kept, fileBytes, read }, deps)
+    return { area: await imageArea(stage, unpacking, held, bytes), held, file, source }
   } catch (error) {
     await source[Symbol.asyncDispose]()
     throw error
@@ -100,9 +97,9 @@ async function unpackWhileFetching(
 ): Promise<BroughtImage> {
   const { opened, deps, events } = stage
   const { plan, deadline, servers } = opened
-  const { imageBytes, held } = await unpackArriving(
+  const { imageBytes: bytes, held } = await unpackArriving(
     {
-      ...unpackTargetOf(stage),
+      ...targetOf(stage, unpacking),
       plan,
       unpacking,
       deadline,
@@ -111,25 +108,45 @@ async function unpackWhileFetching(
     },
     deps,
   )
-  return { area: areaOf(unpacking, imageBytes), held, file: null, source: null }
+  return { area: await imageArea(stage, unpacking, held, bytes), held, file: null, source: null }
 }
 
-function unpackTargetOf(stage: Bringing) {
-  const { namedFormat, content } = stage.opened.plan
-  const { device, isTrailing } = stage
+/** Of the image, which is there when this resolves. @param unpackedBytes came out of the file */
+async function imageArea(
+  stage: Bringing,
+  { window, container }: PlannedUnpacking,
+  held: HeldBack,
+  unpackedBytes: number,
+): Promise<DiskRange> {
+  const { offset } = window
+  if (!container) return { offset, length: unpackedBytes }
+  const { plan } = stage.opened
+  const target = { ...targetOf(stage, { format: container.format, window, container: null }), held }
+  const request = { ...target, plan, container, containerBytes: unpackedBytes }
+  return { offset, length: await unpackContainer(request, stage.deps) }
+}
+
+/** Where what comes out of a file goes first, and what it has to be. */
+function targetOf(
+  { device, isTrailing, progress, signal, ...stage }: Bringing,
+  { format, window, container }: Pick<PlannedUnpacking, 'format' | 'window' | 'container'>,
+): Omit<UnpackTargetRequest, 'held'> {
+  const { plan } = stage.opened
+  const permitted = stage.deps.config.permitted_image_formats
+  const judge = (firstBytes: Uint8Array) =>
+    container
+      ? requirePlannedContainer(firstBytes, format, container, plan, permitted)
+      : judgeUnpacked(firstBytes, format, plan.namedFormat, permitted, plan.content)
+  const dropCache = () => forgetCached({ device, deps: stage.deps })
   return {
-    namedFormat,
-    content,
+    window: container?.window ?? window,
+    judge,
     device,
     isTrailing,
-    dropCache: () => forgetCached(stage),
-    progress: stage.progress,
-    signal: stage.signal,
+    dropCache,
+    progress,
+    signal,
   }
-}
-
-function areaOf({ window: { offset } }: PlannedUnpacking, length: number): DiskRange {
-  return { offset, length }
 }
 
 /** Resolves when the whole file was read back from the disk and is the expected one, to the source of it. */
@@ -190,7 +207,7 @@ function startStraight(stage: Bringing, image: ImageOnDisk): StraightImage | und
 }
 
 /** From then on nothing that was synced is read from the page cache. */
-async function forgetCached({ device, deps }: Bringing): Promise<void> {
+async function forgetCached({ device, deps }: Pick<Bringing, 'device' | 'deps'>): Promise<void> {
   if (!device.isDirect) await dropCache(device.geometry.path, deps)
 }
 

@@ -111,7 +111,7 @@ async function unpackOnce(
   request: UnpackArrivingRequest,
   deps: DeployImageDeps,
 ): Promise<ArrivedImage> {
-  const { plan, unpacking } = request
+  const { plan, unpacking, window } = request
   // those of a version before may hold what this one leaves zero
   const held = createHeldBack(plan.holdBack)
   await using target = await openUnpackTarget({ ...request, held }, deps)
@@ -121,7 +121,7 @@ async function unpackOnce(
     imageBytes = await unpackerOf(unpacking)({
       chunks: judged(file.chunks(), request, deps),
       fileBytes: plan.sizeBytes,
-      window: unpacking.window,
+      window,
       sink: target.sink,
       signal: target.signal,
     })
@@ -145,7 +145,7 @@ function unpackerOf(unpacking: InOrderUnpacking): UnpackInOrder {
 /** Judges the beginning as soon as it is there. Throws InvalidImage for a file of another format than was planned. */
 async function* judged(
   chunks: AsyncIterable<FileChunk>,
-  { plan, unpacking, namedFormat }: UnpackArrivingRequest,
+  { plan, unpacking }: UnpackArrivingRequest,
   { config }: DeployImageDeps,
 ): AsyncGenerator<FileChunk, void> {
   let beginning = Buffer.alloc(0)
@@ -156,7 +156,7 @@ async function* judged(
       beginning = Buffer.concat([beginning, chunk.bytes.subarray(0, missing)])
       isOpen = beginning.length < Math.min(LEAST_JUDGED_BYTES, plan.sizeBytes)
       const permitted = config.permitted_image_formats
-      if (!isOpen) judgeProved(beginning, unpacking.format, namedFormat, permitted)
+      if (!isOpen) judgeProved(beginning, unpacking.format, plan.namedFormat, permitted)
     }
     yield chunk
   }

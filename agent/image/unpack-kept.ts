@@ -3,17 +3,19 @@
 // seen a byte of it. Does not fetch, nor make the disk bootable.
 /// <reference lib="esnext.disposable" />
 import { throwIfAborted } from '../core/deadline.ts'
-import type { ImageReader } from '../core/extent.ts'
+import type { DiskRange, ImageReader } from '../core/extent.ts'
 import { blockDeviceAt } from '../system/sysfs.ts'
 import { SNIFFED_BYTES } from './formats/image-format.ts'
-import { judgeProved } from './formats/judge-file.ts'
-import { UNPACKERS } from './formats/unpackers.ts'
-import type { KeptUnpacking } from './plan/unpacking.ts'
+import { judgeProved, type NamedFormat } from './formats/judge-file.ts'
+import { UNPACKERS, type UnpackedFormat } from './formats/unpackers.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
 import { openUnpackTarget, type UnpackTargetRequest } from './unpack-target.ts'
 
 export interface UnpackKeptRequest extends UnpackTargetRequest {
-  readonly unpacking: KeptUnpacking
+  readonly format: UnpackedFormat
+  readonly namedFormat: NamedFormat
+  /** Where it lies. */
+  readonly kept: DiskRange
   /** Length of the file. */
   readonly fileBytes: number
   /** Reads the file, which is proved. */
@@ -28,8 +30,7 @@ export async function unpackKept(
   request: UnpackKeptRequest,
   deps: DeployImageDeps,
 ): Promise<number> {
-  const { unpacking, namedFormat, fileBytes, device, progress } = request
-  const { format, window, kept } = unpacking
+  const { format, namedFormat, kept, fileBytes, window, device, progress } = request
   const beginning = { offset: 0, length: Math.min(SNIFFED_BYTES, fileBytes) }
   const firstBytes = await request.read(beginning)
   const permitted = deps.config.permitted_image_formats

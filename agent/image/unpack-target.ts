@@ -3,13 +3,11 @@
 // back in the end. Does not unpack, nor make the disk bootable.
 /// <reference lib="esnext.disposable" />
 import { isAgentError } from '../core/errors.ts'
+import type { DiskRange } from '../core/extent.ts'
 import type { BlockDevice } from '../disk/block-device.ts'
 import type { HeldBack } from '../disk/hold-back.ts'
 import type { ProgressMeter } from '../telemetry/progress-meter.ts'
-import type { ImageContent } from './formats/image-format.ts'
-import { judgeUnpacked, type NamedFormat } from './formats/judge-file.ts'
 import type { UnpackSink } from './formats/unpacker.ts'
-import type { PlannedUnpacking } from './plan/unpacking.ts'
 import { createUnpackedProof } from './proof/unpacked-proof.ts'
 import type { DeployImageDeps } from './request/deploy-request.ts'
 import { writeTo } from './transfer/sinks.ts'
@@ -17,9 +15,10 @@ import { createUnpackSink, judgeBeginning } from './transfer/unpack-sink.ts'
 import { createZeroWriter } from './transfer/zeroes.ts'
 
 export interface UnpackTargetRequest {
-  readonly unpacking: PlannedUnpacking
-  readonly namedFormat: NamedFormat
-  readonly content: ImageContent
+  /** What may be taken of the disk. */
+  readonly window: DiskRange
+  /** Judges the beginning of what is unpacked. Throws InvalidImage. */
+  readonly judge: (firstBytes: Uint8Array) => void
   /** Takes what of the image is held back. */
   readonly held: HeldBack
   readonly device: BlockDevice
@@ -53,8 +52,7 @@ export async function openUnpackTarget(
   request: UnpackTargetRequest,
   { exec, root, log, config }: DeployImageDeps,
 ): Promise<UnpackTarget> {
-  const { unpacking, namedFormat, content, held, device, progress } = request
-  const { format, window } = unpacking
+  const { window, judge, held, device, progress } = request
   const ending = new AbortController()
   const signal = AbortSignal.any([request.signal, ending.signal])
   const zeroes = await createZeroWriter(device, { exec, root, log, signal })
@@ -66,9 +64,7 @@ export async function openUnpackTarget(
     zeroes,
     onZeroed: proof.zeroed,
   })
-  const sink = judgeBeginning(placed, window, (firstBytes) =>
-    judgeUnpacked(firstBytes, format, namedFormat, config.permitted_image_formats, content),
-  )
+  const sink = judgeBeginning(placed, window, judge)
   const entrance = createEntrance(sink, signal, request.onDiskFailure)
   return {
     sink: entrance.sink,

@@ -15,7 +15,7 @@ import {
 } from './image-format.ts'
 import { judgeQcow2Header } from './qcow2/header.ts'
 import { judgeQemuHeader } from './qemu/judge-header.ts'
-import { type Container, isContainer, isUnpacked, type UnpackedFormat } from './unpackers.ts'
+import { type Container, isContainer, isInOrder, type UnpackedFormat } from './unpackers.ts'
 
 /** A format that can be deployed. */
 export type FileFormat = WritableFormat | UnpackedFormat
@@ -42,19 +42,10 @@ export function judgeFile(
 ): FileFormat {
   const found = detectFormat(firstBytes)
   requirePacking(found, named)
-  if (named.disk !== null && isContainer(named.disk) && found !== named.disk) {
-    const instead =
-      isUnpacked(found) && !isContainer(found)
-        ? `. A ${named.disk} that is packed in a file is not written: serve it unpacked (for a node: image_download_source ` +
-          'local, where the conductor unpacks zstd), or pack the raw disk'
-        : ''
-    throw new AgentError(
-      'InvalidImage',
-      `disk_format is ${named.disk}, but the image's first bytes show ${found}${instead}`,
-    )
-  }
+  // what is in it may be of any name
+  if (isInOrder(found)) return found
+  requireNamedContainer(found, named, "the image's first bytes show")
   if (isContainer(found)) return judgeContainer(found, firstBytes, named, permitted)
-  if (isUnpacked(found)) return found
   return judgeFirstBytes(firstBytes, rawNameOf(named), permitted, content)
 }
 
@@ -69,6 +60,12 @@ function requirePacking(found: ImageFormat, { packing }: NamedFormat): void {
     `the image is said to be packed by ${packing}, but its first bytes show ${found}; name no packing, or that one ` +
       '(for a node instance_info.image_compression_type)',
   )
+}
+
+/** Throws InvalidImage for what is named a container and is none. */
+function requireNamedContainer(found: ImageFormat, { disk }: NamedFormat, shown: string): void {
+  if (disk === null || !isContainer(disk) || disk === found) return
+  throw new AgentError('InvalidImage', `disk_format is ${disk}, but ${shown} ${found}`)
 }
 
 /** As strict as contract 5.3.6: permitted, named so or not at all, and nothing else at the same time. */
@@ -130,6 +127,40 @@ export function judgeProved(
 }
 
 /**
+ * Judges what is packed in a file by its first bytes: a raw disk, or a container that is unpacked in its turn. Throws
+ * InvalidImage that names what was found.
+ * @param packing of the file
+ */
+export function judgePacked(
+  firstBytes: Uint8Array,
+  packing: UnpackedFormat,
+  named: NamedFormat,
+  permitted: readonly string[],
+  content: ImageContent = 'whole disk',
+): PackedContainer | null {
+  const found = detectFormat(firstBytes)
+  if (!isContainer(found)) {
+    judgeUnpacked(firstBytes, packing, named, permitted, content)
+    return null
+  }
+  judgeContainer(found, firstBytes, named, permitted)
+  const virtualBytes = virtualBytesOf(found, firstBytes)
+  if (virtualBytes !== null) return { format: found, virtualBytes }
+  throw new AgentError(
+    'InvalidImage',
+    `what is packed in the ${packing} file is ${found}, whose header does not tell how large its disk is, so no place ` +
+      `can be had for it: serve the ${found} as it is, or convert it (qemu-img convert -O raw, then zstd)`,
+  )
+}
+
+/** A disk of its own that is packed in a file. */
+export interface PackedContainer {
+  readonly format: Container
+  /** Of the disk in it, as its header says. */
+  readonly virtualBytes: number
+}
+
+/**
  * Judges the disk that was unpacked by its first bytes, like one that came as it is. Throws InvalidImage.
  * @param format what it was unpacked from
  */
@@ -141,15 +172,25 @@ export function judgeUnpacked(
   content: ImageContent = 'whole disk',
 ): void {
   const found = detectFormat(firstBytes)
-  if (!isWritable(found)) {
-    throw new AgentError(
-      'InvalidImage',
-      `what is packed in the ${format} file is ${found}, not a raw disk image: pack the disk itself once, or serve a ` +
-        'qcow2 as it is (qemu-img convert -O qcow2 -c packs it)',
-    )
+  if (isContainer(format)) {
+    if (!isWritable(found)) throw notRaw(format, found, 'convert the disk itself')
+    judgeFirstBytes(firstBytes, 'raw', permitted, content)
+    return
   }
-  const name = isContainer(format) ? 'raw' : rawNameOf(named)
-  judgeFirstBytes(firstBytes, name, permitted, content)
+  if (isContainer(found)) {
+    throw notRaw(format, found, 'let the agent reach one of the urls, so that it is told before')
+  }
+  if (!isWritable(found)) throw notRaw(format, found, 'pack the disk itself once')
+  requireNamedContainer(found, named, `what is packed in the ${format} file is`)
+  judgeFirstBytes(firstBytes, rawNameOf(named), permitted, content)
+}
+
+function notRaw(format: UnpackedFormat, found: ImageFormat, advice: string): AgentError {
+  return new AgentError(
+    'InvalidImage',
+    `what is packed in the ${format} file is ${found}, not a raw disk image: ${advice}, or serve a qcow2 as it is ` +
+      '(qemu-img convert -O qcow2 -c packs it)',
+  )
 }
 
 /**

@@ -28,10 +28,11 @@ export function describePlan(plan: Plan): string[] {
 }
 
 function unpackedLines(unpacking: PlannedUnpacking): string[] {
-  const { leastBytes, format } = unpacking
+  const { leastBytes, format, container } = unpacking
   const size = leastBytes > 0 ? exactly(leastBytes) : 'a size that shows while it is unpacked'
   const why = unpacking.kept && unpacking.why
-  if (why === null) return [`unpacked  ${size}`]
+  const unpacked = container ? `${size}, from a ${container.format} in the ${format}` : size
+  if (why === null) return [`unpacked  ${unpacked}`]
   const kept = `kept      the clusters of the ${format} cannot go straight to their places: ${why}`
   return [`unpacked  ${size}`, kept]
 }
@@ -108,13 +109,17 @@ interface Words {
 }
 
 function unpackingSteps(unpacking: PlannedUnpacking, { fetch, held, compare, algo }: Words) {
-  const to = `the ${unpacking.format} to ${rangeText(unpacking.window)}, zeros written as zeros, ${held}`
+  const { format, window, kept, container } = unpacking
+  const inPlace = `to ${rangeText(window)}, zeros written as zeros, ${held}`
+  const to = `the ${format} ${container ? `to ${rangeText(container.window)}` : inPlace}`
   const readBack = 'read what was unpacked back from the disk and compare it'
-  if (unpacking.kept === null) {
-    return [`${fetch} and unpack ${to}`, `compare the ${algo} of the file that came`, readBack]
+  const again = container ? [`unpack the ${container.format} ${inPlace}`, readBack] : []
+  if (kept === null) {
+    const proved = `compare the ${algo} of the file that came`
+    return [`${fetch} and unpack ${to}`, proved, readBack, ...again]
   }
-  const keep = `${fetch}, keeping the file at ${rangeText(unpacking.kept)}`
-  return [keep, `read the file ${compare}`, `unpack ${to}`, readBack]
+  const keep = `${fetch}, keeping the file at ${rangeText(kept)}`
+  return [keep, `read the file ${compare}`, `unpack ${to}`, readBack, ...again]
 }
 
 function fittingOf(hasConfigdrive: boolean): string[] {

@@ -14,10 +14,12 @@ import { RangeUnsupportedError } from '../../sources/range-reader.ts'
 import type { Metainfo } from '../../sources/swarm/torrent/metainfo.ts'
 import { detectFormat, SNIFFED_BYTES } from '../formats/image-format.ts'
 import type { ClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
+import { isInOrder } from '../formats/unpackers.ts'
 import { chooseHash, type ExpectedHash, hashFromChecksumFile } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import { findClusters } from './cluster-facts.ts'
 import { askForSize } from './image-size.ts'
+import { findPackedBeginning } from './packed-facts.ts'
 import type { ImageAnswers } from './plan.ts'
 import { fetchMetainfo } from './torrent-file.ts'
 
@@ -65,14 +67,35 @@ export async function gatherImageFacts(
   const metainfo = await torrentOf(inquiry)
   const probe = await probeOf(inquiry, metainfo !== null)
   const serverBytes = probe?.sizeBytes ?? null
-  const known = { hash, serverBytes, metainfo, firstBytes: null, clusters: null, warnings }
+  const nothing = { firstBytes: null, packedBeginning: null, clusters: null }
+  const known = { hash, serverBytes, metainfo, ...nothing, warnings }
   check(known)
-  const answers = { ...known, firstBytes: await firstBytesOf(inquiry, probe) }
+  const firstBytes = await firstBytesOf(inquiry, probe)
+  check({ ...known, firstBytes })
+  const packedBeginning = await packedBeginningOf(inquiry, probe, firstBytes)
+  const answers = { ...known, firstBytes, packedBeginning }
   check(answers)
-  return {
-    ...answers,
-    clusters: await clustersOf(inquiry, probe, answers.firstBytes, goesStraight),
-  }
+  return { ...answers, clusters: await clustersOf(inquiry, probe, firstBytes, goesStraight) }
+}
+
+/** Null for what is no packed file. */
+async function packedBeginningOf(
+  inquiry: Inquiry,
+  probe: ImageProbe | undefined,
+  firstBytes: Uint8Array | null,
+): Promise<Uint8Array | null> {
+  const format = firstBytes && detectFormat(firstBytes)
+  if (!probe || !format || !isInOrder(format)) return null
+  const find = () =>
+    findPackedBeginning({
+      format,
+      firstBytes,
+      fileBytes: probe.sizeBytes,
+      readFirst: (length) => readFirstBytes(inquiry, probe, length),
+      signal: inquiry.signal,
+    })
+  const what = 'what is packed in the file cannot be told before it is unpacked'
+  return (await orWarning(inquiry, what, find)) ?? null
 }
 
 /** Null for what is no qcow2. */
@@ -140,18 +163,19 @@ async function firstBytesOf(
   probe: ImageProbe | undefined,
 ): Promise<Uint8Array | null> {
   if (!probe) return null
-  const read = () => readFirstBytes(inquiry, probe)
+  const read = () => readFirstBytes(inquiry, probe, SNIFFED_BYTES)
   return (await orWarning(inquiry, 'the first bytes were not to be had', read)) ?? null
 }
 
 async function readFirstBytes(
   { http, signal }: Inquiry,
   { url, sizeBytes, acceptsRanges }: ImageProbe,
+  mostBytes: number,
 ): Promise<Uint8Array> {
-  if (url.startsWith('file:')) return await readFirstOfFile(url, SNIFFED_BYTES)
+  if (url.startsWith('file:')) return await readFirstOfFile(url, mostBytes)
   const patience = AbortSignal.any([signal, AbortSignal.timeout(FIRST_BYTES_MS)])
   if (acceptsRanges && sizeBytes) {
-    const target = new Uint8Array(Math.min(SNIFFED_BYTES, sizeBytes))
+    const target = new Uint8Array(Math.min(mostBytes, sizeBytes))
     const reader = createRangeReader({ ...http, totalBytes: sizeBytes })
     try {
       await reader.readRange({ offset: 0, length: target.length }, target, patience)
@@ -162,7 +186,7 @@ async function readFirstBytes(
     }
   }
   const parts: Uint8Array[] = []
-  let missing = SNIFFED_BYTES
+  let missing = mostBytes
   let stop = () => {}
   await http.client.stream(
     url,

@@ -3,7 +3,7 @@
 // of what comes to the end of a disk. Pure.
 import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, endOf } from '../../core/extent.ts'
-import { formatBytes, MiB, roundDown } from '../../core/units.ts'
+import { formatBytes, MiB, roundDown, roundUp } from '../../core/units.ts'
 import { MAX_CONFIG_DRIVE_BYTES } from '../../disk/configdrive/decode.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 
@@ -28,14 +28,22 @@ export interface KeptFileRequest {
 
 /** The place; undefined where there is no room for both. */
 export function placeKeptFile(request: KeptFileRequest): DiskRange | undefined {
-  const { bytes, unpackedBytes, room, disk } = request
+  const { bytes } = request
+  const free = roomBehind(request)
+  const offset = roundDown(endOf(free) - bytes, ALIGNMENT_BYTES)
+  return offset >= free.offset ? { offset, length: bytes } : undefined
+}
+
+/** What is free behind the image for a file whose length shows when it is there. May be of no bytes. */
+export function roomBehind(request: Omit<KeptFileRequest, 'bytes' | 'what'>): DiskRange {
+  const { unpackedBytes, room, disk } = request
+  const leastBytes = Math.max(unpackedBytes, ALIGNMENT_BYTES)
+  const offset = roundUp(room.offset + leastBytes, ALIGNMENT_BYTES)
   const end = roundDown(
     Math.min(endOf(room), disk.sizeBytes - spareBytes(request)),
     ALIGNMENT_BYTES,
   )
-  const offset = roundDown(end - bytes, ALIGNMENT_BYTES)
-  const leastBytes = Math.max(unpackedBytes, ALIGNMENT_BYTES)
-  return offset - room.offset >= leastBytes ? { offset, length: bytes } : undefined
+  return { offset, length: Math.max(0, end - offset) }
 }
 
 /** For a disk that has no place, with the numbers. */
@@ -49,6 +57,6 @@ export function noRoomError(request: KeptFileRequest): AgentError {
   )
 }
 
-function spareBytes({ hasConfigdrive }: KeptFileRequest): number {
+function spareBytes({ hasConfigdrive }: Pick<KeptFileRequest, 'hasConfigdrive'>): number {
   return TABLE_BYTES + (hasConfigdrive ? MAX_CONFIG_DRIVE_BYTES + ALIGNMENT_BYTES : 0)
 }

@@ -19,15 +19,17 @@ import { type ImageContent, isWritable, requirePermitted } from '../formats/imag
 import {
   type FileFormat,
   judgeFile,
+  judgePacked,
   judgeUnpacked,
   leastUnpackedBytes,
   type NamedFormat,
+  type PackedContainer,
 } from '../formats/judge-file.ts'
 import type { Layout } from '../formats/layout.ts'
 import { createClusterLayout } from '../formats/qcow2/straight/cluster-layout.ts'
 import { fitsSectors, type NoClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { createRawLayout } from '../formats/raw.ts'
-import { CONTAINERS, isContainer, isUnpacked } from '../formats/unpackers.ts'
+import { CONTAINERS, isContainer, isInOrder, isUnpacked } from '../formats/unpackers.ts'
 import type { ExpectedHash } from '../request/checksum.ts'
 import type { ImageInfo } from '../request/image-info.ts'
 import type { KnownClusters } from './cluster-facts.ts'
@@ -51,6 +53,8 @@ export interface ImageAnswers {
   readonly metainfo: Metainfo | null
   /** Of the file; null where they were not to be had. */
   readonly firstBytes: Uint8Array | null
+  /** Of what is packed in a packed file; null where it is not to be had, and for other formats. */
+  readonly packedBeginning: Uint8Array | null
   /** Of a qcow2, or why they are not known; null for other formats. */
   readonly clusters: KnownClusters | NoClusterMap | null
   /** What went wrong on the way and is going on without. */
@@ -166,7 +170,9 @@ function placeFile(
   const { layout, disk } = target
   const clusters = inWholeSectors(facts.clusters, disk)
   const { id: imageId, urls } = imageInfo
-  const leastBytes = leastBytesOf(format, facts)
+  const packed = packedIn(imageInfo, format, facts.packedBeginning, config)
+  const leastPackedBytes = leastBytesOf(format, facts)
+  const leastBytes = packed?.virtualBytes ?? leastPackedBytes
   if (layout) requireRootRoom(leastBytes, layout)
   else requireRoom(imageId, isUnpacked(format) ? leastBytes : fileBytes, disk)
   if (!isUnpacked(format)) return { unpacking: null, clusters: null, sources, warnings: [] }
@@ -182,8 +188,20 @@ function placeFile(
   const planned = isStraight ? planClusters(file, clusters.map, arriving) : null
   if (planned) return { unpacking: null, clusters: planned, sources, warnings: [] }
   const why = format === 'qcow2' ? whyKept(clusters) : null
-  const unpacking = { format, fileBytes, leastBytes, urls, isSwarmRequired, why, arriving }
+  const sizes = { fileBytes, leastBytes, leastPackedBytes }
+  const unpacking = { format, ...sizes, container: packed, urls, isSwarmRequired, why, arriving }
   return { ...planUnpacking(file, unpacking), clusters: null }
+}
+
+/** What is to be unpacked in its turn. Null where a raw disk is packed, or nothing is known. Throws InvalidImage. */
+function packedIn(
+  imageInfo: ImageInfo,
+  format: FileFormat,
+  beginning: Uint8Array | null,
+  { permitted_image_formats: permitted }: PlanOptions['config'],
+): PackedContainer | null {
+  if (!beginning || !isInOrder(format)) return null
+  return judgePacked(beginning, format, namedFormat(imageInfo), permitted, contentOf(imageInfo))
 }
 
 /** Why the clusters of a qcow2 do not go straight to their places. */
@@ -248,7 +266,8 @@ export function requirePlannable(
   answers: ImageAnswers,
   config: PlanOptions['config'],
 ): void {
-  formatOf(imageInfo, answers.firstBytes, config.permitted_image_formats)
+  const format = formatOf(imageInfo, answers.firstBytes, config.permitted_image_formats)
+  packedIn(imageInfo, format, answers.packedBeginning, config)
   sourcesOf(imageInfo, usableMetainfo(answers, config.swarm_mode).metainfo, config)
 }
 

@@ -10,12 +10,13 @@ export function stagesOf({
   unpacking,
   hasConfigdrive,
 }: Pick<Plan, 'target' | 'unpacking' | 'hasConfigdrive'>): Stage[] {
-  const isKept = unpacking !== null && unpacking.kept !== null
-  // the file is proved where it is kept; what was unpacked from it is read back for itself
+  const unpacked = ['unpack', 'read-back'] as const
+  // the file is proved where it is kept; what was unpacked from it is read back for itself, and so is what was in that
   const brought: Stage[] = [
     'fetch',
     'read-back',
-    ...(isKept ? (['unpack', 'read-back'] as const) : []),
+    ...(unpacking?.kept ? unpacked : []),
+    ...(unpacking?.container ? unpacked : []),
   ]
   if (target.layout) return [...brought, 'partition', 'commit']
   return [...brought, ...(hasConfigdrive ? (['configdrive'] as const) : []), 'commit']

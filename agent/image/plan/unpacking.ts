@@ -2,14 +2,15 @@
 // Owns how a file that is not written as it is comes to the disk: kept and unpacked, or straight to the places of its
 // clusters, and what of the disk either takes. Pure.
 import { AgentError } from '../../core/errors.ts'
-import { type DiskRange, intersect } from '../../core/extent.ts'
-import { MiB } from '../../core/units.ts'
+import type { DiskRange } from '../../core/extent.ts'
+import { MiB, roundUp } from '../../core/units.ts'
 import type { DeviceGeometry } from '../../disk/geometry.ts'
 import type { DiskLayout } from '../../disk/partitioning/disk-layout.ts'
+import type { PackedContainer } from '../formats/judge-file.ts'
 import type { ArrivingClusters } from '../formats/qcow2/arriving/map-arriving.ts'
 import type { ClusterMap } from '../formats/qcow2/straight/cluster-map.ts'
 import { type InOrderFormat, isInOrder, type UnpackedFormat } from '../formats/unpackers.ts'
-import { type KeptFileRequest, noRoomError, placeKeptFile } from './kept-file.ts'
+import { type KeptFileRequest, noRoomError, placeKeptFile, roomBehind } from './kept-file.ts'
 import type { PlannedSource, PlannedTarget } from './plan-parts.ts'
 
 /** How a file that is not written as it is comes to the disk. */
@@ -20,6 +21,14 @@ interface Unpacking {
   readonly window: DiskRange
   /** The least that the unpacked image takes, bytes; 0 where nothing is known. */
   readonly leastBytes: number
+  /** What is packed in the file, and unpacked in its turn; null for a raw disk, and for a file that is no packed one. */
+  readonly container: PlacedContainer | null
+}
+
+/** A disk of its own that comes out of a packed file, and lies behind the image until it is unpacked. */
+export interface PlacedContainer extends PackedContainer {
+  /** What it may take of the disk. */
+  readonly window: DiskRange
 }
 
 /** The file is kept until it is unpacked. */
@@ -69,7 +78,11 @@ export interface PlacedFile extends FilePlace {
 export interface UnpackingFacts {
   readonly format: UnpackedFormat
   readonly fileBytes: number
+  /** Of the image. */
   readonly leastBytes: number
+  /** Of what is packed in the file, whatever that is; 0 where nothing is known. */
+  readonly leastPackedBytes: number
+  readonly container: PackedContainer | null
   /** Of the image servers. */
   readonly urls: readonly string[]
   /** By swarm_mode. */
@@ -90,25 +103,14 @@ export interface UnpackingWay {
  * the disk has no room to keep. Throws InvalidImage, with the numbers, where neither can be done.
  */
 export function planUnpacking(file: PlacedFile, facts: UnpackingFacts): UnpackingWay {
-  const { format, leastBytes, why } = facts
   const { sources } = file
-  const { window } = file.target
-  const inOrder = inOrderUnpacking(facts, window)
+  const inOrder = inOrderUnpacking(file, facts)
   if (inOrder && !sources.some(({ name }) => name === 'swarm')) {
     return { unpacking: inOrder, sources, warnings: [] }
   }
-  const request = {
-    ...placeOf(file),
-    what: 'the file it is unpacked from',
-    bytes: facts.fileBytes,
-    unpackedBytes: leastBytes,
-  }
+  const request = keptRequest(file, facts)
   const kept = placeKeptFile(request)
-  if (kept) {
-    const before = { offset: window.offset, length: kept.offset - window.offset }
-    const room = intersect(window, before) ?? { ...window, length: 0 }
-    return { unpacking: { format, kept, window: room, leastBytes, why }, sources, warnings: [] }
-  }
+  if (kept) return { unpacking: keptUnpacking(kept, file, facts), sources, warnings: [] }
   const error = noRoomError(request)
   if (!inOrder || facts.isSwarmRequired) throw error
   return {
@@ -121,13 +123,58 @@ export function planUnpacking(file: PlacedFile, facts: UnpackingFacts): Unpackin
 }
 
 /** Undefined for a file of which bytes have to be had again. */
-function inOrderUnpacking(
-  { format, leastBytes, arriving }: UnpackingFacts,
-  window: DiskRange,
-): InOrderUnpacking | undefined {
-  if (isInOrder(format)) return { format, kept: null, window, leastBytes }
+function inOrderUnpacking(file: FilePlace, facts: UnpackingFacts): InOrderUnpacking | undefined {
+  const { format, leastBytes, arriving } = facts
+  const container = facts.container && placeContainer(facts.container, file, facts)
+  const window = windowBefore(container?.window, file)
+  if (isInOrder(format)) return { format, kept: null, window, leastBytes, container }
   if (format !== 'qcow2' || !arriving) return undefined
-  return { format, kept: null, window, leastBytes, clusters: arriving }
+  return { format, kept: null, window, leastBytes, container: null, clusters: arriving }
+}
+
+function keptUnpacking(kept: DiskRange, file: FilePlace, facts: UnpackingFacts): KeptUnpacking {
+  const { format, leastBytes, why } = facts
+  const placed = facts.container && placeContainer(facts.container, file, facts)
+  // the file is kept at the end of what is free behind the image
+  const container = placed && { ...placed, window: upTo(kept.offset, placed.window) }
+  const window = windowBefore(container?.window ?? kept, file)
+  return { format, kept, window, leastBytes, why, container }
+}
+
+/** Of the file, behind the image and what is unpacked on the way to it. */
+function keptRequest(
+  file: FilePlace,
+  { fileBytes, leastBytes, leastPackedBytes, container }: UnpackingFacts,
+): KeptFileRequest {
+  const between = container ? Math.max(leastPackedBytes, MiB) : 0
+  return {
+    ...placeOf(file),
+    what: 'the file it is unpacked from',
+    bytes: fileBytes,
+    unpackedBytes: container ? roundUp(leastBytes, MiB) + between : leastBytes,
+  }
+}
+
+/** Behind the image, whose size is known, as its own shows at its end only. Throws InvalidImage where there is no room. */
+function placeContainer(
+  container: PackedContainer,
+  file: FilePlace,
+  { leastBytes, leastPackedBytes }: UnpackingFacts,
+): PlacedContainer {
+  const request = { ...placeOf(file), unpackedBytes: leastBytes }
+  const window = roomBehind(request)
+  if (window.length >= Math.max(leastPackedBytes, 1)) return { ...container, window }
+  const what = `the ${container.format} that is packed in its file`
+  throw noRoomError({ ...request, what, bytes: leastPackedBytes })
+}
+
+/** What of the target's window lies before `next`. */
+function windowBefore(next: DiskRange | undefined, { target: { window } }: FilePlace): DiskRange {
+  return next ? upTo(next.offset, window) : window
+}
+
+function upTo(end: number, range: DiskRange): DiskRange {
+  return { offset: range.offset, length: Math.min(range.length, end - range.offset) }
 }
 
 /**

@@ -99,6 +99,7 @@ async function unpackTo(path: string, packed: PackedFile, options: UnpackOptions
     kept: null,
     window,
     leastBytes: 16 * MiB,
+    container: null,
     clusters,
   }
   const config = testConfig()
@@ -122,8 +123,8 @@ async function unpackTo(path: string, packed: PackedFile, options: UnpackOptions
         warnings: [],
       },
       unpacking,
-      namedFormat: { disk: 'qcow2', packing: null },
-      content: 'whole disk',
+      window,
+      judge: () => undefined,
       device,
       dropCache: async () => undefined,
       isTrailing: false,

@@ -10,6 +10,7 @@ import { bootableTraces } from '../../support/compare-disk.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { createDeployLab, type DeployLab, deployTo, MiB, openersOf } from '../image/deploy-lab.ts'
+import { CONTAINER_CASES } from './container-cases.ts'
 import { DISK_CASES } from './disk-cases.ts'
 import type { Arrangement, FailureCase } from './failure-case.ts'
 import { IMAGE_CASES } from './image-cases.ts'
@@ -60,6 +61,7 @@ async function check(failureCase: FailureCase): Promise<void> {
 const MATRIX = [
   ['the image', IMAGE_CASES],
   ['an image that is unpacked', PACKED_CASES],
+  ['a container that is packed in a file', CONTAINER_CASES],
   ['a qcow2', QCOW2_CASES],
   ['the origin', ORIGIN_CASES],
   ['the swarm', SWARM_CASES],

@@ -38,6 +38,32 @@ export async function asQcow2(
   return { fields: { disk_format: 'qcow2', ...serve(lab, bytes) } }
 }
 
+/** A container that is packed in a file; the fields have its hash, and its name where `driver` is one. */
+export async function asPackedContainer(
+  lab: DeployLab,
+  {
+    driver = 'qcow2',
+    options = [],
+    change = () => undefined,
+    pack = zstdCompressSync,
+  }: PackedContainerOptions = {},
+): Promise<JsonObject> {
+  const path = `${lab.image.path}.${driver}`
+  await run('qemu-img', ['convert', ...options, '-f', 'raw', '-O', driver, lab.image.path, path])
+  const bytes = await readFile(path)
+  change(bytes)
+  return { disk_format: driver, ...serve(lab, pack(bytes)) }
+}
+
+export interface PackedContainerOptions {
+  /** Of qemu-img(1). */
+  readonly driver?: 'qcow2' | 'vhdx'
+  readonly options?: readonly string[]
+  /** Of the container, before it is packed. */
+  readonly change?: (file: Buffer) => void
+  readonly pack?: (bytes: Uint8Array) => Uint8Array
+}
+
 /** One with compressed clusters, from a server that gives no parts of it: the file is kept until it is unpacked. */
 export async function asKept(lab: DeployLab) {
   lab.origin.faults.ignoreRange = true

@@ -41,6 +41,7 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
       'agent/image/unpack-arriving.ts',
       'agent/image/straight-image.ts',
     ],
+    ['agent/image/unpack-container.ts'],
     ['agent/image/bring-image.ts'],
     ['agent/image/deploy-image.ts'],
   ],

@@ -13,19 +13,24 @@ const SILENCE_MS = 120_000
 /** What xz may take; -9 needs 65 MiB, and this agent runs beside it. */
 const MOST_XZ_BYTES = 96 * MiB
 
-/**
- * Unpacks .xz (xz-file-format 1.2.1). xz takes up to 96 MiB of memory; a file that needs more is refused.
- */
-export const unpackXz: UnpackInOrder = unpackBy('xz', [
+/** xz(1), from stdin to stdout, within its memory. */
+export const XZ_ARGV = [
   'xz',
   '--decompress',
   '--stdout',
   '--threads=1',
   `--memlimit-decompress=${MOST_XZ_BYTES}`,
-])
+] as const
+/** bzip2(1), from stdin to stdout. */
+export const BZIP2_ARGV = ['bzip2', '--decompress', '--stdout'] as const
+
+/**
+ * Unpacks .xz (xz-file-format 1.2.1). xz takes up to 96 MiB of memory; a file that needs more is refused.
+ */
+export const unpackXz: UnpackInOrder = unpackBy('xz', XZ_ARGV)
 
 /** Unpacks .bz2. bzip2 takes about 4 MiB of memory. */
-export const unpackBzip2: UnpackInOrder = unpackBy('bzip2', ['bzip2', '--decompress', '--stdout'])
+export const unpackBzip2: UnpackInOrder = unpackBy('bzip2', BZIP2_ARGV)
 
 function unpackBy(format: 'xz' | 'bzip2', argv: readonly [string, ...string[]]): UnpackInOrder {
   return async (request) => {

@@ -57,6 +57,7 @@ const FACTS: ImageFacts = {
   serverBytes: MiB,
   metainfo: null,
   firstBytes: null,
+  packedBeginning: null,
   clusters: null,
   warnings: [],
 }
