@@ -3,11 +3,12 @@
 // program that it has started. It may throw, hang, leak or end itself: the agent goes on. Does not know what calls mean.
 import { Worker } from 'node:worker_threads'
 import { endedOrLate, withDeadline } from '../../core/deadline.ts'
-import { AgentError, ERROR_TABLE, type ErrorType, messageOf } from '../../core/errors.ts'
+import { AgentError, messageOf } from '../../core/errors.ts'
 import type { Exec } from '../../system/exec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { parseExecCall } from './answers.ts'
-import type { FromManager, ManagerTask, Outcome, ToManager } from './protocol.ts'
+import { lateText, OpenCall, type Patience, type WriteImage } from './open-call.ts'
+import type { FromManager, ManagerTask, ToManager } from './protocol.ts'
+import { answerQuestion, type Question } from './questions.ts'
 
 /** Text of one value, characters. */
 const MAX_CHARS = 16 * 1024 * 1024
@@ -17,20 +18,14 @@ const MAX_LINE_CHARS = 4096
 const HEAP_MIB = 64
 /** How long the end of the thread is waited for, ms. */
 const TERMINATE_MS = 5000
-/** After its signal has aborted a call has this long to end by itself, ms. */
-const ABORT_GRACE_MS = 5000
 
 export interface ThreadDeps {
   readonly exec: Exec
   readonly log: Logger
 }
 
-export interface ThreadCall {
-  /** ms */
-  readonly timeoutMs: number
-  readonly signal?: AbortSignal
-  /** Answers the step's wish to write an image. */
-  readonly writeImage?: (imageInfo: unknown, configdrive: unknown) => Promise<string>
+export interface ThreadCall extends Patience {
+  readonly writeImage?: WriteImage
 }
 
 /** What of a manager is called: a method by its name, or a step by its number. */
@@ -50,13 +45,6 @@ export interface ManagerThread extends AsyncDisposable {
   call(callee: Callee, args: unknown, options: ThreadCall): Promise<unknown>
 }
 
-interface OpenCall {
-  readonly answer: PromiseWithResolvers<unknown>
-  /** Ends what the call has started. */
-  readonly ended: AbortController
-  readonly writeImage: ThreadCall['writeImage']
-}
-
 /**
  * Starts the thread and loads the file in it.
  * @param calls names of all calls there are
@@ -67,21 +55,21 @@ export async function openManagerThread(
   deps: ThreadDeps,
   timeoutMs: number,
 ): Promise<ManagerThread> {
-  const thread = startThread({ ...task, maxChars: MAX_CHARS }, deps)
+  const thread = new Thread(startWorker({ ...task, maxChars: MAX_CHARS }, deps.log), deps)
   try {
-    const manifest = await withDeadline(
+    thread.manifest = await withDeadline(
       thread.loaded,
       timeoutMs,
       () => new AgentError('HardwareManagerConfigurationError', `it hangs: ${lateText(timeoutMs)}`),
     )
-    return { ...thread, manifest }
+    return thread
   } catch (error) {
     await thread[Symbol.asyncDispose]()
     throw error
   }
 }
 
-function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
+function startWorker(task: ManagerTask, log: Logger): Worker {
   const worker = new Worker(new URL('./manager-worker.ts', import.meta.url), {
     workerData: task,
     stdout: true,
@@ -94,158 +82,118 @@ function startThread(task: ManagerTask, { exec, log }: ThreadDeps) {
     [worker.stdout, 'stdout'],
     [worker.stderr, 'stderr'],
   ] as const) {
-    stream.on('data', (chunk: Uint8Array) => {
-      const text = Buffer.from(chunk).toString('utf8', 0, MAX_LINE_CHARS).trimEnd()
+    stream.on('data', (bytes: Uint8Array) => {
+      const text = Buffer.from(bytes).toString('utf8', 0, MAX_LINE_CHARS).trimEnd()
       log.info({ source, text }, 'hardware manager prints')
     })
   }
-  const loaded = Promise.withResolvers<unknown>()
-  loaded.promise.catch(() => undefined)
-  const calls = new Map<number, OpenCall>()
-  const loading: OpenCall = {
-    answer: loaded,
-    ended: new AbortController(),
-    writeImage: undefined,
-  }
-  let lastId = 0
-  let why: AgentError | undefined
-  // of a call that was too late
-  let worn: AgentError | undefined
-  const tell = (order: ToManager) => worker.postMessage(order)
+  return worker
+}
 
-  const end = async (reason: AgentError) => {
-    why ??= reason
-    for (const { answer, ended } of [loading, ...calls.values()]) {
-      ended.abort()
-      answer.reject(why)
-    }
-    calls.clear()
-    await endedOrLate(worker.terminate(), TERMINATE_MS)
-  }
-  const endIfWorn = () => {
-    if (worn && calls.size === 0) void end(worn)
-  }
-  /** An erasure that runs beside it, for a day, does not end with it. */
-  const giveUp = (id: number, reason: AgentError) => {
-    const call = calls.get(id)
-    calls.delete(id)
-    call?.ended.abort()
-    call?.answer.reject(reason)
-    worn ??= reason
-    endIfWorn()
-  }
-  const answerQuestion = async ({
-    id,
-    question,
-    what,
-    argsJson,
-  }: Extract<FromManager, { kind: 'ask' }>) => {
-    const call = calls.get(id) ?? loading
-    const ask = async () => {
-      if (what === 'exec') {
-        const { argv, options } = parseExecCall(JSON.parse(argsJson))
-        return await exec(argv, { ...options, signal: call.ended.signal })
-      }
-      const [imageInfo, configdrive] = JSON.parse(argsJson)
-      if (call.writeImage) return await call.writeImage(imageInfo, configdrive)
-      throw new AgentError('CommandExecutionError', 'only a step can write an image')
-    }
-    const outcome = await ask().then(
-      (value): Outcome => ({ json: JSON.stringify(value) }),
-      (error: unknown): Outcome => errorOutcome(error),
-    )
-    tell({ kind: 'answer', question, outcome })
-  }
-  const hear = (news: FromManager) => {
-    if (news.kind === 'loaded') {
-      loading.ended.abort()
-      loaded.resolve(JSON.parse(news.manifestJson))
-    } else if (news.kind === 'failed') {
-      void end(new AgentError('HardwareManagerConfigurationError', news.message))
-    } else if (news.kind === 'outcome') {
-      const call = calls.get(news.id)
-      calls.delete(news.id)
-      call?.ended.abort()
-      settle(call?.answer, news.outcome)
-      endIfWorn()
-    } else if (news.kind === 'log') {
-      const level = news.level === 'debug' || news.level === 'warn' ? news.level : 'info'
-      log[level]({ ...JSON.parse(news.factsJson || '{}') }, news.message.slice(0, MAX_LINE_CHARS))
-    } else void answerQuestion(news)
-  }
-  const endedBy = (details: string) =>
-    void end(new AgentError('HardwareManagerConfigurationError', details))
-  worker.on('message', (news: FromManager) => {
-    try {
-      hear(news)
-    } catch (error) {
-      endedBy(`its thread talks nonsense: ${messageOf(error)}`)
-    }
-  })
-  worker.on('error', (error) => endedBy(`its thread ended: ${messageOf(error)}`))
-  worker.on('exit', (code) => endedBy(`its thread ended by itself, exit code ${code}`))
+class Thread implements ManagerThread {
+  manifest: unknown
+  readonly #worker: Worker
+  readonly #deps: ThreadDeps
+  readonly #loading = new OpenCall()
+  readonly #calls = new Map<number, OpenCall>()
+  #lastId = 0
+  /** Why it has ended. */
+  #ended: AgentError | undefined
+  /** Why it ends after the calls that are open: one before was too late. */
+  #worn: AgentError | undefined
 
-  return {
-    loaded: loaded.promise,
-    isAlive: () => why === undefined && worn === undefined,
-    hasEnded: () => why !== undefined,
-    call: async (callee: Callee, args: unknown, { timeoutMs, signal, writeImage }: ThreadCall) => {
-      if (why) throw why
-      const id = ++lastId
-      const call: OpenCall = {
-        answer: Promise.withResolvers<unknown>(),
-        ended: new AbortController(),
-        writeImage,
-      }
-      calls.set(id, call)
-      const argsJson = JSON.stringify(args)
-      if ('method' in callee) tell({ kind: 'call', id, method: callee.method, argsJson })
-      else tell({ kind: 'step', id, index: callee.step, argsJson })
-      const late = (text: string) => new AgentError('CommandExecutionError', text)
-      let grace: NodeJS.Timeout | undefined
-      const onAbort = () => {
-        tell({ kind: 'abort', id })
-        call.ended.abort()
-        grace = setTimeout(
-          () => giveUp(id, late('it did not end when it was told to')),
-          ABORT_GRACE_MS,
-        )
-      }
-      const onAlarm = () => {
-        tell({ kind: 'abort', id })
-        giveUp(id, late(`it hangs: ${lateText(timeoutMs)}`))
-      }
-      const alarm = setTimeout(onAlarm, timeoutMs)
-      if (signal?.aborted) onAbort()
-      else signal?.addEventListener('abort', onAbort, { once: true })
+  constructor(worker: Worker, deps: ThreadDeps) {
+    this.#worker = worker
+    this.#deps = deps
+    worker.on('message', (news: FromManager) => {
       try {
-        return await call.answer.promise
-      } finally {
-        clearTimeout(alarm)
-        clearTimeout(grace)
-        signal?.removeEventListener('abort', onAbort)
+        this.#hear(news)
+      } catch (error) {
+        this.#broke(`its thread talks nonsense: ${messageOf(error)}`)
       }
-    },
-    [Symbol.asyncDispose]: () =>
-      end(new AgentError('CancelledError', 'the hardware managers were closed')),
+    })
+    worker.on('error', (error) => this.#broke(`its thread ended: ${messageOf(error)}`))
+    worker.on('exit', (code) => this.#broke(`its thread ended by itself, exit code ${code}`))
   }
-}
 
-function lateText(timeoutMs: number): string {
-  return `no answer within ${timeoutMs / 1000} s`
-}
-
-function settle(answer: PromiseWithResolvers<unknown> | undefined, outcome: Outcome): void {
-  if (!('type' in outcome)) {
-    answer?.resolve(outcome.json === undefined ? undefined : JSON.parse(outcome.json))
-    return
+  /** The manifest, once it is there. */
+  get loaded(): Promise<unknown> {
+    return this.#loading.answer
   }
-  const { type, details } = outcome
-  if (Object.hasOwn(ERROR_TABLE, type)) answer?.reject(new AgentError(type as ErrorType, details))
-  else answer?.reject(new AgentError('CommandExecutionError', `${type}: ${details}`))
-}
 
-function errorOutcome(error: unknown): Outcome {
-  if (error instanceof AgentError) return { type: error.type, details: error.details }
-  return { type: 'CommandExecutionError', details: messageOf(error) }
+  isAlive(): boolean {
+    return this.#ended === undefined && this.#worn === undefined
+  }
+
+  hasEnded(): boolean {
+    return this.#ended !== undefined
+  }
+
+  async call(callee: Callee, args: unknown, options: ThreadCall): Promise<unknown> {
+    if (this.#ended) throw this.#ended
+    const id = ++this.#lastId
+    const call = new OpenCall(options.writeImage)
+    this.#calls.set(id, call)
+    const argsJson = JSON.stringify(args)
+    if ('method' in callee) this.#tell({ kind: 'call', id, method: callee.method, argsJson })
+    else this.#tell({ kind: 'step', id, index: callee.step, argsJson })
+    return await call.answerWithin(options, {
+      abort: () => this.#tell({ kind: 'abort', id }),
+      giveUp: (reason) => this.#giveUp(id, reason),
+    })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#end(new AgentError('CancelledError', 'the hardware managers were closed'))
+  }
+
+  #tell(order: ToManager): void {
+    this.#worker.postMessage(order)
+  }
+
+  #hear(news: FromManager): void {
+    if (news.kind === 'loaded') this.#loading.settle({ json: news.manifestJson })
+    else if (news.kind === 'failed') this.#broke(news.message)
+    else if (news.kind === 'outcome') {
+      // first: what is no outcome ends the thread, and with it the calls that are open
+      this.#calls.get(news.id)?.settle(news.outcome)
+      this.#calls.delete(news.id)
+      this.#endIfWorn()
+    } else if (news.kind === 'log') this.#log(news)
+    else void this.#answer(news)
+  }
+
+  #log({ level, message, factsJson }: Extract<FromManager, { kind: 'log' }>): void {
+    const known = level === 'debug' || level === 'warn' ? level : 'info'
+    this.#deps.log[known]({ ...JSON.parse(factsJson || '{}') }, message.slice(0, MAX_LINE_CHARS))
+  }
+
+  async #answer(asked: Question): Promise<void> {
+    const call = this.#calls.get(asked.id) ?? this.#loading
+    const outcome = await answerQuestion(asked, call, this.#deps.exec)
+    this.#tell({ kind: 'answer', question: asked.question, outcome })
+  }
+
+  /** An erasure that runs beside it, for a day, does not end with it. */
+  #giveUp(id: number, reason: AgentError): void {
+    this.#calls.get(id)?.fail(reason)
+    this.#calls.delete(id)
+    this.#worn ??= reason
+    this.#endIfWorn()
+  }
+
+  #endIfWorn(): void {
+    if (this.#worn && this.#calls.size === 0) void this.#end(this.#worn)
+  }
+
+  #broke(details: string): void {
+    void this.#end(new AgentError('HardwareManagerConfigurationError', details))
+  }
+
+  async #end(reason: AgentError): Promise<void> {
+    this.#ended ??= reason
+    for (const call of [this.#loading, ...this.#calls.values()]) call.fail(this.#ended)
+    this.#calls.clear()
+    await endedOrLate(this.#worker.terminate(), TERMINATE_MS)
+  }
 }

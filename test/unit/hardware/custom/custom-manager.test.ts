@@ -255,6 +255,10 @@ describe('a call that goes wrong does not end the agent:', () => {
     'throws later': 'setTimeout(() => { throw new Error("late") }); return new Promise(() => {})',
     'answers nonsense': 'return 7',
     'answers what is no JSON': 'const a = {}; a.a = a; return a',
+    'answers past the agent what is no JSON': `
+      const { parentPort } = process.getBuiltinModule('node:worker_threads')
+      for (let id = 1; id < 9; id++) parentPort.postMessage({ kind: 'outcome', id, outcome: { json: '{' } })
+      return new Promise(() => {})`,
     'takes all memory': 'const all = []; while (true) all.push(new Array(1e6).fill(all.length))',
   }
 
