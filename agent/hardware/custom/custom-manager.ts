@@ -4,8 +4,6 @@
 import { AgentError, isAgentError, messageOf, toAgentError } from '../../core/errors.ts'
 import type { EventPublisher } from '../../core/events.ts'
 import { redactText } from '../../core/redact.ts'
-import type { Exec } from '../../system/exec.ts'
-import type { Logger } from '../../telemetry/logger.ts'
 import { warn } from '../../telemetry/operation.ts'
 import type {
   HardwareManager,
@@ -14,20 +12,12 @@ import type {
   StepCall,
   StepImplementation,
 } from '../manager.ts'
-import { CALL_NAMES, CALLS, type Manifest, parseAnswer, parseManifest } from './answers.ts'
+import { CALLS, type Manifest, parseAnswer } from './answers.ts'
 import type { HardwareCalls, LogFile } from './interface.ts'
-import { type ManagerThread, openManagerThread, type ThreadCall } from './manager-thread.ts'
+import { ManagerSession, type SessionDeps } from './manager-session.ts'
 
-export const API_VERSION = 1
-
-export interface CustomManagerDeps {
-  readonly exec: Exec
-  readonly log: Logger
+export interface CustomManagerDeps extends SessionDeps {
   readonly events: EventPublisher
-  /** ms */
-  readonly loadTimeoutMs: number
-  /** Of a call, ms. */
-  readonly timeoutMs: number
 }
 
 type CallName = keyof HardwareCalls
@@ -47,7 +37,7 @@ export async function openCustomManager(
   path: string,
   deps: CustomManagerDeps,
 ): Promise<HardwareManager> {
-  const session = await openSession(path, deps)
+  const session = await ManagerSession.open(path, deps)
   const { manifest } = session
   const { name, version, label } = manifest
   return {
@@ -71,103 +61,11 @@ export async function openCustomManager(
   }
 }
 
-/** The calls of one manager, over all threads that it had. */
-interface Session {
-  readonly manifest: Manifest
-  initialize(): Promise<void>
-  call(method: string, args: readonly unknown[], options?: Partial<ThreadCall>): Promise<unknown>
-  runStep(index: number, call: StepCall, timeoutMs: number): Promise<unknown>
-  close(): Promise<void>
-}
-
-async function openSession(path: string, deps: CustomManagerDeps): Promise<Session> {
-  const { timeoutMs } = deps
-  const task = { path, apiVersion: API_VERSION, calls: CALL_NAMES }
-  const open = () => openManagerThread(task, deps, deps.loadTimeoutMs)
-  const first = await open()
-  const manifest = await parsedOrClosed(first)
-  let thread: Promise<ManagerThread> = Promise.resolve(first)
-  // with those that have been left, in which a long call may still run
-  const threads = new Set([first])
-  let opening: Promise<ManagerThread> | undefined
-  let isInitialized = false
-  let isClosed = false
-
-  const initializeIn = async (alive: ManagerThread) => {
-    if (manifest.initializes) await alive.call({ method: 'initialize' }, [], { timeoutMs })
-  }
-  const reopen = async () => {
-    deps.log.info({ hardware_manager: manifest.name }, 'hardware manager is loaded again')
-    const again = await open()
-    for (const each of threads) if (each.hasEnded()) threads.delete(each)
-    threads.add(again)
-    const { name, version } = await parsedOrClosed(again)
-    if (name !== manifest.name || version !== manifest.version) {
-      await again[Symbol.asyncDispose]()
-      throw new AgentError(
-        'HardwareManagerConfigurationError',
-        `${path} was ${manifest.name} ${manifest.version} and is ${name} ${version} now`,
-      )
-    }
-    try {
-      if (isInitialized) await initializeIn(again)
-    } catch (error) {
-      await again[Symbol.asyncDispose]()
-      throw error
-    }
-    return again
-  }
-  /** One that had to be ended is started again, by whoever calls first. */
-  const alive = async () => {
-    const last = await thread.catch(() => undefined)
-    if (isClosed) throw new AgentError('CancelledError', 'the hardware managers were closed')
-    if (last?.isAlive()) return last
-    opening ??= reopen().finally(() => {
-      opening = undefined
-    })
-    thread = opening
-    return await thread
-  }
-  return {
-    manifest,
-    initialize: async () => {
-      await initializeIn(await alive())
-      isInitialized = true
-    },
-    call: async (method, args, options) =>
-      await (await alive()).call({ method }, args, { timeoutMs, ...options }),
-    runStep: async (index, { node, ports, args, context }, stepTimeoutMs) =>
-      await (await alive()).call(
-        { step: index },
-        { node, ports, args },
-        {
-          timeoutMs: stepTimeoutMs,
-          signal: context.signal,
-          writeImage: (imageInfo, configdrive) => context.writeImage(imageInfo, configdrive),
-        },
-      ),
-    close: async () => {
-      isClosed = true
-      await thread.catch(() => undefined)
-      await Promise.all([...threads].map((each) => each[Symbol.asyncDispose]()))
-    },
-  }
-}
-
-async function parsedOrClosed(thread: ManagerThread): Promise<Manifest> {
-  try {
-    return parseManifest(thread.manifest)
-  } catch (error) {
-    await thread[Symbol.asyncDispose]()
-    throw error
-  }
-}
-
 /**
  * The call as a method. `next`: a failure is a warning and the next manager is asked; `fail`: it is thrown, with the
  * manager's name.
  */
-function methodOf(call: CallName, session: Session, deps: CustomManagerDeps) {
+function methodOf(call: CallName, session: ManagerSession, deps: CustomManagerDeps) {
   const { name } = session.manifest
   return async (...given: unknown[]): Promise<unknown> => {
     const signal = given.find((each) => each instanceof AbortSignal)
@@ -209,7 +107,7 @@ function named(error: unknown, name: string, what: string): AgentError {
 }
 
 /** One for each kind: cleaning lets go of the disks, the others of the image that is seeded. */
-function stepsOf(session: Session, manifest: Manifest, index: number): StepImplementation[] {
+function stepsOf(session: ManagerSession, manifest: Manifest, index: number): StepImplementation[] {
   const step = manifest.steps[index]
   if (!step) return []
   const announce = {
