@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns reading the JSON body of a request as it arrives, in bounded memory: a config drive comes up to three
-// times in one (both arguments of write_image, and the node's instance_info) and is held once. Does not know
-// commands.
+// times in one (both arguments of write_image, and the node's instance_info) and is held once. Does not tell strings
+// from the rest (json-scanner.ts) and does not know commands.
 import { randomUUID } from 'node:crypto'
 import { KiB, MiB } from '../core/units.ts'
+import { type JsonParts, JsonScanner } from './json-scanner.ts'
 import { createLongText, type LongText } from './long-text.ts'
 
 /** base64 of a gzip of the largest config drive (64 MiB), with line ends. */
@@ -15,14 +16,6 @@ const LONG_BYTES = 256 * KiB
 /** All three of them. */
 export const MAX_BODY_BYTES = 3 * LONGEST_TEXT_BYTES + MOST_OTHER_BYTES
 
-/** A node has five levels or so; a parser takes up to 80 bytes for each, of a body that is nothing else. */
-const MOST_DEPTH = 100
-
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const OPENING = new Set(Buffer.from('[{'))
-const CLOSING = new Set(Buffer.from(']}'))
-
 /** The body has more than is read. */
 export class BodyTooLargeError extends Error {
   readonly statusCode = 413
@@ -30,12 +23,19 @@ export class BodyTooLargeError extends Error {
 
 export interface BodyReader {
   /** Throws BodyTooLargeError, SyntaxError. The bytes are not kept. */
-  write(chunk: Buffer): void
+  write(bytes: Buffer): void
   /**
    * What JSON.parse says of all of it, but that a config drive of more than 256 KiB is a Buffer of its text, and
    * equal ones are the same: as a string it would be held twice. Throws BodyTooLargeError, SyntaxError.
    */
   end(): unknown
+}
+
+/** @param onLongText called before the first long text takes memory; what it throws ends the reading */
+export function createBodyReader(onLongText: () => void): BodyReader {
+  const body = new Body(onLongText)
+  const scanner = new JsonScanner(body)
+  return { write: (bytes) => scanner.write(bytes), end: () => body.parse() }
 }
 
 /** The string that is open, without its quotes. */
@@ -46,119 +46,79 @@ interface OpenString {
   long: LongText | undefined
 }
 
-/** @param onLongText called before the first long text takes memory; what it throws ends the reading */
-export function createBodyReader(onLongText: () => void): BodyReader {
-  // stands for a long text in the rest; nobody can know it
-  const mark = randomUUID()
-  const texts: Buffer[] = []
-  const references: Buffer[] = []
-  // what is never written of it takes no memory
-  const others = Buffer.allocUnsafeSlow(MOST_OTHER_BYTES)
-  let otherBytes = 0
-  let depth = 0
-  let string: OpenString | undefined
-  let isEscaped = false
+class Body implements JsonParts {
+  readonly #onLongText: () => void
+  /** Stands for a long text in the rest; nobody can know it. */
+  readonly #mark = randomUUID()
+  /** The long texts, each once. */
+  readonly #texts: Buffer[] = []
+  /** Which of them the marks mean, in their order. */
+  readonly #references: Buffer[] = []
+  /** All but the long texts. What is never written of it takes no memory. */
+  readonly #others = Buffer.allocUnsafeSlow(MOST_OTHER_BYTES)
+  #otherBytes = 0
+  #open: OpenString = { at: 0, bytes: 0, long: undefined }
 
-  const keep = (bytes: Buffer) => {
-    if (otherBytes + bytes.length > MOST_OTHER_BYTES) throw tooLarge(MOST_OTHER_BYTES)
-    bytes.copy(others, otherBytes)
-    otherBytes += bytes.length
+  constructor(onLongText: () => void) {
+    this.#onLongText = onLongText
   }
 
-  const takeString = (bytes: Buffer, open: OpenString) => {
+  outside(bytes: Buffer): void {
+    this.#keep(bytes)
+  }
+
+  opened(): void {
+    this.#open = { at: this.#otherBytes, bytes: 0, long: undefined }
+  }
+
+  inside(bytes: Buffer): void {
+    const open = this.#open
     open.bytes += bytes.length
-    if (open.long === undefined && open.bytes > LONG_BYTES) {
-      if (texts.length === 0) onLongText()
-      open.long = createLongText(LONGEST_TEXT_BYTES, texts)
-      open.long.write(others.subarray(open.at, otherBytes))
-      otherBytes = open.at
-    }
-    if (open.long === undefined) return keep(bytes)
+    if (open.bytes > LONG_BYTES) open.long ??= this.#moveOut(open)
     try {
-      open.long.write(bytes)
+      if (open.long) open.long.write(bytes)
+      else this.#keep(bytes)
     } catch (error) {
       throw error instanceof RangeError ? tooLarge(LONGEST_TEXT_BYTES) : error
     }
   }
 
-  const closeString = ({ long }: OpenString) => {
-    if (long === undefined) return
-    const text = long.end()
-    if (!texts.includes(text)) texts.push(text)
-    references.push(text)
-    keep(Buffer.from(`${mark}${references.length - 1}`))
+  closed(): void {
+    const text = this.#open.long?.end()
+    if (text === undefined) return
+    if (!this.#texts.includes(text)) this.#texts.push(text)
+    this.#references.push(text)
+    this.#keep(Buffer.from(`${this.#mark}${this.#references.length - 1}`))
   }
 
-  /** Where the open string ends in `chunk` from `at` on; -1 if it goes on. */
-  const endOfString = (chunk: Buffer, at: number): number => {
-    let from = at
-    if (isEscaped && from < chunk.length) {
-      isEscaped = false
-      from += 1
-    }
-    for (;;) {
-      const quote = chunk.indexOf(QUOTE, from)
-      const before = quote === -1 ? chunk : chunk.subarray(0, quote)
-      const backslash = before.indexOf(BACKSLASH, from)
-      if (backslash === -1) return quote
-      from = backslash + 2
-      if (from > chunk.length) {
-        isEscaped = true
-        return -1
-      }
-    }
+  /** See {@link BodyReader.end}. */
+  parse(): unknown {
+    const json = this.#others.toString('utf8', 0, this.#otherBytes)
+    if (this.#references.length === 0) return JSON.parse(json)
+    let stringBytes = 0
+    return JSON.parse(json, (key, value) => {
+      if (typeof value !== 'string' || !value.startsWith(this.#mark)) return value
+      const text = this.#references[Number(value.slice(this.#mark.length))] as Buffer
+      if (key === 'configdrive') return text
+      stringBytes += text.length
+      if (stringBytes > MOST_OTHER_BYTES) throw tooLarge(MOST_OTHER_BYTES)
+      return text.toString('latin1')
+    })
   }
 
-  const countDepth = (bytes: Buffer) => {
-    for (const byte of bytes) {
-      if (CLOSING.has(byte)) depth -= 1
-      else if (OPENING.has(byte) && ++depth > MOST_DEPTH) {
-        throw new SyntaxError(`more than ${MOST_DEPTH} levels deep`)
-      }
-    }
+  /** The open string turns out to be a long one: what came of it leaves the rest. */
+  #moveOut({ at }: OpenString): LongText {
+    if (this.#texts.length === 0) this.#onLongText()
+    const long = createLongText(LONGEST_TEXT_BYTES, this.#texts)
+    long.write(this.#others.subarray(at, this.#otherBytes))
+    this.#otherBytes = at
+    return long
   }
 
-  /** @returns where to go on */
-  const takeOutside = (chunk: Buffer, at: number): number => {
-    const quote = chunk.indexOf(QUOTE, at)
-    const end = quote === -1 ? chunk.length : quote + 1
-    const bytes = chunk.subarray(at, end)
-    countDepth(bytes)
-    keep(bytes)
-    if (quote !== -1) string = { at: otherBytes, bytes: 0, long: undefined }
-    return end
-  }
-
-  /** @returns where to go on */
-  const takeInside = (chunk: Buffer, at: number, open: OpenString): number => {
-    const quote = endOfString(chunk, at)
-    takeString(chunk.subarray(at, quote === -1 ? chunk.length : quote), open)
-    if (quote === -1) return chunk.length
-    closeString(open)
-    keep(chunk.subarray(quote, quote + 1))
-    string = undefined
-    return quote + 1
-  }
-
-  return {
-    write: (chunk) => {
-      for (let at = 0; at < chunk.length; ) {
-        at = string === undefined ? takeOutside(chunk, at) : takeInside(chunk, at, string)
-      }
-    },
-    end: () => {
-      const json = others.toString('utf8', 0, otherBytes)
-      if (references.length === 0) return JSON.parse(json)
-      let stringBytes = 0
-      return JSON.parse(json, (key, value) => {
-        if (typeof value !== 'string' || !value.startsWith(mark)) return value
-        const text = references[Number(value.slice(mark.length))] as Buffer
-        if (key === 'configdrive') return text
-        stringBytes += text.length
-        if (stringBytes > MOST_OTHER_BYTES) throw tooLarge(MOST_OTHER_BYTES)
-        return text.toString('latin1')
-      })
-    },
+  #keep(bytes: Buffer): void {
+    if (this.#otherBytes + bytes.length > MOST_OTHER_BYTES) throw tooLarge(MOST_OTHER_BYTES)
+    bytes.copy(this.#others, this.#otherBytes)
+    this.#otherBytes += bytes.length
   }
 }
 
