@@ -63,68 +63,8 @@ const REDIRECT_BODY = { maxBytes: 64 * 1024, timeoutMs: 1000 } as const
 
 /** One request and its answer. Resolves to where a redirect leads, which the receiver never sees. */
 export function exchange(dispatcher: Dispatcher, request: Exchange): Promise<Redirect | undefined> {
-  const { url, receiver, signal, method } = request
-  const outcome = Promise.withResolvers<Redirect | undefined>()
-  let redirect: Redirect | undefined
-  let controller: Dispatcher.DispatchController | undefined
-  let floor: SpeedFloor | undefined
-  let isOver = false
-  let discarded = 0
-  let interimAnswers = 0
-  const settle = (act: () => void) => {
-    if (isOver) return
-    isOver = true
-    clearTimeout(timer)
-    floor?.[Symbol.dispose]()
-    signal?.removeEventListener('abort', onAbort)
-    act()
-  }
-  const end = () => settle(() => outcome.resolve(redirect))
-  const fail = (error: unknown) => settle(() => outcome.reject(error))
-  const close = () => controller?.abort(new Error('closed by the agent'))
-  const giveUp = (reason: unknown) => {
-    fail(reason)
-    close()
-  }
-  const onAbort = () => giveUp(signal?.reason)
-  const failure = (reason: 'timeout' | 'protocol', what: string) =>
-    new HttpFailure(reason, `${redactUrl(url.href)}: ${what}`)
-  let timer = setTimeout(() => {
-    const seconds = Math.ceil(request.headTimeoutMs) / 1000
-    giveUp(failure('timeout', `no complete head of an answer within ${seconds} s`))
-  }, timerMs(request.headTimeoutMs))
-  const guarded = (act: () => void) => {
-    if (isOver) return
-    try {
-      act()
-    } catch (error) {
-      giveUp(error)
-    }
-  }
-  const onTooSlow = (bytes: number) => {
-    const { bytesPerSecond = 0, seconds = 0 } = request.slowest ?? {}
-    giveUp(
-      failure(
-        'timeout',
-        `too slow: ${bytes} bytes came in ${seconds} s, the least is ${bytesPerSecond} bytes per second`,
-      ),
-    )
-  }
-  const flow: HttpFlow = {
-    pause: () => {
-      floor?.pause()
-      controller?.pause()
-    },
-    resume: () => {
-      floor?.resume()
-      controller?.resume()
-    },
-    stop: () => {
-      end()
-      close()
-    },
-  }
-  signal?.addEventListener('abort', onAbort, { once: true })
+  const { url, method, readTimeoutMs } = request
+  const answer = new Answer(request)
   dispatcher.dispatch(
     {
       origin: url.origin,
@@ -132,47 +72,157 @@ export function exchange(dispatcher: Dispatcher, request: Exchange): Promise<Red
       method: method as Dispatcher.HttpMethod,
       headers: { 'user-agent': 'ironswarm', 'accept-encoding': 'identity', ...request.headers },
       body: request.body ?? null,
-      headersTimeout: request.readTimeoutMs,
-      bodyTimeout: request.readTimeoutMs,
+      headersTimeout: readTimeoutMs,
+      bodyTimeout: readTimeoutMs,
       reset: request.isLast ?? false,
     },
-    {
-      onRequestStart: (started) => {
-        controller = started
-        if (isOver) close()
-      },
-      onResponseStart: (_, status, headers) => {
-        if (isOver) return
-        if (status < 200) {
-          interimAnswers++
-          if (interimAnswers <= MAX_INTERIM_ANSWERS) return
-          return giveUp(failure('protocol', `${interimAnswers} answers of status 1xx and no other`))
-        }
-        clearTimeout(timer)
-        redirect = redirectOf(method, status, headers)
-        if (redirect) {
-          timer = setTimeout(flow.stop, REDIRECT_BODY.timeoutMs)
-          return
-        }
-        floor = createSpeedFloor(request.slowest, onTooSlow)
-        guarded(() => receiver.onHead({ status, headers, url: url.href }, flow))
-      },
-      onResponseData: (_, bytes) => {
-        floor?.took(bytes.length)
-        if (redirect === undefined) return guarded(() => receiver.onBytes(bytes))
-        discarded += bytes.length
-        if (discarded > REDIRECT_BODY.maxBytes) flow.stop()
-      },
-      // undici counts the connection as busy for this turn still: a request made now would open another
-      onResponseEnd: () => void setImmediate(end),
-      onResponseError: (_, error) => {
-        // a redirect's own body is of no interest, so neither is its bad end
-        if (redirect !== undefined) end()
-        else fail(httpFailureOf(error, url.href))
-      },
-    },
+    answer,
   )
-  return outcome.promise
+  return answer.outcome
+}
+
+/** The answer as undici brings it, to the end of it that comes first. */
+class Answer implements Dispatcher.DispatchHandler, HttpFlow {
+  readonly #request: Exchange
+  readonly #outcome = Promise.withResolvers<Redirect | undefined>()
+  readonly #onAbort = () => this.#giveUp(this.#request.signal?.reason)
+  #timer: NodeJS.Timeout
+  #controller: Dispatcher.DispatchController | undefined
+  #redirect: Redirect | undefined
+  #floor: SpeedFloor | undefined
+  #isOver = false
+  #discardedBytes = 0
+  #interimAnswers = 0
+
+  constructor(request: Exchange) {
+    this.#request = request
+    request.signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#timer = setTimeout(() => {
+      const seconds = Math.ceil(request.headTimeoutMs) / 1000
+      this.#giveUp(this.#failure('timeout', `no complete head of an answer within ${seconds} s`))
+    }, timerMs(request.headTimeoutMs))
+  }
+
+  get outcome(): Promise<Redirect | undefined> {
+    return this.#outcome.promise
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#isOver) this.#close()
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: HttpHeaders,
+  ): void {
+    if (this.#isOver) return
+    if (status < 200) {
+      this.#countInterim()
+      return
+    }
+    clearTimeout(this.#timer)
+    this.#redirect = redirectOf(this.#request.method, status, headers)
+    if (this.#redirect) {
+      this.#timer = setTimeout(() => this.stop(), REDIRECT_BODY.timeoutMs)
+      return
+    }
+    const { slowest, receiver, url } = this.#request
+    this.#floor = createSpeedFloor(slowest, (bytes) => this.#endTooSlow(bytes))
+    this.#guard(() => receiver.onHead({ status, headers, url: url.href }, this))
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, bytes: Uint8Array): void {
+    this.#floor?.took(bytes.length)
+    if (this.#redirect === undefined) {
+      this.#guard(() => this.#request.receiver.onBytes(bytes))
+      return
+    }
+    this.#discardedBytes += bytes.length
+    if (this.#discardedBytes > REDIRECT_BODY.maxBytes) this.stop()
+  }
+
+  onResponseEnd(): void {
+    // undici counts the connection as busy for this turn still: a request made now would open another
+    setImmediate(() => this.#end())
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: unknown): void {
+    // a redirect's own body is of no interest, so neither is its bad end
+    if (this.#redirect !== undefined) this.#end()
+    else this.#fail(httpFailureOf(error, this.#request.url.href))
+  }
+
+  pause(): void {
+    this.#floor?.pause()
+    this.#controller?.pause()
+  }
+
+  resume(): void {
+    this.#floor?.resume()
+    this.#controller?.resume()
+  }
+
+  stop(): void {
+    this.#end()
+    this.#close()
+  }
+
+  #countInterim(): void {
+    this.#interimAnswers += 1
+    if (this.#interimAnswers <= MAX_INTERIM_ANSWERS) return
+    const what = `${this.#interimAnswers} answers of status 1xx and no other`
+    this.#giveUp(this.#failure('protocol', what))
+  }
+
+  #endTooSlow(bytes: number): void {
+    const { bytesPerSecond = 0, seconds = 0 } = this.#request.slowest ?? {}
+    const what = `too slow: ${bytes} bytes came in ${seconds} s, the least is ${bytesPerSecond} bytes per second`
+    this.#giveUp(this.#failure('timeout', what))
+  }
+
+  #failure(reason: 'timeout' | 'protocol', what: string): HttpFailure {
+    return new HttpFailure(reason, `${redactUrl(this.#request.url.href)}: ${what}`)
+  }
+
+  /** What the receiver throws ends the exchange. */
+  #guard(act: () => void): void {
+    if (this.#isOver) return
+    try {
+      act()
+    } catch (error) {
+      this.#giveUp(error)
+    }
+  }
+
+  #giveUp(reason: unknown): void {
+    this.#fail(reason)
+    this.#close()
+  }
+
+  #end(): void {
+    if (this.#isOver) return
+    this.#letGo()
+    this.#outcome.resolve(this.#redirect)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return
+    this.#letGo()
+    this.#outcome.reject(error)
+  }
+
+  #letGo(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#floor?.[Symbol.dispose]()
+    this.#request.signal?.removeEventListener('abort', this.#onAbort)
+  }
+
+  #close(): void {
+    this.#controller?.abort(new Error('closed by the agent'))
+  }
 }
 
 function redirectOf(method: string, status: number, headers: HttpHeaders): Redirect | undefined {
