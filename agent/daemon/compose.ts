@@ -2,11 +2,11 @@
 // Owns putting the serving agent together, lowest layer first: each part is made of those above it in this
 // file. Does not start anything; serve.ts does.
 import { hostname } from 'node:os'
-import { createApiServer } from '../api/server.ts'
+import { type ApiServerOptions, createApiServer } from '../api/server.ts'
 import { statusFields } from '../api/status.ts'
-import { createRunner } from '../commands/runner.ts'
+import { type CommandRunner, createRunner } from '../commands/runner.ts'
 import type { Config } from '../config/options.ts'
-import { createDeployService } from '../deploy/deploy-service.ts'
+import { createDeployService, type DeployService } from '../deploy/deploy-service.ts'
 import type { CreateExtensions } from '../deploy/extension-deps.ts'
 import type { RackName } from '../deploy/rack.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
@@ -21,7 +21,7 @@ import type { Root } from '../system/root.ts'
 import { readDiskWrites } from '../system/sysfs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { chooseTls } from './api-tls.ts'
-import { createHeartbeats } from './heartbeats.ts'
+import { createHeartbeats, type Heartbeats } from './heartbeats.ts'
 import { openMetrics } from './metrics.ts'
 import type { NodeFinder } from './node-finder.ts'
 import type { ServingAgent, ServingEnd } from './serve.ts'
@@ -49,16 +49,14 @@ export interface AgentParts {
 
 /** Throws LookupAgentIPError, InvalidConfigError. */
 export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
-  const { process, config, root, log, hardware, tokens, nodeCache, ironic } = parts
-  const { signal, now, random, version, events } = process
+  const { process, config, log, hardware, tokens, ironic } = parts
+  const { signal, now } = process
   const ending = Promise.withResolvers<ServingEnd>()
-
   const caller = ironic && {
     ...ironic,
     address: await findAdvertisedAddress({ config, client: ironic.client, exec, log, signal }),
   }
   const tls = await chooseTls({ config, reader: caller, hardware, log, signal, now })
-  using opened = new DisposableStack()
   const heartbeats =
     caller &&
     createHeartbeats({
@@ -70,6 +68,35 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
       process,
       hardware,
     })
+  const commands = composeCommands(parts, { heartbeats, end: ending.resolve })
+  return {
+    config,
+    log,
+    heartbeats,
+    seeding: commands.deploy.seeding,
+    runner: commands.runner,
+    ...composeServer(parts, { ...commands, tls: tls?.api }),
+    isTls: tls !== undefined,
+    ended: ending.promise,
+  }
+}
+
+interface Commands {
+  readonly deploy: DeployService
+  readonly runner: CommandRunner
+}
+
+interface CommandsNews {
+  /** Told at once of a command that has ended. */
+  readonly heartbeats: Heartbeats | undefined
+  /** A command ends the serving. */
+  readonly end: (end: ServingEnd) => void
+}
+
+/** What Ironic can have done, and who does it. */
+function composeCommands(parts: AgentParts, { heartbeats, end }: CommandsNews): Commands {
+  const { process, config, root, log, hardware } = parts
+  const { random, now, events } = process
   const deploy = createDeployService({
     config,
     exec,
@@ -78,7 +105,7 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     random,
     hardware,
     rack: parts.rack,
-    onMachineEnd: (reason) => ending.resolve({ reason, afterwards: 'end' }),
+    onMachineEnd: (reason) => end({ reason, afterwards: 'end' }),
   })
   const extensions = parts.createExtensions({
     config,
@@ -88,22 +115,31 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
     events,
     now,
     hardware,
-    nodeCache,
-    refreshNode: async (during) => await ironic?.finder.refresh(during),
+    nodeCache: parts.nodeCache,
+    refreshNode: async (during) => await parts.ironic?.finder.refresh(during),
     deploy,
-    afterRescue: () => ending.resolve({ reason: 'rescued', afterwards: 'leave the machine' }),
-    lockDown: () => ending.resolve({ reason: 'locked down', afterwards: 'lock down' }),
+    afterRescue: () => end({ reason: 'rescued', afterwards: 'leave the machine' }),
+    lockDown: () => end({ reason: 'locked down', afterwards: 'lock down' }),
     recentLog: parts.recentLog,
   })
-  const runner = createRunner({
-    extensions,
-    runDir: config.run_dir,
-    log,
-    events,
-    onFinished: () => heartbeats?.force(),
-  })
+  const onFinished = () => heartbeats?.force()
+  const runner = createRunner({ extensions, runDir: config.run_dir, log, events, onFinished })
+  return { deploy, runner }
+}
+
+interface ServerParts extends Commands {
+  readonly tls: ApiServerOptions['tls']
+}
+
+/** The API, and the metrics that it shows. */
+function composeServer(
+  { process, config, root, log, hardware, tokens, startedAt, ironic }: AgentParts,
+  { deploy, runner, tls }: ServerParts,
+): Pick<ServingAgent, 'metrics' | 'server'> {
+  const { events, version, now } = process
   const nodeUuid = ironic?.found.nodeUuid ?? null
-  const metrics = openMetrics(config, { log, nodeUuid, hostname: hostname() })
+  using opened = new DisposableStack()
+  const metrics = opened.use(openMetrics(config, { log, nodeUuid, hostname: hostname() }))
   const server = createApiServer({
     runner,
     tokens,
@@ -115,13 +151,13 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
         leftOutManagers: hardware.leftOut,
       }),
     version,
-    startedAt: parts.startedAt,
-    tls: tls?.api,
+    startedAt,
+    tls,
     metrics,
     watching: {
       events,
       version,
-      startedAt: parts.startedAt,
+      startedAt,
       now,
       hasMetrics: config.metrics,
       hasPage: config.status_page,
@@ -131,15 +167,5 @@ export async function composeAgent(parts: AgentParts): Promise<ServingAgent> {
   })
   // from here on whoever serves closes them
   opened.move()
-  return {
-    config,
-    log,
-    metrics,
-    heartbeats,
-    seeding: deploy.seeding,
-    runner,
-    server,
-    isTls: tls !== undefined,
-    ended: ending.promise,
-  }
+  return { metrics, server }
 }

@@ -30,7 +30,7 @@ import type { Root } from '../system/root.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { operation, warn } from '../telemetry/operation.ts'
-import { composeAgent } from './compose.ts'
+import { type AgentParts, composeAgent } from './compose.ts'
 import type { Consoles } from './consoles.ts'
 import { discover } from './discovery.ts'
 import { inspect } from './inspection.ts'
@@ -60,58 +60,26 @@ export interface AgentStart {
  * Throws InvalidConfigError, LookupNodeError (the supervisor starts the process again), LookupAgentIPError.
  */
 export async function runAgent(given: AgentStart): Promise<void> {
-  const { process, root, log } = given
+  const { process, log } = given
   const { signal } = process
   const startedAt = process.now() / 1000
   // uptime: how long the machine took to come here
   log.info({ version: process.version, hostname: hostname(), uptime_s: uptime() }, 'agent started')
   enter(process, 'starting')
-  if (await isRescued(root)) {
+  if (await isRescued(given.root)) {
     log.info({ file: RESCUED_FILE }, 'rescued, doing nothing')
     enter(process, 'rescued')
     return await untilAborted(signal)
   }
   throwIfAborted(signal)
-  const { config: asked } = given.loaded
-  if (asked.machine_control === 'real') await raiseVlans(asked, { exec, log, signal })
-  const start = { ...given, loaded: await discover(given.loaded, { exec, log, signal }) }
+  const start = await findSettings(given)
   const before = start.loaded.config
-  await setSystemClock({ exec, log, config: before, signal })
   await using client = openClient(start, before)
   tellIronic(process.events, client?.urls() ?? [])
   let known = before
-  await forgetKernel({ exec, root, log, machineControl: before.machine_control })
-  // a laboratory's machine is not the node
-  if (before.machine_control === 'real') await attachIbft({ root, exec, log, signal })
-  await using hardware = await operation(
-    process.events,
-    'load hardware managers',
-    {},
-    (_, events) =>
-      loadMachine({
-        config: before,
-        root,
-        log,
-        events,
-        currentConfig: () => known,
-      }),
-  )
-  if (before.hardware_initialization_delay > 0) {
-    await sleep(before.hardware_initialization_delay * 1000, signal)
-  }
-  void tellHardware(hardware, process.events)
+  await using hardware = await openHardware(start, () => known)
   const tokens = createTokenKeeper({ runDir: before.run_dir, embedded: before.agent_token })
-  const finder =
-    client &&
-    createNodeFinder({
-      client,
-      hardware,
-      tokens,
-      config: before,
-      log,
-      process,
-      consoles: start.consoles,
-    })
+  const finder = client && createNodeFinder({ ...start, client, hardware, tokens, config: before })
   const found = await findNode(start, { client, finder, hardware })
   if (found?.token === 'missing') {
     // restarting does not help: Ironic hands the token out once per boot (contract 2.6)
@@ -126,8 +94,58 @@ export async function runAgent(given: AgentStart): Promise<void> {
   known = config
   for (const warning of warnings) log.warn({ warning }, 'lookup')
   await client?.useTls(config)
+  const ironic = client && finder && found ? { client, finder, found } : undefined
+  await serveNode(start, { config, startedAt, hardware, tokens, client, ironic })
+}
+
+/** The start with all settings that can be had before Ironic is asked: for this, VLANs are up and the clock is right. */
+async function findSettings(given: AgentStart): Promise<AgentStart> {
+  const { log, process } = given
+  const { signal } = process
+  const { config: asked } = given.loaded
+  if (asked.machine_control === 'real') await raiseVlans(asked, { exec, log, signal })
+  const start = { ...given, loaded: await discover(given.loaded, { exec, log, signal }) }
+  await setSystemClock({ exec, log, config: start.loaded.config, signal })
+  return start
+}
+
+/** The hardware managers of this machine, once its devices have had their time to come up. */
+async function openHardware(
+  { process, loaded, root, log }: AgentStart,
+  currentConfig: () => Config,
+): Promise<Hardware> {
+  const { config } = loaded
+  const { signal } = process
+  await forgetKernel({ exec, root, log, machineControl: config.machine_control })
+  // a laboratory's machine is not the node
+  if (config.machine_control === 'real') await attachIbft({ root, exec, log, signal })
+  await using opened = new AsyncDisposableStack()
+  const hardware = opened.use(
+    await operation(process.events, 'load hardware managers', {}, (_, events) =>
+      loadMachine({ config, root, log, events, currentConfig }),
+    ),
+  )
+  if (config.hardware_initialization_delay > 0) {
+    await sleep(config.hardware_initialization_delay * 1000, signal)
+  }
+  void tellHardware(hardware, process.events)
+  // from here on whoever asked closes them
+  opened.move()
+  return hardware
+}
+
+type FoundNode = Pick<AgentParts, 'config' | 'startedAt' | 'hardware' | 'tokens' | 'ironic'> & {
+  readonly client: IronicClient | undefined
+}
+
+/** Serves the node that was found, and leaves the machine as the end of it asks. */
+async function serveNode(start: AgentStart, node: FoundNode): Promise<void> {
+  const { process, root } = start
+  const { config, hardware, client } = node
+  const { signal } = process
+  const found = node.ironic?.found
   const nodeCache = createNodeCache()
-  using rack = watchRack({ config, client, exec, root, log })
+  using rack = watchRack({ config, client, exec, root, log: start.log })
   // switches take their time, and the conductor does not wait that long for an inventory
   if (config.collect_lldp) void hardware.dispatch('listHardwareInfo').catch(() => undefined)
   if (found) {
@@ -135,24 +153,14 @@ export async function runAgent(given: AgentStart): Promise<void> {
     tellNode(process.events, found)
     await hardware.dispatch('waitForDisks', found.node, signal)
   }
-  const nodeLog = found ? log.child({ node_uuid: found.nodeUuid }) : log
-  start.eventLog.use(nodeLog)
-  const agent = await composeAgent({
-    ...start,
-    config,
-    log: nodeLog,
-    startedAt,
-    hardware,
-    tokens,
-    nodeCache,
-    rack,
-    ironic: client && finder && found ? { client, finder, found } : undefined,
-  })
+  const log = found ? start.log.child({ node_uuid: found.nodeUuid }) : start.log
+  start.eventLog.use(log)
+  const agent = await composeAgent({ ...start, ...node, log, nodeCache, rack })
   enter(process, 'serving')
   const end = await serve(agent, signal)
   enter(process, PHASES_AFTER[end.afterwards])
   if (end.afterwards === 'lock down') {
-    await takeOffNetworks({ exec, root, log: nodeLog, machineControl: config.machine_control })
+    await takeOffNetworks({ exec, root, log, machineControl: config.machine_control })
   }
   if (end.afterwards !== 'end') {
     log.info(`${end.reason}, doing nothing`)
