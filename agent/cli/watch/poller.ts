@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns asking many agents for their status: how many at once, how long each may take, and when again: as soon as an
-// agent says that something has happened, else now and then. Does not know which nodes there are (node-list.ts) nor
-// how they are shown.
-import { type Random, uniform } from '../../core/backoff.ts'
+// agent says that something has happened, else now and then. Does not know which nodes there are (node-list.ts), what
+// is known of each (seat.ts) nor how they are shown.
+import type { Random } from '../../core/backoff.ts'
 import { anySignal } from '../../core/deadline.ts'
 import { KiB } from '../../core/units.ts'
 import type { HttpClient } from '../../http/client.ts'
 import { reasonOf } from '../../sources/http/url-rotation.ts'
-import { createFeeds } from './feeds.ts'
-import { answeredRow, emptyRow, type NodeRow, silentRow, type WatchedNode } from './node-row.ts'
+import { createFeeds, type Feeds } from './feeds.ts'
+import type { NodeRow, WatchedNode } from './node-row.ts'
+import { Seat } from './seat.ts'
 
 /** Of /v1/status; it is a few KiB. */
 const MAX_STATUS_BYTES = 256 * KiB
 /** Agents of one rack are asked in one go; a thousand in eight. */
 const MOST_AT_ONCE = 128
 const ANSWER_MS = 5000
-/** One that does not answer is asked again after so long at most, with jitter. */
-const LONGEST_PAUSE_MS = 20_000
 /** One that tells of what happens is asked all the same, for what it tells nobody, ms. */
 const CALM_MS = 30_000
 /** How often it is looked whom to ask. */
@@ -47,119 +46,108 @@ export interface PollerDeps {
   readonly listens: boolean
 }
 
-interface Seat {
-  node: WatchedNode
-  row: NodeRow
-  askedAt: number
-  nextAt: number
-  silences: number
-  isAsked: boolean
-  isBusy: boolean
-}
-
 /** Asks until disposed of. */
 export function startPoller(deps: PollerDeps): Poller {
-  const { client, signal, now, random, intervalMs } = deps
-  const seats = new Map<string, Seat>()
-  const ended = new AbortController()
-  const underWay = new Set<Promise<void>>()
-  const feeds = createFeeds(deps)
-  let waiting: (() => void)[] = []
+  return new RunningPoller(deps)
+}
 
-  const ask = async (seat: Seat, url: string): Promise<void> => {
-    seat.isBusy = true
-    seat.askedAt = now()
-    seat.nextAt = Number.POSITIVE_INFINITY
-    const { node } = seat
-    try {
-      const response = await client.request(`${url}/v1/status`, {
-        signal: anySignal(signal, ended.signal),
-        timeoutMs: ANSWER_MS,
-        maxBytes: MAX_STATUS_BYTES,
-      })
-      if (response.status !== 200) throw new Error(`status ${response.status}`)
-      seat.row = answeredRow(seat.node, JSON.parse(response.text()), deps.wallClock())
-      seat.silences = 0
-      if (deps.listens) feeds.hear(node.id, url, () => onNews(node.id))
-      const pauseMs = feeds.isLive(node.id) ? Math.max(CALM_MS, intervalMs) : intervalMs
-      // news may have come meanwhile
-      seat.nextAt = Math.min(seat.nextAt, now() + pauseMs)
-    } catch (error) {
-      seat.silences += 1
-      seat.row = silentRow(seat.row, node, whyOf(error))
-      const longest = Math.min(LONGEST_PAUSE_MS, intervalMs * 2 ** Math.min(seat.silences, 10))
-      seat.nextAt = now() + uniform(random, longest / 2, longest)
-    } finally {
-      seat.isBusy = false
-      seat.isAsked = true
+class RunningPoller implements Poller {
+  readonly #deps: PollerDeps
+  /** By the id of the node. */
+  readonly #seats = new Map<string, Seat>()
+  readonly #feeds: Feeds
+  readonly #underWay = new Set<Promise<void>>()
+  readonly #ended = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  #waiting: (() => void)[] = []
+
+  constructor(deps: PollerDeps) {
+    this.#deps = deps
+    this.#feeds = createFeeds(deps)
+    this.#timer = setInterval(() => this.#askDue(), TICK_MS)
+  }
+
+  watch(nodes: readonly WatchedNode[]): void {
+    const ids = new Set(nodes.map(({ id }) => id))
+    for (const id of this.#seats.keys()) {
+      if (ids.has(id)) continue
+      this.#seats.delete(id)
+      this.#feeds.forget(id)
     }
+    for (const node of nodes) {
+      const seat = this.#seats.get(node.id)
+      if (seat) seat.update(node, this.#deps.now())
+      else this.#seats.set(node.id, new Seat(node))
+    }
+    this.#askDue()
   }
 
-  /** What comes in one go is asked for once. */
-  const onNews = (id: string) => {
-    const seat = seats.get(id)
-    if (seat) seat.nextAt = Math.min(seat.nextAt, Math.max(now(), seat.askedAt + intervalMs))
+  rows(): NodeRow[] {
+    return [...this.#seats.values()].map(({ row }) => row)
   }
-  const leftToAsk = () =>
-    [...seats.values()].filter(({ isAsked, node }) => !isAsked && node.url !== null).length
-  const askDue = () => {
-    const due = [...seats.values()].filter(({ isBusy, nextAt }) => !isBusy && nextAt <= now())
+
+  leftToAsk(): number {
+    return [...this.#seats.values()].filter(({ isLeftToAsk }) => isLeftToAsk).length
+  }
+
+  allAsked(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer)
+    this.#ended.abort(new Error('no longer watched'))
+    await this.#feeds[Symbol.asyncDispose]()
+    await Promise.all(this.#underWay)
+  }
+
+  #askDue(): void {
+    const now = this.#deps.now()
+    const due = [...this.#seats.values()].filter((seat) => seat.isDue(now))
     // those that have waited longest: silent ones would take every place
     for (const seat of due.toSorted((a, b) => a.nextAt - b.nextAt)) {
-      if (underWay.size >= MOST_AT_ONCE) break
+      if (this.#underWay.size >= MOST_AT_ONCE) break
       const { url } = seat.node
       if (url === null) continue
-      const asking = ask(seat, url).finally(() => underWay.delete(asking))
-      underWay.add(asking)
+      const asking = this.#ask(seat, url).finally(() => this.#underWay.delete(asking))
+      this.#underWay.add(asking)
     }
-    if (leftToAsk() > 0) return
-    for (const tell of waiting) tell()
-    waiting = []
+    if (this.leftToAsk() > 0) return
+    for (const tell of this.#waiting) tell()
+    this.#waiting = []
   }
-  const timer = setInterval(askDue, TICK_MS)
 
-  return {
-    watch: (nodes) => {
-      const ids = new Set(nodes.map(({ id }) => id))
-      for (const id of seats.keys()) {
-        if (ids.has(id)) continue
-        seats.delete(id)
-        feeds.forget(id)
+  async #ask(seat: Seat, url: string): Promise<void> {
+    const { now, wallClock, intervalMs } = this.#deps
+    seat.begin(now())
+    try {
+      seat.answered(await this.#readStatus(url), wallClock())
+      const { id } = seat.node
+      if (this.#deps.listens && this.#seats.get(id) === seat) {
+        this.#feeds.hear(id, url, () => this.#seats.get(id)?.hurry(now(), intervalMs))
       }
-      for (const node of nodes) seat(seats, node, now())
-      askDue()
-    },
-    rows: () => [...seats.values()].map(({ row }) => row),
-    leftToAsk,
-    allAsked: () => new Promise((resolve) => waiting.push(resolve)),
-    [Symbol.asyncDispose]: async () => {
-      clearInterval(timer)
-      ended.abort(new Error('no longer watched'))
-      await feeds[Symbol.asyncDispose]()
-      await Promise.all(underWay)
-    },
+      const pauseMs = this.#feeds.isLive(id) ? Math.max(CALM_MS, intervalMs) : intervalMs
+      seat.restUntil(now() + pauseMs)
+    } catch (error) {
+      seat.silent(whyOf(error), now(), this.#deps)
+    } finally {
+      seat.end()
+    }
+  }
+
+  async #readStatus(url: string): Promise<unknown> {
+    const { client, signal } = this.#deps
+    const response = await client.request(`${url}/v1/status`, {
+      signal: anySignal(signal, this.#ended.signal),
+      timeoutMs: ANSWER_MS,
+      maxBytes: MAX_STATUS_BYTES,
+    })
+    if (response.status !== 200) throw new Error(`status ${response.status}`)
+    return JSON.parse(response.text())
   }
 }
 
 /** Its URL stands beside it. */
 function whyOf(error: unknown): string {
   return reasonOf(error).replace(/^https?:\S+: /, '')
-}
-
-/** A node that was known keeps what it said. */
-function seat(seats: Map<string, Seat>, node: WatchedNode, nowMs: number): void {
-  const before = seats.get(node.id)
-  if (before === undefined) {
-    const row = emptyRow(node)
-    const seen = { askedAt: 0, nextAt: 0, silences: 0, isAsked: false, isBusy: false }
-    seats.set(node.id, { node, row, ...seen })
-    return
-  }
-  const hasMoved = before.node.url !== node.url
-  before.node = node
-  if (node.url === null) before.row = silentRow(before.row, node, 'Ironic knows no agent of it')
-  else if (before.row.no_answer === null)
-    before.row = { ...before.row, provision_state: node.provision_state, error: node.error }
-  else before.row = silentRow(before.row, node, before.row.no_answer)
-  if (hasMoved) before.nextAt = nowMs
 }

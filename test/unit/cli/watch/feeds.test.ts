@@ -4,19 +4,22 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createEventLines } from '../../../../agent/cli/watch/event-feed.ts'
-import { startPoller } from '../../../../agent/cli/watch/poller.ts'
+import { type Poller, startPoller } from '../../../../agent/cli/watch/poller.ts'
 import { OPTIONS } from '../../../../agent/config/options.ts'
 import { createHttpClient } from '../../../../agent/http/client.ts'
 
 const patiently = { timeout: 60_000 }
 
-/** An agent: its status counts how often it was asked; its stream is what `events` does. */
-async function agentWith(events: (request: IncomingMessage, response: ServerResponse) => void) {
+/** An agent: its status counts how often it was asked, and is told then; its stream is what `events` does. */
+async function agentWith(
+  events: (request: IncomingMessage, response: ServerResponse) => void,
+  then: Promise<void> = Promise.resolve(),
+) {
   let asked = 0
   const server = createServer((request, response) => {
     if (request.url === '/v1/events') return events(request, response)
-    asked++
-    response.end(JSON.stringify({ command: `asked-${asked}` }))
+    const answer = JSON.stringify({ command: `asked-${++asked}` })
+    void then.then(() => response.end(answer))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -41,7 +44,8 @@ function watcher() {
     ...{ now: () => performance.now(), wallClock: () => 0, random: () => 0 },
   })
   return {
-    ...poller,
+    watch: (nodes: Parameters<Poller['watch']>[0]) => poller.watch(nodes),
+    rows: () => poller.rows(),
     [Symbol.asyncDispose]: async () => {
       await poller[Symbol.asyncDispose]()
       await client[Symbol.asyncDispose]()
@@ -117,6 +121,21 @@ describe('an agent that tells of what happens', () => {
     await expect.poll(() => open.length, patiently).toBe(1)
     watching.watch([])
     await expect.poll(() => open[0]?.closed, patiently).toBe(true)
+  })
+
+  test('is not listened to where it answers once nobody watches it', async () => {
+    const { open, serve } = streams()
+    const answer = Promise.withResolvers<void>()
+    await using late = await agentWith(serve, answer.promise)
+    await using other = await agentWith((_, response) => void response.writeHead(404).end())
+    await using watching = watcher()
+    watching.watch([late.node, other.node])
+    await expect.poll(late.asked, patiently).toBe(1)
+    watching.watch([other.node])
+    answer.resolve()
+    const before = other.asked()
+    await expect.poll(other.asked, patiently).toBeGreaterThan(before + 20)
+    expect(open).toEqual([])
   })
 })
 
