@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createOverrides } from '../../../../agent/hardware/generic/overrides.ts'
+import { Overrides } from '../../../../agent/hardware/generic/overrides.ts'
 import {
   createRootDiskFinder,
   rootDeviceHints,
@@ -16,7 +16,7 @@ const forever = new AbortController().signal
 function finderSeeing(looks: readonly (readonly Disk[])[], waitAttempts = 5) {
   let count = 0
   const finder = createRootDiskFinder({
-    overrides: createOverrides(),
+    overrides: new Overrides(),
     listDisks: async () => looks[Math.min(count++, looks.length - 1)] ?? [],
     rootVolumes: createRootVolumes(),
     log,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { GiB } from '../../../../agent/core/units.ts'
-import { createOverrides } from '../../../../agent/hardware/generic/overrides.ts'
+import { Overrides } from '../../../../agent/hardware/generic/overrides.ts'
 import { createRootDiskFinder } from '../../../../agent/hardware/generic/root-disk.ts'
 import { createRootVolumes } from '../../../../agent/hardware/raid/root-volume.ts'
 import { parseTargetConfig } from '../../../../agent/hardware/raid/target-config.ts'
@@ -28,7 +28,7 @@ async function rootOf(node: Record<string, unknown>, made?: ReturnType<typeof co
   const rootVolumes = createRootVolumes()
   if (made) rootVolumes.made(parseTargetConfig(made))
   const finder = createRootDiskFinder({
-    overrides: createOverrides(),
+    overrides: new Overrides(),
     listDisks: async () => DISKS,
     rootVolumes,
     log: createLogger({ level: 'silent' }),
