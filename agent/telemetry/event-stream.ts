@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the stream of events of one process: ids, order, who is told, and the bounded memory of what was.
-// Does not decide what is said (core/events.ts) nor what is made of it (core/agent-state.ts, readers).
+// Owns the stream of events of one process: ids, order and who is told. Does not keep them (event-history.ts), does not
+// decide what is said (core/events.ts) nor what is made of it (core/agent-state.ts, readers).
 import { type AgentState, INITIAL_STATE, nextState } from '../core/agent-state.ts'
-import { EVENT_TABLE } from '../core/event-table.ts'
-import type { AgentEvent, EventPublisher, EventType } from '../core/events.ts'
+import type { AgentEvent, EventPublisher } from '../core/events.ts'
 import { MiB } from '../core/units.ts'
+import { EventHistory, type Replay } from './event-history.ts'
 import { warn } from './operation.ts'
-import { type SealedEvent, sealEvent } from './sealed-event.ts'
+import { sealEvent } from './sealed-event.ts'
 
 export interface EventStreamOptions {
   /** Wall clock, ms since the epoch. */
@@ -14,17 +14,6 @@ export interface EventStreamOptions {
   /** Bounds on the history; 500 events and 1 MiB of JSON unless given. */
   readonly maxEvents?: number
   readonly maxChars?: number
-}
-
-/** What a reader missed. */
-export interface Replay {
-  /** Oldest first. Of figures (`keeps: latest`) only the newest of each type. */
-  readonly events: readonly AgentEvent[]
-  /**
-   * False if an event after the asked id has been let go, or if that id is none of this stream (the
-   * process was started anew): begin with snapshot() then.
-   */
-  readonly isComplete: boolean
 }
 
 /** What readers are given. */
@@ -55,83 +44,79 @@ const MAX_ANSWERS = 100
 /** A stream without events. */
 export function createEventStream(options: EventStreamOptions): EventStream {
   const { now, maxEvents = 500, maxChars = MiB } = options
-  const subscribers = new Set<Subscriber>()
-  const figures = new Map<EventType, AgentEvent>()
-  const history: SealedEvent[] = []
-  let historyChars = 0
-  /** Id of the newest event that is in the history no more. */
-  let lostId = 0
+  const history = new EventHistory({ maxEvents, maxChars })
   let state = INITIAL_STATE
-  let undelivered: AgentEvent[] = []
   let answers = 0
+  const publish: EventPublisher['publish'] = (news) => {
+    if (audience.isTelling) {
+      if (answers >= MAX_ANSWERS) return
+      answers += 1
+    } else answers = 0
+    const sealed = sealEvent({ ...news, id: state.lastId + 1, at: now() })
+    state = nextState(state, sealed.event)
+    history.keep(sealed)
+    audience.tell(sealed.event)
+  }
+  const audience = new Audience((error) =>
+    warn({ publish }, 'subscriber of events failed', {}, error),
+  )
+  return {
+    publish,
+    subscribe: (on) => audience.add(on),
+    snapshot: () => state,
+    since: (id) => history.since(id, state.lastId),
+  }
+}
 
-  const keep = (sealed: SealedEvent) => {
-    const { event, chars } = sealed
-    if (EVENT_TABLE[event.type].keeps === 'latest') {
-      figures.set(event.type, event)
-      return
-    }
-    history.push(sealed)
-    historyChars += chars
-    while (history.length > maxEvents || historyChars > maxChars) {
-      const lost = history.shift() as SealedEvent
-      historyChars -= lost.chars
-      lostId = lost.event.id
-    }
+/** Those who are told. */
+class Audience {
+  readonly #subscribers = new Set<Subscriber>()
+  readonly #onFailure: (error: unknown) => void
+  #untold: AgentEvent[] = []
+
+  /** @param onFailure hears of the first failure of each */
+  constructor(onFailure: (error: unknown) => void) {
+    this.#onFailure = onFailure
   }
 
-  const failed = (subscriber: Subscriber, error: unknown) => {
-    if (subscriber.hasFailed) return
-    subscriber.hasFailed = true
-    warn({ publish }, 'subscriber of events failed', {}, error)
+  /** Whoever speaks now answers an event. */
+  get isTelling(): boolean {
+    return this.#untold.length > 0
   }
 
-  const tell = (subscriber: Subscriber, event: AgentEvent) => {
-    try {
-      const answer = subscriber.on(event)
-      if (answer instanceof Promise) answer.catch((error: unknown) => failed(subscriber, error))
-    } catch (error) {
-      failed(subscriber, error)
-    }
+  add(on: Subscriber['on']): Disposable {
+    const subscriber: Subscriber = { on, hasFailed: false }
+    this.#subscribers.add(subscriber)
+    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) }
   }
 
   /** Events of subscribers wait for their turn: everybody hears everything in the order of ids. */
-  const deliver = () => {
-    answers = 0
-    for (let event = undelivered[0]; event; event = undelivered[0]) {
-      for (const subscriber of [...subscribers]) {
-        if (subscribers.has(subscriber)) tell(subscriber, event)
+  tell(event: AgentEvent): void {
+    const isAnswer = this.isTelling
+    this.#untold.push(event)
+    if (isAnswer) return
+    for (let next = this.#untold[0]; next; next = this.#untold[0]) {
+      for (const subscriber of [...this.#subscribers]) {
+        if (this.#subscribers.has(subscriber)) this.#tellOne(subscriber, next)
       }
-      undelivered = undelivered.slice(1)
+      this.#untold = this.#untold.slice(1)
     }
   }
 
-  const publish: EventPublisher['publish'] = (news) => {
-    const isAnswer = undelivered.length > 0
-    if (isAnswer && answers >= MAX_ANSWERS) return
-    answers += 1
-    const sealed = sealEvent({ ...news, id: state.lastId + 1, at: now() })
-    state = nextState(state, sealed.event)
-    keep(sealed)
-    undelivered.push(sealed.event)
-    if (!isAnswer) deliver()
+  #tellOne(subscriber: Subscriber, event: AgentEvent): void {
+    try {
+      const answer = subscriber.on(event)
+      if (answer instanceof Promise) {
+        answer.catch((error: unknown) => this.#failed(subscriber, error))
+      }
+    } catch (error) {
+      this.#failed(subscriber, error)
+    }
   }
 
-  return {
-    publish,
-    subscribe: (on) => {
-      const subscriber: Subscriber = { on, hasFailed: false }
-      subscribers.add(subscriber)
-      return { [Symbol.dispose]: () => void subscribers.delete(subscriber) }
-    },
-    snapshot: () => state,
-    since: (id) => {
-      const isOurs = id <= state.lastId
-      const events = [...history.map(({ event }) => event), ...figures.values()]
-      return {
-        events: events.filter((event) => event.id > (isOurs ? id : 0)).sort((a, b) => a.id - b.id),
-        isComplete: isOurs && id >= lostId,
-      }
-    },
+  #failed(subscriber: Subscriber, error: unknown): void {
+    if (subscriber.hasFailed) return
+    subscriber.hasFailed = true
+    this.#onFailure(error)
   }
 }
