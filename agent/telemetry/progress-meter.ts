@@ -50,108 +50,149 @@ export interface ProgressMeter extends Disposable {
   snapshot(): Progress
 }
 
-interface Sample {
-  readonly atMs: number
-  readonly done: number
-}
-
 /**
  * The meter of one piece of work. A timer of one second keeps the rate honest while nothing arrives; dispose
  * of the meter to stop it and to end the stage.
  */
 export function createProgressMeter(options: ProgressMeterOptions): ProgressMeter {
-  const { now, events, windowMs = 5000, intervalMs = 500 } = options
-  const bytes: BytesBySource = { origin: 0, peers: 0, file: 0 }
-  const publishSwarm = createSwarmNews(events)
-  let step: Progress['step'] = 'prepare'
-  let stage: Stage | undefined
-  let source: ProgressSource | undefined
-  let subject: string | null = null
-  let unit: Unit = 'bytes'
-  let [total, done] = [0, 0]
-  let emittedAtMs = Number.NEGATIVE_INFINITY
-  let samples: Sample[] = [{ atMs: now(), done: 0 }]
+  return new Meter(options)
+}
 
-  /** Bounded whatever the number of extents: samples closer than a tenth of the window are merged. */
-  const sample = () => {
-    // things are few, and each takes its own time
-    if (unit === 'items') return
-    const atMs = now()
-    if (atMs - (samples.at(-1)?.atMs ?? 0) >= windowMs / 10) samples.push({ atMs, done })
-    // one sample older than the window stays: the window begins there
-    while ((samples[1]?.atMs ?? Number.POSITIVE_INFINITY) <= atMs - windowMs) samples.shift()
+class Meter implements ProgressMeter {
+  readonly #now: () => number
+  readonly #events: EventPublisher
+  readonly #intervalMs: number
+  readonly #rate: RecentRate
+  readonly #publishSwarm: (progress: Progress) => void
+  readonly #timer: NodeJS.Timeout
+  readonly #bytes: BytesBySource = { origin: 0, peers: 0, file: 0 }
+  #step: Progress['step'] = 'prepare'
+  #stage: Stage | undefined
+  #source: ProgressSource | undefined
+  #subject: string | null = null
+  #unit: Unit = 'bytes'
+  #total = 0
+  #done = 0
+  #emittedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor({ now, events, windowMs = 5000, intervalMs = 500 }: ProgressMeterOptions) {
+    this.#now = now
+    this.#events = events
+    this.#intervalMs = intervalMs
+    this.#rate = new RecentRate(now, windowMs)
+    this.#publishSwarm = createSwarmNews(events)
+    this.#timer = setInterval(() => this.#move(this.#done), 1000)
+    this.#timer.unref()
   }
-  const rate = (): number => {
-    const first = samples[0] as Sample
-    const elapsedMs = now() - first.atMs
-    return elapsedMs <= 0 ? 0 : Math.max(0, ((done - first.done) / elapsedMs) * 1000)
+
+  begin(step: Progress['step'], total: number, options: StepOptions = {}): void {
+    this.#enter(step === 'done' ? undefined : step)
+    this.#step = step
+    this.#subject = options.subject ?? null
+    this.#unit = options.unit ?? 'bytes'
+    this.#total = total
+    this.#done = options.done ?? 0
+    this.#rate.begin(this.#done)
+    this.#emit()
   }
-  const snapshot = (): Progress => {
+
+  useSource(source: ProgressSource): void {
+    this.#source = source
+    this.#emit()
+  }
+
+  turnTo(subject: string): void {
+    this.#subject = subject
+    this.#emit()
+  }
+
+  add(amount: number, from?: keyof BytesBySource): void {
+    if (from) this.#bytes[from] += amount
+    this.#move(this.#done + amount)
+  }
+
+  reach(done: number): void {
+    this.#move(Math.max(this.#done, Math.min(done, this.#total)))
+  }
+
+  snapshot(): Progress {
+    const [unit, done, total] = [this.#unit, this.#done, this.#total]
+    const ratePerSecond = this.#rate.perSecond(done)
+    const stats = this.#source?.stats()
     return {
-      step,
-      subject,
-      ...figuresOf({ unit, done, total, ratePerSecond: rate() }),
-      source: source?.name ?? null,
-      bytes: { ...bytes },
-      uploadedBytes: source?.stats().uploadedBytes ?? 0,
-      peers: source?.stats().peers ?? 0,
+      step: this.#step,
+      subject: this.#subject,
+      ...figuresOf({ unit, done, total, ratePerSecond }),
+      source: this.#source?.name ?? null,
+      bytes: { ...this.#bytes },
+      uploadedBytes: stats?.uploadedBytes ?? 0,
+      peers: stats?.peers ?? 0,
     }
   }
-  const emit = () => {
-    emittedAtMs = now()
-    const progress = snapshot()
-    events.publish({ type: 'progress', progress })
-    publishSwarm(progress)
-  }
-  const enter = (next: Stage | undefined) => {
-    if (stage) events.publish({ type: 'stage', stage, state: 'ended' })
-    stage = next
-    if (stage) events.publish({ type: 'stage', stage, state: 'began' })
-  }
-  const emitIfDue = () => {
-    // before the first step there is nothing to tell
-    if (stage !== undefined && now() - emittedAtMs >= intervalMs) emit()
-  }
-  const move = (to: number) => {
-    done = to
-    sample()
-    emitIfDue()
-  }
-  const timer = setInterval(() => {
-    sample()
-    emitIfDue()
-  }, 1000)
-  timer.unref()
 
-  return {
-    begin: (nextStep, all, options = {}) => {
-      enter(nextStep === 'done' ? undefined : nextStep)
-      step = nextStep
-      subject = options.subject ?? null
-      unit = options.unit ?? 'bytes'
-      total = all
-      done = options.done ?? 0
-      samples = [{ atMs: now(), done }]
-      emit()
-    },
-    useSource: (next) => {
-      source = next
-      emit()
-    },
-    turnTo: (next) => {
-      subject = next
-      emit()
-    },
-    add: (amount, from) => {
-      if (from) bytes[from] += amount
-      move(done + amount)
-    },
-    reach: (to) => move(Math.max(done, Math.min(to, total))),
-    snapshot,
-    [Symbol.dispose]: () => {
-      clearInterval(timer)
-      enter(undefined)
-    },
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+    this.#enter(undefined)
+  }
+
+  #move(done: number): void {
+    this.#done = done
+    // things are few, and each takes its own time
+    if (this.#unit !== 'items') this.#rate.note(done)
+    // before the first step there is nothing to tell
+    if (this.#stage === undefined) return
+    if (this.#now() - this.#emittedAtMs >= this.#intervalMs) this.#emit()
+  }
+
+  #emit(): void {
+    this.#emittedAtMs = this.#now()
+    const progress = this.snapshot()
+    this.#events.publish({ type: 'progress', progress })
+    this.#publishSwarm(progress)
+  }
+
+  #enter(next: Stage | undefined): void {
+    if (this.#stage) this.#events.publish({ type: 'stage', stage: this.#stage, state: 'ended' })
+    this.#stage = next
+    if (next) this.#events.publish({ type: 'stage', stage: next, state: 'began' })
+  }
+}
+
+interface Sample {
+  readonly atMs: number
+  readonly done: number
+}
+
+/** How fast it went lately. */
+class RecentRate {
+  readonly #now: () => number
+  readonly #windowMs: number
+  #samples: Sample[]
+
+  constructor(now: () => number, windowMs: number) {
+    this.#now = now
+    this.#windowMs = windowMs
+    this.#samples = [{ atMs: now(), done: 0 }]
+  }
+
+  begin(done: number): void {
+    this.#samples = [{ atMs: this.#now(), done }]
+  }
+
+  /** Bounded whatever the number of extents: samples closer than a tenth of the window are merged. */
+  note(done: number): void {
+    const atMs = this.#now()
+    const samples = this.#samples
+    if (atMs - (samples.at(-1)?.atMs ?? 0) >= this.#windowMs / 10) samples.push({ atMs, done })
+    // one sample older than the window stays: the window begins there
+    while ((samples[1]?.atMs ?? Number.POSITIVE_INFINITY) <= atMs - this.#windowMs) samples.shift()
+  }
+
+  /** The mean of the window. */
+  perSecond(done: number): number {
+    const first = this.#samples[0] as Sample
+    const elapsedMs = this.#now() - first.atMs
+    return elapsedMs <= 0 ? 0 : Math.max(0, ((done - first.done) / elapsedMs) * 1000)
   }
 }
 
