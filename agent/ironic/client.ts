@@ -79,33 +79,79 @@ interface Call {
 
 /** Throws InvalidConfigError for URLs, versions or certificate files that cannot be used. */
 export function createIronicClient(options: IronicClientOptions): IronicClient {
-  const { config, log } = options
-  let urls = config.api_url.map(checkUrl)
-  let minor = configuredMinor(config.ironic_api_version)
-  let clients = openClients(config)
+  return new Client(options)
+}
 
-  const send = async (base: string, call: Call, through: HttpClient): Promise<IronicReply> => {
-    const response = await through.request(`${base}${call.path}`, {
-      method: call.method,
-      headers: headersOf(config, call.minor),
-      body: call.body === undefined ? undefined : JSON.stringify(call.body),
-      signal: call.signal,
-      timeoutMs: config.http_request_timeout * 1000,
-      // minutes lie between heartbeats; a server closes an idle connection after seconds
-      isLast: true,
-      maxBytes: MAX_ANSWER_BYTES,
-    })
-    return readReply(response.status, response.text())
+class Client implements IronicClient {
+  readonly #config: IronicClientConfig
+  readonly #log: Logger
+  #urls: readonly string[]
+  #minor: number | undefined
+  #clients: Clients
+
+  constructor({ config, log }: IronicClientOptions) {
+    this.#config = config
+    this.#log = log
+    this.#urls = config.api_url.map(checkUrl)
+    this.#minor = configuredMinor(config.ironic_api_version)
+    this.#clients = openClients(config)
+  }
+
+  async apiMinor(signal?: AbortSignal): Promise<number> {
+    if (this.#minor !== undefined) return this.#minor
+    const { status, errorText, json } = await this.#ask({ method: 'GET', path: '/', signal })
+    // A gateway without its server says nothing of versions; below 1.62 no token would be handed out.
+    if (status >= 500) {
+      throw new AgentError('IronicAPIError', `GET / got status ${status}: ${errorText}`)
+    }
+    this.#minor = parseMinor(stringAt(objectAt(json, 'default_version'), 'version'))
+    if (this.#minor !== undefined) return this.#minor
+    this.#log.warn({ status, assumed: API_MINOR.assumed }, 'api version not known')
+    return API_MINOR.assumed
+  }
+
+  async lookup(query: LookupQuery, signal?: AbortSignal): Promise<IronicReply> {
+    const minor = Math.min(await this.apiMinor(signal), API_MINOR.agentToken)
+    return await this.#ask({ method: 'GET', path: lookupPath(query), minor, signal })
+  }
+
+  async heartbeat(nodeUuid: string, body: object, signal?: AbortSignal): Promise<IronicReply> {
+    const minor = Math.min(await this.apiMinor(signal), API_MINOR.highest)
+    const path = `/v1/heartbeat/${encodeURIComponent(nodeUuid)}`
+    return await this.#ask({ method: 'POST', path, minor, body, signal })
+  }
+
+  async answers(apiUrl: string, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#send(apiUrl, { method: 'GET', path: '/', signal }, this.#clients.careless)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async useTls(settings: TlsBounds): Promise<void> {
+    const before = this.#clients
+    this.#clients = openClients({ ...this.#config, ...settings })
+    await closeClients(before)
+  }
+
+  urls(): readonly string[] {
+    return this.#urls
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return closeClients(this.#clients)
   }
 
   /** The first URL that answers; it becomes the first to be asked next time (contract 2.3). */
-  const ask = async (call: Call): Promise<IronicReply> => {
+  async #ask(call: Call): Promise<IronicReply> {
     const reasons: string[] = []
-    for (const base of urls) {
+    for (const base of this.#urls) {
       call.signal?.throwIfAborted()
       try {
-        const reply = await send(base, call, clients.http)
-        urls = [base, ...urls.filter((url) => url !== base)]
+        const reply = await this.#send(base, call, this.#clients.http)
+        this.#urls = [base, ...this.#urls.filter((url) => url !== base)]
         return reply
       } catch (error) {
         call.signal?.throwIfAborted()
@@ -116,48 +162,18 @@ export function createIronicClient(options: IronicClientOptions): IronicClient {
     throw new AgentError('IronicAPIError', `${what} got no answer: ${reasons.join('; ')}`)
   }
 
-  const apiMinor = async (signal?: AbortSignal): Promise<number> => {
-    if (minor !== undefined) return minor
-    const reply = await ask({ method: 'GET', path: '/', signal })
-    // A gateway without its server says nothing of versions; below 1.62 no token would be handed out.
-    if (reply.status >= 500) {
-      throw new AgentError('IronicAPIError', `GET / got status ${reply.status}: ${reply.errorText}`)
-    }
-    minor = parseMinor(stringAt(objectAt(reply.json, 'default_version'), 'version'))
-    if (minor !== undefined) return minor
-    log.warn({ status: reply.status, assumed: API_MINOR.assumed }, 'api version not known')
-    return API_MINOR.assumed
-  }
-
-  return {
-    apiMinor,
-    urls: () => urls,
-    lookup: async (query, signal) =>
-      ask({
-        method: 'GET',
-        path: lookupPath(query),
-        minor: Math.min(await apiMinor(signal), API_MINOR.agentToken),
-        signal,
-      }),
-    heartbeat: async (nodeUuid, body, signal) =>
-      ask({
-        method: 'POST',
-        path: `/v1/heartbeat/${encodeURIComponent(nodeUuid)}`,
-        minor: Math.min(await apiMinor(signal), API_MINOR.highest),
-        body,
-        signal,
-      }),
-    answers: (apiUrl, signal) =>
-      send(apiUrl, { method: 'GET', path: '/', signal }, clients.careless).then(
-        () => true,
-        () => false,
-      ),
-    useTls: async (settings) => {
-      const before = clients
-      clients = openClients({ ...config, ...settings })
-      await closeClients(before)
-    },
-    [Symbol.asyncDispose]: () => closeClients(clients),
+  async #send(base: string, call: Call, through: HttpClient): Promise<IronicReply> {
+    const response = await through.request(`${base}${call.path}`, {
+      method: call.method,
+      headers: headersOf(this.#config, call.minor),
+      body: call.body === undefined ? undefined : JSON.stringify(call.body),
+      signal: call.signal,
+      timeoutMs: this.#config.http_request_timeout * 1000,
+      // minutes lie between heartbeats; a server closes an idle connection after seconds
+      isLast: true,
+      maxBytes: MAX_ANSWER_BYTES,
+    })
+    return readReply(response.status, response.text())
   }
 }
 
