@@ -43,102 +43,138 @@ interface Connection {
   lastActive: number
 }
 
-/**
- * Without connections. A new one is always let in unless all others are the conductor's and busy. Who goes for
- * it is a stranger while there is one, of the network and then the address that hold most; of these the
- * one that has been idle for longest, else the untrusted one that has been busy for longest. So nobody crowds
- * out an address that has shown the token, not from addresses beside it either, of which an IPv6 host has many.
- */
+/** Without connections. */
 export function createConnections(): Connections {
+  return new OpenConnections()
+}
+
+/**
+ * A new one is always let in unless all others are the conductor's and busy. Who goes for it is a stranger while there
+ * is one, of the network and then the address that hold most; of these the one that has been idle for longest, else the
+ * untrusted one that has been busy for longest. So nobody crowds out an address that has shown the token, not from
+ * addresses beside it either, of which an IPv6 host has many.
+ */
+class OpenConnections implements Connections {
   /** By address and port: with TLS a request knows another socket than the one that was accepted. */
-  const open = new Map<string, Connection>()
-  let events = 0
-  let underWay = 0
-  const bell = new EventEmitter()
+  readonly #open = new Map<string, Connection>()
+  readonly #known = new KnownAddresses()
+  readonly #bell = new EventEmitter()
+  #events = 0
+  #underWay = 0
 
-  const known = new Set<string>()
-  const isKnown = ({ address }: Connection) => known.has(address)
-  const shareOf = (one: Connection) => (isKnown(one) ? one.address : one.network)
+  admit(socket: Socket): void {
+    const key = keyOf(socket)
+    const address = addressOf(socket)
+    if (key === undefined || address === undefined) {
+      // it has gone already
+      socket.destroy()
+      return
+    }
+    const connection: Connection = {
+      socket,
+      address,
+      network: networkOf(address),
+      unanswered: new Set(),
+      gone: new AbortController(),
+      isTrusted: false,
+      lastActive: ++this.#events,
+    }
+    this.#open.set(key, connection)
+    socket.once('close', () => {
+      if (this.#open.get(key) === connection) this.#open.delete(key)
+      // an answer that waits for an earlier one does not hear of it
+      for (const end of connection.unanswered) end()
+      connection.gone.abort()
+    })
+    this.#makeRoomFor(connection)
+  }
 
-  const closeOneOf = (crowd: readonly Connection[], newcomer: Connection) => {
+  begin(request: IncomingMessage, response: ServerResponse, onEnd: () => void): boolean {
+    const connection = this.#of(request)
+    if (connection === undefined || request.socket.destroyed) return false
+    if (connection.unanswered.size >= MOST_UNANSWERED) {
+      request.socket.destroy()
+      return false
+    }
+    const end = () => {
+      if (!connection.unanswered.delete(end)) return
+      connection.lastActive = ++this.#events
+      this.#underWay -= 1
+      onEnd()
+      if (this.#underWay === 0) this.#bell.emit('drained')
+    }
+    connection.unanswered.add(end)
+    connection.lastActive = ++this.#events
+    this.#underWay += 1
+    // comes after the last byte went to the kernel
+    response.once('close', end)
+    return true
+  }
+
+  trust(request: IncomingMessage): void {
+    const connection = this.#of(request)
+    if (connection === undefined) return
+    connection.isTrusted = true
+    this.#known.add(connection.address)
+  }
+
+  gone(request: IncomingMessage): AbortSignal {
+    return this.#of(request)?.gone.signal ?? AbortSignal.abort()
+  }
+
+  async drained(deadlineMs: number): Promise<void> {
+    if (this.#underWay === 0) return
+    const signal = AbortSignal.timeout(deadlineMs)
+    await once(this.#bell, 'drained', { signal }).catch(() => undefined)
+  }
+
+  closeAll(): void {
+    for (const { socket } of this.#open.values()) socket.destroy()
+  }
+
+  #of({ socket }: IncomingMessage): Connection | undefined {
+    return this.#open.get(keyOf(socket) ?? '')
+  }
+
+  #makeRoomFor(newcomer: Connection): void {
+    const all = [...this.#open.values()]
+    const shareOf = (one: Connection) => (this.#known.has(one.address) ? one.address : one.network)
+    const ofShare = all.filter((one) => shareOf(one) === shareOf(newcomer))
+    if (ofShare.length > MOST_OF_A_HOST) this.#closeOneOf(ofShare, newcomer, shareOf)
+    else if (all.length > MOST) this.#closeOneOf(all, newcomer, shareOf)
+  }
+
+  #closeOneOf(
+    crowd: readonly Connection[],
+    newcomer: Connection,
+    shareOf: (one: Connection) => string,
+  ): void {
     const others = crowd.filter((one) => one !== newcomer && canGo(one))
-    const strangers = others.filter((one) => !isKnown(one))
+    const strangers = others.filter(({ address }) => !this.#known.has(address))
     const ofShare = largest(strangers.length > 0 ? strangers : others, shareOf)
     const ofAddress = largest(ofShare, ({ address }) => address)
     const victim = ofAddress.toSorted(firstToGo)[0] ?? newcomer
     victim.socket.destroy()
-    open.delete(keyOf(victim.socket) ?? '')
+    this.#open.delete(keyOf(victim.socket) ?? '')
+  }
+}
+
+/** Addresses from which the token came. */
+class KnownAddresses {
+  readonly #addresses = new Set<string>()
+
+  has(address: string): boolean {
+    return this.#addresses.has(address)
   }
 
-  return {
-    admit: (socket) => {
-      const key = keyOf(socket)
-      const address = addressOf(socket)
-      // it has gone already
-      if (key === undefined || address === undefined) return void socket.destroy()
-      const connection: Connection = {
-        socket,
-        address,
-        network: networkOf(address),
-        unanswered: new Set(),
-        gone: new AbortController(),
-        isTrusted: false,
-        lastActive: ++events,
-      }
-      open.set(key, connection)
-      socket.once('close', () => {
-        if (open.get(key) === connection) open.delete(key)
-        // an answer that waits for an earlier one does not hear of it
-        for (const end of connection.unanswered) end()
-        connection.gone.abort()
-      })
-      const all = [...open.values()]
-      const ofShare = all.filter((one) => shareOf(one) === shareOf(connection))
-      if (ofShare.length > MOST_OF_A_HOST) closeOneOf(ofShare, connection)
-      else if (all.length > MOST) closeOneOf(all, connection)
-    },
-    begin: (request, response, onEnd) => {
-      const connection = open.get(keyOf(request.socket) ?? '')
-      if (connection === undefined || request.socket.destroyed) return false
-      if (connection.unanswered.size >= MOST_UNANSWERED) {
-        request.socket.destroy()
-        return false
-      }
-      const end = () => {
-        if (!connection.unanswered.delete(end)) return
-        connection.lastActive = ++events
-        underWay -= 1
-        onEnd()
-        if (underWay === 0) bell.emit('drained')
-      }
-      connection.unanswered.add(end)
-      connection.lastActive = ++events
-      underWay += 1
-      // comes after the last byte went to the kernel
-      response.once('close', end)
-      return true
-    },
-    trust: (request) => {
-      const connection = open.get(keyOf(request.socket) ?? '')
-      if (connection === undefined) return
-      connection.isTrusted = true
-      known.delete(connection.address)
-      known.add(connection.address)
-      for (const oldest of known) {
-        if (known.size <= MOST_KNOWN) break
-        known.delete(oldest)
-      }
-    },
-    gone: (request) => open.get(keyOf(request.socket) ?? '')?.gone.signal ?? AbortSignal.abort(),
-    drained: async (deadlineMs) => {
-      if (underWay === 0) return
-      await once(bell, 'drained', { signal: AbortSignal.timeout(deadlineMs) }).catch(
-        () => undefined,
-      )
-    },
-    closeAll: () => {
-      for (const { socket } of open.values()) socket.destroy()
-    },
+  /** The latest is forgotten last. */
+  add(address: string): void {
+    this.#addresses.delete(address)
+    this.#addresses.add(address)
+    for (const oldest of this.#addresses) {
+      if (this.#addresses.size <= MOST_KNOWN) break
+      this.#addresses.delete(oldest)
+    }
   }
 }
 
