@@ -39,71 +39,100 @@ export interface EventClients extends Disposable {
   endAll(): void
 }
 
-/** @param startedAt of the process, Unix seconds: ids of another one are not taken for ours */
-export function createEventClients(
-  events: Pick<EventReader, 'subscribe' | 'snapshot' | 'since'>,
-  startedAt: number,
-): EventClients {
-  const clients = new Map<ServerResponse, { stuckBeats: number }>()
-  const boot = Math.round(startedAt * 1000).toString(36)
+type Events = Pick<EventReader, 'subscribe' | 'snapshot' | 'since'>
 
-  const drop = (response: ServerResponse) => {
-    clients.delete(response)
+/** @param startedAt of the process, Unix seconds: ids of another one are not taken for ours */
+export function createEventClients(events: Events, startedAt: number): EventClients {
+  return new Clients(new Replays(events, Math.round(startedAt * 1000).toString(36)), events)
+}
+
+class Clients implements EventClients {
+  readonly #replays: Replays
+  readonly #clients = new Map<ServerResponse, { stuckBeats: number }>()
+  readonly #subscription: Disposable
+  readonly #heart: NodeJS.Timeout
+
+  constructor(replays: Replays, events: Events) {
+    this.#replays = replays
+    this.#subscription = events.subscribe((event) => this.#tell(event))
+    this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS)
+    this.#heart.unref()
+  }
+
+  get count(): number {
+    return this.#clients.size
+  }
+
+  serve(response: ServerResponse, lastEventId: string | undefined): boolean {
+    if (this.#clients.size >= MOST_CLIENTS) return false
+    response.writeHead(200, HEAD)
+    response.once('close', () => this.#clients.delete(response))
+    this.#clients.set(response, { stuckBeats: 0 })
+    this.#send(response, `retry: ${RETRY_MS}\n\n${this.#replays.missedBy(lastEventId)}`)
+    return true
+  }
+
+  endAll(): void {
+    for (const response of this.#clients.keys()) response.end()
+    this.#clients.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.#subscription[Symbol.dispose]()
+    clearInterval(this.#heart)
+    this.endAll()
+  }
+
+  #tell(event: AgentEvent): void {
+    if (this.#clients.size === 0) return
+    const text = this.#replays.format(event)
+    for (const response of [...this.#clients.keys()]) this.#send(response, text)
+  }
+
+  #beat(): void {
+    for (const [response, client] of this.#clients) {
+      client.stuckBeats = response.writableLength > 0 ? client.stuckBeats + 1 : 0
+      if (client.stuckBeats >= MOST_STUCK_BEATS) this.#drop(response)
+      else this.#send(response, ':\n\n')
+    }
+  }
+
+  #send(response: ServerResponse, text: string): void {
+    response.write(text)
+    if (response.writableLength > MOST_UNSENT_BYTES) this.#drop(response)
+  }
+
+  #drop(response: ServerResponse): void {
+    this.#clients.delete(response)
     response.destroy()
   }
-  const send = (response: ServerResponse, text: string) => {
-    response.write(text)
-    if (response.writableLength > MOST_UNSENT_BYTES) drop(response)
+}
+
+/** Events as text, with ids that say of which process they are. */
+class Replays {
+  readonly #events: Events
+  readonly #boot: string
+
+  constructor(events: Events, boot: string) {
+    this.#events = events
+    this.#boot = boot
   }
-  const formatEvent = (event: AgentEvent) => format(boot, event.id, event.type, event)
-  const missedBy = (lastEventId: string | undefined): string => {
-    const [bootThen, number] = lastEventId?.split('-') ?? []
+
+  format(event: AgentEvent): string {
+    return format(this.#boot, event.id, event.type, event)
+  }
+
+  /** What came after this id; where that is too much, or the id is of another process, the state. */
+  missedBy(lastEventId: string | undefined): string {
+    const [boot, number] = lastEventId?.split('-') ?? []
     const id = Number(number)
-    if (bootThen === boot && Number.isSafeInteger(id)) {
-      const { events: missed, isComplete } = events.since(id)
-      const text = missed.map(formatEvent).join('')
+    if (boot === this.#boot && Number.isSafeInteger(id)) {
+      const { events, isComplete } = this.#events.since(id)
+      const text = events.map((event) => this.format(event)).join('')
       if (isComplete && text.length <= MOST_REPLAY_CHARS) return text
     }
-    const state = events.snapshot()
-    return format(boot, state.lastId, 'state', state)
-  }
-
-  const subscription = events.subscribe((event) => {
-    if (clients.size === 0) return
-    const text = formatEvent(event)
-    for (const response of [...clients.keys()]) send(response, text)
-  })
-  const heart = setInterval(() => {
-    for (const [response, client] of clients) {
-      client.stuckBeats = response.writableLength > 0 ? client.stuckBeats + 1 : 0
-      if (client.stuckBeats >= MOST_STUCK_BEATS) drop(response)
-      else send(response, ':\n\n')
-    }
-  }, HEARTBEAT_MS)
-  heart.unref()
-  const endAll = () => {
-    for (const response of clients.keys()) response.end()
-    clients.clear()
-  }
-
-  return {
-    get count() {
-      return clients.size
-    },
-    serve: (response, lastEventId) => {
-      if (clients.size >= MOST_CLIENTS) return false
-      response.writeHead(200, HEAD)
-      response.once('close', () => clients.delete(response))
-      clients.set(response, { stuckBeats: 0 })
-      send(response, `retry: ${RETRY_MS}\n\n${missedBy(lastEventId)}`)
-      return true
-    },
-    endAll,
-    [Symbol.dispose]: () => {
-      subscription[Symbol.dispose]()
-      clearInterval(heart)
-      endAll()
-    },
+    const state = this.#events.snapshot()
+    return format(this.#boot, state.lastId, 'state', state)
   }
 }
 
