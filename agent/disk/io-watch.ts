@@ -44,64 +44,95 @@ interface UnderWay {
   readonly fail: (error: AgentError) => void
 }
 
-export function createIoWatch({ path, timeoutMs }: IoWatchOptions): IoWatch {
-  // in the order they were started: the first is the oldest
-  const underWay = new Set<UnderWay>()
-  const waiting: { readonly transfer: Transfer; readonly start: (error?: AgentError) => void }[] =
-    []
-  let timer: NodeJS.Timeout | undefined
-  let hanging: string | undefined
+/** Whoever waits for its turn. */
+interface Waiting {
+  readonly transfer: Transfer
+  readonly start: (error?: AgentError) => void
+}
 
-  const hungError = ({ type, what }: Transfer, how: string) =>
-    new AgentError(
-      type,
-      `${what} of ${path} ${how}: the disk or the path to it hangs; see dmesg. The limit is disk_timeout`,
-    )
-  const refusal = (transfer: Transfer) => hungError(transfer, `was not tried, for a ${hanging}`)
-  const check = () => {
-    timer = undefined
-    const [oldest] = underWay
-    if (oldest === undefined) return
-    const leftMs = oldest.startedAtMs + timeoutMs - performance.now()
-    if (leftMs > 0) return arm(leftMs)
-    const how = `has not returned for ${timeoutMs / 1000} s`
-    hanging = `${oldest.transfer.what} ${how}`
-    for (const { transfer, fail } of underWay) fail(hungError(transfer, how))
-    for (const { transfer, start } of waiting.splice(0)) start(refusal(transfer))
+export function createIoWatch(options: IoWatchOptions): IoWatch {
+  return new Watch(options)
+}
+
+class Watch implements IoWatch {
+  readonly #path: string
+  readonly #timeoutMs: number
+  /** In the order they were started: the first is the oldest. */
+  readonly #underWay = new Set<UnderWay>()
+  readonly #waiting: Waiting[] = []
+  #timer: NodeJS.Timeout | undefined
+  /** What hangs; undefined while nothing does. */
+  #hanging: string | undefined
+
+  constructor({ path, timeoutMs }: IoWatchOptions) {
+    this.#path = path
+    this.#timeoutMs = timeoutMs
   }
-  const arm = (ms: number) => {
-    timer = setTimeout(check, timerMs(ms))
+
+  get isHung(): boolean {
+    return this.#hanging !== undefined
   }
-  const turn = (transfer: Transfer): Promise<void> =>
-    new Promise((resolve, reject) => {
-      waiting.push({ transfer, start: (error) => (error ? reject(error) : resolve()) })
+
+  async run<T>(transfer: Transfer, work: () => Promise<T>): Promise<T> {
+    if (this.#hanging !== undefined) throw this.#refusal(transfer)
+    // whoever waits for its turn goes first: between its turn and its start nothing else runs
+    if (this.#underWay.size >= MAX_UNDER_WAY || this.#waiting.length > 0) {
+      await this.#turn(transfer)
+    }
+    return await this.#supervise(transfer, work)
+  }
+
+  #turn(transfer: Transfer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ transfer, start: (error) => (error ? reject(error) : resolve()) })
     })
-  const supervise = async <T>(transfer: Transfer, work: () => Promise<T>): Promise<T> => {
+  }
+
+  async #supervise<T>(transfer: Transfer, work: () => Promise<T>): Promise<T> {
     const outcome = Promise.withResolvers<T>()
     const mine = { startedAtMs: performance.now(), transfer, fail: outcome.reject }
-    underWay.add(mine)
-    if (timeoutMs > 0 && timer === undefined) arm(timeoutMs)
+    this.#underWay.add(mine)
+    if (this.#timeoutMs > 0 && this.#timer === undefined) this.#arm(this.#timeoutMs)
     work().then(outcome.resolve, outcome.reject)
     try {
       return await outcome.promise
     } finally {
-      underWay.delete(mine)
-      if (underWay.size === 0) {
-        clearTimeout(timer)
-        timer = undefined
+      this.#underWay.delete(mine)
+      if (this.#underWay.size === 0) {
+        clearTimeout(this.#timer)
+        this.#timer = undefined
       }
-      waiting.shift()?.start()
+      this.#waiting.shift()?.start()
     }
   }
-  return {
-    get isHung() {
-      return hanging !== undefined
-    },
-    run: async (transfer, work) => {
-      if (hanging !== undefined) throw refusal(transfer)
-      // whoever waits for its turn goes first: between its turn and its start nothing else runs
-      if (underWay.size >= MAX_UNDER_WAY || waiting.length > 0) await turn(transfer)
-      return await supervise(transfer, work)
-    },
+
+  #arm(ms: number): void {
+    this.#timer = setTimeout(() => this.#check(), timerMs(ms))
+  }
+
+  #check(): void {
+    this.#timer = undefined
+    const [oldest] = this.#underWay
+    if (oldest === undefined) return
+    const leftMs = oldest.startedAtMs + this.#timeoutMs - performance.now()
+    if (leftMs > 0) {
+      this.#arm(leftMs)
+      return
+    }
+    const how = `has not returned for ${this.#timeoutMs / 1000} s`
+    this.#hanging = `${oldest.transfer.what} ${how}`
+    for (const { transfer, fail } of this.#underWay) fail(this.#hungError(transfer, how))
+    for (const { transfer, start } of this.#waiting.splice(0)) start(this.#refusal(transfer))
+  }
+
+  #refusal(transfer: Transfer): AgentError {
+    return this.#hungError(transfer, `was not tried, for a ${this.#hanging}`)
+  }
+
+  #hungError({ type, what }: Transfer, how: string): AgentError {
+    return new AgentError(
+      type,
+      `${what} of ${this.#path} ${how}: the disk or the path to it hangs; see dmesg. The limit is disk_timeout`,
+    )
   }
 }

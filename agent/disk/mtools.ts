@@ -30,64 +30,85 @@ const MOST_FOLDERS = 256
 
 /** @param offset of the file system on the whole disk, bytes */
 export function createFatReader(exec: Exec, devicePath: string, offset: number): FatReader {
-  const drive = `${devicePath}@@${offset}`
-  // the checks want a floppy's geometry
-  const env = { MTOOLS_SKIP_CHECK: '1' }
-  const mdir = async (args: readonly string[], signal: AbortSignal | undefined) => {
-    const { stdout, stderr, exitCode } = await exec(['mdir', '-a', '-b', '-i', drive, ...args], {
-      env,
+  return new Reader(exec, devicePath, offset)
+}
+
+/** The checks want a floppy's geometry. */
+const ENV = { MTOOLS_SKIP_CHECK: '1' }
+
+class Reader implements FatReader {
+  readonly #exec: Exec
+  readonly #drive: string
+  readonly #where: string
+
+  constructor(exec: Exec, devicePath: string, offset: number) {
+    this.#exec = exec
+    this.#drive = `${devicePath}@@${offset}`
+    this.#where = `offset ${offset} of ${devicePath}`
+  }
+
+  async listFiles(signal?: AbortSignal): Promise<string[]> {
+    const all = await this.#mdir(['-/', '::'], signal)
+    if (all.isWhole) return parseListing(all.lines)
+    const root = await this.#mdir(['::'], signal)
+    if (!root.isWhole) {
+      throw new AgentError(
+        'ProcessError',
+        `mdir cannot read a FAT file system at ${this.#where}: ${root.stderr.trim().slice(-300)}`,
+      )
+    }
+    return await this.#listEach(root.lines, signal)
+  }
+
+  async readFile(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const folder = await mkdtemp(join(tmpdir(), 'ironswarm-fat-'))
+    try {
+      const copy = join(folder, 'file')
+      await this.#exec(['mcopy', '-n', '-i', this.#drive, `::/${escapeWildcards(path)}`, copy], {
+        env: ENV,
+        ...(signal ? { signal } : {}),
+      })
+      await using handle = await open(copy)
+      const { buffer, bytesRead } = await handle.read(new Uint8Array(maxBytes), 0, maxBytes, 0)
+      return buffer.subarray(0, bytesRead)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+
+  async *readBytes(path: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const argv = ['mtype', '-i', this.#drive, `::/${escapeWildcards(path)}`] as const
+    const options = { silenceMs: READ_SILENCE_MS, signal, env: ENV }
+    await using program = startFilter([...argv], options)
+    program.end()
+    yield* program.output
+    const { exitCode, stderr } = await program.ended
+    throwIfAborted(signal)
+    if (exitCode === 0) return
+    throw new AgentError('ProcessError', `mtype: exit code ${exitCode}: ${stderr.slice(-300)}`)
+  }
+
+  /** One folder that cannot be read ends a listing of all; the files in the others are as good. */
+  async #listEach(root: string, signal: AbortSignal | undefined): Promise<string[]> {
+    const files = parseListing(root)
+    const folders = parseFolders(root)
+    for (let i = 0; i < Math.min(folders.length, MOST_FOLDERS); i++) {
+      const folder = folders[i] as string
+      const { lines } = await this.#mdir([`::/${escapeWildcards(folder)}`], signal)
+      files.push(...parseListing(lines))
+      folders.push(...parseFolders(lines).filter((path) => !folders.includes(path)))
+    }
+    return files
+  }
+
+  async #mdir(args: readonly string[], signal: AbortSignal | undefined) {
+    const argv = ['mdir', '-a', '-b', '-i', this.#drive, ...args] as const
+    const { stdout, stderr, exitCode } = await this.#exec(argv, {
+      env: ENV,
       okExitCodes: [0, 1],
       ...(signal ? { signal } : {}),
     })
     return { lines: stdout, stderr, isWhole: exitCode === 0 || stderr.includes(EMPTY) }
-  }
-  return {
-    listFiles: async (signal) => {
-      const all = await mdir(['-/', '::'], signal)
-      if (all.isWhole) return parseListing(all.lines)
-      const root = await mdir(['::'], signal)
-      if (!root.isWhole) {
-        throw new AgentError(
-          'ProcessError',
-          `mdir cannot read a FAT file system at offset ${offset} of ${devicePath}: ${root.stderr.trim().slice(-300)}`,
-        )
-      }
-      // one folder that cannot be read ends a listing of all; the files in the others are as good
-      const files = parseListing(root.lines)
-      const folders = parseFolders(root.lines)
-      for (let i = 0; i < Math.min(folders.length, MOST_FOLDERS); i++) {
-        const folder = folders[i] as string
-        const { lines } = await mdir([`::/${escapeWildcards(folder)}`], signal)
-        files.push(...parseListing(lines))
-        folders.push(...parseFolders(lines).filter((path) => !folders.includes(path)))
-      }
-      return files
-    },
-    readFile: async (path, maxBytes, signal) => {
-      const folder = await mkdtemp(join(tmpdir(), 'ironswarm-fat-'))
-      try {
-        const copy = join(folder, 'file')
-        await exec(['mcopy', '-n', '-i', drive, `::/${escapeWildcards(path)}`, copy], {
-          env,
-          ...(signal ? { signal } : {}),
-        })
-        await using handle = await open(copy)
-        const { buffer, bytesRead } = await handle.read(new Uint8Array(maxBytes), 0, maxBytes, 0)
-        return buffer.subarray(0, bytesRead)
-      } finally {
-        await rm(folder, { recursive: true, force: true })
-      }
-    },
-    readBytes: async function* (path, signal) {
-      const argv = ['mtype', '-i', drive, `::/${escapeWildcards(path)}`] as const
-      await using program = startFilter([...argv], { silenceMs: READ_SILENCE_MS, signal, env })
-      program.end()
-      yield* program.output
-      const { exitCode, stderr } = await program.ended
-      throwIfAborted(signal)
-      if (exitCode === 0) return
-      throw new AgentError('ProcessError', `mtype: exit code ${exitCode}: ${stderr.slice(-300)}`)
-    },
   }
 }
 
