@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the question whether a host is exempt from the proxy (`no_proxy`). Does not open connections.
-import { BlockList, isIP } from 'node:net'
-import { withoutBrackets } from '../system/network/ip-network.ts'
+import {
+  bitsOfAddress,
+  familyOf,
+  isInNetwork,
+  withoutBrackets,
+} from '../system/network/ip-network.ts'
 
 /**
  * True if `url` must be fetched without the proxy.
@@ -20,8 +24,10 @@ function matches(entry: string, host: string, port: string): boolean {
   if (entry.includes('/')) return isInBlock(entry, host)
   const { name, port: wantedPort } = splitPort(entry)
   if (wantedPort !== undefined && wantedPort !== port) return false
-  if (isIP(host) > 0)
-    return isIP(name) > 0 && isInBlock(`${name}/${isIP(name) === 4 ? 32 : 128}`, host)
+  if (familyOf(host) !== undefined) {
+    const family = familyOf(name)
+    return family !== undefined && isInBlock(`${name}/${bitsOfAddress(family)}`, host)
+  }
   const domain = name.replace(/^\*?\./, '')
   return domain !== '' && (host === domain || host.endsWith(`.${domain}`))
 }
@@ -35,12 +41,7 @@ function splitPort(entry: string): { name: string; port?: string } {
 
 function isInBlock(block: string, host: string): boolean {
   const [network = '', bits = ''] = block.split('/')
-  const family = isIP(network)
-  const prefix = Number(bits)
-  const isPrefix = /^\d+$/.test(bits) && prefix <= (family === 4 ? 32 : 128)
-  if (family === 0 || family !== isIP(host) || !isPrefix) return false
-  const list = new BlockList()
-  const type = family === 4 ? 'ipv4' : 'ipv6'
-  list.addSubnet(network, prefix, type)
-  return list.check(host, type)
+  const family = familyOf(network)
+  if (family === undefined || family !== familyOf(host) || !/^\d+$/.test(bits)) return false
+  return Number(bits) <= bitsOfAddress(family) && isInNetwork(network, Number(bits), host, family)
 }

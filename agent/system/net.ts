@@ -5,6 +5,7 @@ import { isIP } from 'node:net'
 import { isObject, stringAt } from '../core/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Exec } from './exec.ts'
+import { isLinkLocal } from './network/ip-network.ts'
 import type { Root } from './root.ts'
 
 /** Of one interface. */
@@ -32,7 +33,7 @@ export async function routeInterface(exec: Exec, address: string): Promise<strin
 }
 
 /** What {@link takeOffNetworks} works with. */
-export interface NetworkDeps {
+export interface TakeOffDeps {
   readonly exec: Exec
   readonly root: Root
   readonly log: Pick<Logger, 'info' | 'warn'>
@@ -44,7 +45,7 @@ export interface NetworkDeps {
  * Takes every interface but the loopback down, bonds and VLANs too. Never throws: one that stays up is in the log, and
  * nobody could be told.
  */
-export async function takeOffNetworks(deps: NetworkDeps): Promise<void> {
+export async function takeOffNetworks(deps: TakeOffDeps): Promise<void> {
   const { exec, root, log } = deps
   for (const name of await root.list('/sys/class/net')) {
     if (name === 'lo' || (await root.readText(`/sys/class/net/${name}/ifindex`)) === undefined)
@@ -84,9 +85,4 @@ function firstRoute(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** RFC 3927 and RFC 4291 §2.5.6. */
-function isLinkLocal(address: string): boolean {
-  return /^(169\.254\.|fe[89ab][0-9a-f]:)/i.test(address)
 }

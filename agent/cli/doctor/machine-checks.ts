@@ -10,6 +10,7 @@ import { readGeometry } from '../../disk/geometry.ts'
 import { assertNotInUse } from '../../disk/in-use.ts'
 import { type Exec, exec } from '../../system/exec.ts'
 import { type LsblkDevice, listBlockDevices } from '../../system/lsblk.ts'
+import { isLinkLocal } from '../../system/network/ip-network.ts'
 import type { Root } from '../../system/root.ts'
 import { type Finding, fail, ok, skip, warn } from './finding.ts'
 
@@ -63,7 +64,7 @@ export async function checkPrograms(run: Exec = exec): Promise<Finding> {
 export function checkAddresses(interfaces = networkInterfaces()): Finding {
   const found = Object.entries(interfaces).flatMap(([name, addresses = []]) =>
     addresses
-      .filter(({ internal, address }) => !internal && !/^fe80:|^169\.254\./i.test(address))
+      .filter(({ internal, address }) => !internal && !isLinkLocal(address))
       .map(({ address }) => `${name} ${address}`),
   )
   if (found.length > 0) return ok('network', found.join(', '))

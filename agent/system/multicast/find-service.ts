@@ -4,6 +4,7 @@
 import { randomInt } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
 import { sleep, throwIfAborted } from '../../core/deadline.ts'
+import { isLinkLocalIpv6 } from '../network/ip-network.ts'
 import { type DnsQuestion, type DnsRecord, formatQuery, parseResponse } from './dns-message.ts'
 import { attempt, type MulticastGroup, sendOnEach } from './every-interface.ts'
 
@@ -39,8 +40,6 @@ const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 3000
 /** A datagram may be lost: asked again within an attempt. */
 const ASK_AGAIN_MS = 700
-/** An address of a link needs its zone, which no URL has; the loopback's leads nowhere else. */
-const IS_NARROW = /^(127\.|fe[89ab].:|::1$)/i
 /** Asked for their addresses at most. */
 const MOST_HOSTS = 8
 /** Records that are kept of all answers together. */
@@ -159,7 +158,7 @@ function serviceOf(name: string, records: readonly DnsRecord[]): FoundService | 
   if (text?.type !== 'TXT') return undefined
   for (const { target, port } of placesOf(name, records)) {
     const addresses = records.flatMap((record) =>
-      'address' in record && isSame(record.name, target) && !IS_NARROW.test(record.address)
+      'address' in record && isSame(record.name, target) && !isNarrow(record.address)
         ? [record.address]
         : [],
     )
@@ -168,6 +167,11 @@ function serviceOf(name: string, records: readonly DnsRecord[]): FoundService | 
     return { host: target, port, addresses: [...new Set(addresses)], properties }
   }
   return undefined
+}
+
+/** An IPv6 address of a link needs its zone, which no URL has; the loopback's leads nowhere else. */
+function isNarrow(address: string): boolean {
+  return isLinkLocalIpv6(address) || /^(127\.|::1$)/.test(address)
 }
 
 /** RFC 6763 §6.4: the first of a key counts; one without `=` has no value. */

@@ -10,9 +10,14 @@ export function familyOf(address: string): Family | undefined {
   return family === 0 ? undefined : (family as Family)
 }
 
+/** How many bits an address has: the longest prefix. */
+export function bitsOfAddress(family: Family): number {
+  return family === 4 ? 32 : 128
+}
+
 /** Bits of a netmask: dotted, as an IPv6 address, or as a number; undefined if it is none or has holes. */
 export function prefixOfNetmask(netmask: string, family: Family): number | undefined {
-  const most = family === 4 ? 32 : 128
+  const most = bitsOfAddress(family)
   if (/^\d{1,3}$/.test(netmask)) {
     const bits = Number(netmask)
     return bits <= most ? bits : undefined
@@ -40,6 +45,11 @@ export function isInNetwork(
 /** The host of a URL as sockets and resolvers take it: an IPv6 address stands in brackets there (RFC 3986 §3.2.2). */
 export function withoutBrackets(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1')
+}
+
+/** Of one link alone: RFC 3927, RFC 4291 §2.5.6. */
+export function isLinkLocal(address: string): boolean {
+  return /^169\.254\./.test(address) || isLinkLocalIpv6(address)
 }
 
 /** RFC 4291 §2.5.6: reached on any link. */
