@@ -7,7 +7,7 @@ import type { CommandRunner } from '../commands/runner.ts'
 import { AgentError } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
-import type { Metrics } from '../telemetry/statsd.ts'
+import type { MetricLogger } from '../telemetry/statsd.ts'
 import { noJson } from './body-parser.ts'
 import { createCommandAnswers } from './command-answers.ts'
 import type { Connections } from './connections.ts'
@@ -27,7 +27,7 @@ export interface RouteOptions {
   readonly page?: StatusPage | undefined
   readonly connections: Pick<Connections, 'trust' | 'gone'>
   readonly unread: Pick<UnreadAnswers, 'body'>
-  readonly metrics: Metrics
+  readonly metrics: MetricLogger
 }
 
 /** ironic-python-agent's names, which dashboards know. */

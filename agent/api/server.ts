@@ -11,7 +11,7 @@ import type { JsonObject } from '../core/json.ts'
 import { redactText } from '../core/redact.ts'
 import type { TokenKeeper } from '../ironic/agent-token.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { type Metrics, NO_METRICS } from '../telemetry/statsd.ts'
+import { type MetricLogger, NO_METRICS } from '../telemetry/statsd.ts'
 import { addBodyParser } from './body-parser.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { faultOf, sendFault } from './faults.ts'
@@ -30,7 +30,7 @@ export interface ApiServerOptions {
   readonly startedAt: number
   readonly tls?: ApiTls | undefined
   /** Where the calls are timed; nowhere without it. */
-  readonly metrics?: Metrics
+  readonly metrics?: MetricLogger
   /** What people and their programs look at; without it there is the API alone. */
   readonly watching?: WatchingOptions | undefined
   readonly log: Logger

@@ -2,7 +2,7 @@
 // Owns where metrics go, by the configuration: their server and what their names begin with. Does not time anything.
 import type { Config } from '../config/options.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { type Metrics, NO_METRICS, openStatsd } from '../telemetry/statsd.ts'
+import { type MetricLogger, NO_METRICS, openStatsd } from '../telemetry/statsd.ts'
 
 export interface MetricsFacts {
   readonly log: Logger
@@ -12,7 +12,7 @@ export interface MetricsFacts {
 }
 
 /** Names are `[global_prefix.][uuid.][host.]name`, as Ironic has them. */
-export function openMetrics(config: Config, facts: MetricsFacts): Metrics & Disposable {
+export function openMetrics(config: Config, facts: MetricsFacts): MetricLogger & Disposable {
   if (config.metrics_backend !== 'statsd') {
     return { ...NO_METRICS, [Symbol.dispose]: () => undefined }
   }

@@ -7,7 +7,7 @@ import { messageOf } from '../core/errors.ts'
 import type { Logger } from './logger.ts'
 
 /** Where work is timed. */
-export interface Metrics {
+export interface MetricLogger {
   /** Runs the work and sends how long it took, also where it fails. */
   time<T>(name: string, work: () => Promise<T>): Promise<T>
 }
@@ -25,10 +25,10 @@ const RESOLVE_AGAIN_MS = 60_000
 /** That wait for the first answer of the resolver; later ones are left out. */
 const MAX_WAITING = 100
 
-export const NO_METRICS: Metrics = { time: (_name, work) => work() }
+export const NO_METRICS: MetricLogger = { time: (_name, work) => work() }
 
 /** Sends until disposed of. */
-export function openStatsd({ host, port, prefix, log }: StatsdOptions): Metrics & Disposable {
+export function openStatsd({ host, port, prefix, log }: StatsdOptions): MetricLogger & Disposable {
   const front = prefix.filter((part) => part !== '')
   let opened: { readonly socket: Socket; readonly address: string } | undefined
   let waiting: string[] = []
