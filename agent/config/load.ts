@@ -2,6 +2,7 @@
 // Owns the order in which settings win (contract 1.1) and the one frozen Config. Reads files only
 // through the trees it is given; does not know what options do.
 import { AgentError } from '../core/errors.ts'
+import { formatBytes, MiB } from '../core/units.ts'
 import { type IniEntry, parseIni } from './ini.ts'
 import { parseKernelCmdline } from './kernel-cmdline.ts'
 import { type OptionValue, rowOf, type Setting } from './option-value.ts'
@@ -11,7 +12,8 @@ import { readVirtualMediaParameters, type VirtualMediaReader } from './virtual-m
 
 /** A file tree: system/root.ts has one. */
 export interface ConfigTree {
-  readText(absolute: string): Promise<string | undefined>
+  /** Undefined if it cannot be read. Throws RangeError if it is longer than `mostBytes`. */
+  readText(absolute: string, mostBytes?: number): Promise<string | undefined>
   list(absolute: string): Promise<string[]>
 }
 
@@ -41,6 +43,8 @@ const DEFAULT_FILES = ['/etc/ironic-python-agent.conf']
 /** Looks like one of them, and IPA does not read it. */
 const UNREAD_FILE = '/etc/ironic-python-agent/ironic-python-agent.conf'
 const DEFAULT_DIR = '/etc/ironic-python-agent.d'
+/** All options with their explanations are 100 KiB. */
+const MOST_SETTINGS_BYTES = 4 * MiB
 const ENV_PREFIX = 'IRONSWARM_'
 
 export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[]
@@ -138,7 +142,7 @@ async function typedFileLayers(request: LoadRequest, warnings: string[]): Promis
   const paths = [...(request.configFiles ?? [])]
   for (const dir of request.configDirs ?? []) paths.push(...(await confFiles(host, dir)))
   for (const path of paths) {
-    const text = await host.readText(path)
+    const text = await readSettings(host, path)
     if (text === undefined) {
       throw new AgentError(
         'InvalidConfigError',
@@ -162,7 +166,7 @@ async function defaultFileLayers(
     ...(request.configDirs?.length ? [] : await confFiles(tree, DEFAULT_DIR)),
   ]
   for (const path of paths) {
-    const text = await tree.readText(path)
+    const text = await readSettings(tree, path)
     if (text !== undefined) layers.push(fileLayer(path, text, warnings))
   }
   if (
@@ -174,6 +178,18 @@ async function defaultFileLayers(
     )
   }
   return layers
+}
+
+/** Undefined if it cannot be read. Throws InvalidConfigError for what is too long to hold settings. */
+async function readSettings(tree: ConfigTree, path: string): Promise<string | undefined> {
+  try {
+    return await tree.readText(path, MOST_SETTINGS_BYTES)
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause
+    const most = formatBytes(MOST_SETTINGS_BYTES)
+    const details = `${path} is too long to be a file of settings: more than ${most}`
+    throw new AgentError('InvalidConfigError', details, { cause })
+  }
 }
 
 async function confFiles(tree: ConfigTree, dir: string): Promise<string[]> {

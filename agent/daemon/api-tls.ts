@@ -2,12 +2,12 @@
 // Owns the choice of the certificate the API is served with (contract 3.5). Does not make certificates;
 // ironic/certificate.ts does.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import type { ApiTls } from '../api/http-server.ts'
 import type { Config } from '../config/options.ts'
 import { AgentError, isAgentError, messageOf } from '../core/errors.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
+import { readPem } from '../http/tls.ts'
 import { keepCertificate, type ServerCertificate } from '../ironic/certificate.ts'
 import { API_MINOR, type IronicClient } from '../ironic/client.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -44,7 +44,8 @@ export async function chooseTls(request: TlsRequest): Promise<ChosenTls | undefi
         'listen_tls needs tls_cert_file and tls_key_file; set both or switch listen_tls off',
       )
     }
-    const [cert, key] = await Promise.all([readPem(certFile), readPem(keyFile)])
+    const cert = readPem(certFile, 'tls_cert_file')
+    const key = readPem(keyFile, 'tls_key_file')
     return { api: { cert, key, ...bounds } }
   }
   if (!config.enable_auto_tls || !reader) return undefined
@@ -78,14 +79,4 @@ async function certificateOfManager(
     }
   }
   return undefined
-}
-
-async function readPem(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new AgentError('InvalidConfigError', `cannot read ${path}: ${messageOf(cause)}`, {
-      cause,
-    })
-  }
 }

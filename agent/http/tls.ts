@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the TLS side of outgoing requests (contract 3.6): trust, client certificate, lowest version, cipher
 // suites. Does not open connections.
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import type { Config } from '../config/options.ts'
 import { AgentError, messageOf } from '../core/errors.ts'
+import { formatBytes, KiB, MiB } from '../core/units.ts'
 
 export type TlsSettings = Pick<
   Config,
@@ -24,9 +25,9 @@ export interface TlsOptions {
  */
 export function createTlsOptions(settings: TlsSettings): () => TlsOptions {
   const files = {
-    ca: readPem(settings.cafile, 'cafile'),
-    cert: readPem(settings.certfile, 'certfile'),
-    key: readPem(settings.keyfile, 'keyfile'),
+    ca: readPemIfNamed(settings.cafile, 'cafile'),
+    cert: readPemIfNamed(settings.certfile, 'certfile'),
+    key: readPemIfNamed(settings.keyfile, 'keyfile'),
   }
   let options: TlsOptions | undefined
   return () => {
@@ -37,6 +38,9 @@ export function createTlsOptions(settings: TlsSettings): () => TlsOptions {
     return options
   }
 }
+
+/** The authorities of all the world are 250 KiB. */
+const MOST_PEM_BYTES = 16 * MiB
 
 /** All suites of TLS 1.3 that OpenSSL has on by default; none of them is weak. */
 export const TLS_1_3_SUITES = [
@@ -84,11 +88,33 @@ function systemAuthorities(): string[] {
   return [...new Set([...getCACertificates('system'), ...getCACertificates('default')])]
 }
 
-function readPem(path: string | null, option: string): string | undefined {
-  if (path === null || path === '') return undefined
+/** Throws InvalidConfigError for a file that cannot be read, or is no certificate by its length. */
+export function readPem(path: string, option: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readUpTo(path, MOST_PEM_BYTES)
   } catch (error) {
     throw new AgentError('InvalidConfigError', `${option}: ${messageOf(error)}`, { cause: error })
   }
+}
+
+function readPemIfNamed(path: string | null, option: string): string | undefined {
+  return path === null || path === '' ? undefined : readPem(path, option)
+}
+
+/** It may be a device without end. */
+function readUpTo(path: string, mostBytes: number): string {
+  const file = openSync(path, 'r')
+  try {
+    const parts: Buffer[] = []
+    for (let length = 0; length <= mostBytes; ) {
+      const part = Buffer.allocUnsafe(64 * KiB)
+      const bytesRead = readSync(file, part)
+      if (bytesRead === 0) return Buffer.concat(parts).toString('utf8')
+      parts.push(part.subarray(0, bytesRead))
+      length += bytesRead
+    }
+  } finally {
+    closeSync(file)
+  }
+  throw new RangeError(`${path} is longer than ${formatBytes(mostBytes)}`)
 }

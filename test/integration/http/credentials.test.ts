@@ -359,8 +359,10 @@ describe('TLS', () => {
     ).rejects.toThrow(/TLS failed/)
     expect(await probeWith({ cafile: files.ca }, { maxVersion: 'TLSv1.2' })).toBe(sha256(image))
   })
-  test('a cafile that cannot be read fails before any transfer', () => {
-    const config = { ...PLAIN_CLIENT, cafile: join(folder, 'missing.pem') }
-    expect(() => createHttpClient({ config })).toThrow(/cafile: ENOENT/)
+  test.each([
+    ['is not there', '/nowhere/missing.pem', /cafile: ENOENT/],
+    ['has no end', '/dev/zero', /cafile: \/dev\/zero is longer than 16/],
+  ])('a cafile that %s fails before any transfer', (_what, cafile, words) => {
+    expect(() => createHttpClient({ config: { ...PLAIN_CLIENT, cafile } })).toThrow(words)
   })
 })

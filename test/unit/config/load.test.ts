@@ -6,6 +6,7 @@ import {
   OPTION_NAMES,
 } from '../../../agent/config/load.ts'
 import { rowOf } from '../../../agent/config/option-value.ts'
+import { createRoot } from '../../../agent/system/root.ts'
 
 type Files = Readonly<Record<string, string>>
 
@@ -108,6 +109,14 @@ describe('loadConfig', () => {
 
   test('a named file that is not there is an error', async () => {
     await expect(load({}, { configFiles: ['/nowhere'] })).rejects.toThrow('cannot read /nowhere')
+  })
+
+  test('a named file without end is an error', async () => {
+    const request = { openTree: createRoot, configFiles: ['/dev/zero'] }
+    await expect(load({}, request)).rejects.toMatchObject({
+      type: 'InvalidConfigError',
+      details: expect.stringContaining('/dev/zero is too long to be a file of settings'),
+    })
   })
 
   test('unknown ipa-* parameters give one warning and nothing fails', async () => {

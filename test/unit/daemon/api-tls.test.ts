@@ -47,7 +47,7 @@ test.each([
   [
     'a file is not there',
     { tls_cert_file: '/nowhere/cert.pem', tls_key_file: '/nowhere/key.pem' },
-    /cannot read \/nowhere/,
+    /tls_cert_file: ENOENT.*\/nowhere\/cert\.pem/,
   ],
 ])('listen_tls is refused where %s', async (_what, files, words) => {
   await expect(choose({ listen_tls: true, ...files })).rejects.toMatchObject({
