@@ -42,7 +42,7 @@ export function addBodyParser(app: FastifyInstance, runner: Pick<CommandRunner, 
         withLargeBody = request
       })
       try {
-        for await (const chunk of payload) reader.write(chunk)
+        for await (const bytes of payload) reader.write(bytes)
         return reader.end()
       } catch (error) {
         throw error instanceof SyntaxError ? noJson(error) : error

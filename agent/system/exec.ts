@@ -29,7 +29,7 @@ export interface ExecOptions {
   readonly maxBytes?: number
   readonly signal?: AbortSignal
   /** Takes stdout as it comes, unbounded; the result's is then empty. */
-  readonly onStdout?: (chunk: Uint8Array) => void
+  readonly onStdout?: (bytes: Uint8Array) => void
   /** The last bytes of each of stdout and stderr are kept, however much comes, instead of `maxBytes` that end it. */
   readonly tailBytes?: number
 }
@@ -141,17 +141,17 @@ interface Outcome {
 
 /** The end of what a program prints without end. */
 export interface Tail {
-  add(chunk: Uint8Array): void
+  add(bytes: Uint8Array): void
   /** The last bytes, as UTF-8: the first character may be a broken one. */
   text(): string
 }
 
-/** Keeps the last `maxBytes`, at most twice as much and a chunk in memory. */
+/** Keeps the last `maxBytes`, at most twice as much and what came last in memory. */
 export function createTail(maxBytes: number): Tail {
   let kept = Buffer.alloc(0)
   return {
-    add: (chunk) => {
-      kept = Buffer.concat([kept, chunk.subarray(-maxBytes)])
+    add: (bytes) => {
+      kept = Buffer.concat([kept, bytes.subarray(-maxBytes)])
       if (kept.length > 2 * maxBytes) kept = kept.subarray(-maxBytes)
     },
     text: () => kept.subarray(-maxBytes).toString('utf8'),

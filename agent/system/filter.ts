@@ -147,9 +147,9 @@ function createSilence(silenceMs: number, command: string, kill: () => void): Si
 }
 
 async function* readOut(stdout: Readable, silence: Silence): AsyncGenerator<Uint8Array, undefined> {
-  const chunks = stdout[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+  const parts = stdout[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
   while (true) {
-    const { done, value } = await silence.watch('asked', chunks.next())
+    const { done, value } = await silence.watch('asked', parts.next())
     if (done) return
     yield value
   }

@@ -94,8 +94,8 @@ export async function mountTree({
 /** With its end, where there is one. */
 async function firstLine({ output }: Filter): Promise<string> {
   let said = ''
-  for await (const chunk of output) {
-    said += Buffer.from(chunk).toString('utf8')
+  for await (const bytes of output) {
+    said += Buffer.from(bytes).toString('utf8')
     if (said.includes('\n')) break
   }
   return said

@@ -35,7 +35,7 @@ then "$folder/losetup" --detach "$device"; exit 1; fi`
 export async function openLoopDevice(exec: Exec, options: readonly string[]): Promise<LoopDevice> {
   const stdin = new PassThrough()
   const attached = Promise.withResolvers<string>()
-  const onStdout = (chunk: Uint8Array) => attached.resolve(Buffer.from(chunk).toString().trim())
+  const onStdout = (bytes: Uint8Array) => attached.resolve(Buffer.from(bytes).toString().trim())
   const argv = ['sh', '-c', ATTACH, 'sh', '--find', '--show', ...options] as const
   const holding = exec(argv, { stdin, onStdout })
   // one that ends before it has said anything has failed

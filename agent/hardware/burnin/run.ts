@@ -93,9 +93,9 @@ export function lastLines(text: string, count: number): string {
 function createTail() {
   let kept = Buffer.alloc(0)
   return {
-    take: (chunk: Uint8Array) => {
-      kept = Buffer.concat([kept, chunk])
-      // let it grow to twice its size: one copy in many chunks
+    take: (bytes: Uint8Array) => {
+      kept = Buffer.concat([kept, bytes])
+      // let it grow to twice its size: one copy for many parts
       if (kept.length > 2 * MOST_OUTPUT_BYTES) kept = Buffer.from(kept.subarray(-MOST_OUTPUT_BYTES))
     },
     text: () => kept.toString('utf8'),

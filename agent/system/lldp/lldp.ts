@@ -78,9 +78,9 @@ async function firstFrame(
   const enough = new AbortController()
   let found: Tlv[] | undefined
   let frames = 0
-  const take = (chunk: Uint8Array) => {
+  const take = (bytes: Uint8Array) => {
     if (enough.signal.aborted) return
-    for (const frame of pcap.push(chunk)) {
+    for (const frame of pcap.push(bytes)) {
       frames += 1
       found ??= parseLldpFrame(frame)
     }

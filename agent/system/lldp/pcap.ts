@@ -11,7 +11,7 @@ const MAX_FRAME_BYTES = 65_536
 
 export interface PcapReader {
   /** Takes the next bytes; returns the frames that are now whole, and none once the stream is no pcap. */
-  push(chunk: Uint8Array): Uint8Array[]
+  push(bytes: Uint8Array): Uint8Array[]
 }
 
 /** A reader that holds one unfinished frame at most. */
@@ -40,9 +40,9 @@ export function createPcapReader(): PcapReader {
   }
 
   return {
-    push: (chunk) => {
+    push: (bytes) => {
       if (isBroken) return []
-      rest = Buffer.concat([rest, chunk])
+      rest = Buffer.concat([rest, bytes])
       readFileHeader()
       const frames: Uint8Array[] = []
       for (let frame = nextFrame(); frame !== undefined; frame = nextFrame()) frames.push(frame)

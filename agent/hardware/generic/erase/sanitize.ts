@@ -129,10 +129,10 @@ async function waitForEnd(
 }
 
 async function readLog(exec: Exec, path: string, signal: AbortSignal): Promise<SanitizeLog> {
-  const chunks: Uint8Array[] = []
+  const parts: Uint8Array[] = []
   await exec(['nvme', 'sanitize-log', path, '-o', 'binary'], {
     signal,
-    onStdout: (chunk) => chunks.push(chunk),
+    onStdout: (part) => parts.push(part),
   })
-  return parseSanitizeLog(Buffer.concat(chunks))
+  return parseSanitizeLog(Buffer.concat(parts))
 }
