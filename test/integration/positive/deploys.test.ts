@@ -8,6 +8,7 @@ import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { ROOT_UUID } from '../../support/root-image.ts'
 import { startTracker } from '../../support/tracker.ts'
 import {
   createDeployLab,
@@ -20,6 +21,7 @@ import {
 import { createPartitionLab, onWindow, sha256Of } from '../image/partition-lab.ts'
 import { CONTAINER_CASES } from './container-cases.ts'
 import type { DeployCase, MakeStep } from './deploy-case.ts'
+import { FORMAT_CASES } from './format-cases.ts'
 
 const run = promisify(execFile)
 const canRun =
@@ -71,8 +73,13 @@ async function deploy(row: DeployCase, lab: Lab, file: DiskImage): Promise<strin
       if (steps.at(-1) !== step) steps.push(step)
     },
   }
+  if (row.permitted) {
+    const refused = deployTo(lab.disk.path, info, { config: { permitted_image_formats: ['raw'] } })
+    await expect(refused).rejects.toMatchObject({ type: 'InvalidImage' })
+  }
   if (!row.isSwarm) {
-    await deployTo(lab.disk.path, info, options)
+    const { rootUuid } = await deployTo(lab.disk.path, info, options)
+    if (row.image === 'ext4') expect(rootUuid).toBe(ROOT_UUID)
     return steps
   }
   const tracker = stack.use(await startTracker())
@@ -109,8 +116,13 @@ async function checkRoot({ disk, image }: Lab): Promise<void> {
   await onWindow(disk.path, range, ['e2fsck', '-fn'])
 }
 
-describe.runIf(canRun)('a disk is written from', () => {
-  test.each(CONTAINER_CASES.map((row) => [row.name, row] as const))('%s', async (_, row) => {
-    await check(row)
+for (const [what, cases] of [
+  ['a file of one format', FORMAT_CASES],
+  ['a container in a packed file', CONTAINER_CASES],
+] as const) {
+  describe.runIf(canRun)(`a disk is written from ${what}`, () => {
+    test.each(cases.map((row) => [row.name, row] as const))('%s', async (_, row) => {
+      await check(row)
+    })
   })
-})
+}
