@@ -158,14 +158,13 @@ describe.skipIf(!canRun)(TITLE, { timeout: 600_000 }, () => {
     test.for([
       ['qcow2', 'qcow2', 'uefi'],
       ['zstd', 'raw', 'bios'],
+      ['a qcow2 in zstd', 'qcow2', 'bios'],
     ] as const)(
       'deploys a whole-disk image that is served as %s, by URL',
       async ([format, image_disk_format, bootMode]) => {
-        const { path } = image
-        const packed =
-          format === 'qcow2'
-            ? await convertImage(path, 'qcow2', ['-c'])
-            : await packImage(path, format)
+        const file =
+          image_disk_format === 'raw' ? image : await convertImage(image.path, 'qcow2', ['-c'])
+        const packed = format === 'qcow2' ? file : await packImage(file.path, 'zstd')
         await using packedOrigin = await createHttpOrigin({ path: packed.path })
         const info = {
           ...instanceInfo({ image_disk_format }),
