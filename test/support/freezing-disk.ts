@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { createLoopDevice } from './loop-device.ts'
+import { createLoopDevice, detachLoop } from './loop-device.ts'
 
 const run = promisify(execFile)
 
@@ -32,8 +32,9 @@ export async function createFreezingDisks(
   await run('mkfs.ext4', ['-q', holder.path])
   await run('mount', [holder.path, mountPoint])
   const paths: string[] = []
+  const fileOf = (index: number) => join(mountPoint, `disk${index}`)
   for (let i = 0; i < count; i++) {
-    const file = join(mountPoint, `disk${i}`)
+    const file = fileOf(i)
     await writeFile(file, '')
     await truncate(file, sizeBytes)
     // past the page cache: a write is done when the file system has taken it
@@ -57,7 +58,7 @@ export async function createFreezingDisks(
     thaw,
     [Symbol.asyncDispose]: async () => {
       await thaw()
-      for (const path of paths) await run('losetup', ['--detach', path])
+      for (const [i, path] of paths.entries()) await detachLoop(path, fileOf(i))
       await run('umount', [mountPoint])
       await holder[Symbol.asyncDispose]()
       await rm(folder, { recursive: true, force: true })

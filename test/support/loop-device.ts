@@ -2,9 +2,10 @@
 // Owns loop devices of tests: made on a sparse file in a temporary directory, taken away at the end.
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -58,7 +59,7 @@ export async function createLoopDevice(options: LoopDeviceOptions): Promise<Loop
       path,
       backingFile,
       [Symbol.asyncDispose]: async () => {
-        await detach(path)
+        await detachLoop(path, backingFile)
         await rm(folder, { recursive: true, force: true })
       },
     }
@@ -68,8 +69,21 @@ export async function createLoopDevice(options: LoopDeviceOptions): Promise<Loop
   }
 }
 
-/** partx nodes first: they hold the device. */
-async function detach(path: string): Promise<void> {
+/** Who looks through all disks lets go of each soon; whoever keeps one longer is not waited for. */
+const LET_GO_MS = 10_000
+
+/**
+ * Detaches a loop device from its file. The kernel puts that off while somebody has the device open, as mkfs.btrfs has
+ * every one of the machine for a moment; the file is then in use still, and what it lies on cannot be unmounted.
+ */
+export async function detachLoop(path: string, backingFile: string): Promise<void> {
+  // partx nodes first: they hold the device
   await run('partx', ['--delete', path]).catch(() => undefined)
   await run('losetup', ['--detach', path])
+  const attribute = `/sys/class/block/${basename(path)}/loop/backing_file`
+  for (const end = performance.now() + LET_GO_MS; performance.now() < end; await delay(20)) {
+    // there is none any more, or that of who has the device now
+    const file = await readFile(attribute, 'utf8').catch(() => '')
+    if (!file.startsWith(backingFile)) return
+  }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns what every test with processes needs: free ports and an orderly end.
+// Owns what every test with processes needs: free ports, an orderly end, and finding those that are left.
 import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 
 /**
@@ -36,4 +37,33 @@ export async function stopChild(child: ChildProcess): Promise<void> {
   const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
   await gone
   clearTimeout(timer)
+}
+
+/** Seconds that nobody else on this machine sleeps: who sleeps them, and the scripts that say so, are of this test. */
+export function secondsOfOurOwn(): string {
+  // as a port, a pid or a part of a digest five digits would be found with others; sleep(1) of BusyBox takes 31 bits
+  return String(randomInt(1_000_000_000, 2 ** 31))
+}
+
+/** Command lines of this machine's processes that hold `word`; their words are parted by NUL. */
+export async function processesWith(word: string): Promise<string[]> {
+  return await commandLinesOf(async (pid) => (await readOf(pid, 'cmdline')).includes(word))
+}
+
+/** Command lines of this machine's processes in whose environment `word` is. */
+export async function processesMarkedBy(word: string): Promise<string[]> {
+  return await commandLinesOf(async (pid) => (await readOf(pid, 'environ')).includes(word))
+}
+
+async function commandLinesOf(isWanted: (pid: string) => Promise<boolean>): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of await readdir('/proc')) {
+    if (/^\d+$/.test(pid) && (await isWanted(pid))) found.push(await readOf(pid, 'cmdline'))
+  }
+  return found.filter((line) => line !== '').map((line) => line.replaceAll('\0', ' '))
+}
+
+/** Empty for a process that has ended. */
+function readOf(pid: string, file: string): Promise<string> {
+  return readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')
 }

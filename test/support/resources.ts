@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the end of what a test has started. Does not start anything.
-import { afterEach } from 'vitest'
+// Owns the end of what a test has started, and the folder in which a file's tests leave things. Does not start anything.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach } from 'vitest'
 
 /** Keeps a resource until the end of the test that is running. */
 export type Keep = <T extends AsyncDisposable>(resource: T) => T
@@ -15,4 +18,20 @@ export function keepUntilEnd(): Keep {
     resources.push(resource)
     return resource
   }
+}
+
+/**
+ * For the head of a test file that looks at what is left in the temporary directory: it is one of its own from now on,
+ * for this process and what it starts. Others work in the machine's meanwhile.
+ */
+export async function useOwnTemporaryFolder(): Promise<string> {
+  const before = process.env['TMPDIR']
+  const folder = await mkdtemp(join(tmpdir(), 'ironswarm-test-'))
+  process.env['TMPDIR'] = folder
+  afterAll(async () => {
+    if (before === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = before
+    await rm(folder, { recursive: true, force: true })
+  })
+  return folder
 }

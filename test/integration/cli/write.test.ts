@@ -9,8 +9,8 @@ import { bootableTraces, differencesFromImage } from '../../support/compare-disk
 import { type DiskImage, makeDiskImage } from '../../support/disk-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { createLoopDevice, hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { openersOf } from '../image/deploy-lab.ts'
 import { run, start } from './ironswarm.ts'
 
 const exec = promisify(execFile)
@@ -260,7 +260,7 @@ describe.runIf(canRun)('ironswarm write', () => {
     })
     const writing = start(['write', ...(await flags(origin.url)), '--json'])
     // the first request asks for the size, the second for the first bytes, the third for the image
-    await expect.poll(() => origin.requests.length, { timeout: 50_000 }).toBeGreaterThan(2)
+    await expect.poll(() => origin.requests.length).toBeGreaterThan(2)
     writing.child.kill(signal)
     const ended = await writing.finished
     expect(ended.code).toBe(code)
@@ -282,7 +282,7 @@ describe.runIf(canRun)('ironswarm write', () => {
     const first = start(['write', ...(await flags(slow.url)), '--json'])
     await first.says(/image planned/)
     // the first one has it open exclusively as soon as it asks for bytes
-    await expect.poll(() => slow.requests.length, { timeout: 50_000 }).toBeGreaterThan(2)
+    await expect.poll(() => slow.requests.length).toBeGreaterThan(2)
     const second = await run('write', ...(await flags(origin.url)))
     expect(second.code).toBe(4)
     expect(second.stderr).toMatch(/^ironswarm: TargetInUseError: .*is as it was$/m)

@@ -9,10 +9,10 @@ import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
 import { createDebianRoot } from '../../support/image-root/debian-root.ts'
 import {
   createWrittenDisk,
-  processesWith,
   ROOT_FS_UUID,
   type WrittenDisk,
 } from '../../support/image-root/written-disk.ts'
+import { processesWith, secondsOfOurOwn } from '../../support/processes.ts'
 import { keepUntilEnd } from '../../support/resources.ts'
 import {
   BOOT_CODE,
@@ -104,6 +104,7 @@ describe.skipIf(!canRun)('GRUB out of an image, under BIOS', () => {
   )
 })
 
+const MARK = secondsOfOurOwn()
 /** What the image's own programs make of it, and what the error says. */
 const FAILURES: [string, Readonly<Record<string, string>>, string][] = [
   ['is not there', {}, 'neither grub2-install nor grub-install'],
@@ -121,7 +122,7 @@ const FAILURES: [string, Readonly<Record<string, string>>, string][] = [
     'leaves a daemon that writes boot code for ever',
     {
       '/usr/sbin/grub-install': `#!/bin/sh
-(setsid sh -c "while :; do printf evil | dd of=$2 conv=notrunc; : 65432; done" > /dev/null 2>&1 < /dev/null &)
+(setsid sh -c "while :; do printf evil | dd of=$2 conv=notrunc; : ${MARK}; done" > /dev/null 2>&1 < /dev/null &)
 sleep 1
 exit 1`,
     },
@@ -140,7 +141,7 @@ describe.skipIf(!canRun)('GRUB out of an image that does not work', () => {
       })
       await expect(install(path)).rejects.toThrow(`${path} does not boot`)
       expect(await bootCodeOf(path)).toBe('')
-      expect(await processesWith('65432')).toEqual([])
+      expect(await processesWith(MARK)).toEqual([])
       await checkRoot()
     },
   )

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createInjectStep } from '../../../agent/hardware/inject/inject-files.ts'
@@ -13,13 +12,14 @@ import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
 import { createWrittenDisk, type WrittenDisk } from '../../support/image-root/written-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { keepUntilEnd } from '../../support/resources.ts'
+import { keepUntilEnd, useOwnTemporaryFolder } from '../../support/resources.ts'
 import { callWith } from '../../unit/hardware/manager-fixture.ts'
 import { testConfig, testLogger } from '../image/deploy-lab.ts'
 
 const run = promisify(execFile)
 const canRun = hasLoopDevices('files in an image') && hasPackages('boot-loaders')
 const keep = keepUntilEnd()
+const temporary = await useOwnTemporaryFolder()
 const HELLO = { path: '/etc/deep/motd', content: Buffer.from('hello').toString('base64') }
 
 let disk: WrittenDisk
@@ -102,9 +102,9 @@ describe.skipIf(!canRun)('inject_files', () => {
   ])('fails for %s, and leaves nothing mounted', async (_, changes, type) => {
     await createDisk()
     await expect(inject([{ ...HELLO, ...changes }])).rejects.toMatchObject({ type })
-    expect((await readdir(tmpdir())).filter((name) => name.includes('ironswarm-mounted-'))).toEqual(
-      [],
-    )
+    expect(
+      (await readdir(temporary)).filter((name) => name.includes('ironswarm-mounted-')),
+    ).toEqual([])
   })
 
   test('follows no link of the image out of it', async () => {

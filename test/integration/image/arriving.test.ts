@@ -7,16 +7,10 @@ import { describeImage } from '../../support/disk-image.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { startTracker } from '../../support/tracker.ts'
-import {
-  createDeployLab,
-  type DeployLabOptions,
-  deployTo,
-  MiB,
-  openersOf,
-  seedImage,
-} from './deploy-lab.ts'
+import { createDeployLab, type DeployLabOptions, deployTo, MiB, seedImage } from './deploy-lab.ts'
 
 const canRun =
   hasLoopDevices('deploys of images that are unpacked as they come') &&

@@ -9,9 +9,10 @@ import type { Progress } from '../../../agent/core/events.ts'
 import { differencesFromImage, readPartitionTable } from '../../support/compare-disk.ts'
 import { describeImage } from '../../support/disk-image.ts'
 import { createLoopDevice, hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { startTracker } from '../../support/tracker.ts'
-import { createDeployLab, deployTo, MiB, openersOf, seedImage } from './deploy-lab.ts'
+import { createDeployLab, deployTo, MiB, seedImage } from './deploy-lab.ts'
 
 const run = promisify(execFile)
 const canRun = hasLoopDevices('image deploys') && hasPackages('agent')

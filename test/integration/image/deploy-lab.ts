@@ -2,7 +2,7 @@
 // Owns what deploy tests share: an image, its origin, a loop device, and writeImage with impatient
 // settings. Also asks the machine whether anything still holds a device.
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, open, readdir, readlink, rm, truncate } from 'node:fs/promises'
+import { mkdtemp, open, rm, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Config, OPTIONS } from '../../../agent/config/options.ts'
@@ -175,19 +175,6 @@ async function makeOldSystem(device: string): Promise<void> {
   await exec(['sfdisk', '--quiet', '--no-reread', '--wipe=never', device], {
     input: 'label: gpt\nstart=2048,size=4096,type=U\n',
   })
-}
-
-/** Processes and file descriptors that still have a device open, as /proc shows them. */
-export async function openersOf(path: string): Promise<string[]> {
-  const openers: string[] = []
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const fds = await readdir(`/proc/${pid}/fd`).catch(() => [])
-    for (const fd of fds) {
-      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')
-      if (target === path) openers.push(`${pid}/fd/${fd}`)
-    }
-  }
-  return openers
 }
 
 export interface TorrentLab extends AsyncDisposable {

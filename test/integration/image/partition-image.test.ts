@@ -8,9 +8,10 @@ import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { bootableTraces, readPartitionTable } from '../../support/compare-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { ROOT_UUID } from '../../support/root-image.ts'
-import { type DeployTestOptions, deployTo, MiB, openersOf } from './deploy-lab.ts'
+import { type DeployTestOptions, deployTo, MiB } from './deploy-lab.ts'
 import {
   bytesAt,
   createPartitionLab,

@@ -8,17 +8,11 @@ import { describeImage } from '../../support/disk-image.ts'
 import { convertImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { ROOT_UUID } from '../../support/root-image.ts'
 import { startTracker } from '../../support/tracker.ts'
-import {
-  createDeployLab,
-  type DeployLab,
-  deployTo,
-  MiB,
-  openersOf,
-  seedImage,
-} from './deploy-lab.ts'
+import { createDeployLab, type DeployLab, deployTo, MiB, seedImage } from './deploy-lab.ts'
 import { createPartitionLab, onWindow, sha256Of } from './partition-lab.ts'
 
 const run = promisify(execFile)

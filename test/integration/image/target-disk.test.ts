@@ -6,8 +6,9 @@ import { openTargetDisk } from '../../../agent/image/target/target-disk.ts'
 import { createRoot } from '../../../agent/system/root.ts'
 import { bootableTraces } from '../../support/compare-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { createDeployLab, MiB, openersOf, testLogger } from './deploy-lab.ts'
+import { createDeployLab, MiB, testLogger } from './deploy-lab.ts'
 
 const root = createRoot('/')
 

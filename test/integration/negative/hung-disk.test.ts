@@ -17,15 +17,15 @@ import { createFakeIronic } from '../../support/fake-ironic.ts'
 import { createFreezingDisks } from '../../support/freezing-disk.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { openersOf } from '../image/deploy-lab.ts'
 
 const MiB = 1024 * 1024
 const canRun = hasLoopDevices('disks that hang') && hasPackages('agent')
 const UUID = '28ebd8e5-9f13-4275-a0ae-8e7cfed781e6'
 const MAC = '52:54:00:00:00:01'
 
-describe.runIf(canRun)('a disk that hangs in a deploy', { timeout: 120_000 }, () => {
+describe.runIf(canRun)('a disk that hangs in a deploy', () => {
   test('fails the deploy with a word on it, and heartbeats go on, then and afterwards', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'ironswarm-hung-'))
     await using disks = await createFreezingDisks(1, 128 * MiB)
@@ -99,7 +99,7 @@ describe.runIf(canRun)('a disk that hangs in a deploy', { timeout: 120_000 }, ()
     } finally {
       await disks.thaw()
     }
-    await expect.poll(() => openersOf(device), { timeout: 30_000 }).toEqual([])
+    await expect.poll(() => openersOf(device)).toEqual([])
   })
 
   test('leaves threads to resolve a name and send a heartbeat while eight writes hang', async () => {

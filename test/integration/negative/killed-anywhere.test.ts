@@ -8,9 +8,10 @@ import { differencesFromImage } from '../../support/compare-disk.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { durationOf, KILLS, killAtRandom, startProgram } from '../../support/random-kill.ts'
-import { createDeployLab, type DeployLab, MiB, openersOf } from '../image/deploy-lab.ts'
+import { createDeployLab, type DeployLab, MiB } from '../image/deploy-lab.ts'
 
 const run = promisify(execFile)
 const canRun =
@@ -87,7 +88,7 @@ describe.skipIf(!canRun || KILLS === 0)(
       for (let i = 0; i < KILLS; i++) {
         const delayMs = await killAtRandom(deploy(), 1.1 * lastMs, BEGUN)
         await waitUntilFree(path)
-        await expect.poll(() => openersOf(path), { timeout: 10_000 }).toEqual([])
+        await expect.poll(() => openersOf(path)).toEqual([])
         const isWhole = await isAnythingFound(path)
         ends[isWhole ? 'whole' : 'nothing'] += 1
         if (!isWhole) continue

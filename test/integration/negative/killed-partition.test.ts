@@ -5,15 +5,12 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { waitUntilFree } from '../../../agent/system/image-root/exclusive-access.ts'
 import { createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
-import {
-  createWrittenDisk,
-  processesWith,
-  ROOT_FS_UUID,
-} from '../../support/image-root/written-disk.ts'
+import { createWrittenDisk, ROOT_FS_UUID } from '../../support/image-root/written-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
+import { processesWith, secondsOfOurOwn } from '../../support/processes.ts'
 import { durationOf, KILLS, killAtRandom, startProgram } from '../../support/random-kill.ts'
-import { openersOf } from '../image/deploy-lab.ts'
 import {
   bytesAt,
   createPartitionLab,
@@ -34,8 +31,8 @@ const start = (program: string, ...args: string[]) =>
 /** Nobody has the disk open, no loop device lies on it. */
 async function expectNothingLeft(path: string): Promise<void> {
   await waitUntilFree(path)
-  await expect.poll(() => openersOf(path), { timeout: 10_000 }).toEqual([])
-  await expect.poll(() => loopsOver(path), { timeout: 10_000 }).toBe('')
+  await expect.poll(() => openersOf(path)).toEqual([])
+  await expect.poll(() => loopsOver(path)).toBe('')
 }
 
 describe.skipIf(!canRun || KILLS === 0)(
@@ -65,7 +62,7 @@ describe.skipIf(!canRun || KILLS === 0)(
     })
 
     test('install_bootloader leaves no program of the image, no mount, no claim', async () => {
-      const marker = '31415'
+      const marker = secondsOfOurOwn()
       await using root = await createBusyboxRoot({
         '/usr/sbin/grub-install': `#!/bin/sh
 for device; do :; done
@@ -89,8 +86,8 @@ printf '${BOOT_CODE}' | dd of=$device conv=notrunc; sleep 0.2`,
       const lastMs = await durationOf(await install())
       for (let i = 0; i < KILLS; i++) {
         await killAtRandom(await install(), 1.1 * lastMs)
-        await expect.poll(() => processesWith(marker), { timeout: 10_000 }).toEqual([])
-        await expect.poll(() => disk.mounts(), { timeout: 10_000 }).toEqual([])
+        await expect.poll(() => processesWith(marker)).toEqual([])
+        await expect.poll(() => disk.mounts()).toEqual([])
         await expectNothingLeft(path)
         const code = (await bytesAt(path, 0, 440)).toString('latin1').replaceAll('\0', '')
         expect(['', BOOT_CODE]).toContain(code)

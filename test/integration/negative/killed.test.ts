@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
@@ -9,8 +8,10 @@ import { bootableTraces, differencesFromImage } from '../../support/compare-disk
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { createDeployLab, type DeployLab, deployTo, MiB, openersOf } from '../image/deploy-lab.ts'
+import { processesMarkedBy } from '../../support/processes.ts'
+import { createDeployLab, type DeployLab, deployTo, MiB } from '../image/deploy-lab.ts'
 
 const canRun = hasLoopDevices('killed deploys') && hasPackages('agent')
 
@@ -22,27 +23,22 @@ function startDeploy(lab: DeployLab, fields: JsonObject = {}): ChildProcess {
       lab.disk.path,
       JSON.stringify(lab.imageInfo(fields)),
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // in the environment of whatever it starts: other tests of this machine unpack too
+      env: { ...process.env, PATH: `${process.env['PATH']}:${lab.folder}` },
+    },
   )
 }
 
 /** An origin that takes four seconds for it: progress is told at most every 500 ms, so some is surely seen. */
 const slowly = (sizeBytes: number) => ({ rateBytesPerSecond: Math.ceil(sizeBytes / 4) })
 
-/** Processes of xz, whoever's they are. */
-async function unpackersAlive(): Promise<string[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const names = await Promise.all(
-    pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
-  )
-  return names.filter((name) => name.startsWith('xz\0--decompress\0--stdout\0--threads=1'))
-}
-
 /** Kills with SIGKILL at the first line that `isMoment` takes, once `isTime` holds too; the lines until then. */
 async function killAt(
   child: ChildProcess,
   isMoment: (line: string) => boolean,
-  isTime?: () => boolean,
+  isTime?: () => Promise<boolean>,
 ): Promise<string[]> {
   const lines: string[] = []
   const exited = once(child, 'exit')
@@ -103,17 +99,19 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
         disk_format: format.startsWith('qcow2') ? 'qcow2' : 'raw',
       }
       const child = startDeploy(lab, fields)
-      const isHalfSent = () => origin.bytesSent >= packed.sizeBytes / 2
+      const isUnpacking = async () =>
+        origin.bytesSent >= packed.sizeBytes / 2 &&
+        (await processesMarkedBy(lab.folder)).some((line) => line.startsWith('xz '))
       const lines = await killAt(
         child,
         (line) => moment.test(line),
-        format === 'xz' ? isHalfSent : undefined,
+        format === 'xz' ? isUnpacking : undefined,
       )
       expect(lines.at(-1)).toMatch(moment)
       expect(lines.some((line) => line.startsWith('commit'))).toBe(false)
       expect(await bootableTraces(lab.disk.path)).toEqual([])
       expect(await openersOf(lab.disk.path)).toEqual([])
-      await expect.poll(() => unpackersAlive(), { timeout: 20_000 }).toEqual([])
+      await expect.poll(() => processesMarkedBy(lab.folder)).toEqual([])
     },
   )
 

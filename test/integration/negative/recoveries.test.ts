@@ -5,6 +5,7 @@ import type { JsonObject } from '../../../agent/core/json.ts'
 import type { DeployedImage } from '../../../agent/image/deploy-image.ts'
 import { differencesFromImage } from '../../support/compare-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { startTracker } from '../../support/tracker.ts'
 import {
@@ -13,7 +14,6 @@ import {
   type DeployTestOptions,
   deployTo,
   MiB,
-  openersOf,
   seedImage,
   type TorrentLab,
 } from '../image/deploy-lab.ts'

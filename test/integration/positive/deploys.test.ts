@@ -7,6 +7,7 @@ import type { DiskImage } from '../../support/disk-image.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin } from '../../support/http-origin.ts'
 import { hasLoopDevices, type LoopDevice } from '../../support/loop-device.ts'
+import { openersOf } from '../../support/openers.ts'
 import { hasPackages } from '../../support/packages.ts'
 import { ROOT_UUID } from '../../support/root-image.ts'
 import { startTracker } from '../../support/tracker.ts'
@@ -15,7 +16,6 @@ import {
   type DeployTestOptions,
   deployTo,
   MiB,
-  openersOf,
   seedImage,
 } from '../image/deploy-lab.ts'
 import { createPartitionLab, onWindow, sha256Of } from '../image/partition-lab.ts'

@@ -1,9 +1,8 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { readdir, rmdir, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -15,18 +14,17 @@ import {
   runInImage,
 } from '../../../agent/system/image-root/run-in-image.ts'
 import { type BusyboxRoot, createBusyboxRoot } from '../../support/image-root/busybox-root.ts'
-import {
-  createWrittenDisk,
-  processesWith,
-  type WrittenDisk,
-} from '../../support/image-root/written-disk.ts'
+import { createWrittenDisk, type WrittenDisk } from '../../support/image-root/written-disk.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
 import { hasPackages } from '../../support/packages.ts'
-import { type Keep, keepUntilEnd } from '../../support/resources.ts'
+import { processesWith, secondsOfOurOwn } from '../../support/processes.ts'
+import { type Keep, keepUntilEnd, useOwnTemporaryFolder } from '../../support/resources.ts'
 
 const execute = promisify(execFile)
 const canRun = hasLoopDevices('programs of an image') && hasPackages('boot-loaders')
 const keep = keepUntilEnd()
+/** What programs of this file sleep, so that they are told from everybody else's. */
+const LONG = secondsOfOurOwn()
 
 interface Lab {
   readonly disk: WrittenDisk
@@ -76,13 +74,9 @@ async function createLab(root?: BusyboxRoot, owned: Keep = keep): Promise<Lab> {
   }
 }
 
-// other tests of this machine may run programs of images meanwhile
-const temporary = await mkdtemp(join(tmpdir(), 'ironswarm-image-root-test-'))
-process.env['TMPDIR'] = temporary
-afterAll(() => rm(temporary, { recursive: true, force: true }))
-
+const temporary = await useOwnTemporaryFolder()
 const mountPoints = async () =>
-  (await readdir(tmpdir())).filter((name) => name.startsWith('ironswarm-image-root-'))
+  (await readdir(temporary)).filter((name) => name.startsWith('ironswarm-image-root-'))
 
 let lab: Lab | undefined
 /** After each test, whatever it was about. */
@@ -187,28 +181,28 @@ describe.skipIf(!canRun)('a hostile program of an image', () => {
   })
 
   test.each([
-    ['leaves a daemon behind', '(setsid sleep 98765 < /dev/null > /dev/null 2>&1 &); sleep 0.2'],
-    ['leaves one that ignores signals', "(trap '' TERM HUP INT; setsid sleep 98765 &)"],
-    ['leaves one that works in the image', '(cd /etc; exec setsid sleep 98765) &'],
+    ['leaves a daemon behind', `(setsid sleep ${LONG} < /dev/null > /dev/null 2>&1 &); sleep 0.2`],
+    ['leaves one that ignores signals', `(trap '' TERM HUP INT; setsid sleep ${LONG} &)`],
+    ['leaves one that works in the image', `(cd /etc; exec setsid sleep ${LONG}) &`],
   ])('that %s ends with everything it started', async (_, script) => {
     lab = await createLab()
     await lab.run(script)
-    expect(await processesWith('98765')).toEqual([])
+    expect(await processesWith(LONG)).toEqual([])
   })
 
   test.each([
-    ['never ends', 'sleep 87654'],
-    ['never ends and ignores signals', "trap '' TERM HUP INT; while :; do sleep 87654; done"],
-    ['never ends and closes its output', 'exec > /dev/null 2>&1; sleep 87654'],
-    ['never ends, with daemons', '(setsid sleep 87654 &); sleep 87654'],
-    ['kills all it can reach', 'kill -9 -1; kill -9 1; sleep 87654'],
+    ['never ends', `sleep ${LONG}`],
+    ['never ends and ignores signals', `trap '' TERM HUP INT; while :; do sleep ${LONG}; done`],
+    ['never ends and closes its output', `exec > /dev/null 2>&1; sleep ${LONG}`],
+    ['never ends, with daemons', `(setsid sleep ${LONG} &); sleep ${LONG}`],
+    ['kills all it can reach', `kill -9 -1; kill -9 1; sleep ${LONG}`],
   ])('that %s is killed at its deadline', async (_, script) => {
     lab = await createLab()
     await expect(lab.run(script, { timeoutMs: 1000 })).rejects.toMatchObject({
       type: 'ProcessError',
       details: expect.stringContaining('no end after 1 s'),
     })
-    expect(await processesWith('87654')).toEqual([])
+    expect(await processesWith(LONG)).toEqual([])
     await lab.disk.checkRoot().catch(async () => {
       // its journal is replayed by the next mount, as after a power cut
       expect((await (lab as Lab).run('true')).exitCode).toBe(0)
@@ -219,11 +213,11 @@ describe.skipIf(!canRun)('a hostile program of an image', () => {
   test('that never ends is killed when the command is cancelled', async () => {
     lab = await createLab()
     const controller = new AbortController()
-    const running = lab.run('sleep 76543', { signal: controller.signal })
-    while ((await processesWith('76543')).length === 0) await new Promise(setImmediate)
+    const running = lab.run(`sleep ${LONG}`, { signal: controller.signal })
+    while ((await processesWith(LONG)).length === 0) await new Promise(setImmediate)
     controller.abort()
     await expect(running).rejects.toThrow()
-    expect(await processesWith('76543')).toEqual([])
+    expect(await processesWith(LONG)).toEqual([])
   })
 
   test('that prints a gigabyte is heard to the end, and its end is kept', async () => {
@@ -235,7 +229,7 @@ describe.skipIf(!canRun)('a hostile program of an image', () => {
     expect(output.length).toBeLessThan(8192)
     expect(output.trimEnd().endsWith('the end')).toBe(true)
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
-  }, 150_000)
+  })
 
   test('that prints a password is not quoted', async () => {
     lab = await createLab()
@@ -258,29 +252,31 @@ describe.skipIf(!canRun)('a program of an image whose agent is killed', () => {
         JSON.stringify({
           rootNode,
           nodes,
-          script: 'sleep 65431 & wait',
+          script: `sleep ${LONG} & wait`,
           args: [],
           timeoutMs: 600_000,
         }),
       ],
       { stdio: 'inherit' },
     )
-    const running = () => processesWith('sleep\0' + '65431')
-    await expect.poll(running, { timeout: 30_000 }).not.toEqual([])
+    const running = () => processesWith(`sleep\0${LONG}`)
+    await expect.poll(running).not.toEqual([])
     child.kill('SIGKILL')
     await once(child, 'exit')
-    await expect.poll(() => processesWith('65431'), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => processesWith(LONG)).toEqual([])
     await waitUntilFree(`/dev/${rootNode}`)
-    for (const name of await mountPoints()) await rmdir(join(tmpdir(), name))
+    for (const name of await mountPoints()) await rmdir(join(temporary, name))
   })
 
   test('ends soon after its deadline even if nobody is there to end it', async () => {
     lab = await createLab()
     const forgets: typeof exec = (argv, options) => exec(argv, { ...options, timeoutMs: 60_000 })
-    await expect(lab.run('sleep 54321', { timeoutMs: 1000, exec: forgets })).rejects.toMatchObject({
+    await expect(
+      lab.run(`sleep ${LONG}`, { timeoutMs: 1000, exec: forgets }),
+    ).rejects.toMatchObject({
       type: 'ProcessError',
     })
-    expect(await processesWith('54321')).toEqual([])
+    expect(await processesWith(LONG)).toEqual([])
   })
 })
 
@@ -361,11 +357,18 @@ describe.skipIf(!canRun)('an image that is no usual one', () => {
   test('is refused while it is mounted elsewhere', async () => {
     lab = await createLab()
     const folder = keep(await createBusyboxRoot()).folder
-    await execute('mount', [`/dev/${lab.disk.nameOf(1)}`, join(folder, 'tmp')])
+    // in a namespace that ends with it: others that are made meanwhile would keep a mount of this one
+    const script = 'mount "$1" "$2" && echo mounted && read -r _'
+    const argv = [script, 'hold', `/dev/${lab.disk.nameOf(1)}`, join(folder, 'tmp')]
+    const holder = spawn('unshare', ['--mount', 'sh', '-c', ...argv], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
     try {
+      await once(holder.stdout, 'data')
       await expect(lab.run('true')).rejects.toMatchObject({ type: 'TargetInUseError' })
     } finally {
-      await execute('umount', [join(folder, 'tmp')])
+      holder.stdin.end()
+      await once(holder, 'exit')
     }
-  }, 30_000)
+  })
 })

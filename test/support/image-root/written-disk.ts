@@ -101,14 +101,3 @@ async function mountsOf(disk: string): Promise<string[]> {
   }
   return found
 }
-
-/** Command lines of this machine's processes that hold `word`. */
-export async function processesWith(word: string): Promise<string[]> {
-  const found: string[] = []
-  for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid)) continue
-    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (line.includes(word)) found.push(line.replaceAll('\0', ' '))
-  }
-  return found
-}

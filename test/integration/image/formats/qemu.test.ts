@@ -13,9 +13,11 @@ import { unpackByQemu } from '../../../../agent/image/formats/qemu/unpack-qemu.t
 import type { Unpack } from '../../../../agent/image/formats/unpacker.ts'
 import { exec } from '../../../../agent/system/exec.ts'
 import { unpackToFile as unpackTo } from '../../../support/formats/unpacked-file.ts'
+import { useOwnTemporaryFolder } from '../../../support/resources.ts'
 
 const MiB = 1024 * 1024
 const DISK_BYTES = 24 * MiB
+const temporary = await useOwnTemporaryFolder()
 
 /** A disk with data at odd places and holes between them, as qemu-img makes an image of it. */
 async function makeImage(folder: string, format: QemuFormat, options = ''): Promise<string> {
@@ -134,7 +136,7 @@ test('a file cut short is refused with qemu’s words, and nothing of the reader
   const unpack = unpackByQemu('vhdx')
   const unpacking = unpackToFile(unpack, cut, join(folder.path, 'target'))
   await expect(unpacking).rejects.toMatchObject({ type: 'InvalidImage' })
-  expect((await readdir(tmpdir())).filter((name) => name.startsWith('ironswarm-nbd-'))).toEqual([])
+  expect((await readdir(temporary)).filter((name) => name.startsWith('ironswarm-nbd-'))).toEqual([])
 })
 
 test('a cancelled one ends its reader', async () => {
