@@ -2,9 +2,10 @@
 // Owns a network of namespaces for tests: machines on one bridge, nothing of it on the host's own
 // network. Programs in it are the test's to stop.
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 
-/** Ours are called iw-test-PID-…, so that those of dead runs can be told. */
+/** Ours are called iw-test-PID-RANDOM-…, so that those of dead runs can be told; a PID comes again. */
 const PREFIX = 'iw-test-'
 const TOOLS = ['/usr/sbin/ip', '/sbin/ip']
 
@@ -37,8 +38,9 @@ export interface LabNetworkOptions {
 export function createLabNetwork(count: number, options: LabNetworkOptions = {}): LabNetwork {
   removeThoseOfTheDead()
   const made: string[] = []
+  const own = `${PREFIX}${process.pid}-${randomBytes(4).toString('hex')}`
   const add = (suffix: string) => {
-    const name = `${PREFIX}${process.pid}-${suffix}`
+    const name = `${own}-${suffix}`
     run('ip', 'netns', 'add', name)
     made.push(name)
     run('ip', '-n', name, 'link', 'set', 'lo', 'up')
@@ -78,7 +80,13 @@ function removeThoseOfTheDead(): void {
   const names = existsSync('/run/netns') ? readdirSync('/run/netns') : []
   for (const name of names) {
     const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1]
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) run('ip', 'netns', 'delete', name)
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
+    try {
+      run('ip', 'netns', 'delete', name)
+    } catch (error) {
+      // another test that begins now has been faster
+      if (existsSync(`/run/netns/${name}`)) throw error
+    }
   }
 }
 
