@@ -1,5 +1,4 @@
-import { describe, expect, test } from 'vitest'
-import { sleep } from '../../../agent/core/deadline.ts'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { startFilter } from '../../../agent/system/filter.ts'
 
 const MiB = 1024 * 1024
@@ -11,13 +10,20 @@ async function bytesOf(output: AsyncIterable<Uint8Array>): Promise<number> {
   return bytes
 }
 
+/** The clock stands while the program is waited for: a busy machine starts it late. */
+const holdClock = () => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+afterEach(() => {
+  vi.useRealTimers()
+})
+
 describe('a program that bytes are passed through', () => {
   test('is not silent while its input is slow to come', async () => {
+    holdClock()
     await using program = startFilter(['cat'], { silenceMs: 300, signal })
     const reading = bytesOf(program.output)
     for (let round = 0; round < 3; round++) {
       expect(await program.write(Buffer.alloc(1000))).toBe(true)
-      await sleep(600)
+      await vi.advanceTimersByTimeAsync(600)
     }
     program.end()
     expect(await reading).toBe(3000)
@@ -25,12 +31,13 @@ describe('a program that bytes are passed through', () => {
   })
 
   test('is not silent while nobody takes what it gives', async () => {
+    holdClock()
     await using program = startFilter(['cat'], { silenceMs: 300, signal })
     const writing = program.write(Buffer.alloc(4 * MiB)).then((isTaken) => {
       program.end()
       return isTaken
     })
-    await sleep(1000)
+    await vi.advanceTimersByTimeAsync(1000)
     expect(await bytesOf(program.output)).toBe(4 * MiB)
     expect(await writing).toBe(true)
   })
