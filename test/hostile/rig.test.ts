@@ -20,7 +20,7 @@ describe('the rig of the attacks', () => {
   test('it sees the memory, the heartbeats and the answers of an agent nobody attacks', async () => {
     await using agent = await startAttackedAgent()
     await using probe = await startStatusProbe(agent.url)
-    await expect.poll(() => agent.heartbeats().length, { timeout: 30_000 }).toBeGreaterThan(1)
+    await expect.poll(() => agent.heartbeats().length).toBeGreaterThan(1)
     const { agent: answers, machine } = await probe.stop()
     expect(answers.count).toBeGreaterThan(10)
     expect(answers.failed + machine.failed).toBe(0)

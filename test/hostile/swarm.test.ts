@@ -32,7 +32,7 @@ const MOST_BYTES = 256 * MiB
 /** What Ironic was told as heartbeat_timeout, ms. */
 const HEARTBEAT_TIMEOUT_MS = 10_000
 /** The crowd alone takes seconds where the machine has other work. */
-const LIMIT_MS = 120_000
+const LIMIT_MS = 300_000
 const NOBODY = 'http://127.0.0.1:9/announce'
 /** Connections that a node takes, and some. */
 const CROWD = 100

@@ -13,7 +13,7 @@ import { stopChild } from './processes.ts'
 
 const SYSTEMD = '/lib/systemd/systemd'
 const NAMESPACES = ['mount', 'pid', 'uts', 'ipc', 'net', 'cgroup'] as const
-const STARTED_WITHIN_MS = 60_000
+const STARTED_WITHIN_MS = 240_000
 const COMMAND_MS = 120_000
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 const ADDRESS = '10.66.0.1'

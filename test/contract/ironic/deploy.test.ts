@@ -113,7 +113,7 @@ describe('a deployment by the conductor', () => {
       }),
     })
     const node = ironic.nodes.get(UUID)
-    await expect.poll(() => node?.heartbeats, { timeout: 50_000 }).toBeGreaterThan(6)
+    await expect.poll(() => node?.heartbeats).toBeGreaterThan(6)
     expect(agent.runner.list().at(-1)?.command_status).toBe('RUNNING')
     step.resolve()
     expect(await outcome).toMatchObject({ state: 'active' })

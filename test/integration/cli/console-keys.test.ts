@@ -55,38 +55,30 @@ async function agentOnTerminal(directory: string, columns: number) {
 
 const hasScript = spawnSync('script', ['--version']).status === 0
 
-test.skipIf(!hasScript)(
-  'keys change the page and ask Ironic at once',
-  { timeout: 240_000 },
-  async () => {
-    await using directory = await temporaryDirectory()
-    const { output, has, type } = await agentOnTerminal(directory.path, 80)
-    await expect.poll(() => has(/asked again in \d\d s/), WAIT).toBe(true)
-    expect(has(/eth0 +52:54:00:00:00:01/)).toBe(true)
-    expect(has(/F facts {3}L log {3}N network/)).toBe(true)
-    type('f')
-    await expect.poll(() => has(/ Processors /), WAIT).toBe(true)
-    type('l')
-    await expect.poll(() => has(/warn {2}lookup failed: /), WAIT).toBe(true)
-    const tries = () =>
-      readFileSync(join(directory.path, 'log'), 'utf8').split('lookup failed').length
-    const [before, from] = [tries(), output().length]
-    type('r')
-    await expect.poll(tries, { timeout: 45_000, interval: 100 }).toBe(before + 1)
-    await expect.poll(() => has(/Waiting for Ironic/, from), WAIT).toBe(true)
-  },
-)
+test.skipIf(!hasScript)('keys change the page and ask Ironic at once', async () => {
+  await using directory = await temporaryDirectory()
+  const { output, has, type } = await agentOnTerminal(directory.path, 80)
+  await expect.poll(() => has(/asked again in \d\d s/), WAIT).toBe(true)
+  expect(has(/eth0 +52:54:00:00:00:01/)).toBe(true)
+  expect(has(/F facts {3}L log {3}N network/)).toBe(true)
+  type('f')
+  await expect.poll(() => has(/ Processors /), WAIT).toBe(true)
+  type('l')
+  await expect.poll(() => has(/warn {2}lookup failed: /), WAIT).toBe(true)
+  const tries = () =>
+    readFileSync(join(directory.path, 'log'), 'utf8').split('lookup failed').length
+  const [before, from] = [tries(), output().length]
+  type('r')
+  await expect.poll(tries, { timeout: 45_000, interval: 100 }).toBe(before + 1)
+  await expect.poll(() => has(/Waiting for Ironic/, from), WAIT).toBe(true)
+})
 
-test.skipIf(!hasScript)(
-  'a narrow terminal is never written over its edge',
-  { timeout: 240_000 },
-  async () => {
-    await using directory = await temporaryDirectory()
-    const { output, has } = await agentOnTerminal(directory.path, 40)
-    await expect.poll(() => has(/Waiting for Ironic/), WAIT).toBe(true)
-    const drawn = output().split('\u001B')
-    const texts = drawn.flatMap((part) => /^\[[\d;]*m(.+)/s.exec(part)?.[1] ?? [])
-    expect(Math.max(...texts.map(({ length }) => length))).toBe(40)
-    expect(has(/\n/)).toBe(false)
-  },
-)
+test.skipIf(!hasScript)('a narrow terminal is never written over its edge', async () => {
+  await using directory = await temporaryDirectory()
+  const { output, has } = await agentOnTerminal(directory.path, 40)
+  await expect.poll(() => has(/Waiting for Ironic/), WAIT).toBe(true)
+  const drawn = output().split('\u001B')
+  const texts = drawn.flatMap((part) => /^\[[\d;]*m(.+)/s.exec(part)?.[1] ?? [])
+  expect(Math.max(...texts.map(({ length }) => length))).toBe(40)
+  expect(has(/\n/)).toBe(false)
+})

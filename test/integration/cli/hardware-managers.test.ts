@@ -57,7 +57,7 @@ test('ironswarm inventory asks it, and goes on without those that cannot be load
   expect(stderr).toMatch(/hardware manager left out.*no licence/)
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ system_vendor: { manufacturer: 'ACME' } })
-}, 240_000)
+})
 
 test("its certificate is the API's and the one that Ironic is told of", async () => {
   const authority = await createTestAuthority()
@@ -94,7 +94,7 @@ export const createHardwareManager = () => ({
   const shown = socket.getPeerX509Certificate()?.fingerprint256
   socket.destroy()
   expect(shown).toBe(new X509Certificate(cert).fingerprint256)
-}, 240_000)
+})
 
 test('the agent offers its steps, names its version, and tells of the others in its status', async () => {
   const disk = join(folder, 'disk')
@@ -121,4 +121,4 @@ test('the agent offers its steps, names its version, and tells of the others in 
       { manager: 'broken.ts', reason: expect.stringContaining('no licence') },
     ],
   })
-}, 240_000)
+})

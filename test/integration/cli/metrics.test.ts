@@ -59,4 +59,4 @@ test("the API's calls are timed by ironic-python-agent's names where Ironic want
     server.close()
     await rm(directory, { recursive: true, force: true })
   }
-}, 300_000)
+})

@@ -43,7 +43,6 @@ async function agentOn(device: string, options: object = {}): Promise<AgentProce
 const heartbeats = () =>
   ironic.apiCalls.filter(({ path, status }) => path.includes('/heartbeat/') && status === 202)
 const lookups = () => ironic.apiCalls.filter(({ path }) => path.startsWith('/v1/lookup'))
-const soon = { timeout: 30_000 }
 
 /** A file that stands for the disk of a machine nothing is deployed to. */
 async function sparseDisk(): Promise<string> {
@@ -83,11 +82,11 @@ describe('ironswarm run', () => {
   test('goes on as the same agent after kill -9: same token, same certificate, no new boot', async () => {
     const disk = await sparseDisk()
     const first = await agentOn(disk)
-    await expect.poll(() => heartbeats().length, soon).toBe(1)
+    await expect.poll(() => heartbeats().length).toBe(1)
     first.child.kill('SIGKILL')
     await first.exited
     await using second = await agentOn(disk)
-    await expect.poll(() => heartbeats().length, soon).toBe(2)
+    await expect.poll(() => heartbeats().length).toBe(2)
     expect(second.child.exitCode).toBeNull()
     const [before, after] = heartbeats().map(({ body }) => body as Record<string, unknown>)
     expect(after).toEqual(before)
@@ -98,7 +97,7 @@ describe('ironswarm run', () => {
 
   test('SIGTERM ends it in order with 0', async () => {
     const agent = await agentOn(await sparseDisk())
-    await expect.poll(() => heartbeats().length, soon).toBe(1)
+    await expect.poll(() => heartbeats().length).toBe(1)
     agent.child.kill('SIGTERM')
     expect(await agent.exited).toBe(0)
     expect(await agent.log()).toMatch(/"reason":"Cancelled: terminated by SIGTERM".*agent ended/)
@@ -124,7 +123,7 @@ describe('ironswarm run', () => {
         },
       })
       // the first request asks for the size, the second for the first bytes, the third for the image
-      await expect.poll(() => origin.requests.length, soon).toBeGreaterThan(2)
+      await expect.poll(() => origin.requests.length).toBeGreaterThan(2)
       agent.child.kill('SIGTERM')
       expect(await agent.exited).toBe(0)
       expect(await agent.log()).toMatch(/"type":"CancelledError".*"msg":"write image failed"/)
@@ -155,11 +154,11 @@ describe('ironswarm run', () => {
   test('without the token it stays up, serves nothing, and says that a reboot is needed', async () => {
     const disk = await sparseDisk()
     const first = await agentOn(disk)
-    await expect.poll(() => heartbeats().length, soon).toBe(1)
+    await expect.poll(() => heartbeats().length).toBe(1)
     await first[Symbol.asyncDispose]()
     await rm(join(directory, 'agent/run'), { recursive: true })
     await using second = await agentOn(disk)
-    await expect.poll(() => second.log(), soon).toMatch(/reboot the node through Ironic/)
+    await expect.poll(() => second.log()).toMatch(/reboot the node through Ironic/)
     expect(heartbeats()).toHaveLength(1)
     await expect(fetch(`https://127.0.0.1:${second.port}/`)).rejects.toThrow()
     expect(second.child.exitCode).toBeNull()
@@ -278,7 +277,7 @@ describe('ironswarm run', () => {
 
   test('a port that is taken ends it with 2 and names the option', async () => {
     await using holder = await agentOn(await sparseDisk())
-    await expect.poll(() => heartbeats().length, soon).toBe(1)
+    await expect.poll(() => heartbeats().length).toBe(1)
     const second = start([
       'run',
       '--listen-port',

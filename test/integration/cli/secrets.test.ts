@@ -46,7 +46,7 @@ const flags = (info: string, device = join(directory, 'disk')) => [
   ...['--image-download-connection-retries', '0', '--debug'],
 ]
 
-describe('no secret is in what a command says', { timeout: 240_000 }, () => {
+describe('no secret is in what a command says', () => {
   const inHead = (text: string) => text.replaceAll('\n', ' ')
   const ANSWERS: [string, string][] = [
     ['every one in a Content-Range', `206 Partial Content\r\nContent-Range: ${inHead(ALL)}`],
@@ -93,7 +93,7 @@ describe('no secret is in what a command says', { timeout: 240_000 }, () => {
 const shownBy = async (pid: number | undefined, programs: readonly string[]) =>
   [await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => ''), ...programs].join('\n')
 
-describe.runIf(canRun)('no secret is in the process list', { timeout: 240_000 }, () => {
+describe.runIf(canRun)('no secret is in the process list', () => {
   let image: DiskImage
   beforeAll(async () => {
     image = await makeDiskImage(join(directory, 'image.raw'), { sizeBytes: 16 * MiB })

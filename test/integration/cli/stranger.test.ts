@@ -47,7 +47,7 @@ test('Ctrl-C while the file is read for its digest says that the disk is as it w
   const { code, stderr } = await finished
   expect(code).toBe(130)
   expect(stderr).toContain(`interrupted by Ctrl-C. ${disk} is as it was`)
-}, 120_000)
+})
 
 test('an image that is its own target is refused before it is read', async () => {
   await using directory = await temporaryDirectory()
@@ -123,7 +123,7 @@ test('an output that is full ends neither the write of a disk nor unsaid', async
     stderr: expect.stringMatching(/^ironswarm: part of the output is lost: ENOSPC.*\n$/),
   })
   expect(await run('verify', image.path, disk)).toMatchObject({ code: 0 })
-}, 120_000)
+})
 
 test('a doctor that is broken off does not say what it did not wait for', async () => {
   const server = createServer((socket) => socket.on('error', () => undefined)).listen(
@@ -154,4 +154,4 @@ test('a watch that nobody reads any longer is over', async () => {
   const command = `${AGENT_COMMAND.join(' ')} watch --json --interval 0.5 127.0.0.1:1 | head -n 1`
   const { stdout } = await execute('bash', ['-c', command], { timeout: 100_000 })
   expect(JSON.parse(stdout)).toHaveProperty('nodes')
-}, 120_000)
+})

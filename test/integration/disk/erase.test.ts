@@ -104,7 +104,7 @@ const TRACES: readonly (readonly [string, (device: string) => Promise<unknown>, 
   ['md RAID 1.2, after 4 KiB', (device) => writeRaid(device, '1.2'), /linux_raid_member/],
 ]
 
-describe.skipIf(!canRun)('erasing the metadata of a disk', { timeout: 60_000 }, () => {
+describe.skipIf(!canRun)('erasing the metadata of a disk', () => {
   test.each(TRACES)('leaves nothing of %s on the whole disk', async (_name, make, finds) => {
     await using loop = await createLoopDevice({ sizeBytes: 128 * MiB })
     await make(loop.path)
@@ -218,7 +218,7 @@ describe.skipIf(!canRun)('erasing the metadata of a disk', { timeout: 60_000 }, 
   })
 })
 
-describe.skipIf(!canRun)('overwriting a disk', { timeout: 60_000 }, () => {
+describe.skipIf(!canRun)('overwriting a disk', () => {
   test('passes with random bytes, then zeros, over every byte, counting them', async () => {
     await using loop = await createLoopDevice({ sizeBytes: 16 * MiB + 512 })
     await mark(loop.path, 8 * MiB)

@@ -11,7 +11,7 @@ import { hasPackages } from '../../support/packages.ts'
 import { loopsOver } from '../image/partition-lab.ts'
 
 const MiB = 1024 * 1024
-const WAIT = { timeout: 30_000, interval: 50 }
+const WAIT = { interval: 50 }
 
 describe.runIf(hasLoopDevices('windows of disks'))('a window of a disk', () => {
   let folder: string

@@ -38,7 +38,7 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
       'node',
       'package.json',
     ])
-  }, 300_000)
+  })
 
   test.runIf(process.getuid?.() === 0)(
     'is installed and purged by dpkg, and leaves nothing',
@@ -100,7 +100,7 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
     const verb = leavesOf(program).find(({ path }) => path === 'write')
     for (const { long } of verb ? ownOptions(verb) : []) expect(write).toContain(String(long))
     expect(write).toContain('ironswarm write debian.raw /dev/sdX')
-  }, 300_000)
+  })
 
   test('has units that systemd takes', async () => {
     const system = join(folder, 'units')
@@ -126,7 +126,7 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
       'utf8',
     )
     expect(agent).toContain('ConditionPathExists=!/etc/.rescued')
-  }, 300_000)
+  })
 
   const COMPLETIONS: [words: string[], expected: string][] = [
     [['wr'], 'write'],

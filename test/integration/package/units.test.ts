@@ -33,7 +33,6 @@ const TRACKER = `
 
 describe.runIf(hasPackages('packaging') && canStartSystemd())(
   'the services of an installed package',
-  { timeout: 240_000 },
   () => {
     let folder: string
     let system: SystemdSystem

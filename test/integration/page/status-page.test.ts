@@ -24,11 +24,11 @@ const LOOKS: Readonly<Record<string, Look>> = {
 
 const isReady = hasPackages('browser') && existsSync(AXE)
 
-describe.skipIf(!isReady)('the status page in Chromium', { timeout: 300_000 }, () => {
+describe.skipIf(!isReady)('the status page in Chromium', () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await startChromium()
-  }, 180_000)
+  })
   afterAll(() => browser?.[Symbol.asyncDispose]())
 
   describe.each(Object.keys(SCENES))('%s', (scene) => {

@@ -7,9 +7,7 @@ import { imageBytes, MiB, torrentOf } from './lab.ts'
 const WAIT = { timeout: 120_000, interval: 100 }
 const { node, startTracker } = keptSwarm()
 
-test('a swarm is told of with its pieces, its peers, its trackers and what was sent', {
-  timeout: 240_000,
-}, async () => {
+test('a swarm is told of with its pieces, its peers, its trackers and what was sent', async () => {
   const image = imageBytes(16 * MiB)
   const { metainfo } = await torrentOf(image)
   const { url } = await startTracker()

@@ -36,7 +36,6 @@ sys.exit(subprocess.run(sys.argv[1:] + [os.ttyname(slave)], timeout=120).returnc
 
 test.skipIf(spawnSync('python3', ['--version']).status !== 0)(
   'a terminal that is held holds nobody up',
-  { timeout: 180_000 },
   async () => {
     const node = [process.execPath, '--input-type=module', '--eval', DRAWING, '--']
     const child = spawn('python3', ['-c', HELD, ...node], { stdio: ['ignore', 'ignore', 'pipe'] })

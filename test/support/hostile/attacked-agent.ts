@@ -19,7 +19,7 @@ const GROUP_BYTES = 384 * MiB
 /** Ironic is told every 3 to 6 s then. */
 const HEARTBEAT_TIMEOUT_S = 10
 const NODE = { uuid: '9a5e1d0c-54f6-4c55-8a53-2f0f3ad0e001', mac: '52:54:00:00:0a:01' }
-const START_MS = 30_000
+const START_MS = 240_000
 
 export interface AttackedAgentOptions {
   /** The machine's only disk; a small file if none is given. */

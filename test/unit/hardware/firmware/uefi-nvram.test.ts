@@ -91,7 +91,7 @@ describe('clean_uefi_nvram', () => {
       details: expect.stringMatching(/^pattern 2 of 2 has not been through 5 texts after 10 s/),
     })
     expect(it.ran).toEqual(['efibootmgr -v'])
-  }, 120_000)
+  })
 
   test('stops when the agent ends', async () => {
     const it = firmware()

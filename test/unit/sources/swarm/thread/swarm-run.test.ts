@@ -61,7 +61,7 @@ test('pieces that are read for others are no progress of our own; those that are
     { kind: 'piece', piece: 0, slot: 0, length: PIECE, from: 'peers' },
     options,
   )
-  await expect.poll(() => called.toSorted(), { timeout: 30_000 }).toEqual(['read', 'write'])
+  await expect.poll(() => called.toSorted()).toEqual(['read', 'write'])
   expect(reading.isWriting).toBe(false)
   expect(writing.isWriting).toBe(true)
   resolve(new Uint8Array(PIECE))
@@ -77,7 +77,7 @@ test('a tracker that fails is told of once, and no longer counts when the swarm 
   }
   const run = runWith([news, news], access, events)
   const told = () => events.seen.filter(({ type }) => type === 'tracker')
-  await expect.poll(told, { timeout: 30_000 }).toHaveLength(1)
+  await expect.poll(told).toHaveLength(1)
   await run.close()
   expect(told()).toMatchObject([
     { state: 'failing', reason: 'no', fields: { info_hash: metainfo.infoHash } },
@@ -110,7 +110,7 @@ test('a torrent is told of with its pieces, peers and trackers, and that it is l
   }
   const run = runWith([{ kind: 'pulse', figures }, view], access, events)
   const told = () => events.seen.filter(({ type }) => type === 'torrent')
-  await expect.poll(told, { timeout: 30_000 }).toHaveLength(1)
+  await expect.poll(told).toHaveLength(1)
   expect(events.snapshot().torrent).toMatchObject({ infoHash: metainfo.infoHash, peers: 2 })
   await run.close()
   expect(told()).toMatchObject([

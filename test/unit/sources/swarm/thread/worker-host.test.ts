@@ -45,7 +45,7 @@ test('a worker with a pulse lives on', async () => {
     hangMs: 30_000,
     startMs: 30_000,
   })
-  await expect.poll(() => host.isUp, { timeout: 30_000 }).toBe(true)
+  await expect.poll(() => host.isUp).toBe(true)
   let isLost = false
   void lost.then(() => {
     isLost = true
