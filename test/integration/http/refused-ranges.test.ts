@@ -109,7 +109,7 @@ test.each([408, 425, 429, 503, 504])(
 test('a Range that nobody answers gets a plain GET after the wait', async () => {
   await using server = await serverWithout(() => undefined)
   await using client = createHttpClient({ config: PLAIN_CLIENT })
-  const options = imageOptions(client, [server.url], { retries: 1, timeoutSeconds: 0.2 })
+  const options = imageOptions(client, [server.url], { retries: 1, timeoutSeconds: 2 })
   expect((await probeImage(options, never)).sizeBytes).toBe(SIZE)
 })
 
