@@ -35,5 +35,4 @@ test.skipIf(!hasScript)(
     const others = lines.filter((line) => !line.startsWith('{'))
     for (const other of others) expect(other).toMatch(/^(\d\/\d )?[a-z][^{}]*$/)
   },
-  120_000,
 )

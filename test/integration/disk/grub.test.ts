@@ -319,6 +319,5 @@ describe.skipIf(!canRun)("Debian's own GRUB", () => {
       await checkRoot()
       await run('sfdisk', ['--verify', path])
     },
-    120_000,
   )
 })

@@ -56,7 +56,6 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
       expect(await dpkg('--purge', 'ironswarm')).toMatchObject({ code: 0 })
       expect(existsSync(join(system, 'usr'))).toBe(false)
     },
-    300_000,
   )
 
   test('enables no unit where a copied system applies its presets at the first boot', async () => {
@@ -164,6 +163,5 @@ describe.runIf(hasPackages('packaging'))('an installed ironswarm', () => {
       const matches = (await readFile(file, 'utf8')).split('\n').filter((each) => each !== '')
       expect(matches).toEqual([...expected.split(' '), 'END'])
     },
-    120_000,
   )
 })

@@ -76,7 +76,6 @@ describe.runIf(canRun)('the beginning of what is packed', () => {
       expect(found).toEqual(new Uint8Array(WANTED))
       expect(process.memoryUsage().rss - before).toBeLessThan(100 * MiB)
     },
-    60_000,
   )
 
   test('is of the first frames with content, and of as many as it takes', async () => {
