@@ -178,7 +178,11 @@ export function judgeUnpacked(
     return
   }
   if (isContainer(found)) {
-    throw notRaw(format, found, 'let the agent reach one of the urls, so that it is told before')
+    throw notRaw(
+      format,
+      found,
+      'let the agent reach one of the urls, where the first MiB of the file tells it',
+    )
   }
   if (!isWritable(found)) throw notRaw(format, found, 'pack the disk itself once')
   requireNamedContainer(found, named, `what is packed in the ${format} file is`)

@@ -3,6 +3,7 @@
 // before a disk is touched. Bounded in what it makes and in time. Does not judge it, nor say what is broken.
 /// <reference lib="esnext.disposable" />
 import { createGunzip, createZstdDecompress, constants as zlib } from 'node:zlib'
+import { AgentError } from '../../../core/errors.ts'
 import { MiB } from '../../../core/units.ts'
 import { startFilter } from '../../../system/filter.ts'
 import type { InOrderFormat } from '../unpackers.ts'
@@ -14,6 +15,9 @@ import { MOST_WINDOW_BYTES, ZstdFrame } from './zstd-frame.ts'
 export const MOST_PACKED_BYTES = MiB
 /** For 1 MiB of xz or bzip2 on a machine that is busy, ms. */
 const SILENCE_MS = 20_000
+
+/** Each takes a decoder of its own, milliseconds: a file of empty frames only would take minutes. */
+const MOST_FRAMES = 128
 
 /** Takes what was decoded; false when it has enough. */
 type Take = (bytes: Uint8Array) => boolean
@@ -33,7 +37,8 @@ const DECODERS = {
 /**
  * The first bytes of what is packed: `mostBytes`, or as many as `packed` holds, which may be none. What is broken ends
  * it like the end of the file: whether it was made so its hash decides, later. Takes up to 64 MiB of memory (zstd), or 96
- * in a process of its own (xz). Throws the reason of `signal`, ProcessError where xz or bzip2 cannot be run.
+ * in a process of its own (xz). Throws the reason of `signal`, ProcessError where xz or bzip2 cannot be run, InvalidImage for a
+ * zstd of so many small frames that it would take minutes.
  * @param packed the beginning of the file
  */
 export async function readPackedBeginning(
@@ -55,22 +60,35 @@ export async function readPackedBeginning(
   return beginning.subarray(0, length)
 }
 
-/** Frame by frame: a decoder of node:zlib ends without a word after its first. */
-async function decodeZstd(packed: Uint8Array, take: Take): Promise<void> {
-  try {
-    for (let at = 0; at < packed.length; ) {
-      const frame = new ZstdFrame(at)
-      const end = frame.walk(packed, frame.readHeader(packed, at))
-      if (frame.header?.isSkippable === false) {
-        const decoder = createZstdDecompress({
-          params: { [zlib.ZSTD_d_windowLogMax]: Math.log2(MOST_WINDOW_BYTES) },
-        })
-        if (!(await decodeBy(decoder, packed.subarray(at, end), take))) return
-      }
-      at = end
+/** Frame by frame: a decoder of node:zlib ends without a word after its first. Throws InvalidImage for too many of them. */
+async function decodeZstd(packed: Uint8Array, take: Take, signal: AbortSignal): Promise<void> {
+  let at = 0
+  for (let frames = 0; at < packed.length && frames < MOST_FRAMES; frames++) {
+    signal.throwIfAborted()
+    const frame = new ZstdFrame(at)
+    const end = endOfFrame(frame, packed, at)
+    if (end === undefined) return
+    if (frame.header?.isSkippable === false) {
+      const decoder = createZstdDecompress({
+        params: { [zlib.ZSTD_d_windowLogMax]: Math.log2(MOST_WINDOW_BYTES) },
+      })
+      if (!(await decodeBy(decoder, packed.subarray(at, end), take))) return
     }
+    at = end
+  }
+  if (at === packed.length) return
+  throw new AgentError(
+    'InvalidImage',
+    `the first ${at} bytes of the zstd file are ${MOST_FRAMES} frames, which hold less than is looked at: pack it anew`,
+  )
+}
+
+/** Undefined where no frame begins at `at`. */
+function endOfFrame(frame: ZstdFrame, packed: Uint8Array, at: number): number | undefined {
+  try {
+    return frame.walk(packed, frame.readHeader(packed, at))
   } catch {
-    // no frame: its end
+    return undefined
   }
 }
 

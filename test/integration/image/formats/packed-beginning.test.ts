@@ -89,6 +89,26 @@ describe.runIf(canRun)('the beginning of what is packed', () => {
   })
 
   test.each([
+    ['empty frames', zstdCompressSync(new Uint8Array()), 100_000],
+    ['frames of one byte', zstdCompressSync(new Uint8Array(1)), 60_000],
+    ['skippable frames', skippableFrame(0), 130_000],
+  ])(
+    'of a zstd of nothing but %s is given up before it takes minutes',
+    async (_, frame, times) => {
+      const file = Buffer.concat(Array.from({ length: times }, () => frame))
+      const finding = findPackedBeginning({
+        format: 'zstd',
+        firstBytes: file.subarray(0, WANTED),
+        fileBytes: file.length,
+        readFirst: async (most) => file.subarray(0, most),
+        signal: NEVER,
+      })
+      await expect(finding).rejects.toThrow(/the first \d+ bytes of the zstd file are 128 frames/)
+    },
+    30_000,
+  )
+
+  test.each([
     ['zstd', zstdCompressSync(randomBytes(5000))],
     ['gzip', gzipSync(randomBytes(5000))],
   ] as const)(
