@@ -157,7 +157,7 @@ export const EVENT_TABLE: { readonly [T in EventType]: EventRow<T> } = {
       fields: FACTS,
     },
     keeps: 'history',
-    publishedBy: ['agent/sources/swarm/thread/swarm-run.ts'],
+    publishedBy: ['agent/sources/swarm/thread/tracker-notices.ts'],
     readBy: ['agent/telemetry/event-log.ts'],
   },
   warning: {

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns one torrent on the agent's side: workers in turn, and which pieces are verified on the disk. Does
-// not know when a delivery has stalled; its callers do.
-import type { AgentError } from '../../../core/errors.ts'
-import type { EventPublisher, TrackerState } from '../../../core/events.ts'
+// Owns one torrent on the agent's side: what follows from the news of its workers, for the disk and for people.
+// Does not know when a delivery has stalled; its callers do.
+import type { EventPublisher } from '../../../core/events.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
-import { createPeerId } from '../peers/peer-list.ts'
 import type { SwarmTask } from '../swarm-task.ts'
-import type { ArenaBudget } from './arena-budget.ts'
-import { createPieceTransfer, type PieceAccess, type WorkerSide } from './piece-transfer.ts'
-import { ON_DISK, type SwarmFigures, type WorkerNews } from './protocol.ts'
-import { createTorrentNews } from './torrent-news.ts'
+import type { ArenaBudget, ArenaShare } from './arena-budget.ts'
+import {
+  createPieceTransfer,
+  type PieceAccess,
+  type PieceTransfer,
+  type WorkerSide,
+} from './piece-transfer.ts'
+import { PiecesOnDisk } from './pieces-on-disk.ts'
+import type { SwarmFigures, WorkerNews } from './protocol.ts'
+import { createTorrentNews, type TorrentNews } from './torrent-news.ts'
+import { TrackerNotices } from './tracker-notices.ts'
 import type { StartWorker } from './worker-host.ts'
+import { WorkerSuccession } from './worker-succession.ts'
 
-const MAX_RESTARTS = 3
 /** Peers that are named in the log for not wanting to talk. */
 const MAX_REFUSALS = 8
 
@@ -51,189 +56,161 @@ export interface SwarmRun {
   readonly isComplete: boolean
   /** Our rack has got a name: peers are told, those of a worker to come too. */
   nameRack(rack: string): void
-  /** Ends the worker and waits for reads and writes under way. */
+  /** Ends the worker and waits for reads and writes under way. Idempotent. */
   close(): Promise<void>
 }
 
-/** Throws SwarmError if the budget has no room. */
+/** Starts the first worker. Throws SwarmError if the budget has no room. */
 export function startSwarmRun(task: SwarmTask, deps: SwarmRunDeps): SwarmRun {
-  const { log, onDisk } = deps
-  const { metainfo } = task.torrent
-  const share = deps.memory.share(metainfo.pieceLength, metainfo.pieceCount)
-  const { shape } = share
-  let verifiedCount = onDisk.reduce((count, state) => count + Number(state === ON_DISK.verified), 0)
-  let restarts = 0
-  let earlier: SwarmFigures | undefined
-  let port: number | undefined
-  let isClosed = false
-  const failing = new Set<string>()
-  const refusals = new Set<string>()
-  /** What the next worker is to be: it listens where the one before it did. */
-  let { node } = task
-  const transfer = createPieceTransfer(metainfo, shape, deps, {
-    onWritten: noteVerified,
-    onWriteFailed: (error) => {
-      if (!isClosed) deps.onFailure(error)
-    },
-  })
-  const { events } = deps
-  const people = createTorrentNews({ task, onDisk, events, now: () => performance.now() })
-  let { host, memory } = launch()
+  return new TorrentRun(task, deps)
+}
 
-  function launch(): WorkerSide {
-    // not that of a crashed worker: its thread may still be writing to it
-    const memory = share.allocate()
-    const side: WorkerSide = {
-      memory,
-      host: deps.startWorker(
-        {
-          swarm: { ...task, node },
-          // a fresh one: peers may still hold the connections of a crashed worker
-          peerId: createPeerId(),
-          memory,
-          arena: shape,
-          onDisk: onDisk.slice(),
-        },
-        { onNews: (news) => onNews(news, side), onLost },
-      ),
-    }
-    return side
+class TorrentRun implements SwarmRun {
+  readonly #deps: SwarmRunDeps
+  readonly #share: ArenaShare
+  readonly #pieces: PiecesOnDisk
+  readonly #transfer: PieceTransfer
+  readonly #people: TorrentNews
+  readonly #trackers: TrackerNotices
+  readonly #workers: WorkerSuccession
+  readonly #infoHash: string
+  readonly #refusals = new Set<string>()
+  #port: number | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(task: SwarmTask, deps: SwarmRunDeps) {
+    const { onDisk, events, log } = deps
+    const { metainfo } = task.torrent
+    this.#deps = deps
+    this.#infoHash = metainfo.infoHash
+    this.#share = deps.memory.share(metainfo.pieceLength, metainfo.pieceCount)
+    this.#pieces = new PiecesOnDisk(onDisk)
+    this.#transfer = createPieceTransfer(metainfo, this.#share.shape, deps, {
+      onWritten: (piece) => this.#noteVerified(piece),
+      onWriteFailed: (error) => {
+        if (!this.#workers.isOver) deps.onFailure(error)
+      },
+    })
+    this.#people = createTorrentNews({ task, onDisk, events, now: () => performance.now() })
+    this.#trackers = new TrackerNotices(metainfo.infoHash, events)
+    this.#workers = new WorkerSuccession({
+      task,
+      share: this.#share,
+      onDisk,
+      startWorker: deps.startWorker,
+      log,
+      onNews: (news, from) => this.#onNews(news, from),
+      onFailure: (error) => deps.onFailure(error),
+    })
   }
 
-  function onLost(error: AgentError): void {
-    if (isClosed) return
-    earlier = figures()
-    // one that never said a word has cost a minute, and will hardly do better
-    restarts += host.isUp ? 1 : 2
-    if (restarts > MAX_RESTARTS) {
-      isClosed = true
-      deps.onFailure(error)
-      return
-    }
-    log.warn({ err: error, restarts }, 'swarm worker restarted')
-    const next = launch()
-    host = next.host
-    memory = next.memory
+  get figures(): SwarmFigures {
+    return this.#workers.figures
   }
 
-  function onNews(news: WorkerNews, from: WorkerSide): void {
-    if (isClosed) return
+  get port(): number | undefined {
+    return this.#port
+  }
+
+  get isWriting(): boolean {
+    return this.#transfer.isWriting
+  }
+
+  get isStarting(): boolean {
+    return !this.#workers.isUp
+  }
+
+  get isComplete(): boolean {
+    return this.#pieces.isComplete
+  }
+
+  nameRack(rack: string): void {
+    this.#workers.nameRack(rack)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  async #end(): Promise<void> {
+    const ended = this.#workers.close()
+    this.#trackers.leave()
+    this.#people.end(this.figures)
+    await ended
+    await this.#transfer.settle()
+    this.#share.keep(this.#workers.memory)
+    this.#share[Symbol.dispose]()
+  }
+
+  #onNews(news: WorkerNews, from: WorkerSide): void {
     switch (news.kind) {
       case 'listening':
-        port = news.port
-        node = { ...node, listenPort: port }
-        log.info(
-          { port, info_hash: metainfo.infoHash, rack: node.nearby.rack },
-          'swarm worker listening',
-        )
+        this.#noteListening(news.port)
         break
       case 'piece':
-        transfer.write(news, from)
+        this.#transfer.write(news, from)
         break
       case 'read':
-        transfer.read(news, from)
+        this.#transfer.read(news, from)
         break
       case 'verified':
-        noteVerified(news.piece)
+        this.#noteVerified(news.piece)
         break
       case 'refuted':
-        onDisk[news.piece] = ON_DISK.no
-        log.warn({ piece: news.piece }, 'piece on disk is wrong, fetching it')
-        deps.onRefuted(news.piece)
+        this.#noteRefuted(news.piece)
         break
       case 'tracker':
-        noteTracker(news.tracker, news.state, news.words)
+        this.#trackers.note(news.tracker, news.state, news.words)
         break
       case 'origin lost':
-        log.warn({ reason: news.reason }, 'origin given up')
-        people.originLost(news.reason)
-        deps.onOriginLost(news.reason)
+        this.#noteOriginLost(news.reason)
         break
       case 'view':
-        people.tell(news, figures())
+        this.#people.tell(news, this.figures)
         break
       case 'refused':
-        noteRefusal(news.address)
+        this.#noteRefusal(news.address)
         break
       case 'warning':
-        log.debug(news.fields, news.message)
+        this.#deps.log.debug(news.fields, news.message)
         break
       default:
     }
   }
 
-  /** Said once: what a worker finds anew may be known from the one before it. */
-  function noteTracker(tracker: string, state: TrackerState, reason = ''): void {
-    if (failing.has(tracker) === (state === 'failing')) return
-    if (state === 'failing') failing.add(tracker)
-    else failing.delete(tracker)
-    deps.events.publish({
-      type: 'tracker',
-      tracker,
-      state,
-      reason: state === 'failing' ? reason : null,
-      fields: { info_hash: metainfo.infoHash },
-    })
+  #noteListening(port: number): void {
+    this.#port = port
+    this.#workers.keepPort(port)
+    this.#deps.log.info(
+      { port, info_hash: this.#infoHash, rack: this.#workers.rack },
+      'swarm worker listening',
+    )
   }
 
-  function noteRefusal(address: string): void {
-    if (refusals.has(address) || refusals.size >= MAX_REFUSALS) return
-    refusals.add(address)
-    log.warn(
+  #noteVerified(piece: number): void {
+    if (this.#pieces.verify(piece)) this.#deps.onPiece()
+  }
+
+  #noteRefuted(piece: number): void {
+    this.#pieces.refute(piece)
+    this.#deps.log.warn({ piece }, 'piece on disk is wrong, fetching it')
+    this.#deps.onRefuted(piece)
+  }
+
+  #noteOriginLost(reason: string): void {
+    this.#deps.log.warn({ reason }, 'origin given up')
+    this.#people.originLost(reason)
+    this.#deps.onOriginLost(reason)
+  }
+
+  #noteRefusal(address: string): void {
+    if (this.#refusals.has(address) || this.#refusals.size >= MAX_REFUSALS) return
+    this.#refusals.add(address)
+    this.#deps.log.warn(
       { peer: address },
       'peer closes connections at the handshake; if it requires encryption (BEP 8), have it allow plain connections',
     )
-    deps.onRefused(address)
-  }
-
-  function noteVerified(piece: number): void {
-    if (onDisk[piece] === ON_DISK.verified) return
-    onDisk[piece] = ON_DISK.verified
-    verifiedCount += 1
-    deps.onPiece()
-  }
-
-  function figures(): SwarmFigures {
-    const { peers, ...totals } = host.figures
-    if (earlier === undefined) return host.figures
-    return {
-      peers,
-      uploadedBytes: totals.uploadedBytes + earlier.uploadedBytes,
-      originBytes: totals.originBytes + earlier.originBytes,
-      peerBytes: totals.peerBytes + earlier.peerBytes,
-      duplicateBytes: totals.duplicateBytes + earlier.duplicateBytes,
-    }
-  }
-
-  return {
-    get figures() {
-      return figures()
-    },
-    get port() {
-      return port
-    },
-    get isWriting() {
-      return transfer.isWriting
-    },
-    get isStarting() {
-      return !host.isUp
-    },
-    get isComplete() {
-      return verifiedCount === metainfo.pieceCount
-    },
-    nameRack: (rack) => {
-      if (isClosed || node.nearby.rack === rack) return
-      node = { ...node, nearby: { ...node.nearby, rack } }
-      host.send({ kind: 'rack', rack })
-    },
-    close: async () => {
-      isClosed = true
-      for (const tracker of failing) noteTracker(tracker, 'left')
-      people.end(figures())
-      await host.close()
-      await transfer.settle()
-      share.keep(memory)
-      share[Symbol.dispose]()
-    },
+    this.#deps.onRefused(address)
   }
 }

@@ -23,13 +23,18 @@ const info = encodeInfo({ name: 'x', lengthBytes: PIECE, pieceLength: PIECE, pie
 const metainfo = parseMetainfo(encodeMetainfo(info))
 
 /** With a worker that says this, or these one after the other, and then waits for the end. */
-function runWith(news: object, access: PieceAccess, events = recordedStream()) {
+function runWith(
+  news: object,
+  access: PieceAccess,
+  events = recordedStream(),
+  memory = createArenaBudget(16 * PIECE),
+) {
   const code = `import { parentPort } from 'node:worker_threads'
     parentPort.on('message', () => parentPort.postMessage({ kind: 'closed' }))
     for (const each of ${JSON.stringify([news].flat())}) parentPort.postMessage(each)`
   const script = new URL(`data:text/javascript,${encodeURIComponent(code)}`)
   return startSwarmRun(taskOf({ metainfo }), {
-    memory: createArenaBudget(16 * PIECE),
+    memory,
     startWorker: createWorkerStarter({ ...SWARM_WORKER, script }),
     log: createLogger({ level: 'silent' }),
     events,
@@ -124,4 +129,23 @@ test('a torrent is told of with its pieces, peers and trackers, and that it is l
     { state: 'left', peers: 0, trackers: [], badPieces: { peers: 1 } },
   ])
   expect(events.snapshot().torrent).toBeNull()
+})
+
+test("a run that is closed twice gives its memory back once: by then it may be another torrent's", async () => {
+  const memory = createArenaBudget(16 * PIECE)
+  const access = {
+    readImage: async () => new Uint8Array(PIECE),
+    writePiece: async () => undefined,
+  }
+  const events = recordedStream()
+  const view = { kind: 'view', asked: 0, served: 0, peerList: [], trackers: [], badPieces: {} }
+  const run = runWith([view], access, events, memory)
+  const states = () => events.seen.flatMap((each) => (each.type === 'torrent' ? [each.state] : []))
+  await expect.poll(states, { timeout: 30_000 }).toEqual(['fetching'])
+  await run.close()
+  using other = memory.share(PIECE, 1)
+  const itsOwn = other.allocate()
+  await run.close()
+  expect(other.allocate()).not.toBe(itsOwn)
+  expect(states()).toEqual(['fetching', 'left'])
 })
