@@ -3,14 +3,15 @@
 // included, unless those that the disk itself made are only to be sampled. A sum per extent tells a disk that lost it;
 // that the image is the right one, the hash of the file has told before. Does not write.
 import type { Config } from '../../config/options.ts'
-import { AgentError } from '../../core/errors.ts'
 import { type DiskRange, type DiskSink, endOf, rangeOf } from '../../core/extent.ts'
 import { MiB } from '../../core/units.ts'
 import { allocateAligned } from '../../disk/aligned-pool.ts'
 import type { BlockDevice } from '../../disk/block-device.ts'
 import type { MadeZero } from '../transfer/zeroes.ts'
-import { createExtentSum, type ExtentSum, sumOf } from './extent-sum.ts'
+import { sumOf } from './extent-sum.ts'
 import { inTurn } from './in-turn.ts'
+import { RangeComparison } from './range-comparison.ts'
+import { partsOf, UnreadRanges, type WrittenPart, type WrittenRange } from './unread-ranges.ts'
 
 /** Read at once; one such part is compared while others are read. */
 const READ_BYTES = 2 * MiB
@@ -30,7 +31,7 @@ export interface UnpackedProof extends AsyncDisposable {
   /** A sink that remembers what has passed it to `next`. Throws ReadBackMismatchError. */
   sinkTo(next: DiskSink): DiskSink
   /** These bytes were made zero. Throws ReadBackMismatchError. */
-  zeroed(range: MadeZero): Promise<void>
+  readonly zeroed: (range: MadeZero) => Promise<void>
   /** Bytes read back so far. */
   readonly doneBytes: number
   /** Bytes to be read back. */
@@ -50,62 +51,114 @@ export interface UnpackedProofOptions {
   readonly signal: AbortSignal
 }
 
-/** Zeros have no sum: they are compared. */
-interface Entry extends DiskRange {
-  readonly sum: number | undefined
-}
-
-/** What is read at once. */
-interface Part extends DiskRange {
-  readonly entry: Entry
-}
-
+/** A proof that has seen nothing yet. */
 export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProof {
-  const { device, isTrailing, signal } = options
-  const buffers = Array.from({ length: BUFFERS }, () => allocateAligned(READ_BYTES))
-  const zeros = Buffer.alloc(READ_BYTES)
-  let entries: Entry[] = []
-  /** Of `entries`, those before it have been read, or are being read. */
-  let next = 0
-  let orderedBytes = 0
-  let totalBytes = 0
-  let doneBytes = 0
-  let reading: Promise<void> | undefined
-  let isEnding = false
-  let onProgress: (bytes: number) => void = () => undefined
+  return new ReadBehindWrites(options)
+}
 
-  /** Of the entries that so many bytes were remembered after. */
-  const partsBehind = function* (lagBytes: number): Generator<Part, undefined> {
-    for (let entry = entries[next]; entry && !isEnding; entry = entries[next]) {
-      if (totalBytes - orderedBytes - entry.length < lagBytes) return
-      next += 1
-      orderedBytes += entry.length
-      for (const range of partsOfLength(entry, READ_BYTES)) yield { ...range, entry }
+class ReadBehindWrites implements UnpackedProof {
+  readonly #options: UnpackedProofOptions
+  readonly #buffers = Array.from({ length: BUFFERS }, () => allocateAligned(READ_BYTES))
+  readonly #unread = new UnreadRanges(READ_BYTES)
+  readonly #comparison: RangeComparison
+  #doneBytes = 0
+  #onProgress: (bytes: number) => void = () => undefined
+  /** One at a time. */
+  #reading: Promise<void> | undefined
+  #trailing: Promise<void> | undefined
+  /** Of a reading that nobody waited for. */
+  #failure: { readonly error: unknown } | undefined
+  #isEnding = false
+
+  /** Of no receiver: whoever makes zeros is given it alone. */
+  readonly zeroed = async (range: MadeZero): Promise<void> => {
+    this.#throwFailure()
+    const isSampled = range.isByDevice && this.#options.zeroesVerify === 'sample'
+    const parts = isSampled ? samplesOf(range) : partsOf(range, ZEROS_BYTES)
+    for (const part of parts) await this.#remember({ ...part, sum: undefined })
+  }
+
+  constructor(options: UnpackedProofOptions) {
+    this.#options = options
+    this.#comparison = new RangeComparison(options.device.geometry.path, READ_BYTES)
+  }
+
+  get doneBytes(): number {
+    return this.#doneBytes
+  }
+
+  get totalBytes(): number {
+    return this.#unread.totalBytes
+  }
+
+  sinkTo(next: DiskSink): DiskSink {
+    return {
+      write: async (extent) => {
+        this.#throwFailure()
+        const sum = sumOf(extent.data)
+        await next.write(extent)
+        await this.#remember({ ...rangeOf(extent), sum })
+      },
     }
   }
-  const readPart = async (part: Part, slot: number) => {
-    const bytes = (buffers[slot] as Uint8Array).subarray(0, part.length)
-    await device.read(part.offset, bytes)
-    return { part, bytes }
+
+  async finish(onProgress: (bytes: number) => void): Promise<void> {
+    await this.#trailing
+    this.#throwFailure()
+    this.#onProgress = onProgress
+    await this.#advance(0)
   }
-  /** Of the entry whose parts are compared. */
-  let sum: ExtentSum | undefined
-  const compare = ({ entry, ...range }: Part, bytes: Uint8Array) => {
-    if (entry.sum === undefined) {
-      if (Buffer.compare(bytes, zeros.subarray(0, bytes.length)) !== 0) throw lost(device, entry)
-      return
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isEnding = true
+    await this.#trailing
+    await this.#reading?.catch(() => undefined)
+  }
+
+  async #remember(range: WrittenRange): Promise<void> {
+    this.#unread.add(range)
+    if (this.#unread.count > MOST_ENTRIES) {
+      await this.#options.device.sync()
+      await this.#options.dropCache()
+      // what was written last may lie in the disk's own cache
+      await this.#advance(LAG_BYTES)
     }
-    if (range.offset === entry.offset) sum = createExtentSum(entry.length)
-    sum?.update(bytes)
-    if (endOf(range) === endOf(entry) && sum?.value() !== entry.sum) throw lost(device, entry)
+    this.#trail()
   }
-  const readUpTo = async (lagBytes: number) => {
-    const parts = partsBehind(lagBytes)
+
+  /** Begins a reading that nobody waits for, if there is enough to read. */
+  #trail(): void {
+    const behindBytes = this.totalBytes - this.#doneBytes
+    if (!this.#options.isTrailing || this.#trailing || behindBytes < 2 * LAG_BYTES) return
+    this.#trailing = this.#advance(LAG_BYTES)
+      .catch((error: unknown) => {
+        this.#failure ??= { error }
+      })
+      .finally(() => {
+        this.#trailing = undefined
+      })
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error
+  }
+
+  /** Reads all that so many bytes were written after. */
+  async #advance(lagBytes: number): Promise<void> {
+    while (this.#reading !== undefined) await this.#reading
+    this.#reading = this.#readBehind(lagBytes).finally(() => {
+      this.#reading = undefined
+    })
+    await this.#reading
+  }
+
+  async #readBehind(lagBytes: number): Promise<void> {
+    const parts = this.#unread.partsBehind(lagBytes)
     const reads = new Set<Promise<unknown>>()
     const readNext = (slot: number) => {
-      const part = parts.next().value
+      const part = this.#isEnding ? undefined : parts.next().value
       if (!part) return undefined
-      const read = readPart(part, slot)
+      const read = this.#readPart(part, slot)
       const forget = () => reads.delete(read)
       reads.add(read)
       read.then(forget, forget)
@@ -113,108 +166,30 @@ export function createUnpackedProof(options: UnpackedProofOptions): UnpackedProo
     }
     try {
       for await (const { part, bytes } of inTurn(BUFFERS, readNext)) {
-        if (isEnding) return
-        signal.throwIfAborted()
-        compare(part, bytes)
-        doneBytes += part.length
-        onProgress(part.length)
+        if (this.#isEnding) return
+        this.#options.signal.throwIfAborted()
+        this.#comparison.compare(part, bytes)
+        this.#doneBytes += part.length
+        this.#onProgress(part.length)
       }
     } finally {
       // their buffers, and the device, are somebody else's afterwards
       await Promise.allSettled(reads)
     }
-    // what was read is forgotten, now and then
-    if (next < 1024 && next < entries.length) return
-    entries = entries.slice(next)
-    next = 0
+    this.#unread.forgetHandedOut()
   }
-  /** One reading at a time. */
-  const advance = async (lagBytes: number) => {
-    while (reading !== undefined) await reading
-    reading = readUpTo(lagBytes).finally(() => {
-      reading = undefined
-    })
-    await reading
-  }
-  let trailing: Promise<void> | undefined
-  let failure: { readonly error: unknown } | undefined
-  const trail = () => {
-    if (!isTrailing || trailing !== undefined || totalBytes - doneBytes < 2 * LAG_BYTES) return
-    trailing = advance(LAG_BYTES)
-      .catch((error: unknown) => {
-        failure ??= { error }
-      })
-      .finally(() => {
-        trailing = undefined
-      })
-  }
-  const throwFailure = () => {
-    if (failure) throw failure.error
-  }
-  const remember = async (entry: Entry) => {
-    entries.push(entry)
-    totalBytes += entry.length
-    if (entries.length - next > MOST_ENTRIES) {
-      await device.sync()
-      await options.dropCache()
-      // what was written last may lie in the disk's own cache
-      await advance(LAG_BYTES)
-    }
-    trail()
-  }
-  return {
-    sinkTo: (sink) => ({
-      write: async (extent) => {
-        throwFailure()
-        const sum = sumOf(extent.data)
-        await sink.write(extent)
-        await remember({ ...rangeOf(extent), sum })
-      },
-    }),
-    zeroed: async (range) => {
-      throwFailure()
-      const isSampled = range.isByDevice && options.zeroesVerify === 'sample'
-      const parts = isSampled ? samplesOf(range) : partsOfLength(range, ZEROS_BYTES)
-      for (const part of parts) await remember({ ...part, sum: undefined })
-    },
-    get doneBytes() {
-      return doneBytes
-    },
-    get totalBytes() {
-      return totalBytes
-    },
-    finish: async (progress) => {
-      await trailing
-      throwFailure()
-      onProgress = progress
-      await advance(0)
-    },
-    [Symbol.asyncDispose]: async () => {
-      isEnding = true
-      await trailing
-      await reading?.catch(() => undefined)
-    },
-  }
-}
 
-function* partsOfLength(range: DiskRange, length: number): Generator<DiskRange> {
-  for (let at = range.offset; at < endOf(range); at += length) {
-    yield { offset: at, length: Math.min(length, endOf(range) - at) }
+  async #readPart(part: WrittenPart, slot: number) {
+    const bytes = (this.#buffers[slot] as Uint8Array).subarray(0, part.length)
+    await this.#options.device.read(part.offset, bytes)
+    return { part, bytes }
   }
 }
 
 function* samplesOf(range: DiskRange): Generator<DiskRange> {
-  for (const part of partsOfLength(range, SAMPLED_BYTES)) {
+  for (const part of partsOf(range, SAMPLED_BYTES)) {
     const isShort = part.length <= 2 * SAMPLE_BYTES
     yield isShort ? part : { offset: part.offset, length: SAMPLE_BYTES }
     if (!isShort) yield { offset: endOf(part) - SAMPLE_BYTES, length: SAMPLE_BYTES }
   }
-}
-
-function lost({ geometry }: UnpackedProofOptions['device'], range: DiskRange): AgentError {
-  return new AgentError(
-    'ReadBackMismatchError',
-    `${geometry.path} bytes ${range.offset}–${endOf(range) - 1} do not read back as they were unpacked: the disk ` +
-      'or the path to it is suspect; see dmesg and SMART',
-  )
 }
