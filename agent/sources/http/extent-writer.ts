@@ -11,6 +11,7 @@ import {
   type PooledBuffer,
 } from '../../core/extent.ts'
 import { roundDown } from '../../core/units.ts'
+import { BufferAhead } from './buffer-ahead.ts'
 
 export interface ExtentWriterOptions {
   readonly pool: BufferPool
@@ -51,127 +52,125 @@ interface Spilled {
 
 /** A writer for one answer; `finish` must be called in any case. */
 export function createExtentWriter(options: ExtentWriterOptions): ExtentWriter {
-  const { pool, sink } = options
-  const inFlight = new Set<Promise<void>>()
-  const closing = new AbortController()
-  let wanted: readonly FileRange[] = []
-  let filling: Filling | undefined
-  let spare: PooledBuffer | undefined
-  let acquiring: Promise<void> | undefined
-  /** Bytes that came when no buffer was free: at most what the parser still held when it was paused. */
-  let spilled: Spilled[] = []
-  let failure: { error: unknown } | undefined
+  return new PooledExtentWriter(options)
+}
 
-  const fail = (error: unknown) => {
-    if (failure) return
-    failure = { error }
-    options.onFailure(error)
+class PooledExtentWriter implements ExtentWriter {
+  readonly #options: ExtentWriterOptions
+  readonly #next: BufferAhead
+  readonly #inFlight = new Set<Promise<void>>()
+  #wanted: readonly FileRange[] = []
+  #filling: Filling | undefined
+  /** Bytes that came when no buffer was free: at most what the parser still held when it was paused. */
+  #spilled: Spilled[] = []
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(options: ExtentWriterOptions) {
+    this.#options = options
+    this.#next = new BufferAhead({
+      pool: options.pool,
+      onBuffer: () => this.#unspill(),
+      onFailure: (error) => this.#fail(error),
+    })
   }
-  /** The next buffer is fetched ahead, so that a full one costs no pause. */
-  const acquire = () => {
-    acquiring ??= pool
-      .acquire(closing.signal)
-      .then((buffer) => {
-        spare = buffer
-        acquiring = undefined
-        const isFull = spilled.length > 0
-        unspill()
-        if (isFull && spilled.length === 0) options.onDrain()
-      })
-      .catch((error) => {
-        acquiring = undefined
-        if (!closing.signal.aborted) fail(error)
-      })
+
+  want(ranges: readonly FileRange[]): void {
+    this.#wanted = ranges
   }
-  const flush = () => {
-    if (!filling) return
-    const { buffer, base, start, at } = filling
-    filling = undefined
-    if (at === start) return buffer.release()
-    const range = { offset: start, length: at - start }
-    const extent = {
-      offset: start,
-      data: buffer.bytes.subarray(start - base, at - base),
-      from: options.from,
+
+  push(offset: number, bytes: Uint8Array): boolean {
+    if (this.#failure) return true
+    const received = { offset, length: bytes.length }
+    for (const range of this.#wanted) {
+      if (range.offset >= offset + bytes.length) break
+      const part = intersect(range, received)
+      if (!part) continue
+      const from = part.offset - offset
+      this.#take(part.offset, bytes.subarray(from, from + part.length), endOf(range), true)
     }
-    const write = Promise.resolve()
-      .then(() => sink.write(extent))
-      .then(() => options.onWritten(range), fail)
-      .finally(() => {
-        buffer.release()
-        inFlight.delete(write)
-      })
-    inFlight.add(write)
+    return this.#spilled.length === 0
   }
-  const begin = (offset: number, limit: number): Filling | undefined => {
-    if (!spare) return undefined
-    const base = roundDown(offset, pool.bufferBytes)
-    const opened = {
-      buffer: spare,
-      base,
-      start: offset,
-      limit: Math.min(base + pool.bufferBytes, limit),
-      at: offset,
-    }
-    spare = undefined
-    acquire()
-    return opened
+
+  async finish(): Promise<void> {
+    while (this.#spilled.length > 0 && !this.#failure) await this.#next.settled()
+    this.#flush()
+    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight)
+    await this.#next.close()
+    if (this.#failure) throw this.#failure.error
   }
+
+  #take(offset: number, bytes: Uint8Array, limit: number, isBorrowed: boolean): void {
+    const done = this.#spilled.length > 0 ? 0 : this.#fill(offset, bytes, limit)
+    if (done === bytes.length) return
+    const rest = bytes.subarray(done)
+    this.#spilled.push({ offset: offset + done, bytes: isBorrowed ? rest.slice() : rest, limit })
+  }
+
+  #unspill(): void {
+    const waiting = this.#spilled
+    if (waiting.length === 0) return
+    this.#spilled = []
+    for (const { offset, bytes, limit } of waiting) this.#take(offset, bytes, limit, false)
+    if (this.#spilled.length === 0) this.#options.onDrain()
+  }
+
   /** Copies what fits; returns how many bytes. */
-  const fill = (offset: number, bytes: Uint8Array, limit: number): number => {
+  #fill(offset: number, bytes: Uint8Array, limit: number): number {
     let done = 0
     while (done < bytes.length) {
-      filling ??= begin(offset + done, limit)
+      this.#filling ??= this.#begin(offset + done, limit)
+      const filling = this.#filling
       if (!filling) break
       const count = Math.min(bytes.length - done, filling.limit - filling.at)
       filling.buffer.bytes.set(bytes.subarray(done, done + count), filling.at - filling.base)
       filling.at += count
       done += count
-      if (filling.at === filling.limit) flush()
+      if (filling.at === filling.limit) this.#flush()
     }
     return done
   }
-  const unspill = () => {
-    const waiting = spilled
-    spilled = []
-    for (const { offset, bytes, limit } of waiting) take(offset, bytes, limit, false)
-  }
-  const take = (offset: number, bytes: Uint8Array, limit: number, isBorrowed: boolean) => {
-    const done = spilled.length > 0 ? 0 : fill(offset, bytes, limit)
-    if (done === bytes.length) return
-    const rest = bytes.subarray(done)
-    spilled.push({ offset: offset + done, bytes: isBorrowed ? rest.slice() : rest, limit })
+
+  #begin(offset: number, limit: number): Filling | undefined {
+    const buffer = this.#next.take()
+    if (!buffer) return undefined
+    const { bufferBytes } = this.#options.pool
+    const base = roundDown(offset, bufferBytes)
+    return {
+      buffer,
+      base,
+      start: offset,
+      limit: Math.min(base + bufferBytes, limit),
+      at: offset,
+    }
   }
 
-  acquire()
-  return {
-    want: (ranges) => {
-      wanted = ranges
-    },
-    push: (offset, bytes) => {
-      if (failure) return true
-      const received = { offset, length: bytes.length }
-      for (const range of wanted) {
-        if (range.offset >= offset + bytes.length) break
-        const part = intersect(range, received)
-        if (!part) continue
-        const from = part.offset - offset
-        take(part.offset, bytes.subarray(from, from + part.length), endOf(range), true)
-      }
-      return spilled.length === 0
-    },
-    finish: async () => {
-      while (spilled.length > 0 && !failure) {
-        acquire()
-        await acquiring
-      }
-      flush()
-      while (inFlight.size > 0) await Promise.all(inFlight)
-      closing.abort()
-      await acquiring
-      spare?.release()
-      spare = undefined
-      if (failure) throw failure.error
-    },
+  #flush(): void {
+    if (!this.#filling) return
+    const { sink, from, onWritten } = this.#options
+    const { buffer, base, start, at } = this.#filling
+    this.#filling = undefined
+    if (at === start) {
+      buffer.release()
+      return
+    }
+    const range = { offset: start, length: at - start }
+    const data = buffer.bytes.subarray(start - base, at - base)
+    const write = Promise.resolve()
+      .then(() => sink.write({ offset: start, data, from }))
+      .then(
+        () => onWritten(range),
+        (error) => this.#fail(error),
+      )
+      .finally(() => {
+        buffer.release()
+        this.#inFlight.delete(write)
+      })
+    this.#inFlight.add(write)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure) return
+    this.#failure = { error }
+    this.#options.onFailure(error)
   }
 }
