@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TrackerAnswer } from '../../../agent/sources/swarm/announce/announcement.ts'
+import type { TrackerNews } from '../../../agent/sources/swarm/announce/tracker.ts'
 import {
   startTrackers,
-  type TrackerNews,
   type TrackersOptions,
 } from '../../../agent/sources/swarm/announce/trackers.ts'
 import { createTestAuthority, type TestAuthority } from '../../support/http-certificates.ts'

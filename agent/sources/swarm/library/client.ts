@@ -5,12 +5,8 @@ import { networkInterfaces } from 'node:os'
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import type { TrackerFigures } from '../../../core/events.ts'
 import type { AnnounceFigures } from '../announce/announcement.ts'
-import {
-  type AnnounceTarget,
-  startTrackers,
-  type TrackerNews,
-  type Trackers,
-} from '../announce/trackers.ts'
+import type { TrackerNews } from '../announce/tracker.ts'
+import { type AnnounceTarget, startTrackers, type Trackers } from '../announce/trackers.ts'
 import type { PeerWire } from '../engine/peer-wire.ts'
 import { createTokenBucket } from '../engine/token-bucket.ts'
 import { OPENED_CONNS } from '../peers/connection-limits.ts'

@@ -2,7 +2,7 @@
 // Owns the messages between the agent's thread and the swarm worker. Image bytes do not travel in them:
 // they lie in the shared arena. Does not send or receive.
 import type { PeerFigures, TrackerFigures } from '../../../core/events.ts'
-import type { TrackerNews } from '../announce/trackers.ts'
+import type { TrackerNews } from '../announce/tracker.ts'
 import type { SwarmTask } from '../swarm-task.ts'
 import type { ArenaShape } from './arena.ts'
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns what is said of the trackers of one torrent: each change once, whichever worker found it. Does not ask
-// them; announce/trackers.ts does.
+// them; announce/tracker.ts does.
 import type { EventPublisher, TrackerState } from '../../../core/events.ts'
 
 export class TrackerNotices {
