@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns the life of one swarm worker as the agent's thread sees it: start, messages, hang detection, end.
-// Does not decide what happens after a crash.
+// Owns the life of one swarm worker as the agent's thread sees it: start, messages, loss, end. Does not decide what
+// happens after a crash.
 import { Worker } from 'node:worker_threads'
 import { endedOrLate } from '../../../core/deadline.ts'
 import { AgentError, messageOf } from '../../../core/errors.ts'
@@ -11,12 +11,14 @@ import {
   type WorkerOrder,
   type WorkerTask,
 } from './protocol.ts'
+import { type Patience, PulseWatch } from './pulse-watch.ts'
 
-const LOOK_MS = 1000
 /** For `stopped` to reach the trackers, and some for a busy machine. */
 const CLOSE_MS = 4000
 /** How long the end of the thread is waited for: a name that is being resolved holds it up (getaddrinfo(3)). */
 const TERMINATE_MS = 30_000
+/** Of what a worker prints the end is kept: why Node ended it. */
+const STDERR_CHARACTERS = 500
 
 /**
  * All of its environment. ws would load native addons (bufferutil, utf-8-validate), which end the whole process where
@@ -42,11 +44,9 @@ export interface WorkerHostHandlers {
 /** Starts a worker for the task. */
 export type StartWorker = (task: WorkerTask, handlers: WorkerHostHandlers) => WorkerHost
 
-/** What is run as a worker, and how long it may say nothing: before its first word, and from then on. */
-export interface WorkerKind {
+/** What is run as a worker, and how patient its host is. */
+export interface WorkerKind extends Patience {
   readonly script: URL
-  readonly startMs: number
-  readonly hangMs: number
 }
 
 export const SWARM_WORKER: WorkerKind = {
@@ -56,101 +56,100 @@ export const SWARM_WORKER: WorkerKind = {
   hangMs: 15_000,
 }
 
+/** Starts workers of this kind. */
 export function createWorkerStarter(kind: WorkerKind): StartWorker {
-  return (task, handlers) => startWorker(kind, task, handlers)
+  return (task, handlers) => new HostedWorker(kind, task, handlers)
 }
 
 /** The swarm's own worker. */
 export function startSwarmWorker(task: WorkerTask, handlers: WorkerHostHandlers): WorkerHost {
-  return startWorker(SWARM_WORKER, task, handlers)
+  return new HostedWorker(SWARM_WORKER, task, handlers)
 }
 
-function startWorker(
-  { script, startMs, hangMs }: WorkerKind,
-  task: WorkerTask,
-  handlers: WorkerHostHandlers,
-): WorkerHost {
-  const worker = new Worker(script, {
-    name: 'swarm',
-    workerData: task,
-    env: WORKER_ENVIRONMENT,
-    // what the library prints is not for the console
-    stdout: true,
-    stderr: true,
-    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 4 },
-  })
-  let figures = NO_FIGURES
-  let heardAt = performance.now()
-  let isUp = false
-  let isOver = false
-  let closing: Promise<void> | undefined
-  let stderrTail = ''
-  const farewell = Promise.withResolvers<void>()
+class HostedWorker implements WorkerHost {
+  readonly #worker: Worker
+  readonly #handlers: WorkerHostHandlers
+  readonly #watch: PulseWatch
+  readonly #farewell = Promise.withResolvers<void>()
+  #figures = NO_FIGURES
+  #stderrTail = ''
+  /** Nothing that it says counts any more. */
+  #isOver = false
+  #closing: Promise<void> | undefined
 
-  function lose(reason: string, cause?: unknown): void {
-    farewell.resolve()
-    if (isOver) return
-    isOver = true
-    clearInterval(watchdog)
-    const tail = stderrTail === '' ? '' : `; it printed: ${stderrTail}`
-    worker.terminate().catch(() => undefined)
-    if (closing === undefined) {
-      handlers.onLost(new AgentError('SwarmError', `the swarm worker ${reason}${tail}`, { cause }))
-    }
+  constructor(kind: WorkerKind, task: WorkerTask, handlers: WorkerHostHandlers) {
+    this.#handlers = handlers
+    this.#worker = new Worker(kind.script, {
+      name: 'swarm',
+      workerData: task,
+      env: WORKER_ENVIRONMENT,
+      // what the library prints is not for the console
+      stdout: true,
+      stderr: true,
+      resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 4 },
+    })
+    this.#watch = new PulseWatch(kind, (reason) => this.#lose(reason))
+    this.#listen()
   }
 
-  worker.stdout.resume()
-  worker.stderr.setEncoding('utf8')
-  worker.stderr.on('data', (text: string) => {
-    stderrTail = (stderrTail + text).slice(-500)
-  })
-  worker.on('message', (news: WorkerNews) => {
-    if (isOver) return
-    heardAt = performance.now()
-    isUp = true
-    if (news.kind === 'pulse') figures = news.figures
-    if (news.kind === 'closed') farewell.resolve()
-    else handlers.onNews(news)
-  })
-  worker.on('messageerror', (error) => lose('sent an unreadable message', error))
-  worker.on('error', (error) => lose(`crashed: ${messageOf(error)}`, error))
-  worker.on('exit', (code) => lose(`ended with code ${code}`))
-  let lookedAt = heardAt
-  const watchdog = setInterval(() => {
-    const now = performance.now()
-    // this thread itself was held up, or the machine slept: the worker's news wait in the queue
-    if (now - lookedAt > 3 * LOOK_MS) heardAt = now
-    lookedAt = now
-    const silentMs = now - heardAt
-    const seconds = Math.round(silentMs / 1000)
-    if (!isUp && silentMs > startMs) lose(`has not started within ${seconds} s`)
-    if (isUp && silentMs > hangMs) lose(`hangs: no sign of life for ${seconds} s`)
-  }, LOOK_MS)
-  watchdog.unref()
+  get figures(): SwarmFigures {
+    return this.#figures
+  }
 
-  async function end(): Promise<void> {
-    const deadline = setTimeout(farewell.resolve, CLOSE_MS)
-    if (!isOver) worker.postMessage({ kind: 'close' } satisfies WorkerOrder)
-    await farewell.promise
+  get isUp(): boolean {
+    return this.#watch.isUp
+  }
+
+  send(order: WorkerOrder): void {
+    if (!this.#isOver) this.#worker.postMessage(order)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  #listen(): void {
+    const worker = this.#worker
+    worker.stdout.resume()
+    worker.stderr.setEncoding('utf8')
+    worker.stderr.on('data', (text: string) => {
+      this.#stderrTail = (this.#stderrTail + text).slice(-STDERR_CHARACTERS)
+    })
+    worker.on('message', (news: WorkerNews) => this.#onNews(news))
+    worker.on('messageerror', (error) => this.#lose('sent an unreadable message', error))
+    worker.on('error', (error) => this.#lose(`crashed: ${messageOf(error)}`, error))
+    worker.on('exit', (code) => this.#lose(`ended with code ${code}`))
+  }
+
+  #onNews(news: WorkerNews): void {
+    if (this.#isOver) return
+    this.#watch.heard()
+    if (news.kind === 'pulse') this.#figures = news.figures
+    if (news.kind === 'closed') this.#farewell.resolve()
+    else this.#handlers.onNews(news)
+  }
+
+  #lose(reason: string, cause?: unknown): void {
+    this.#farewell.resolve()
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#watch.stop()
+    this.#worker.terminate().catch(() => undefined)
+    if (this.#closing !== undefined) return
+    const tail = this.#stderrTail === '' ? '' : `; it printed: ${this.#stderrTail}`
+    this.#handlers.onLost(
+      new AgentError('SwarmError', `the swarm worker ${reason}${tail}`, { cause }),
+    )
+  }
+
+  async #end(): Promise<void> {
+    const deadline = setTimeout(this.#farewell.resolve, CLOSE_MS)
+    this.send({ kind: 'close' })
+    await this.#farewell.promise
     clearTimeout(deadline)
-    clearInterval(watchdog)
-    isOver = true
-    await endedOrLate(worker.terminate(), TERMINATE_MS)
-  }
-
-  return {
-    get figures() {
-      return figures
-    },
-    get isUp() {
-      return isUp
-    },
-    send: (order) => {
-      if (!isOver) worker.postMessage(order)
-    },
-    close: () => {
-      closing ??= end()
-      return closing
-    },
+    this.#watch.stop()
+    this.#isOver = true
+    await endedOrLate(this.#worker.terminate(), TERMINATE_MS)
   }
 }
