@@ -2,7 +2,7 @@
 // Owns reading the file back from the disk and its digest, in a thread of its own so that heartbeats and
 // peers are served meanwhile. Does not decide what a wrong digest means; image-proof.ts does.
 import { Worker } from 'node:worker_threads'
-import { endedOrLate } from '../../core/deadline.ts'
+import { endedOrLate, timerMs } from '../../core/deadline.ts'
 import { AgentError, toAgentError } from '../../core/errors.ts'
 import { type DiskRange, endOf, intersect } from '../../core/extent.ts'
 import { MiB, roundDown } from '../../core/units.ts'
@@ -47,91 +47,115 @@ export interface ReadBackOptions {
 
 /** Starts the thread; disposal ends it. */
 export function createReadBack(options: ReadBackOptions): ReadBack {
-  const { device, algo, layout, onProgress } = options
-  const { timeoutMs } = device
-  const task: ReadBackTask = {
-    fd: device.fd,
-    sectorBytes: device.geometry.logicalSectorBytes,
-    algo,
-    blockBytes: BLOCK_BYTES,
-  }
-  const worker = new Worker(new URL('./read-back-worker.ts', import.meta.url), {
-    workerData: task,
-    // image bytes live outside of the heap; the thread itself needs little
-    resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
-  })
-  const digest = Promise.withResolvers<string>()
-  // a fault while the image is still coming in is thrown by finish()
-  digest.promise.catch(() => undefined)
-  let held: readonly HeldRange[] = []
-  let doneBytes = 0
-  let orderedBytes = 0
-  let sentBytes = 0
-  let isLastOrdered = false
+  return new ThreadedReadBack(options)
+}
 
-  let silence: NodeJS.Timeout | undefined
-  const listen = (isOwed: boolean) => {
-    clearTimeout(silence)
-    if (!isOwed || timeoutMs === 0) return
-    silence = setTimeout(() => {
-      const why = `no block came for ${timeoutMs / 1000} s (the limit is disk_timeout): it hangs`
-      digest.reject(readError(device, doneBytes, why))
-    }, timeoutMs)
-  }
-  worker.on('message', (news: ReadBackNews) => {
-    if (news.kind === 'digest') digest.resolve(news.hex)
-    else if (news.kind === 'fault') digest.reject(readError(device, news.offset, news.message))
-    else {
-      onProgress(news.doneBytes - doneBytes)
-      doneBytes = news.doneBytes
-      listen(doneBytes < orderedBytes)
-      send()
+class ThreadedReadBack implements ReadBack {
+  readonly #options: ReadBackOptions
+  readonly #worker: Worker
+  readonly #digest = Promise.withResolvers<string>()
+  #held: readonly HeldRange[] = []
+  #doneBytes = 0
+  #orderedBytes = 0
+  #sentBytes = 0
+  #isLastOrdered = false
+  /** Runs while a block is owed. */
+  #silence: NodeJS.Timeout | undefined
+
+  constructor(options: ReadBackOptions) {
+    const { device, algo } = options
+    const task: ReadBackTask = {
+      fd: device.fd,
+      sectorBytes: device.geometry.logicalSectorBytes,
+      algo,
+      blockBytes: BLOCK_BYTES,
     }
-  })
-  worker.on('error', (error) => digest.reject(toAgentError(error)))
-  worker.on('exit', () => digest.reject(readError(device, doneBytes, 'the reading thread ended')))
+    this.#options = options
+    this.#worker = new Worker(new URL('./read-back-worker.ts', import.meta.url), {
+      workerData: task,
+      // image bytes live outside of the heap; the thread itself needs little
+      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
+    })
+    // a fault while the image is still coming in is thrown by finish()
+    this.#digest.promise.catch(() => undefined)
+    this.#worker.on('message', (news: ReadBackNews) => this.#onNews(news))
+    this.#worker.on('error', (error) => this.#digest.reject(toAgentError(error)))
+    this.#worker.on('exit', () => this.#fail(this.#doneBytes, 'the reading thread ended'))
+  }
+
+  get doneBytes(): number {
+    return this.#doneBytes
+  }
+
+  get orderedBytes(): number {
+    return this.#orderedBytes
+  }
+
+  advance(toBytes: number, held: readonly HeldRange[]): void {
+    const wholeBytes = roundDown(toBytes, BLOCK_BYTES)
+    if (wholeBytes > this.#orderedBytes) this.#order(wholeBytes, held, false)
+  }
+
+  finish(totalBytes: number, held: readonly HeldRange[], signal: AbortSignal): Promise<string> {
+    this.#order(totalBytes, held, true)
+    return untilAborted(this.#digest.promise, signal)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#silence)
+    // a thread with a read that hangs does not end before it; it holds its two blocks until then
+    await endedOrLate(this.#worker.terminate(), TERMINATE_MS)
+  }
+
+  #order(toBytes: number, held: readonly HeldRange[], isLast: boolean): void {
+    // the clock runs from the first block that is owed
+    if (this.#doneBytes === this.#orderedBytes) this.#listen(true)
+    this.#orderedBytes = toBytes
+    this.#held = held
+    this.#isLastOrdered = isLast
+    if (isLast && this.#sentBytes === toBytes) this.#post({ ranges: [], held: [], isLast })
+    this.#send()
+  }
 
   /** A portion that is worked on and one ahead. */
-  const send = () => {
-    while (sentBytes < orderedBytes && sentBytes - doneBytes <= PORTION_BYTES) {
-      const length = Math.min(PORTION_BYTES, orderedBytes - sentBytes)
-      const ranges = layout.locate({ offset: sentBytes, length })
-      sentBytes += length
-      const isLast = isLastOrdered && sentBytes === orderedBytes
-      worker.postMessage({ ranges, held: heldIn(ranges, held), isLast } satisfies ReadBackOrder)
+  #send(): void {
+    const isAhead = () => this.#sentBytes - this.#doneBytes > PORTION_BYTES
+    while (this.#sentBytes < this.#orderedBytes && !isAhead()) {
+      const length = Math.min(PORTION_BYTES, this.#orderedBytes - this.#sentBytes)
+      const ranges = this.#options.layout.locate({ offset: this.#sentBytes, length })
+      this.#sentBytes += length
+      const isLast = this.#isLastOrdered && this.#sentBytes === this.#orderedBytes
+      this.#post({ ranges, held: heldIn(ranges, this.#held), isLast })
     }
   }
-  const order = (toBytes: number, kept: readonly HeldRange[], isLast: boolean) => {
-    // the clock runs from the first block that is owed
-    if (doneBytes === orderedBytes) listen(true)
-    orderedBytes = toBytes
-    held = kept
-    isLastOrdered = isLast
-    if (isLast && sentBytes === toBytes) {
-      worker.postMessage({ ranges: [], held: [], isLast } satisfies ReadBackOrder)
-    }
-    send()
+
+  #post(order: ReadBackOrder): void {
+    this.#worker.postMessage(order)
   }
-  return {
-    get doneBytes() {
-      return doneBytes
-    },
-    get orderedBytes() {
-      return orderedBytes
-    },
-    advance: (toBytes, held) => {
-      const wholeBytes = roundDown(toBytes, BLOCK_BYTES)
-      if (wholeBytes > orderedBytes) order(wholeBytes, held, false)
-    },
-    finish: (totalBytes, held, signal) => {
-      order(totalBytes, held, true)
-      return untilAborted(digest.promise, signal)
-    },
-    [Symbol.asyncDispose]: async () => {
-      clearTimeout(silence)
-      // a thread with a read that hangs does not end before it; it holds its two blocks until then
-      await endedOrLate(worker.terminate(), TERMINATE_MS)
-    },
+
+  #onNews(news: ReadBackNews): void {
+    if (news.kind === 'digest') this.#digest.resolve(news.hex)
+    else if (news.kind === 'fault') this.#fail(news.offset, news.message)
+    else {
+      this.#options.onProgress(news.doneBytes - this.#doneBytes)
+      this.#doneBytes = news.doneBytes
+      this.#listen(this.#doneBytes < this.#orderedBytes)
+      this.#send()
+    }
+  }
+
+  #listen(isOwed: boolean): void {
+    const { timeoutMs } = this.#options.device
+    clearTimeout(this.#silence)
+    if (!isOwed || timeoutMs === 0) return
+    this.#silence = setTimeout(() => {
+      const why = `no block came for ${timeoutMs / 1000} s (the limit is disk_timeout): it hangs`
+      this.#fail(this.#doneBytes, why)
+    }, timerMs(timeoutMs))
+  }
+
+  #fail(offset: number, reason: string): void {
+    this.#digest.reject(readError(this.#options.device, offset, reason))
   }
 }
 

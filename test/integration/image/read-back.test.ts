@@ -145,6 +145,18 @@ describe('the read-back', () => {
     expect(await readBack.finish(() => undefined, never)).toBe(sha256(changed))
   })
 
+  test('has a limit longer than any timer can wait, if the operator says so', async () => {
+    const { device, image: onDisk } = await openDisk()
+    await using _device = device
+    await using readBack = createTrailingReadBack({
+      device: { ...device, timeoutMs: 2 ** 31 },
+      algo: 'sha256',
+      image: onDisk,
+      isTrailing: false,
+    })
+    expect(await readBack.finish(() => undefined, never)).toBe(sha256(image))
+  })
+
   test('ends at once when it is aborted', async () => {
     const { device, image: onDisk } = await openDisk()
     await using _device = device
