@@ -13,6 +13,7 @@ import type { HashAnswer, HashOrder } from './hash-worker.ts'
 const FAST = 128 * 1024 * 1024
 /** Over which the speed is measured. */
 const WINDOW_MS = 500
+const THREAD = new URL('./hash-worker.ts', import.meta.url)
 
 export interface PieceHasher {
   /** Calls `done` once, now or later; the bytes must stay as they are until then. */
@@ -31,69 +32,85 @@ export interface PieceHasherOptions {
   onFailure(error: Error): void
 }
 
-export function createPieceHasher({
-  hashes,
-  memory,
-  now,
-  onFailure,
-}: PieceHasherOptions): PieceHasher {
-  let thread: Worker | undefined
-  let isUp = false
-  let isClosed = false
+/** Without a thread as long as pieces come slowly. */
+export function createPieceHasher(options: PieceHasherOptions): PieceHasher {
+  return new AdaptivePieceHasher(options)
+}
+
+interface Waiting {
+  readonly piece: number
+  readonly done: (isRight: boolean) => void
+}
+
+class AdaptivePieceHasher implements PieceHasher {
+  readonly #options: PieceHasherOptions
+  #thread: Worker | undefined
+  #isUp = false
+  #isClosed = false
   /** In the order of the orders. */
-  const waiting: { readonly piece: number; readonly done: (isRight: boolean) => void }[] = []
-  let windowAt = now()
-  let windowBytes = 0
+  readonly #waiting: Waiting[] = []
+  #windowAt: number
+  #windowBytes = 0
 
-  const isRight = (piece: number, digest: Uint8Array) =>
-    Buffer.compare(digest, hashes.subarray(piece * HASH_BYTES, (piece + 1) * HASH_BYTES)) === 0
+  /** Of no receiver: whoever verifies is given it alone. */
+  readonly verify = (piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void => {
+    if (this.#isClosed) return
+    if (!this.#isUp || bytes.buffer !== this.#options.memory) {
+      this.#noteSpeed(bytes.length)
+      done(this.#isRight(piece, createHash('sha1').update(bytes).digest()))
+      return
+    }
+    this.#waiting.push({ piece, done })
+    const order: HashOrder = { offset: bytes.byteOffset, length: bytes.length }
+    this.#thread?.postMessage(order)
+  }
 
-  function startThread(): Worker {
-    const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), {
+  constructor(options: PieceHasherOptions) {
+    this.#options = options
+    this.#windowAt = options.now()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#waiting.length = 0
+    this.#thread?.terminate().catch(() => undefined)
+  }
+
+  #isRight(piece: number, digest: Uint8Array): boolean {
+    const expected = this.#options.hashes.subarray(piece * HASH_BYTES, (piece + 1) * HASH_BYTES)
+    return Buffer.compare(digest, expected) === 0
+  }
+
+  #noteSpeed(bytes: number): void {
+    this.#windowBytes += bytes
+    const elapsedMs = this.#options.now() - this.#windowAt
+    if (elapsedMs < WINDOW_MS) return
+    if ((this.#windowBytes * 1000) / elapsedMs > FAST) this.#thread ??= this.#startThread()
+    this.#windowAt += elapsedMs
+    this.#windowBytes = 0
+  }
+
+  #startThread(): Worker {
+    const { memory, onFailure } = this.#options
+    const worker = new Worker(THREAD, {
       name: 'hash',
       workerData: memory,
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1 },
     })
-    worker.on('message', (answer: HashAnswer) => {
-      if (answer === 'up') {
-        isUp = true
-        return
-      }
-      const first = waiting.shift()
-      first?.done(isRight(first.piece, answer))
-    })
+    worker.on('message', (answer: HashAnswer) => this.#onAnswer(answer))
     worker.on('error', onFailure)
     worker.on('exit', (code) => {
-      if (!isClosed) onFailure(new Error(`the hash thread ended with code ${code}`))
+      if (!this.#isClosed) onFailure(new Error(`the hash thread ended with code ${code}`))
     })
     return worker
   }
 
-  function noteSpeed(bytes: number): void {
-    windowBytes += bytes
-    const elapsedMs = now() - windowAt
-    if (elapsedMs < WINDOW_MS) return
-    if ((windowBytes * 1000) / elapsedMs > FAST) thread ??= startThread()
-    windowAt += elapsedMs
-    windowBytes = 0
-  }
-
-  return {
-    verify: (piece, bytes, done) => {
-      if (isClosed) return
-      if (!isUp || bytes.buffer !== memory) {
-        noteSpeed(bytes.length)
-        done(isRight(piece, createHash('sha1').update(bytes).digest()))
-        return
-      }
-      waiting.push({ piece, done })
-      const order: HashOrder = { offset: bytes.byteOffset, length: bytes.length }
-      thread?.postMessage(order)
-    },
-    close: () => {
-      isClosed = true
-      waiting.length = 0
-      thread?.terminate().catch(() => undefined)
-    },
+  #onAnswer(answer: HashAnswer): void {
+    if (answer === 'up') {
+      this.#isUp = true
+      return
+    }
+    const first = this.#waiting.shift()
+    first?.done(this.#isRight(first.piece, answer))
   }
 }

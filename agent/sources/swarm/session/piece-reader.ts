@@ -22,89 +22,104 @@ export interface PieceReader {
   close(): void
 }
 
-export function createPieceReader(deps: {
+export interface PieceReaderDeps {
   readonly arena: Arena
+  /** At a time, at most. */
   readonly maxReads: number
   lengthOf(piece: number): number
   /** Calls `done` once, now or later. */
   verify(piece: number, bytes: Uint8Array, done: (isRight: boolean) => void): void
   /** Asks for the piece in the slot. */
   order(piece: number, slot: Slot): void
-}): PieceReader {
-  const waiting = new Map<number, Taker[]>()
-  const reading = new Map<number, Slot>()
-  const queue: number[] = []
-  let retry: NodeJS.Timeout | undefined
+}
 
-  function pump(): void {
-    while (queue.length > 0 && reading.size < deps.maxReads) {
-      const slot = deps.arena.acquire()
-      if (slot === undefined) {
-        // downloads hold everything for a moment
-        retry ??= setTimeout(() => {
-          retry = undefined
-          pump()
-        }, RETRY_MS)
-        return
-      }
-      const piece = queue.shift() as number
-      reading.set(piece, slot)
-      deps.order(piece, slot)
-    }
+/** Reads by way of the arena: what lies in it is not read again. */
+export function createPieceReader(deps: PieceReaderDeps): PieceReader {
+  return new ArenaPieceReader(deps)
+}
+
+class ArenaPieceReader implements PieceReader {
+  readonly #deps: PieceReaderDeps
+  /** By piece, those who will take of it. */
+  readonly #waiting = new Map<number, Taker[]>()
+  readonly #reading = new Map<number, Slot>()
+  /** Pieces that are waited for and not being read. */
+  readonly #queue: number[] = []
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(deps: PieceReaderDeps) {
+    this.#deps = deps
   }
 
-  function use(piece: number, take: Taker): void {
-    const slot = deps.arena.find(piece)
+  use(piece: number, take: Taker): void {
+    const slot = this.#deps.arena.find(piece)
     if (slot) {
-      take(slot.bytes.subarray(0, deps.lengthOf(piece)))
+      take(slot.bytes.subarray(0, this.#deps.lengthOf(piece)))
       return
     }
-    const others = waiting.get(piece)
+    const others = this.#waiting.get(piece)
     if (others) {
       others.push(take)
       return
     }
-    waiting.set(piece, [take])
-    queue.push(piece)
-    pump()
+    this.#waiting.set(piece, [take])
+    this.#queue.push(piece)
+    this.#pump()
   }
 
-  function read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T> {
+  read<T>(piece: number, take: (bytes: Uint8Array) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      use(piece, (bytes) => {
+      this.use(piece, (bytes) => {
         if (bytes instanceof Error) reject(bytes)
         else resolve(take(bytes))
       })
     })
   }
 
-  function onRead(piece: number, error: string | null): void {
-    const slot = reading.get(piece)
+  onRead(piece: number, error: string | null): void {
+    const slot = this.#reading.get(piece)
     if (slot === undefined) return
-    const bytes = slot.bytes.subarray(0, deps.lengthOf(piece))
-    if (error !== null) finish(piece, slot, new Error(`piece ${piece}: ${error}`))
-    else {
-      deps.verify(piece, bytes, (isRight) => {
-        finish(piece, slot, isRight ? bytes : new Error(`piece ${piece}: its SHA-1 is wrong`))
-      })
+    if (error !== null) {
+      this.#finish(piece, slot, new Error(`piece ${piece}: ${error}`))
+      return
+    }
+    const bytes = slot.bytes.subarray(0, this.#deps.lengthOf(piece))
+    this.#deps.verify(piece, bytes, (isRight) => {
+      const result = isRight ? bytes : new Error(`piece ${piece}: its SHA-1 is wrong`)
+      this.#finish(piece, slot, result)
+    })
+  }
+
+  close(): void {
+    this.#queue.length = 0
+    clearTimeout(this.#retry)
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && this.#reading.size < this.#deps.maxReads) {
+      const slot = this.#deps.arena.acquire()
+      if (slot === undefined) {
+        // downloads hold everything for a moment
+        this.#retry ??= setTimeout(() => {
+          this.#retry = undefined
+          this.#pump()
+        }, RETRY_MS)
+        return
+      }
+      const piece = this.#queue.shift() as number
+      this.#reading.set(piece, slot)
+      this.#deps.order(piece, slot)
     }
   }
 
-  function finish(piece: number, slot: Slot, result: Uint8Array | Error): void {
-    reading.delete(piece)
-    const waiters = waiting.get(piece) ?? []
-    waiting.delete(piece)
+  #finish(piece: number, slot: Slot, result: Uint8Array | Error): void {
+    this.#reading.delete(piece)
+    const waiters = this.#waiting.get(piece) ?? []
+    this.#waiting.delete(piece)
     // all take their part before anything else may evict the slot
     for (const take of waiters) take(result)
-    if (result instanceof Error) deps.arena.release(slot)
-    else deps.arena.retain(piece, slot)
-    pump()
+    if (result instanceof Error) this.#deps.arena.release(slot)
+    else this.#deps.arena.retain(piece, slot)
+    this.#pump()
   }
-
-  function close(): void {
-    queue.length = 0
-    clearTimeout(retry)
-  }
-
-  return { use, read, onRead, close }
 }
