@@ -1,51 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns one torrent in the library: what is made for it, and its life from the first listener to the
-// farewell. What to fetch and whom to serve is the engine's.
-import { networkInterfaces } from 'node:os'
+// Owns the life of one torrent among others' nodes: listening, being found by trackers and on the subnet, the farewell.
+// What to fetch and whom to serve is the engine's.
 import { AgentError, messageOf } from '../../../core/errors.ts'
 import type { TrackerFigures } from '../../../core/events.ts'
 import type { AnnounceFigures } from '../announce/announcement.ts'
 import type { TrackerNews } from '../announce/tracker.ts'
 import { type AnnounceTarget, startTrackers, type Trackers } from '../announce/trackers.ts'
-import type { PeerWire } from '../engine/peer-wire.ts'
-import { createTokenBucket } from '../engine/token-bucket.ts'
-import { OPENED_CONNS } from '../peers/connection-limits.ts'
-import { ConnectionRoom } from '../peers/connection-room.ts'
 import { createLocalDiscovery, type LocalDiscovery } from '../peers/local-discovery.ts'
-import { createInterfaceLook, isNeighbour, ownAddresses } from '../peers/neighbours.ts'
-import { PeerList } from '../peers/peer-list.ts'
 import type { SwarmTask } from '../swarm-task.ts'
-import { PieceSet } from '../torrent/piece-set.ts'
-import type { BlockRequest } from '../wire/upload-queue.ts'
-import { connectionsOf, createSilentStore, takeDecisions, usePieces } from './decisions.ts'
-import { createConnectionMemory } from './message-channel.ts'
-import { Newcomers } from './newcomers.ts'
-import { parsedTorrentOf } from './parsed-torrent.ts'
-import { adaptWire } from './peer-connection.ts'
-import { RackHandshake } from './rack-handshake.ts'
+import {
+  type AddedTorrent,
+  type AddedTorrentDeps,
+  addTorrent,
+  isNeighbourNow,
+} from './added-torrent.ts'
 import type { LibraryClient, LibraryTorrent } from './types.ts'
 import { asError, createLibraryClient, destroyWithin } from './web-torrent.ts'
 
-export interface SwarmClientOptions {
+export interface SwarmClientOptions extends AddedTorrentDeps {
   readonly task: Pick<SwarmTask, 'torrent' | 'node' | 'limits' | 'http'>
-  /** Ours, lower-case hex. */
-  readonly peerId: string
-  readonly maxConns: number
-  /** Pieces on the disk at the start. */
-  readonly have: Iterable<number>
   figures(): AnnounceFigures
-  isServable(request: BlockRequest): boolean
-  /** Calls `take` once, now or later, with the block or null; bytes are valid during the call only. */
-  readBlock(request: BlockRequest, take: (block: Uint8Array | null) => void): void
-  /** @param isFar whether the peer is in another rack; known better when it has introduced itself */
-  onWire(wire: PeerWire, isFar: () => boolean): void
-  onUploaded(bytes: number): void
   /** A tracker counts this many nodes. */
   onSwarmSize(nodes: number): void
   onTracker(news: TrackerNews): void
-  onWarning(message: string): void
-  /** A peer closed the connection at our handshake, and no other has talked to us. */
-  onRefused(address: string): void
   /** The library gave the torrent up. */
   onFailure(error: Error): void
 }
@@ -66,15 +43,6 @@ export interface SwarmClient {
   close(deadlineMs: number): Promise<void>
 }
 
-/** What is made for one torrent. */
-interface Parts {
-  readonly torrent: LibraryTorrent
-  readonly rack: RackHandshake
-  readonly newcomers: Newcomers
-  /** One more piece is on the disk. */
-  addPiece(piece: number): void
-}
-
 /** Starts listening and announcing. Throws SwarmError if the library refuses the torrent or the port. */
 export async function openSwarmClient(options: SwarmClientOptions): Promise<SwarmClient> {
   const { task, peerId, maxConns } = options
@@ -88,94 +56,15 @@ export async function openSwarmClient(options: SwarmClientOptions): Promise<Swar
   })
   client.on('error', (error) => fail(asError(error)))
   try {
-    const parts = addTorrent(client, options, fail)
-    await Promise.race([readyOf(parts.torrent, options), failure])
-    return createClient(client, parts, options)
+    const added = addTorrent(client, options, fail)
+    await Promise.race([readyOf(added.torrent, options), failure])
+    return createClient(client, added, options)
   } catch (error) {
     await destroyWithin(client, 1000)
     throw new AgentError('SwarmError', `the swarm client cannot start: ${messageOf(error)}`, {
       cause: error,
     })
   }
-}
-
-function addTorrent(
-  client: LibraryClient,
-  options: SwarmClientOptions,
-  fail: (error: Error) => void,
-): Parts {
-  const { task, peerId, maxConns } = options
-  const { metainfo } = task.torrent
-  const now = () => performance.now()
-  // without trackers: those are announce/'s
-  const torrent = client.add(parsedTorrentOf(metainfo), {
-    store: createSilentStore,
-    storeCacheSlots: 0,
-    // of no pieces: nothing to verify at the start, the engine does it
-    bitfield: new Uint8Array(0),
-    skipVerify: false,
-    deselect: true,
-    alwaysChokeSeeders: false,
-    uploads: 0,
-  })
-  const interfaces = createInterfaceLook(networkInterfaces, now)
-  const peers = new PeerList({
-    selfId: peerId,
-    ownAddresses: () => ownAddresses(interfaces(), client.torrentPort),
-    now,
-  })
-  const room = new ConnectionRoom({
-    limit: maxConns,
-    openLimit: Math.min(OPENED_CONNS, maxConns),
-    table: connectionsOf(torrent),
-    isNeighbour: (host) => isNeighbour(host, interfaces()),
-  })
-  const rack = new RackHandshake(task.node.nearby.rack, isNeighbourNow)
-  let isMet = false
-  torrent.on('wire', () => {
-    isMet = true
-  })
-  takeDecisions(torrent, peers, room, (address) => {
-    // among others that talk, one that is full closes at once too
-    if (!isMet && !torrent.destroyed) options.onRefused(address)
-  })
-  torrent.on('warning', (warning) => options.onWarning(asError(warning).message))
-  torrent.on('error', (error) => fail(asError(error)))
-  const memory = createConnectionMemory()
-  const uploadBudget = createTokenBucket(task.limits.uploadLimit, now)
-  const newcomers = new Newcomers({
-    torrent,
-    listenPort: () => client.torrentPort,
-    peers,
-    room,
-    rack,
-    adapt: (wire, peer, address) =>
-      adaptWire({
-        wire,
-        peer,
-        address,
-        memory,
-        pieceCount: metainfo.pieceCount,
-        info: metainfo.info,
-        uploadBudget,
-        now,
-        isServable: options.isServable,
-        readBlock: options.readBlock,
-        onUploaded: options.onUploaded,
-        onBanned: () => peers.ban(wire.peerId),
-      }),
-    onWire: options.onWire,
-  })
-  torrent.on('wire', (wire) => newcomers.meet(wire))
-  const pieces = new PieceSet(metainfo.pieceCount)
-  let haveCount = 0
-  const addPiece = (piece: number) => {
-    haveCount += Number(!pieces.has(piece))
-    pieces.add(piece)
-  }
-  for (const piece of options.have) addPiece(piece)
-  torrent.on('ready', () => usePieces(torrent, pieces, () => haveCount))
-  return { torrent, rack, newcomers, addPiece }
 }
 
 /** Resolves when peers may come and hear of what is on the disk. */
@@ -193,7 +82,7 @@ function readyOf(torrent: LibraryTorrent, { task }: SwarmClientOptions): Promise
 
 function createClient(
   client: LibraryClient,
-  { torrent, rack, newcomers, addPiece }: Parts,
+  { torrent, rack, newcomers, pieces }: AddedTorrent,
   options: SwarmClientOptions,
 ): SwarmClient {
   const trackers = openTrackers(client, torrent, options, () => local?.noteTrackerAnswer())
@@ -206,7 +95,7 @@ function createClient(
       return trackers.isKnown
     },
     markHave: (piece) => {
-      addPiece(piece)
+      pieces.add(piece)
       newcomers.noteHave(piece)
     },
     markComplete: () => {
@@ -286,9 +175,4 @@ function discoverLocally(
     now: () => performance.now(),
   })
   return discovery
-}
-
-/** What stays for as long as a connection does is not decided by what was a moment ago. */
-function isNeighbourNow(host: string): boolean {
-  return isNeighbour(host, networkInterfaces())
 }

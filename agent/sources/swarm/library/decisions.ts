@@ -3,21 +3,36 @@
 // to connect to, which is peers/'s; the pieces. Does not decide it either.
 import type { ConnectionRoom, ConnectionTable } from '../peers/connection-room.ts'
 import type { PeerList } from '../peers/peer-list.ts'
-import type { PieceSet } from '../torrent/piece-set.ts'
+import { PieceSet } from '../torrent/piece-set.ts'
 import type { LibraryPeer, LibraryStore, LibraryTorrent } from './types.ts'
 
 /** An answer of a peer that is there takes less. */
 const AT_ONCE_MS = 3000
 
-/** What new peers are told we have: bits of ours. Call when the torrent is ready. */
-export function usePieces(
-  torrent: LibraryTorrent,
-  pieces: PieceSet,
-  countHave: () => number,
-): void {
-  torrent.bitfield = { buffer: pieces.bits, get: (piece) => pieces.has(piece) }
-  torrent._hasAllPieces = () => countHave() === pieces.pieceCount
-  torrent._hasNoPieces = () => countHave() === 0
+/** The pieces that new peers are told we have; those who are connected hear of each from the engine. */
+export class AnnouncedPieces {
+  readonly #pieces: PieceSet
+  #count = 0
+
+  /** @param have on the disk at the start */
+  constructor(pieceCount: number, have: Iterable<number>) {
+    this.#pieces = new PieceSet(pieceCount)
+    for (const piece of have) this.add(piece)
+  }
+
+  /** The piece is on the disk, too. */
+  add(piece: number): void {
+    if (!this.#pieces.has(piece)) this.#count += 1
+    this.#pieces.add(piece)
+  }
+
+  /** The library has no pieces of its own to tell of. Call when the torrent is ready. */
+  showTo(torrent: LibraryTorrent): void {
+    const pieces = this.#pieces
+    torrent.bitfield = { buffer: pieces.bits, get: (piece) => pieces.has(piece) }
+    torrent._hasAllPieces = () => this.#count === pieces.pieceCount
+    torrent._hasNoPieces = () => this.#count === 0
+  }
 }
 
 /** Puts the library's own decisions out of the way (three methods, as measured, and their callers). */
