@@ -9,12 +9,8 @@ import { brokenCluster } from '../place-run.ts'
 import { createTableMap } from '../table-map.ts'
 import { claimL2Tables, l2Places } from '../tables.ts'
 import { piecesByTable } from '../walk.ts'
-import {
-  type ArrivingMap,
-  createArrivingMapMaker,
-  type FilePiece,
-  MOST_PIECES,
-} from './arriving-map.ts'
+import { type ArrivingMap, createArrivingMapMaker, MOST_PIECES } from './arriving-map.ts'
+import type { FilePiece } from './columns.ts'
 import { digestTables, type TableDigest } from './table-digest.ts'
 
 /** A qcow2 that is unpacked in the order of its file, as its tables say; they have to be in the file that comes. */
