@@ -33,81 +33,104 @@ interface Waiting {
   readonly taken: PromiseWithResolvers<void>
 }
 
+/** @param algo of the digest, as hash-algorithm.ts names it */
 export function createInOrderFile(fileBytes: number, algo: string): InOrderFile {
-  let hash = createHasher(algo)
+  return new HeldUpFile(fileBytes, algo)
+}
+
+class HeldUpFile implements InOrderFile {
+  readonly sink: FileSink = { write: (extent) => this.#write(extent) }
+  readonly #fileBytes: number
+  readonly #algo: string
+  #hash: ReturnType<typeof createHasher>
   /** The first byte that was not handed on. */
-  let at = 0
+  #at = 0
   /** The first byte that was not brought. */
-  let end = 0
-  let isRewound = false
-  const queue: Waiting[] = []
+  #end = 0
+  #isRewound = false
+  /** What is to be handed on, in its order. */
+  readonly #queue: Waiting[] = []
   /** By their offsets: one that is written anew may be overtaken by the one behind it. As many as the source has buffers. */
-  const ahead = new Map<number, Waiting>()
-  let failure: { readonly error: unknown } | undefined
-  let arrival = Promise.withResolvers<void>()
-  const wake = () => {
-    arrival.resolve()
-    arrival = Promise.withResolvers()
+  readonly #ahead = new Map<number, Waiting>()
+  #failure: { readonly error: unknown } | undefined
+  #arrival = Promise.withResolvers<void>()
+
+  constructor(fileBytes: number, algo: string) {
+    this.#fileBytes = fileBytes
+    this.#algo = algo
+    this.#hash = createHasher(algo)
   }
-  const rewind = () => {
-    hash = createHasher(algo)
-    at = 0
-    end = 0
-    isRewound = true
-    wake()
-  }
-  /** Those that follow what was brought, in line. */
-  const line = () => {
-    for (let waiting = ahead.get(end); waiting; waiting = ahead.get(end)) {
-      ahead.delete(end)
-      end = endOf(rangeOf(waiting.extent))
-      queue.push(waiting)
+
+  async *chunks(): AsyncGenerator<FileChunk, void> {
+    while (this.#at < this.#fileBytes) {
+      const { extent, taken } = await this.#next()
+      try {
+        this.#hash.update(extent.data)
+        this.#at = endOf(rangeOf(extent))
+        yield { offset: extent.offset, bytes: extent.data }
+      } finally {
+        taken.resolve()
+      }
     }
-    wake()
   }
-  const next = async (): Promise<Waiting> => {
+
+  fail(error: unknown): void {
+    this.#failure ??= { error }
+    for (const { taken } of [...this.#queue.splice(0), ...this.#ahead.values()]) {
+      taken.reject(this.#failure.error)
+    }
+    this.#ahead.clear()
+    this.#wake()
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex')
+  }
+
+  async #write(extent: FileExtent): Promise<void> {
+    if (this.#failure) throw this.#failure.error
+    if (extent.offset === 0 && this.#end > 0) this.#rewind()
+    if (extent.offset < this.#end) throw outOfOrder(extent, this.#end)
+    const taken = Promise.withResolvers<void>()
+    this.#ahead.set(extent.offset, { extent, taken })
+    this.#lineUp()
+    await taken.promise
+  }
+
+  #rewind(): void {
+    this.#hash = createHasher(this.#algo)
+    this.#at = 0
+    this.#end = 0
+    this.#isRewound = true
+    this.#wake()
+  }
+
+  /** Those that follow what was brought. */
+  #lineUp(): void {
+    for (let next = this.#ahead.get(this.#end); next; next = this.#ahead.get(this.#end)) {
+      this.#ahead.delete(this.#end)
+      this.#end = endOf(rangeOf(next.extent))
+      this.#queue.push(next)
+    }
+    this.#wake()
+  }
+
+  async #next(): Promise<Waiting> {
     for (;;) {
-      if (failure) throw failure.error
-      if (isRewound) {
-        isRewound = false
+      if (this.#failure) throw this.#failure.error
+      if (this.#isRewound) {
+        this.#isRewound = false
         throw new FileRewound()
       }
-      const waiting = queue.shift()
+      const waiting = this.#queue.shift()
       if (waiting) return waiting
-      await arrival.promise
+      await this.#arrival.promise
     }
   }
-  return {
-    sink: {
-      write: async (extent) => {
-        if (failure) throw failure.error
-        if (extent.offset === 0 && end > 0) rewind()
-        if (extent.offset < end) throw outOfOrder(extent, end)
-        const taken = Promise.withResolvers<void>()
-        ahead.set(extent.offset, { extent, taken })
-        line()
-        await taken.promise
-      },
-    },
-    chunks: async function* () {
-      while (at < fileBytes) {
-        const { extent, taken } = await next()
-        try {
-          hash.update(extent.data)
-          at = endOf(rangeOf(extent))
-          yield { offset: extent.offset, bytes: extent.data }
-        } finally {
-          taken.resolve()
-        }
-      }
-    },
-    fail: (error) => {
-      failure ??= { error }
-      for (const { taken } of [...queue.splice(0), ...ahead.values()]) taken.reject(failure.error)
-      ahead.clear()
-      wake()
-    },
-    digest: () => hash.digest('hex'),
+
+  #wake(): void {
+    this.#arrival.resolve()
+    this.#arrival = Promise.withResolvers()
   }
 }
 
