@@ -43,75 +43,92 @@ export interface UploadQueue {
   pump(): void
 }
 
+/** The queue of one connection. */
 export function createUploadQueue(deps: UploadQueueDeps): UploadQueue {
-  const queue: BlockRequest[] = []
-  const shortOnes = new Allowance(SHORT_REQUESTS, deps.now)
-  let readingBytes = 0
-  let isPumping = false
-  let retry: NodeJS.Timeout | undefined
+  return new PacedUploadQueue(deps)
+}
 
-  function pump(): void {
-    if (isPumping) return
-    isPumping = true
-    clearTimeout(retry)
-    retry = undefined
-    // a block in memory is sent before `serve` returns: no recursion
-    for (let next = queue[0]; next !== undefined && hasRoom(next); next = queue[0]) {
-      const isShort = next.length < BLOCK_BYTES
-      if ((isShort && !shortOnes.hasOne()) || !deps.budget.take(next.length)) {
-        retry = setTimeout(pump, RETRY_MS)
-        break
-      }
-      if (isShort) shortOnes.take()
-      queue.shift()
-      serve(next)
-    }
-    isPumping = false
+class PacedUploadQueue implements UploadQueue {
+  readonly #deps: UploadQueueDeps
+  readonly #queue: BlockRequest[] = []
+  readonly #shortOnes: Allowance
+  #readingBytes = 0
+  #isPumping = false
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(deps: UploadQueueDeps) {
+    this.#deps = deps
+    this.#shortOnes = new Allowance(SHORT_REQUESTS, deps.now)
   }
 
-  function hasRoom({ length }: BlockRequest): boolean {
-    const waitingBytes = readingBytes + deps.bufferedBytes()
+  push(request: BlockRequest): void {
+    const { onAbuse, isServable, reject } = this.#deps
+    if (request.length === 0 || request.length > MAX_REQUEST_BYTES) {
+      onAbuse(`it asked for a block of ${request.length} bytes`)
+    } else if (this.#queue.length >= MAX_QUEUED) {
+      onAbuse(`it has ${this.#queue.length} requests outstanding`)
+    } else if (!isServable(request)) {
+      reject(request)
+    } else {
+      this.#queue.push(request)
+      this.pump()
+    }
+  }
+
+  cancel({ piece, offset, length }: BlockRequest): void {
+    const at = this.#queue.findIndex(
+      (each) => each.piece === piece && each.offset === offset && each.length === length,
+    )
+    if (at < 0) return
+    const [cancelled] = this.#queue.splice(at, 1)
+    // BEP 6: a cancelled request is answered all the same
+    if (cancelled) this.#deps.reject(cancelled)
+  }
+
+  clear(): void {
+    clearTimeout(this.#retry)
+    for (const request of this.#queue.splice(0)) this.#deps.reject(request)
+  }
+
+  pump(): void {
+    if (this.#isPumping) return
+    this.#isPumping = true
+    clearTimeout(this.#retry)
+    this.#retry = undefined
+    // a block in memory is sent before `#serve` returns: no recursion
+    for (let next = this.#queue[0]; next && this.#hasRoom(next); next = this.#queue[0]) {
+      if (!this.#mayServe(next)) {
+        this.#retry = setTimeout(() => this.pump(), RETRY_MS)
+        break
+      }
+      this.#queue.shift()
+      this.#serve(next)
+    }
+    this.#isPumping = false
+  }
+
+  #hasRoom({ length }: BlockRequest): boolean {
+    const waitingBytes = this.#readingBytes + this.#deps.bufferedBytes()
     // the longest only by itself
     return waitingBytes < (length > SEND_WINDOW_BYTES ? 1 : SEND_WINDOW_BYTES)
   }
 
-  function serve(request: BlockRequest): void {
+  /** Within the limits; what is served counts from now on. */
+  #mayServe({ length }: BlockRequest): boolean {
+    const isShort = length < BLOCK_BYTES
+    if (isShort && !this.#shortOnes.hasOne()) return false
+    if (!this.#deps.budget.take(length)) return false
+    if (isShort) this.#shortOnes.take()
+    return true
+  }
+
+  #serve(request: BlockRequest): void {
     // at least: a whole piece may be read for one byte
     const bytes = Math.max(request.length, BLOCK_BYTES)
-    readingBytes += bytes
-    deps.send(request, () => {
-      readingBytes -= bytes
-      pump()
+    this.#readingBytes += bytes
+    this.#deps.send(request, () => {
+      this.#readingBytes -= bytes
+      this.pump()
     })
   }
-
-  function push(request: BlockRequest): void {
-    if (request.length === 0 || request.length > MAX_REQUEST_BYTES) {
-      deps.onAbuse(`it asked for a block of ${request.length} bytes`)
-    } else if (queue.length >= MAX_QUEUED) {
-      deps.onAbuse(`it has ${queue.length} requests outstanding`)
-    } else if (!deps.isServable(request)) {
-      deps.reject(request)
-    } else {
-      queue.push(request)
-      pump()
-    }
-  }
-
-  function cancel({ piece, offset, length }: BlockRequest): void {
-    const at = queue.findIndex(
-      (each) => each.piece === piece && each.offset === offset && each.length === length,
-    )
-    if (at < 0) return
-    const [cancelled] = queue.splice(at, 1)
-    // BEP 6: a cancelled request is answered all the same
-    if (cancelled) deps.reject(cancelled)
-  }
-
-  function clear(): void {
-    clearTimeout(retry)
-    for (const request of queue.splice(0)) deps.reject(request)
-  }
-
-  return { push, cancel, clear, pump }
 }
