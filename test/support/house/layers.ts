@@ -58,6 +58,7 @@ export const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[
     ['agent/sources/swarm/session'],
     ['agent/sources/swarm/thread'],
     ['agent/sources/swarm/stall-watch.ts'],
+    ['agent/sources/swarm/swarm-delivery.ts'],
     ['agent/sources/swarm/swarm-source.ts', 'agent/sources/swarm/seeder.ts'],
   ],
 }
