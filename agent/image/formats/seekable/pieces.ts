@@ -38,63 +38,81 @@ export interface PieceWriterOptions {
   readonly write: (bytes: Uint8Array) => Promise<void>
 }
 
-export function createPieceWriter({ pieceLength, pack, write }: PieceWriterOptions): PieceWriter {
-  const piece = new Uint8Array(pieceLength)
-  const entries: SeekEntry[] = []
-  let filledBytes = 0
-  let writtenBytes = 0
+/** A file that has nothing in it yet. */
+export function createPieceWriter(options: PieceWriterOptions): PieceWriter {
+  return new PieceFiller(options)
+}
 
-  const put = async (frame: Uint8Array, imageBytes: number) => {
-    piece.set(frame, filledBytes)
-    filledBytes += frame.length
-    entries.push({ fileBytes: frame.length, imageBytes })
-    if (filledBytes === pieceLength) await flush()
+class PieceFiller implements PieceWriter {
+  readonly #options: PieceWriterOptions
+  readonly #piece: Uint8Array
+  readonly #entries: SeekEntry[] = []
+  #filledBytes = 0
+  #writtenBytes = 0
+
+  constructor(options: PieceWriterOptions) {
+    this.#options = options
+    this.#piece = new Uint8Array(options.pieceLength)
   }
-  const flush = async () => {
-    await write(piece.subarray(0, filledBytes))
-    writtenBytes += filledBytes
-    filledBytes = 0
+
+  async add(bytes: Uint8Array, frame: Uint8Array): Promise<void> {
+    let [rest, packed] = [bytes, frame]
+    while (!this.#fits(packed)) {
+      const isWorthIt = this.#gapBytes > this.#piece.length * LEAST_GAP_SHARE
+      const head = isWorthIt ? await this.#cut(rest, packed.length) : undefined
+      if (!head) {
+        await this.#put(paddingFrame(this.#gapBytes), 0)
+        continue
+      }
+      await this.#put(head.frame, head.length)
+      rest = rest.subarray(head.length)
+      packed = await this.#options.pack(rest)
+    }
+    await this.#put(packed, rest.length)
   }
-  const gap = () => pieceLength - filledBytes
+
+  async finish(): Promise<number> {
+    if (this.#filledBytes > 0) await this.#flush()
+    const table = encodeSeekTable(this.#entries)
+    await this.#options.write(table)
+    return this.#writtenBytes + table.length
+  }
+
+  get #gapBytes(): number {
+    return this.#piece.length - this.#filledBytes
+  }
+
   /** What is left behind it has to have room for a frame of padding, or be nothing. */
-  const fits = (frame: Uint8Array) =>
-    frame.length === gap() || frame.length + SKIPPABLE_HEADER_BYTES <= gap()
+  #fits(frame: Uint8Array): boolean {
+    const leftBytes = this.#gapBytes - frame.length
+    return leftBytes === 0 || leftBytes >= SKIPPABLE_HEADER_BYTES
+  }
+
+  async #put(frame: Uint8Array, imageBytes: number): Promise<void> {
+    this.#piece.set(frame, this.#filledBytes)
+    this.#filledBytes += frame.length
+    this.#entries.push({ fileBytes: frame.length, imageBytes })
+    if (this.#gapBytes === 0) await this.#flush()
+  }
+
+  async #flush(): Promise<void> {
+    await this.#options.write(this.#piece.subarray(0, this.#filledBytes))
+    this.#writtenBytes += this.#filledBytes
+    this.#filledBytes = 0
+  }
 
   /** As much of the beginning of a run as fits into the gap; undefined for nothing. */
-  const cut = async (bytes: Uint8Array, packedBytes: number) => {
-    let share = gap() / packedBytes
+  async #cut(bytes: Uint8Array, packedBytes: number) {
+    let share = this.#gapBytes / packedBytes
     let length = bytes.length
-    for (let tries = 0; tries < MOST_TRIES || filledBytes === 0; tries++) {
+    for (let tries = 0; tries < MOST_TRIES || this.#filledBytes === 0; tries++) {
       const next = roundDown(length * share * CAUTION, CHUNK_UNIT_BYTES)
       length = Math.min(next, roundDown(length - 1, CHUNK_UNIT_BYTES))
       if (length <= 0) return undefined
-      const frame = await pack(bytes.subarray(0, length))
-      if (fits(frame)) return { frame, length }
-      share = gap() / frame.length
+      const frame = await this.#options.pack(bytes.subarray(0, length))
+      if (this.#fits(frame)) return { frame, length }
+      share = this.#gapBytes / frame.length
     }
     return undefined
-  }
-  return {
-    add: async (bytes, frame) => {
-      let [rest, packed] = [bytes, frame]
-      while (!fits(packed)) {
-        const isWorthIt = gap() > pieceLength * LEAST_GAP_SHARE
-        const head = isWorthIt ? await cut(rest, packed.length) : undefined
-        if (!head) {
-          await put(paddingFrame(gap()), 0)
-          continue
-        }
-        await put(head.frame, head.length)
-        rest = rest.subarray(head.length)
-        packed = await pack(rest)
-      }
-      await put(packed, rest.length)
-    },
-    finish: async () => {
-      if (filledBytes > 0) await flush()
-      const table = encodeSeekTable(entries)
-      await write(table)
-      return writtenBytes + table.length
-    },
   }
 }
