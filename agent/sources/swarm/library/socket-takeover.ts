@@ -2,7 +2,7 @@
 // Owns the change of hands of a connection: the library has done the handshake; from then on its bytes
 // are read and written here, past the library's streams. Does not parse.
 import { type OnReadOpts, Socket } from 'node:net'
-import type { LibraryPeer, LibrarySocket, LibraryWire } from './types.ts'
+import type { LibraryPeer, LibrarySocket, LibraryWire, SocketHandle } from './types.ts'
 
 /** A read brings what the kernel has; one buffer serves all connections, because each read is used up. */
 const READ_BYTES = 256 * 1024
@@ -35,44 +35,61 @@ export function createReadBuffer(): Uint8Array {
 
 /** Call as soon as the wire is there: it has to see everything that goes out. */
 export function prepareTakeover(deps: TakeoverDeps): Takeover {
-  const { wire, peer } = deps
-  const unsentBytes = meterStreams(wire, peer)
-  let isOver = false
-  wire.once('close', () => {
-    isOver = true
-  })
+  return new SocketTakeover(deps)
+}
 
-  function begin(): void {
+class SocketTakeover implements Takeover {
+  readonly #deps: TakeoverDeps
+  readonly #unsentBytes: () => number
+  #isOver = false
+
+  constructor(deps: TakeoverDeps) {
+    this.#deps = deps
+    this.#unsentBytes = meterStreams(deps.wire, deps.peer)
+    deps.wire.once('close', () => {
+      this.#isOver = true
+    })
+  }
+
+  begin(): void {
+    const { wire, peer, onBytes } = this.#deps
     const connection = peer.conn
-    if (connection === null || isOver) return
-    const push = wire.push.bind(wire)
-    wire.push = (bytes) => {
-      if (bytes === null) return push(bytes)
-      deps.onLibraryMessage(bytes)
-      return true
-    }
+    if (connection === null || this.#isOver) return
+    this.#takeMessages()
     // the bytes that the library has not handled yet come first
     const rest = takeUnparsed(wire)
     wire._write = (bytes, done) => {
-      deps.onBytes(bytes)
+      onBytes(bytes)
       done(null)
     }
-    deps.onBytes(rest)
-    const endsAt = performance.now() + PATIENCE_MS
-    const look = () => {
-      if (isOver || connection.destroyed) return
-      if (unsentBytes() === 0 && connection.writableLength === 0) detach(connection)
-      else if (performance.now() > endsAt) deps.onFailure('it does not read our handshake')
-      else setTimeout(look, LOOK_MS)
-    }
-    look()
+    onBytes(rest)
+    this.#awaitSent(connection, performance.now() + PATIENCE_MS)
   }
 
-  function detach(connection: LibrarySocket): void {
+  /** Those of the library, before they reach its streams. */
+  #takeMessages(): void {
+    const { wire, onLibraryMessage } = this.#deps
+    const push = wire.push.bind(wire)
+    wire.push = (bytes) => {
+      if (bytes === null) return push(bytes)
+      onLibraryMessage(bytes)
+      return true
+    }
+  }
+
+  /** Until all that the library has said is with the kernel. */
+  #awaitSent(connection: LibrarySocket, until: number): void {
+    if (this.#isOver || connection.destroyed) return
+    if (this.#unsentBytes() === 0 && connection.writableLength === 0) this.#detach(connection)
+    else if (performance.now() > until) this.#deps.onFailure('it does not read our handshake')
+    else setTimeout(() => this.#awaitSent(connection, until), LOOK_MS)
+  }
+
+  #detach(connection: LibrarySocket): void {
     connection.unpipe()
     // what is in the library's streams arrives in microtasks
     setImmediate(() => {
-      if (isOver || connection.destroyed) return
+      if (this.#isOver || connection.destroyed) return
       const { _handle: handle } = connection
       const rest = connection.read()
       if (handle === null || connection.readableEnded || connection._readableState.ended) {
@@ -82,26 +99,30 @@ export function prepareTakeover(deps: TakeoverDeps): Takeover {
       handle.readStop()
       handle.reading = false
       connection._handle = null
-      const onread: OnReadOpts = {
-        buffer: deps.readBuffer,
-        callback: (length, bytes) => {
-          deps.onBytes(bytes.subarray(0, length))
-          return true
-        },
-      }
-      if (rest !== null) deps.onBytes(rest)
-      const socket = new Socket({ handle, onread } as object)
-      socket.setNoDelay(true)
-      // the library learns of the end from the socket it knows
-      socket.on('error', () => undefined)
-      socket.once('end', () => connection.destroy())
-      socket.once('close', () => connection.destroy())
-      connection.once('close', () => socket.destroy())
-      deps.onSocket(socket)
+      if (rest !== null) this.#deps.onBytes(rest)
+      this.#deps.onSocket(this.#adopt(handle, connection))
     })
   }
 
-  return { begin }
+  /** A socket of ours on the library's handle; each ends with the other. */
+  #adopt(handle: SocketHandle, connection: LibrarySocket): Socket {
+    const { readBuffer, onBytes } = this.#deps
+    const onread: OnReadOpts = {
+      buffer: readBuffer,
+      callback: (length, bytes) => {
+        onBytes(bytes.subarray(0, length))
+        return true
+      },
+    }
+    const socket = new Socket({ handle, onread } as object)
+    socket.setNoDelay(true)
+    // the library learns of the end from the socket it knows
+    socket.on('error', () => undefined)
+    socket.once('end', () => connection.destroy())
+    socket.once('close', () => connection.destroy())
+    connection.once('close', () => socket.destroy())
+    return socket
+  }
 }
 
 /** The library may have read the length of a message and wait for the rest. */
