@@ -68,63 +68,86 @@ interface Group {
   readonly kind: (typeof GROUPS)[number]
 }
 
+/** Looks at once whether it is needed, and from then on until it is closed. */
 export function createLocalDiscovery(options: LocalDiscoveryOptions): LocalDiscovery {
-  const { now, random, infoHash, port } = options
-  const cookie = randomBytes(8).toString('hex')
-  const startedAt = now()
-  let answeredAt: number | undefined
-  let groups: Group[] | undefined
-  let announcements = 0
-  let nextAt = 0
-  let heard = 0
+  return new MulticastDiscovery(options)
+}
 
-  function isNeeded(): boolean {
-    if (options.mode === 'always' || !options.hasTrackers) return true
-    if (answeredAt === undefined) return now() - startedAt > FIRST_ANSWER_MS
-    return now() - answeredAt > SILENT_MS[options.isDownloading() ? 'downloading' : 'seeding']
+class MulticastDiscovery implements LocalDiscovery {
+  readonly #options: LocalDiscoveryOptions
+  readonly #cookie = randomBytes(8).toString('hex')
+  readonly #startedAt: number
+  readonly #timer: NodeJS.Timeout
+  #answeredAt: number | undefined
+  /** Joined when they were needed first. */
+  #groups: readonly Group[] | undefined
+  #announcements = 0
+  #nextAt = 0
+  /** Datagrams since the last look. */
+  #heard = 0
+
+  constructor(options: LocalDiscoveryOptions) {
+    this.#options = options
+    this.#startedAt = options.now()
+    this.#timer = setInterval(() => this.#look(), LOOK_MS)
+    this.#look()
   }
 
-  function look(): void {
-    heard = 0
-    if (!isNeeded()) return
-    if (groups === undefined) {
-      groups = GROUPS.map((kind) => ({ kind, socket: openGroup(kind, hear, options.onTrouble) }))
-      return // bound by the next time
-    }
-    if (now() < nextAt) return
-    const gap =
-      FIRST_GAPS_MS[announcements] ?? GAP_MS[options.isDownloading() ? 'downloading' : 'seeding']
-    announcements += 1
-    nextAt = now() + gap * (1 + 0.2 * random())
+  noteTrackerAnswer(): void {
+    this.#answeredAt = this.#options.now()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    for (const { socket } of this.#groups ?? []) closeQuietly(socket)
+  }
+
+  #look(): void {
+    this.#heard = 0
+    if (!this.#isNeeded()) return
+    // bound by the next time
+    if (this.#groups === undefined) this.#groups = this.#openGroups()
+    else if (this.#options.now() >= this.#nextAt) this.#announce(this.#groups)
+  }
+
+  #isNeeded(): boolean {
+    const { mode, hasTrackers, now } = this.#options
+    if (mode === 'always' || !hasTrackers) return true
+    if (this.#answeredAt === undefined) return now() - this.#startedAt > FIRST_ANSWER_MS
+    return now() - this.#answeredAt > SILENT_MS[this.#phase]
+  }
+
+  get #phase(): 'downloading' | 'seeding' {
+    return this.#options.isDownloading() ? 'downloading' : 'seeding'
+  }
+
+  #openGroups(): Group[] {
+    const hear = (datagram: Uint8Array, from: RemoteInfo) => this.#hear(datagram, from)
+    return GROUPS.map((kind) => ({ kind, socket: openGroup(kind, hear, this.#options.onTrouble) }))
+  }
+
+  #announce(groups: readonly Group[]): void {
+    const { now, random, infoHash, port } = this.#options
+    const gapMs = FIRST_GAPS_MS[this.#announcements] ?? GAP_MS[this.#phase]
+    this.#announcements += 1
+    this.#nextAt = now() + gapMs * (1 + 0.2 * random())
     for (const { kind, socket } of groups) {
-      const text = formatLsd(kind.host, { port, infoHashes: [infoHash], cookie })
-      sendEverywhere(socket, kind, Buffer.from(text)).catch(() => undefined)
+      const message = { port, infoHashes: [infoHash], cookie: this.#cookie }
+      const datagram = Buffer.from(formatLsd(kind.host, message))
+      sendEverywhere(socket, kind, datagram).catch(() => undefined)
     }
   }
 
-  function hear(datagram: Uint8Array, { address, family }: RemoteInfo): void {
-    heard += 1
-    if (heard > MAX_PER_LOOK) return
+  #hear(datagram: Uint8Array, { address, family }: RemoteInfo): void {
+    this.#heard += 1
+    if (this.#heard > MAX_PER_LOOK) return
+    const { infoHash, isNeighbour, onPeer } = this.#options
     const message = parseLsd(datagram)
-    if (message === undefined || message.cookie === cookie) return
+    if (message === undefined || message.cookie === this.#cookie) return
     if (!message.infoHashes.includes(infoHash)) return
     // link-local addresses say nothing without their zone, which the client does not know
-    if (/^fe[89ab]/i.test(address) || !options.isNeighbour(address)) return
-    options.onPeer(
-      family === 'IPv6' ? `[${address}]:${message.port}` : `${address}:${message.port}`,
-    )
-  }
-
-  const timer = setInterval(look, LOOK_MS)
-  look()
-  return {
-    noteTrackerAnswer: () => {
-      answeredAt = now()
-    },
-    close: () => {
-      clearInterval(timer)
-      for (const { socket } of groups ?? []) closeQuietly(socket)
-    },
+    if (/^fe[89ab]/i.test(address) || !isNeighbour(address)) return
+    onPeer(family === 'IPv6' ? `[${address}]:${message.port}` : `${address}:${message.port}`)
   }
 }
 
