@@ -47,17 +47,51 @@ function gone({ badPieces }: SwarmView): SwarmView {
   return { ...NOTHING, badPieces }
 }
 
-export function createTorrentNews({ task, onDisk, events, now }: TorrentNewsOptions): TorrentNews {
-  const { metainfo } = task.torrent
-  const webseeds = serversOf(task.origin?.urls ?? [])
-  const samples: Sample[] = []
-  let originReason: string | null = null
-  let views = 0
-  let lastView = NOTHING
+/** Nothing is told before the first view. */
+export function createTorrentNews(options: TorrentNewsOptions): TorrentNews {
+  return new PublishedTorrent(options)
+}
 
-  const publish = (state: 'fetching' | 'seeding' | 'left', figures: SwarmFigures) => {
+class PublishedTorrent implements TorrentNews {
+  readonly #options: TorrentNewsOptions
+  readonly #webseeds: readonly string[]
+  /** Of the last seconds, for the rates. */
+  readonly #samples: Sample[] = []
+  #originReason: string | null = null
+  #views = 0
+  #lastView = NOTHING
+
+  constructor(options: TorrentNewsOptions) {
+    this.#options = options
+    this.#webseeds = serversOf(options.task.origin?.urls ?? [])
+  }
+
+  tell(view: SwarmView, figures: SwarmFigures): void {
+    const { onDisk, now } = this.#options
+    this.#lastView = view
+    this.#samples.push({ at: now(), figures })
+    if (this.#samples.length > RATE_VIEWS + 1) this.#samples.shift()
+    const isSeeding = doneCount(onDisk) === onDisk.length
+    if (!isSeeding || this.#views % SEEDING_VIEWS === 0) {
+      this.#publish(isSeeding ? 'seeding' : 'fetching', figures)
+    }
+    this.#views += 1
+  }
+
+  originLost(reason: string): void {
+    this.#originReason = reason
+  }
+
+  end(figures: SwarmFigures): void {
+    // who has told nothing has nothing to take back
+    if (this.#views > 0) this.#publish('left', figures)
+  }
+
+  #publish(state: 'fetching' | 'seeding' | 'left', figures: SwarmFigures): void {
+    const { task, onDisk, events } = this.#options
+    const { metainfo } = task.torrent
     const { asked, served, peerList, trackers, badPieces } =
-      state === 'left' ? gone(lastView) : lastView
+      state === 'left' ? gone(this.#lastView) : this.#lastView
     events.publish({
       type: 'torrent',
       infoHash: metainfo.infoHash,
@@ -67,8 +101,8 @@ export function createTorrentNews({ task, onDisk, events, now }: TorrentNewsOpti
       served,
       peerList,
       trackers,
-      webseeds,
-      originReason,
+      webseeds: this.#webseeds,
+      originReason: this.#originReason,
       pieces: {
         total: metainfo.pieceCount,
         done: doneCount(onDisk),
@@ -82,28 +116,8 @@ export function createTorrentNews({ task, onDisk, events, now }: TorrentNewsOpti
         uploaded: figures.uploadedBytes,
         duplicate: figures.duplicateBytes,
       },
-      rates: ratesOf(samples[0], samples.at(-1)),
+      rates: ratesOf(this.#samples[0], this.#samples.at(-1)),
     })
-  }
-
-  return {
-    tell: (view, figures) => {
-      lastView = view
-      samples.push({ at: now(), figures })
-      if (samples.length > RATE_VIEWS + 1) samples.shift()
-      const isSeeding = doneCount(onDisk) === metainfo.pieceCount
-      if (!isSeeding || views % SEEDING_VIEWS === 0) {
-        publish(isSeeding ? 'seeding' : 'fetching', figures)
-      }
-      views += 1
-    },
-    originLost: (reason) => {
-      originReason = reason
-    },
-    end: (figures) => {
-      // who has told nothing has nothing to take back
-      if (views > 0) publish('left', figures)
-    },
   }
 }
 
