@@ -24,51 +24,74 @@ export interface WorkerSide {
   readonly host: WorkerHost
 }
 
+type PieceNews = Extract<WorkerNews, { kind: 'piece' }>
+type ReadNews = Extract<WorkerNews, { kind: 'read' }>
+
 export interface PieceTransfer {
   /** A piece is on its way to the disk. */
   readonly isWriting: boolean
-  write(news: Extract<WorkerNews, { kind: 'piece' }>, from: WorkerSide): void
-  read(news: Extract<WorkerNews, { kind: 'read' }>, from: WorkerSide): void
+  write(news: PieceNews, from: WorkerSide): void
+  read(news: ReadNews, from: WorkerSide): void
   /** Resolves when nothing is under way. */
   settle(): Promise<void>
 }
 
-export function createPieceTransfer(
-  metainfo: Metainfo,
-  shape: ArenaShape,
-  { readImage, writePiece, log }: PieceAccess & { readonly log: Logger },
-  outcome: { onWritten(piece: number): void; onWriteFailed(error: unknown): void },
-): PieceTransfer {
-  const writes = new Set<Promise<void>>()
-  const reads = new Set<Promise<void>>()
+export interface PieceTransferDeps extends PieceAccess {
+  readonly metainfo: Metainfo
+  readonly shape: ArenaShape
+  readonly log: Logger
+  onWritten(piece: number): void
+  onWriteFailed(error: unknown): void
+}
 
-  function track(kind: Set<Promise<void>>, work: Promise<void>): void {
-    kind.add(work)
-    work.finally(() => kind.delete(work)).catch(() => undefined)
+/** Between this arena and this disk. */
+export function createPieceTransfer(deps: PieceTransferDeps): PieceTransfer {
+  return new ArenaTransfer(deps)
+}
+
+class ArenaTransfer implements PieceTransfer {
+  readonly #deps: PieceTransferDeps
+  readonly #writes = new Set<Promise<void>>()
+  readonly #reads = new Set<Promise<void>>()
+
+  constructor(deps: PieceTransferDeps) {
+    this.#deps = deps
   }
 
-  async function write(
-    { piece, slot, length, from: kind }: Extract<WorkerNews, { kind: 'piece' }>,
-    { memory, host }: WorkerSide,
-  ): Promise<void> {
+  get isWriting(): boolean {
+    return this.#writes.size > 0
+  }
+
+  write(news: PieceNews, from: WorkerSide): void {
+    track(this.#writes, this.#write(news, from))
+  }
+
+  read(news: ReadNews, from: WorkerSide): void {
+    track(this.#reads, this.#read(news, from))
+  }
+
+  async settle(): Promise<void> {
+    await Promise.allSettled([...this.#writes, ...this.#reads])
+  }
+
+  async #write({ piece, slot, length, from }: PieceNews, worker: WorkerSide): Promise<void> {
+    const { metainfo, shape, writePiece, onWritten, onWriteFailed } = this.#deps
     try {
       await writePiece({
         offset: piece * metainfo.pieceLength,
-        data: slotAt(memory, shape, slot).bytes.subarray(0, length),
-        from: kind,
+        data: slotAt(worker.memory, shape, slot).bytes.subarray(0, length),
+        from,
         sha1: metainfo.pieces.subarray(piece * HASH_BYTES, (piece + 1) * HASH_BYTES),
       })
-      host.send({ kind: 'written', piece })
-      outcome.onWritten(piece)
+      worker.host.send({ kind: 'written', piece })
+      onWritten(piece)
     } catch (error) {
-      outcome.onWriteFailed(error)
+      onWriteFailed(error)
     }
   }
 
-  async function read(
-    { piece, slot }: Extract<WorkerNews, { kind: 'read' }>,
-    { memory, host }: WorkerSide,
-  ): Promise<void> {
+  async #read({ piece, slot }: ReadNews, { memory, host }: WorkerSide): Promise<void> {
+    const { metainfo, shape, readImage, log } = this.#deps
     const range = pieceRange(metainfo, piece)
     const target = slotAt(memory, shape, slot).bytes.subarray(0, range.length)
     try {
@@ -80,15 +103,9 @@ export function createPieceTransfer(
       host.send({ kind: 'read', piece, error: messageOf(error) })
     }
   }
+}
 
-  return {
-    get isWriting() {
-      return writes.size > 0
-    },
-    write: (news, from) => track(writes, write(news, from)),
-    read: (news, from) => track(reads, read(news, from)),
-    settle: async () => {
-      await Promise.allSettled([...writes, ...reads])
-    },
-  }
+function track(underWay: Set<Promise<void>>, work: Promise<void>): void {
+  underWay.add(work)
+  work.finally(() => underWay.delete(work)).catch(() => undefined)
 }

@@ -85,7 +85,12 @@ class TorrentRun implements SwarmRun {
     this.#infoHash = metainfo.infoHash
     this.#share = deps.memory.share(metainfo.pieceLength, metainfo.pieceCount)
     this.#pieces = new PiecesOnDisk(onDisk)
-    this.#transfer = createPieceTransfer(metainfo, this.#share.shape, deps, {
+    this.#transfer = createPieceTransfer({
+      readImage: deps.readImage,
+      writePiece: deps.writePiece,
+      log,
+      metainfo,
+      shape: this.#share.shape,
       onWritten: (piece) => this.#noteVerified(piece),
       onWriteFailed: (error) => {
         if (!this.#workers.isOver) deps.onFailure(error)
