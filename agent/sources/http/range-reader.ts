@@ -8,7 +8,7 @@ import { copyToShared } from '../../core/shared-copy.ts'
 import { type RangeReader, RangeUnsupportedError } from '../range-reader.ts'
 import { BadAnswer, judgeHead, rangeHeader, requireSize } from './answer.ts'
 import { type HttpImageOptions, imageHeaders, patienceOf } from './image-options.ts'
-import { createUrlRotation, type ImageUrl, reasonOf } from './url-rotation.ts'
+import { createUrlRotation, type ImageUrl, reasonOf, type UrlRotation } from './url-rotation.ts'
 
 export type RangeReaderOptions = HttpImageOptions & {
   /** Length of the image, bytes: a server with another one is not asked again. */
@@ -27,76 +27,92 @@ const FIRST_WAIT_MS = 200
 
 /** The origin of a swarm over the image's urls. All state lives here: one reader per image. */
 export function createRangeReader(options: RangeReaderOptions): RangeReader {
-  const urls = createUrlRotation({
-    urls: options.urls,
+  return new OriginReader(options)
+}
+
+class OriginReader implements RangeReader {
+  readonly #options: RangeReaderOptions
+  readonly #urls: UrlRotation
+  /** By the offset of a range, the latest last. */
+  readonly #servedBy = new Map<number, ImageUrl>()
+
+  constructor(options: RangeReaderOptions) {
+    this.#options = options
+    this.#urls = rotationOf(options)
+  }
+
+  async readRange(range: FileRange, target: Uint8Array, signal: AbortSignal): Promise<void> {
+    requireRoom(range, target, this.#options.totalBytes)
+    let failure: { error: unknown } | undefined
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      signal.throwIfAborted()
+      failure = await this.#attemptOnce(range, target, signal)
+      if (!failure) return
+    }
+    // when none is left the reason of each is worth more than the last failure
+    this.#urls.best()
+    throw new AgentError(
+      'ImageDownloadError',
+      `bytes ${range.offset}-${endOf(range) - 1}: ${MAX_ATTEMPTS} attempts failed, last: ${reasonOf(failure?.error)}`,
+      { kind: 'transient', cause: failure?.error },
+    )
+  }
+
+  reportCorrupt(range: FileRange): void {
+    const url = this.#servedBy.get(range.offset)
+    if (url) this.#urls.struck(url)
+  }
+
+  /** undefined if the range is in `target`, else the failure, which is noted. */
+  async #attemptOnce(
+    range: FileRange,
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<{ error: unknown } | undefined> {
+    const url = await this.#urls.next(signal)
+    try {
+      await fetchRange(this.#options, url, range, target, signal)
+      this.#urls.progressed(url)
+      this.#remember(range.offset, url)
+      return undefined
+    } catch (error) {
+      if (signal.aborted) throw error
+      this.#urls.failed(url, error)
+      return { error }
+    }
+  }
+
+  #remember(offset: number, url: ImageUrl): void {
+    const served = this.#servedBy
+    served.delete(offset)
+    served.set(offset, url)
+    if (served.size > REMEMBERED_RANGES) served.delete(served.keys().next().value as number)
+  }
+}
+
+function rotationOf({ urls, config, random, log }: RangeReaderOptions): UrlRotation {
+  return createUrlRotation({
+    urls,
     patience: {
       // a server that is down today may carry the swarm tomorrow: only what is no use rules it out
       retries: Number.POSITIVE_INFINITY,
       firstWaitMs: FIRST_WAIT_MS,
       longestWaitMs: Math.min(
-        options.config.image_download_connection_retry_interval * 1000,
+        config.image_download_connection_retry_interval * 1000,
         LONGEST_WAIT_MS,
       ),
       // all nodes that are refused together would come again together, and peers go on meanwhile
       longestWishMs: 0,
       strikes: MAX_STRIKES,
     },
-    random: options.random,
+    random,
     // peers go on without the origin
     isHopeless: () => false,
     onFailed: ({ url, reason, isOut }) => {
-      if (isOut) options.log.warn({ url: redactUrl(url), reason }, 'web seed ruled out')
+      if (isOut) log.warn({ url: redactUrl(url), reason }, 'web seed ruled out')
     },
     exhausted,
   })
-  const servedBy = new Map<number, ImageUrl>()
-
-  const remember = (offset: number, url: ImageUrl) => {
-    servedBy.delete(offset)
-    servedBy.set(offset, url)
-    if (servedBy.size > REMEMBERED_RANGES) servedBy.delete(servedBy.keys().next().value as number)
-  }
-  /** undefined if the range is in `target`, else the failure, which is noted. */
-  const attemptOnce = async (
-    range: FileRange,
-    target: Uint8Array,
-    signal: AbortSignal,
-  ): Promise<{ error: unknown } | undefined> => {
-    const url = await urls.next(signal)
-    try {
-      await fetchRange(options, url, range, target, signal)
-      urls.progressed(url)
-      remember(range.offset, url)
-      return undefined
-    } catch (error) {
-      if (signal.aborted) throw error
-      urls.failed(url, error)
-      return { error }
-    }
-  }
-
-  return {
-    readRange: async (range, target, signal) => {
-      requireRoom(range, target, options.totalBytes)
-      let failure: { error: unknown } | undefined
-      for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-        signal.throwIfAborted()
-        failure = await attemptOnce(range, target, signal)
-        if (!failure) return
-      }
-      // when none is left the reason of each is worth more than the last failure
-      urls.best()
-      throw new AgentError(
-        'ImageDownloadError',
-        `bytes ${range.offset}-${endOf(range) - 1}: ${MAX_ATTEMPTS} attempts failed, last: ${reasonOf(failure?.error)}`,
-        { kind: 'transient', cause: failure?.error },
-      )
-    },
-    reportCorrupt: (range) => {
-      const url = servedBy.get(range.offset)
-      if (url) urls.struck(url)
-    },
-  }
 }
 
 function requireRoom(range: FileRange, target: Uint8Array, totalBytes: number): void {
