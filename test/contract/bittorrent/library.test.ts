@@ -40,10 +40,12 @@ test('torrent, wire and peer have the internals the seam touches', async () => {
   const tracker = await startTracker()
   try {
     const { torrentFile } = await torrentOf(imageBytes(200_000), { trackers: [tracker.url] })
-    const { torrent } = start(torrentFile)
+    const { client, torrent } = start(torrentFile)
     const wires: LibraryWire[] = []
     torrent.on('wire', (wire) => wires.push(wire))
     await until(() => torrent.ready, 'ready')
+    expect(client._connPool._pendingConns).toBeInstanceOf(Set)
+    expect(client._connPool.tcpServer.listening).toBe(true)
     start(torrentFile)
     await until(() => wires.length > 0, 'a wire')
     for (const method of [

@@ -1,4 +1,5 @@
 // Who keeps its connection to a node that has room for four.
+import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import type { PeerWire, WireListener } from '../../../agent/sources/swarm/engine/peer-wire.ts'
 import { openSwarmClient } from '../../../agent/sources/swarm/library/client.ts'
@@ -91,4 +92,29 @@ test('a rack that gets its name later is told to peers that are connected alread
   expect([one.count(), other.count()]).toEqual([1, 1])
   const late = await startClient(tracker.url, 'there', 20)
   await until(() => late.far() === 2 && one.far() === 1, 'the newcomer')
+})
+
+test('of too many who connect and say nothing the first have to go, and others get in', async () => {
+  const tracker = keep(await startTracker())
+  const node = await startClient(tracker.url, 'here', 4)
+  const startedAt = performance.now()
+  let gone = 0
+  const mute = Array.from({ length: 600 }, () =>
+    connect(node.client.port, '127.0.0.1')
+      .on('error', ignore)
+      .on('close', () => {
+        gone += 1
+      })
+      .resume(),
+  )
+  keep({
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of mute) socket.destroy()
+    },
+  })
+  await until(() => gone >= 600 - 511, 'room')
+  // without a limit they have 25 s
+  expect(performance.now() - startedAt).toBeLessThan(20_000)
+  await startClient(tracker.url, 'here', 20)
+  await until(() => node.count() === 1, 'one that says who it is')
 })

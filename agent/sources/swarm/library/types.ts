@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the types of the library internals we touch: the whole seam to webtorrent 3.0.21 and
 // bittorrent-protocol 5.0.9. test/contract/bittorrent checks that the pinned version has them.
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 
 export interface LibraryBitField {
   readonly buffer: Uint8Array
@@ -132,8 +132,16 @@ export interface LibraryTorrent {
   _addIncomingPeer: (peer: LibraryPeer) => void
 }
 
+/** Where peers come in: a `ConnPool` of webtorrent. */
+export interface LibraryListener {
+  readonly tcpServer: Server
+  /** Those that have not said which torrent they want, the first to come first; null at the end. */
+  readonly _pendingConns: ReadonlySet<Socket> | null
+}
+
 /** A `WebTorrent`. */
 export interface LibraryClient {
+  readonly _connPool: LibraryListener
   readonly peerId: string
   readonly torrentPort: number
   add(torrent: TorrentOutline | Uint8Array, options: Record<string, unknown>): LibraryTorrent
