@@ -9,6 +9,7 @@ import {
   multicastInterfaces,
   sendOnEach,
 } from '../../../system/multicast/every-interface.ts'
+import { isLinkLocalIpv6 } from '../../../system/network/ip-network.ts'
 import { formatLsd, parseLsd } from './lsd-message.ts'
 
 const PORT = 6771
@@ -146,7 +147,7 @@ class MulticastDiscovery implements LocalDiscovery {
     if (message === undefined || message.cookie === this.#cookie) return
     if (!message.infoHashes.includes(infoHash)) return
     // link-local addresses say nothing without their zone, which the client does not know
-    if (/^fe[89ab]/i.test(address) || !isNeighbour(address)) return
+    if (isLinkLocalIpv6(address) || !isNeighbour(address)) return
     onPeer(family === 'IPv6' ? `[${address}]:${message.port}` : `${address}:${message.port}`)
   }
 }
