@@ -86,20 +86,8 @@ interface State extends ImageUrl {
 
 /** A rotation over all urls of an image, each with its own retries and strikes. */
 export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
-  const { patience, random } = options
-  const states: State[] = [...new Set(options.urls)].map((url) => ({
-    url,
-    entity: undefined,
-    versions: new Set<string>(),
-    isReplicated: false,
-    isWholeOnly: false,
-    rangeRefusal: undefined,
-    failures: 0,
-    strikes: 0,
-    isOut: false,
-    reason: '',
-    error: undefined,
-  }))
+  const { patience } = options
+  const states = [...new Set(options.urls)].map(unknownUrl)
   const stateOf = (url: ImageUrl) => states.find((state) => state === url) as State
 
   const best = (): ImageUrl => {
@@ -109,22 +97,13 @@ export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
     if (!chosen) throw options.exhausted(states)
     return chosen
   }
-  const waitMs = ({ failures, error }: ImageUrl): number => {
-    const { firstWaitMs, longestWaitMs } = patience
-    const drawn = randomExponential(random, failures, {
-      minMs: Math.min(firstWaitMs, longestWaitMs),
-      maxMs: longestWaitMs,
-    })
-    const wished = error instanceof BadAnswer ? error.retryAfterMs : 0
-    return Math.max(drawn, Math.min(wished, patience.longestWishMs))
-  }
 
   return {
     best,
     next: async (signal) => {
       const chosen = best()
       if (chosen.failures === 0) return chosen
-      const ms = waitMs(chosen)
+      const ms = waitMs(chosen, options)
       options.onWait?.(chosen, ms)
       await sleep(ms, signal)
       return chosen
@@ -151,6 +130,32 @@ export function createUrlRotation(options: UrlRotationOptions): UrlRotation {
       options.onFailed(state)
     },
   }
+}
+
+function unknownUrl(url: string): State {
+  return {
+    url,
+    entity: undefined,
+    versions: new Set<string>(),
+    isReplicated: false,
+    isWholeOnly: false,
+    rangeRefusal: undefined,
+    failures: 0,
+    strikes: 0,
+    isOut: false,
+    reason: '',
+    error: undefined,
+  }
+}
+
+function waitMs({ failures, error }: ImageUrl, { patience, random }: UrlRotationOptions): number {
+  const { firstWaitMs, longestWaitMs, longestWishMs } = patience
+  const drawn = randomExponential(random, failures, {
+    minMs: Math.min(firstWaitMs, longestWaitMs),
+    maxMs: longestWaitMs,
+  })
+  const wished = error instanceof BadAnswer ? error.retryAfterMs : 0
+  return Math.max(drawn, Math.min(wished, longestWishMs))
 }
 
 /** The fact alone: the table's phrase and the library's own words are in it already. */
