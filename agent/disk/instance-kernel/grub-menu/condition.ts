@@ -27,59 +27,79 @@ export async function evaluateCondition(
   args: readonly string[],
   context: ConditionContext,
 ): Promise<boolean> {
-  let at = 0
-  const fail = (what: string) => notUnderstood(context.line, `in a condition: ${what}`)
+  return args.length === 0 ? false : await new Evaluation(args, context).all()
+}
 
-  // -o binds less than -a
-  async function either(): Promise<boolean> {
-    let value = await both()
-    while (args[at] === '-o') {
-      at++
-      value = (await both()) || value
+/** Both sides of -a and -o are looked at: what comes second may be none of ours. */
+class Evaluation {
+  readonly #args: readonly string[]
+  readonly #context: ConditionContext
+  #at = 0
+
+  constructor(args: readonly string[], context: ConditionContext) {
+    this.#args = args
+    this.#context = context
+  }
+
+  async all(): Promise<boolean> {
+    const value = await this.#either()
+    if (this.#at < this.#args.length) throw this.#refusal(this.#args[this.#at])
+    return value
+  }
+
+  /** -o binds less than -a. */
+  async #either(): Promise<boolean> {
+    let value = await this.#both()
+    while (this.#args[this.#at] === '-o') {
+      this.#at++
+      value = (await this.#both()) || value
     }
     return value
   }
-  async function both(): Promise<boolean> {
-    let value = await term()
-    while (args[at] === '-a') {
-      at++
-      value = (await term()) && value
+
+  async #both(): Promise<boolean> {
+    let value = await this.#term()
+    while (this.#args[this.#at] === '-a') {
+      this.#at++
+      value = (await this.#term()) && value
     }
     return value
   }
-  async function term(): Promise<boolean> {
-    const compare = COMPARISONS.get(args[at + 1] ?? '')
-    const [first = '', , third] = args.slice(at, at + 3)
+
+  async #term(): Promise<boolean> {
+    const [first = '', second, third] = this.#args.slice(this.#at, this.#at + 3)
+    const compare = COMPARISONS.get(second ?? '')
     if (compare && third !== undefined) {
-      at += 3
+      this.#at += 3
       return compare(first, third)
     }
     if (first === '!') {
-      at++
-      return !(await term())
+      this.#at++
+      return !(await this.#term())
     }
-    if (/^-[a-z]+$/.test(first) && args[at + 1] !== undefined) {
-      at += 2
-      return await unary(first, args[at - 1] ?? '')
+    if (/^-[a-z]+$/.test(first) && second !== undefined) {
+      this.#at += 2
+      return await this.#unary(first, second)
     }
-    at++
+    this.#at++
     return first !== ''
   }
-  async function unary(operator: string, value: string): Promise<boolean> {
+
+  async #unary(operator: string, value: string): Promise<boolean> {
     if (operator === '-z') return value === ''
     if (operator === '-n') return value !== ''
-    const place = placeOf(value, context.root)
-    const kind = place ? await context.disk.kindOf(place) : undefined
+    const { disk, root } = this.#context
+    const place = placeOf(value, root)
+    const kind = place ? await disk.kindOf(place) : undefined
     if (operator === '-e') return kind !== undefined
     if (operator === '-f' || operator === '-s') return kind === 'file'
     if (operator === '-d') return kind === 'folder'
-    throw fail(`"${operator}" is not followed`)
+    throw this.#refusal(operator)
   }
 
-  if (args.length === 0) return false
-  const value = await either()
-  if (at < args.length) throw fail(`"${args[at]}" is not followed`)
-  return value
+  #refusal(word: string | undefined) {
+    return notUnderstood(this.#context.line, `in a condition: "${word}" is not followed`)
+  }
 }
 
 function number(text: string): number {

@@ -34,10 +34,7 @@ const MOST_DEPTH = 16
 
 /** Throws InvalidImage, with the line. */
 export function parseScript(text: string): Script {
-  const parser = createParser(tokenize(text))
-  const script = parser.script(0, [])
-  parser.expectEnd()
-  return script
+  return new Parser(tokenize(text)).all()
 }
 
 /** The literal text of a word that is nothing else, `if`; undefined for quoted ones and variables. */
@@ -47,95 +44,111 @@ function keyword(token: Token | undefined): string | undefined {
   return more.length === 0 && part?.kind === 'text' && !part.isQuoted ? part.text : undefined
 }
 
-function createParser(tokens: readonly Token[]) {
-  let at = 0
-  const line = () => tokens[Math.min(at, tokens.length - 1)]?.line ?? 1
-  const skipEnds = () => {
-    while (tokens[at]?.kind === 'end') at++
+/** Recursive descent, one method a rule. */
+class Parser {
+  readonly #tokens: readonly Token[]
+  #at = 0
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens
   }
-  const expect = (word: string) => {
-    skipEnds()
-    if (keyword(tokens[at]) !== word) throw notUnderstood(line(), `"${word}" is missing`)
-    at++
+
+  all(): Script {
+    const script = this.#script(0, [])
+    if (this.#next !== undefined) throw notUnderstood(this.#line, '"}" without its "{"')
+    return script
   }
-  const expectToken = (kind: 'open' | 'close', sign: string) => {
-    if (tokens[at]?.kind !== kind) throw notUnderstood(line(), `"${sign}" is missing`)
-    at++
+
+  get #next(): Token | undefined {
+    return this.#tokens[this.#at]
+  }
+
+  /** Of the next token, else of the last. */
+  get #line(): number {
+    return (this.#next ?? this.#tokens.at(-1))?.line ?? 1
   }
 
   /** Up to one of the words, which is not taken, or to the end of a block. */
-  function script(depth: number, until: readonly string[]): Script {
-    if (depth > MOST_DEPTH) throw notUnderstood(line(), 'blocks lie too deep in each other')
+  #script(depth: number, until: readonly string[]): Script {
+    if (depth > MOST_DEPTH) throw notUnderstood(this.#line, 'blocks lie too deep in each other')
     const statements: Statement[] = []
     for (;;) {
-      skipEnds()
-      const token = tokens[at]
+      this.#skipEnds()
+      const token = this.#next
       if (token === undefined || token.kind === 'close') return statements
       if (until.includes(keyword(token) ?? '')) return statements
-      statements.push(statement(depth, token))
+      statements.push(this.#statement(depth, token))
     }
   }
 
-  function statement(depth: number, token: Token): Statement {
+  #statement(depth: number, token: Token): Statement {
     const word = keyword(token)
-    if (word === 'if') return choice(depth)
-    if (word === 'function') return definition(depth)
+    if (word === 'if') return this.#choice(depth)
+    if (word === 'function') return this.#definition(depth)
     if (word !== undefined && LOOPS.has(word)) {
       throw notUnderstood(token.line, `"${word}" is not followed`)
     }
-    return command(depth, token.line)
+    return this.#command(depth, token.line)
   }
 
-  function command(depth: number, began: number): Command {
+  #command(depth: number, line: number): Command {
     const words: Word[] = []
-    for (let token = tokens[at]; token?.kind === 'word'; token = tokens[at]) {
+    for (let token = this.#next; token?.kind === 'word'; token = this.#next) {
       words.push(token.word)
-      at++
+      this.#at++
     }
-    const block = tokens[at]?.kind === 'open' ? body(depth) : undefined
-    if (words.length === 0) throw notUnderstood(began, 'a block without a command')
-    return { kind: 'command', line: began, words, block }
+    const block = this.#next?.kind === 'open' ? this.#body(depth) : undefined
+    if (words.length === 0) throw notUnderstood(line, 'a block without a command')
+    return { kind: 'command', line, words, block }
   }
 
-  function body(depth: number): Script {
-    expectToken('open', '{')
-    const inside = script(depth + 1, [])
-    expectToken('close', '}')
+  #body(depth: number): Script {
+    this.#takeSign('open', '{')
+    const inside = this.#script(depth + 1, [])
+    this.#takeSign('close', '}')
     return inside
   }
 
-  function definition(depth: number): FunctionDefinition {
-    const began = line()
-    at++
-    const name = keyword(tokens[at])
-    if (name === undefined) throw notUnderstood(began, 'a function without a name')
-    at++
-    skipEnds()
-    return { kind: 'function', line: began, name, body: body(depth) }
+  #definition(depth: number): FunctionDefinition {
+    const line = this.#line
+    this.#at++
+    const name = keyword(this.#next)
+    if (name === undefined) throw notUnderstood(line, 'a function without a name')
+    this.#at++
+    this.#skipEnds()
+    return { kind: 'function', line, name, body: this.#body(depth) }
   }
 
-  function choice(depth: number): Choice {
-    const began = line()
+  #choice(depth: number): Choice {
+    const line = this.#line
     const branches: { condition: Script; body: Script }[] = []
     let otherwise: Script = []
     do {
-      at++
-      const condition = script(depth + 1, ['then'])
-      expect('then')
-      branches.push({ condition, body: script(depth + 1, ['elif', 'else', 'fi']) })
-    } while (keyword(tokens[at]) === 'elif')
-    if (keyword(tokens[at]) === 'else') {
-      at++
-      otherwise = script(depth + 1, ['fi'])
+      this.#at++
+      const condition = this.#script(depth + 1, ['then'])
+      this.#takeWord('then')
+      branches.push({ condition, body: this.#script(depth + 1, ['elif', 'else', 'fi']) })
+    } while (keyword(this.#next) === 'elif')
+    if (keyword(this.#next) === 'else') {
+      this.#at++
+      otherwise = this.#script(depth + 1, ['fi'])
     }
-    expect('fi')
-    return { kind: 'if', line: began, branches, otherwise }
+    this.#takeWord('fi')
+    return { kind: 'if', line, branches, otherwise }
   }
 
-  return {
-    script,
-    expectEnd: () => {
-      if (at < tokens.length) throw notUnderstood(line(), '"}" without its "{"')
-    },
+  #takeWord(word: string): void {
+    this.#skipEnds()
+    if (keyword(this.#next) !== word) throw notUnderstood(this.#line, `"${word}" is missing`)
+    this.#at++
+  }
+
+  #takeSign(kind: 'open' | 'close', sign: string): void {
+    if (this.#next?.kind !== kind) throw notUnderstood(this.#line, `"${sign}" is missing`)
+    this.#at++
+  }
+
+  #skipEnds(): void {
+    while (this.#next?.kind === 'end') this.#at++
   }
 }
