@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the heartbeats of the serving agent: they begin once it is known at which port it can be reached.
-// Does not decide when one is sent; ironic/heartbeat.ts does.
+// Does not decide when one is sent; ironic/heartbeat-schedule.ts does.
 import type { Config } from '../config/options.ts'
 import type { Hardware } from '../hardware/dispatcher.ts'
 import { callbackUrl } from '../ironic/address.ts'

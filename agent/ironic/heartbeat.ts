@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owns telling Ironic that this agent lives: when, with which body, and what comes after a failure
-// (contract 3.1 to 3.3). Does not end with an error: without heartbeats the deploy is lost.
-import { type Random, uniform } from '../core/backoff.ts'
+// Owns telling Ironic that this agent lives: with which body, and again and again (contract 3.1 to 3.3; when,
+// heartbeat-schedule.ts says). Does not end with an error: without heartbeats the deploy is lost.
+import type { Random } from '../core/backoff.ts'
 import { sleep } from '../core/deadline.ts'
 import { AgentError, type ErrorType, messageOf, toAgentError } from '../core/errors.ts'
 import type { EventPublisher } from '../core/events.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TokenKeeper } from './agent-token.ts'
 import { API_MINOR, type IronicClient } from './client.ts'
+import { HeartbeatSchedule } from './heartbeat-schedule.ts'
 
 export interface HeartbeaterOptions {
   readonly client: IronicClient
@@ -47,95 +48,88 @@ export interface Heartbeater {
   stop(): Promise<void>
 }
 
-const SPACING_MS = 5000
-/** Part of heartbeat_timeout after which the next one is due. */
-const SHARE = { min: 0.3, max: 0.6 } as const
-/** The like of the interval at which the status is told. */
-const STATUS_SHARE = { min: 0.8, max: 1.2 } as const
-const AFTER_FAILURE_MS = { min: 5000, max: 10_000 } as const
 /** A timer longer than 2^31 ms would fire at once. */
 const LONGEST_WAIT_MS = 3_600_000
 
 export function createHeartbeater(options: HeartbeaterOptions): Heartbeater {
-  const { random, log, status } = options
-  const now = options.now ?? (() => performance.now())
-  const wait = options.wait ?? sleep
-  const stopping = new AbortController()
-  let lastAt = Number.NEGATIVE_INFINITY
-  let intervalMs = 0
-  /** Jitter keeps nodes that began together apart. */
-  let statusMs = Number.POSITIVE_INFINITY
-  /** Raised by force(); a heartbeat answers only those wishes that came before it was sent. */
-  let wishes = 0
-  let answered = 0
-  let wake: (() => void) | undefined
-  let loop: Promise<void> | undefined
+  return new Loop(options)
+}
 
-  const dueAt = () => {
-    const isSooner = status?.isWorking() && statusMs < intervalMs
-    const regular = lastAt + (isSooner ? Math.max(statusMs, SPACING_MS) : intervalMs)
-    return wishes > answered ? Math.min(lastAt + SPACING_MS, regular) : regular
+class Loop implements Heartbeater {
+  readonly #options: HeartbeaterOptions
+  readonly #now: () => number
+  readonly #wait: (ms: number, signal: AbortSignal) => Promise<void>
+  readonly #schedule: HeartbeatSchedule
+  readonly #stopping = new AbortController()
+  #wake: (() => void) | undefined
+  #running: Promise<void> | undefined
+
+  constructor(options: HeartbeaterOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => performance.now())
+    this.#wait = options.wait ?? sleep
+    this.#schedule = new HeartbeatSchedule(options)
   }
 
-  const tell = (
-    result: 'answered' | 'failed',
-    why: { reason: string | null; errorType?: ErrorType } = { reason: null },
-  ) => {
-    const nextSeconds = Math.round(intervalMs / 1000)
-    options.events?.publish({ type: 'ironic', call: 'heartbeat', result, ...why, nextSeconds })
+  start(): void {
+    this.#running ??= this.#run()
   }
 
-  const beat = async (): Promise<void> => {
-    const wishesBefore = wishes
-    try {
-      await sendHeartbeat(options, stopping.signal)
-      answered = wishesBefore
-      const timeoutMs = options.heartbeatTimeoutSeconds * 1000
-      intervalMs = uniform(random, SHARE.min * timeoutMs, SHARE.max * timeoutMs)
-      log.info({ node_uuid: options.nodeUuid, next_ms: Math.round(intervalMs) }, 'heartbeat sent')
-      tell('answered')
-    } catch (error) {
-      if (stopping.signal.aborted) return
-      intervalMs = uniform(random, AFTER_FAILURE_MS.min, AFTER_FAILURE_MS.max)
-      const { type } = toAgentError(error, 'HeartbeatError')
-      const next = Math.round(intervalMs)
-      log.warn({ type, reason: messageOf(error), next_ms: next }, 'heartbeat failed')
-      tell('failed', { reason: messageOf(error), errorType: type })
+  force(): void {
+    this.#schedule.wish()
+    this.#wake?.()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new AgentError('CancelledError', 'heartbeats were stopped'))
+    this.#wake?.()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const waitMs = this.#schedule.dueAt() - this.#now()
+      if (waitMs > 0) await this.#doze(waitMs)
+      else await this.#beat()
     }
-    if (status) statusMs = status.intervalMs * uniform(random, STATUS_SHARE.min, STATUS_SHARE.max)
-    lastAt = now()
   }
 
   /** Until `ms` have passed, force() or stop(). */
-  const doze = async (ms: number) => {
+  async #doze(ms: number): Promise<void> {
     const alarm = new AbortController()
-    wake = () => alarm.abort()
+    this.#wake = () => alarm.abort()
     // work may begin meanwhile
-    const longestMs = Math.min(status?.intervalMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
-    await wait(Math.min(ms, longestMs), alarm.signal).catch(() => undefined)
+    const longestMs = Math.min(this.#options.status?.intervalMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
+    await this.#wait(Math.min(ms, longestMs), alarm.signal).catch(() => undefined)
   }
 
-  const run = async () => {
-    while (!stopping.signal.aborted) {
-      const waitMs = dueAt() - now()
-      if (waitMs > 0) await doze(waitMs)
-      else await beat()
+  async #beat(): Promise<void> {
+    const { log, nodeUuid } = this.#options
+    const wishes = this.#schedule.wishes
+    try {
+      await sendHeartbeat(this.#options, this.#stopping.signal)
+      const nextMs = this.#schedule.answered(wishes)
+      log.info({ node_uuid: nodeUuid, next_ms: Math.round(nextMs) }, 'heartbeat sent')
+      this.#tell('answered', nextMs)
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return
+      const nextMs = this.#schedule.failed()
+      const { type } = toAgentError(error, 'HeartbeatError')
+      const reason = messageOf(error)
+      log.warn({ type, reason, next_ms: Math.round(nextMs) }, 'heartbeat failed')
+      this.#tell('failed', nextMs, { reason, errorType: type })
     }
+    this.#schedule.ended(this.#now())
   }
 
-  return {
-    start: () => {
-      loop ??= run()
-    },
-    force: () => {
-      wishes++
-      wake?.()
-    },
-    stop: async () => {
-      stopping.abort(new AgentError('CancelledError', 'heartbeats were stopped'))
-      wake?.()
-      await loop
-    },
+  #tell(
+    result: 'answered' | 'failed',
+    nextMs: number,
+    why: { reason: string | null; errorType?: ErrorType } = { reason: null },
+  ): void {
+    const nextSeconds = Math.round(nextMs / 1000)
+    const news = { type: 'ironic', call: 'heartbeat', result, ...why, nextSeconds } as const
+    this.#options.events?.publish(news)
   }
 }
 
