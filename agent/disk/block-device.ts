@@ -163,7 +163,7 @@ function createBlockDevice(
       throw transferError('ImageWriteError', 'fsync', path, 0, sizeBytes, error)
     }
   }
-  const io = isDirect ? createSectorIo(target, sizeBytes) : createCachedIo(target, sync)
+  const io = isDirect ? new SectorIo(target, sizeBytes) : createCachedIo(target, sync)
   const check = (verb: string, offset: number, length: number) => {
     if (offset >= 0 && Number.isSafeInteger(offset) && offset + length <= sizeBytes) return
     throw new AgentError(
@@ -211,61 +211,80 @@ function createCachedIo(target: TransferTarget, sync: () => Promise<void>): Io {
 }
 
 /** Whole, aligned sectors for O_DIRECT: straight where the caller's memory allows, else by a bounce buffer. */
-function createSectorIo(target: TransferTarget, sizeBytes: number): Io {
-  const { unitBytes } = target
-  const bounce = createAlignedPool({ bufferBytes: BOUNCE_BYTES, count: 2 })
-  const edges = createAlignedPool({ bufferBytes: unitBytes, count: 4 })
-  const withSector = createKeyedLock()
-  const isWhole = (offset: number, data: Uint8Array) =>
-    offset % unitBytes === 0 && data.length % unitBytes === 0
+class SectorIo implements Io {
+  readonly #target: TransferTarget
+  readonly #sizeBytes: number
+  readonly #bounce = createAlignedPool({ bufferBytes: BOUNCE_BYTES, count: 2 })
+  readonly #edges: BufferPool
+  readonly #withSector = createKeyedLock()
 
-  const mergeSector = (offset: number, data: Uint8Array) => {
+  constructor(target: TransferTarget, sizeBytes: number) {
+    this.#target = target
+    this.#sizeBytes = sizeBytes
+    this.#edges = createAlignedPool({ bufferBytes: target.unitBytes, count: 4 })
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    const { unitBytes } = this.#target
+    const isWhole = offset % unitBytes === 0 && into.length % unitBytes === 0
+    if (isWhole && isAligned(into, unitBytes)) {
+      return await readOrThrow(this.#target, offset, into, into.length)
+    }
+    for (let at = 0; at < into.length; ) {
+      const skip = (offset + at) % unitBytes
+      const part = into.subarray(at, at + BOUNCE_BYTES - skip)
+      await this.#readPart(offset + at - skip, skip, part)
+      at += part.length
+    }
+  }
+
+  async write(offset: number, data: Uint8Array): Promise<void> {
+    const { unitBytes } = this.#target
+    const headBytes = Math.min(data.length, roundUp(offset, unitBytes) - offset)
+    const bodyBytes = roundDown(data.length - headBytes, unitBytes)
+    const bodyEnd = headBytes + bodyBytes
+    if (headBytes > 0) await this.#mergeSector(offset, data.subarray(0, headBytes))
+    if (bodyBytes > 0) {
+      await this.#writeSectors(offset + headBytes, data.subarray(headBytes, bodyEnd))
+    }
+    if (bodyEnd < data.length) await this.#mergeSector(offset + bodyEnd, data.subarray(bodyEnd))
+  }
+
+  /** What lies `skip` bytes behind the sector at `start`. */
+  async #readPart(start: number, skip: number, part: Uint8Array): Promise<void> {
+    await withBuffer(this.#bounce, async (buffer) => {
+      const end = skip + part.length
+      const whole = buffer.subarray(0, roundUp(end, this.#target.unitBytes))
+      // the last sector of a regular file may be short
+      await readOrThrow(this.#target, start, whole, Math.min(end, this.#sizeBytes - start))
+      part.set(whole.subarray(skip, end))
+    })
+  }
+
+  /** A part of one sector: the rest of it stays. */
+  async #mergeSector(offset: number, data: Uint8Array): Promise<void> {
+    const { unitBytes } = this.#target
     const start = roundDown(offset, unitBytes)
-    return withSector(start, () =>
-      withBuffer(edges, async (sector) => {
-        await readOrThrow(target, start, sector, unitBytes)
+    await this.#withSector(start, () =>
+      withBuffer(this.#edges, async (sector) => {
+        await readOrThrow(this.#target, start, sector, unitBytes)
         sector.set(data, offset - start)
-        await pwriteFully(target, start, sector)
+        await pwriteFully(this.#target, start, sector)
       }),
     )
   }
-  const writeSectors = async (offset: number, data: Uint8Array) => {
-    if (isAligned(data, unitBytes)) return await pwriteFully(target, offset, data)
+
+  async #writeSectors(offset: number, data: Uint8Array): Promise<void> {
+    if (isAligned(data, this.#target.unitBytes)) {
+      return await pwriteFully(this.#target, offset, data)
+    }
     for (let at = 0; at < data.length; at += BOUNCE_BYTES) {
       const part = data.subarray(at, at + BOUNCE_BYTES)
-      await withBuffer(bounce, async (buffer) => {
+      await withBuffer(this.#bounce, async (buffer) => {
         buffer.set(part)
-        await pwriteFully(target, offset + at, buffer.subarray(0, part.length))
+        await pwriteFully(this.#target, offset + at, buffer.subarray(0, part.length))
       })
     }
-  }
-  return {
-    read: async (offset, into) => {
-      if (isWhole(offset, into) && isAligned(into, unitBytes)) {
-        return await readOrThrow(target, offset, into, into.length)
-      }
-      let at = 0
-      while (at < into.length) {
-        const start = roundDown(offset + at, unitBytes)
-        const skip = offset + at - start
-        const length = Math.min(into.length - at, BOUNCE_BYTES - skip)
-        await withBuffer(bounce, async (buffer) => {
-          const whole = buffer.subarray(0, roundUp(skip + length, unitBytes))
-          // the last sector of a regular file may be short
-          await readOrThrow(target, start, whole, Math.min(skip + length, sizeBytes - start))
-          into.set(whole.subarray(skip, skip + length), at)
-        })
-        at += length
-      }
-    },
-    write: async (offset, data) => {
-      const headBytes = Math.min(data.length, roundUp(offset, unitBytes) - offset)
-      const bodyBytes = roundDown(data.length - headBytes, unitBytes)
-      const bodyEnd = headBytes + bodyBytes
-      if (headBytes > 0) await mergeSector(offset, data.subarray(0, headBytes))
-      if (bodyBytes > 0) await writeSectors(offset + headBytes, data.subarray(headBytes, bodyEnd))
-      if (bodyEnd < data.length) await mergeSector(offset + bodyEnd, data.subarray(bodyEnd))
-    },
   }
 }
 
