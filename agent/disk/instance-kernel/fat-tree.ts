@@ -13,9 +13,37 @@ export async function openFatTree(
   signal: AbortSignal,
 ): Promise<TreeSource> {
   const reader = createFatReader(exec, devicePath, offset)
+  const { files, folders } = indexOf(await reader.listFiles(signal))
+  const bytesOf = (path: string, outer: AbortSignal) =>
+    reader.readBytes(files.get(keyOf(path)) ?? path.slice(1), outer)
+  return {
+    look: async (path) => {
+      if (files.has(keyOf(path))) return { kind: 'file', sizeBytes: 0 }
+      return folders.has(keyOf(path)) ? { kind: 'folder' } : undefined
+    },
+    list: async (path, most) => [...(folders.get(keyOf(path))?.values() ?? [])].slice(0, most),
+    read: async (path, maxBytes) => {
+      const parts: Uint8Array[] = []
+      for await (const { bytes } of upTo(maxBytes, path, bytesOf(path, signal))) parts.push(bytes)
+      return Buffer.concat(parts)
+    },
+    copy: async (path, target, position, maxBytes, outer) => {
+      let length = 0
+      // the next bytes are asked for when these are written
+      for await (const { bytes, at } of upTo(maxBytes, path, bytesOf(path, outer))) {
+        await writeWhole(target, bytes, position + at)
+        length = at + bytes.length
+      }
+      return length
+    },
+  }
+}
+
+/** Paths as they are written, by their keys: of files, and of what lies in a folder. */
+function indexOf(paths: readonly string[]) {
   const files = new Map<string, string>()
   const folders = new Map<string, Map<string, string>>([['', new Map()]])
-  for (const path of await reader.listFiles(signal)) {
+  for (const path of paths) {
     const steps = path.split('/')
     files.set(path.toLowerCase(), path)
     for (let depth = steps.length - 1; depth >= 0; depth--) {
@@ -25,38 +53,22 @@ export async function openFatTree(
       folders.set(above, names)
     }
   }
-  const keyOf = (path: string) => path.slice(1).toLowerCase()
-  /** Its length is known when it has come. */
-  const stream = async (
-    path: string,
-    maxBytes: number,
-    take: (bytes: Uint8Array, position: number) => Promise<void> | void,
-    outer: AbortSignal,
-  ) => {
-    let length = 0
-    for await (const bytes of reader.readBytes(files.get(keyOf(path)) ?? path.slice(1), outer)) {
-      if (length + bytes.length > maxBytes) {
-        throw cannotFollow(`${path} has more than ${maxBytes} bytes`)
-      }
-      await take(bytes, length)
-      length += bytes.length
+  return { files, folders }
+}
+
+/** No case, and no slash in front. */
+function keyOf(path: string): string {
+  return path.slice(1).toLowerCase()
+}
+
+/** Each part with its place in the file, whose length is known when it has come. Throws InvalidImage beyond `maxBytes`. */
+async function* upTo(maxBytes: number, path: string, all: AsyncIterable<Uint8Array>) {
+  let at = 0
+  for await (const bytes of all) {
+    if (at + bytes.length > maxBytes) {
+      throw cannotFollow(`${path} has more than ${maxBytes} bytes`)
     }
-    return length
-  }
-  return {
-    look: async (path) => {
-      if (files.has(keyOf(path))) return { kind: 'file', sizeBytes: 0 }
-      return folders.has(keyOf(path)) ? { kind: 'folder' } : undefined
-    },
-    list: async (path, most) => [...(folders.get(keyOf(path))?.values() ?? [])].slice(0, most),
-    read: async (path, maxBytes) => {
-      const parts: Uint8Array[] = []
-      const take = (bytes: Uint8Array) => void parts.push(bytes)
-      await stream(path, maxBytes, take, signal)
-      return Buffer.concat(parts)
-    },
-    // the next bytes are asked for when these are written
-    copy: async (path, target, position, maxBytes, outer) =>
-      await stream(path, maxBytes, (bytes, at) => writeWhole(target, bytes, position + at), outer),
+    yield { bytes, at }
+    at += bytes.length
   }
 }

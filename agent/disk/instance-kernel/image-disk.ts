@@ -8,6 +8,7 @@ import type { Exec } from '../../system/exec.ts'
 import type { Root } from '../../system/root.ts'
 import { openBlockDevice } from '../block-device.ts'
 import { type ProbedFileSystem, probeFileSystem } from '../file-system-probe.ts'
+import type { DeviceGeometry } from '../geometry.ts'
 import { listLogicalPartitions } from '../partition-table/logical.ts'
 import { listPartitions, type Partition } from '../partition-table/partitioner.ts'
 import { cannotFollow, type ImageFile } from './boot-entry.ts'
@@ -54,35 +55,9 @@ const MOST_PARTITIONS = 32
 
 /** Throws InvalidImage for a disk without a table, DeviceNotFound, BlockDeviceError. */
 export async function openImageDisk(devicePath: string, deps: ImageDiskDeps): Promise<ImageDisk> {
-  const { exec, signal } = deps
   const { partitions, leftOut, geometry } = await readPartitions(devicePath, deps)
-  const stack = new AsyncDisposableStack()
-  const trees = new Map<number, Promise<ImageTree>>()
-  const openTree = async ({ range, fileSystem: { type = '' } }: ImagePartition) => {
-    try {
-      if (type === 'vfat') {
-        return createImageTree(await openFatTree(exec, devicePath, range.offset, signal))
-      }
-      return createImageTree(
-        stack.use(await mountTree({ exec, disk: geometry, range, type, signal })),
-      )
-    } catch (error) {
-      if (isAgentError(error, 'InvalidImage')) throw error
-      throw cannotFollow(`its ${type} file system cannot be read: ${messageOf(error)}`)
-    }
-  }
-  const treeOf = (number: number) => {
-    const known = trees.get(number)
-    if (known !== undefined) return known
-    const partition = readable.find((each) => each.number === number)
-    if (partition === undefined) {
-      throw cannotFollow(whatIsOn(partitions, number) ?? `there is no partition ${number}`)
-    }
-    const opened = openTree(partition)
-    trees.set(number, opened)
-    return opened
-  }
   const readable = partitions.filter(({ fileSystem: { type = '' } }) => isReadable(type))
+  const trees = new Trees({ ...deps, devicePath, geometry, partitions, readable })
   return {
     partitions,
     readable,
@@ -90,7 +65,7 @@ export async function openImageDisk(devicePath: string, deps: ImageDiskDeps): Pr
     search: async (key, value) => {
       if (key === 'file') {
         for (const { number } of readable) {
-          if (await (await treeOf(number)).kindOf(value)) return number
+          if (await (await trees.of(number)).kindOf(value)) return number
         }
         return undefined
       }
@@ -98,11 +73,61 @@ export async function openImageDisk(devicePath: string, deps: ImageDiskDeps): Pr
         key === 'uuid' ? uuid?.toLowerCase() === value.toLowerCase() : label === value
       return partitions.find(isWanted)?.number
     },
-    readText: async ({ partition, path }, most) => (await treeOf(partition)).readText(path, most),
-    kindOf: async ({ partition, path }) => (await treeOf(partition)).kindOf(path),
-    list: async ({ partition, path }) => (await treeOf(partition)).list(path),
-    copy: async ({ partition, path }, ...rest) => (await treeOf(partition)).copy(path, ...rest),
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    readText: async ({ partition, path }, most) => (await trees.of(partition)).readText(path, most),
+    kindOf: async ({ partition, path }) => (await trees.of(partition)).kindOf(path),
+    list: async ({ partition, path }) => (await trees.of(partition)).list(path),
+    copy: async ({ partition, path }, ...rest) => (await trees.of(partition)).copy(path, ...rest),
+    [Symbol.asyncDispose]: () => trees[Symbol.asyncDispose](),
+  }
+}
+
+interface TreesDeps extends Pick<ImageDiskDeps, 'exec' | 'signal'> {
+  readonly devicePath: string
+  readonly geometry: DeviceGeometry
+  readonly partitions: readonly ImagePartition[]
+  readonly readable: readonly ImagePartition[]
+}
+
+/** The file systems by the numbers of their partitions, each opened when it is first asked for. */
+class Trees implements AsyncDisposable {
+  readonly #deps: TreesDeps
+  readonly #open = new Map<number, Promise<ImageTree>>()
+  readonly #mounted = new AsyncDisposableStack()
+
+  constructor(deps: TreesDeps) {
+    this.#deps = deps
+  }
+
+  /** Throws InvalidImage for one that cannot be read here. */
+  of(number: number): Promise<ImageTree> {
+    const known = this.#open.get(number)
+    if (known !== undefined) return known
+    const { partitions, readable } = this.#deps
+    const partition = readable.find((each) => each.number === number)
+    if (partition === undefined) {
+      throw cannotFollow(whatIsOn(partitions, number) ?? `there is no partition ${number}`)
+    }
+    const opened = this.#openTree(partition)
+    this.#open.set(number, opened)
+    return opened
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#mounted.disposeAsync()
+  }
+
+  async #openTree({ range, fileSystem: { type = '' } }: ImagePartition): Promise<ImageTree> {
+    const { exec, devicePath, geometry: disk, signal } = this.#deps
+    try {
+      if (type === 'vfat') {
+        return createImageTree(await openFatTree(exec, devicePath, range.offset, signal))
+      }
+      const mounted = await mountTree({ exec, disk, range, type, signal })
+      return createImageTree(this.#mounted.use(mounted))
+    } catch (error) {
+      if (isAgentError(error, 'InvalidImage')) throw error
+      throw cannotFollow(`its ${type} file system cannot be read: ${messageOf(error)}`)
+    }
   }
 }
 
