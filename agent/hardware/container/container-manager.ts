@@ -45,37 +45,7 @@ const ARGUMENTS = {
 /** The manager `ContainerHardwareManager`, of ramdisks with podman or docker. */
 export function createContainerManager(deps: ContainerManagerDeps): HardwareManager {
   const { exec, config, log } = deps
-  let others: OtherManagers | undefined
-  const run = async (image: ContainerRun, { context }: StepCall) => {
-    const { signal } = context
-    const { runner, run_dir } = config()
-    await assertRuns(exec, runner)
-    const work = {
-      options: image.pullOptions,
-      image: image.url,
-      pull: async (options: readonly string[]) => {
-        const argv = [runner, 'pull', ...options, image.url] as const
-        await exec(argv, { timeoutMs: PULL_TIMEOUT_MS, signal, tailBytes: TAIL_BYTES })
-      },
-      run: () => runContainer(image, { exec, log, runner, folder: run_dir, signal }),
-    }
-    await authorizedRun(work, { folder: run_dir, log })
-    return null
-  }
-  const named = (step: string): StepImplementation => ({
-    kinds: ['clean', 'deploy', 'service'],
-    announce: {
-      ...{ step, priority: 0, interface: 'deploy', reboot_requested: false, abortable: true },
-      argsinfo: ARGUMENTS,
-    },
-    accepts: Object.keys(ARGUMENTS),
-    run: async (call) => await run(permitted(config(), call), call),
-  })
-  const own = [named('generic_container_step'), named('container_clean_step')]
-  const readSteps = () => {
-    const names = [...own.map(({ announce }) => announce.step), ...(others?.stepNames() ?? [])]
-    return readStepsFile(deps, names).flatMap((step) => trustedSteps(step, config, run))
-  }
+  const steps = new ContainerSteps(deps)
   return {
     name: 'ContainerHardwareManager',
     version: '2',
@@ -90,20 +60,74 @@ export function createContainerManager(deps: ContainerManagerDeps): HardwareMana
       }
       return SUPPORT.NONE
     },
-    initialize: async (all) => {
-      others = all
+    initialize: async (others) => {
+      steps.join(others)
       await removeLeftAuthorizations(config().run_dir)
     },
     /** A file that is wrong costs its own steps, not those of others: `assertSteps` says so where they are listed. */
     get steps() {
       try {
-        return [...own, ...readSteps()]
+        return [...steps.own, ...steps.ofFile()]
       } catch (error) {
         log.error({ reason: messageOf(error) }, 'container steps cannot be read')
-        return own
+        return steps.own
       }
     },
-    assertSteps: () => void readSteps(),
+    assertSteps: () => void steps.ofFile(),
+  }
+}
+
+class ContainerSteps {
+  readonly #deps: ContainerManagerDeps
+  /** Those whose arguments name the image. */
+  readonly own: readonly StepImplementation[]
+  #others: OtherManagers | undefined
+
+  constructor(deps: ContainerManagerDeps) {
+    this.#deps = deps
+    this.own = [this.#named('generic_container_step'), this.#named('container_clean_step')]
+  }
+
+  join(others: OtherManagers): void {
+    this.#others = others
+  }
+
+  /** Those of whoever built the ramdisk. Throws HardwareManagerConfigurationError. */
+  ofFile(): StepImplementation[] {
+    const names = this.own.map(({ announce }) => announce.step)
+    const taken = [...names, ...(this.#others?.stepNames() ?? [])]
+    return readStepsFile(this.#deps, taken).flatMap((step) =>
+      trustedSteps(step, this.#deps.config, (image, call) => this.#run(image, call)),
+    )
+  }
+
+  #named(step: string): StepImplementation {
+    return {
+      kinds: ['clean', 'deploy', 'service'],
+      announce: {
+        ...{ step, priority: 0, interface: 'deploy', reboot_requested: false, abortable: true },
+        argsinfo: ARGUMENTS,
+      },
+      accepts: Object.keys(ARGUMENTS),
+      run: async (call) => await this.#run(permitted(this.#deps.config(), call), call),
+    }
+  }
+
+  async #run(image: ContainerRun, { context: { signal } }: StepCall): Promise<null> {
+    const { exec, config, log } = this.#deps
+    const { runner, run_dir: folder } = config()
+    await assertRuns(exec, runner)
+    const work = {
+      options: image.pullOptions,
+      image: image.url,
+      pull: async (options: readonly string[]) => {
+        const argv = [runner, 'pull', ...options, image.url] as const
+        await exec(argv, { timeoutMs: PULL_TIMEOUT_MS, signal, tailBytes: TAIL_BYTES })
+      },
+      run: () => runContainer(image, { exec, log, runner, folder, signal }),
+    }
+    await authorizedRun(work, { folder, log })
+    return null
   }
 }
 
