@@ -50,60 +50,75 @@ const PATHS: readonly AllowedPath[] = [
 const NEED_SLASH = ['/v1', '/v1/commands', '/commands']
 
 export function addRoutes(app: FastifyInstance, options: RouteOptions): void {
-  const { runner } = options
-  const guard = createTokenGuard(options)
-  const answers = createCommandAnswers()
-  const timed = <T>(call: string, work: () => Promise<T>) =>
-    options.metrics.time(`${TIMERS}.${call}`, work)
-  const send = (reply: FastifyReply, document: Buffer, isTrusted: boolean) =>
-    reply
-      .header('content-type', 'application/json; charset=utf-8')
-      .header('content-length', document.length)
-      .send(options.unread.body(reply.raw, document, isTrusted))
-
   const { page } = options
   app.get('/', async (request, reply) => {
     if (page?.isWanted(request.headers.accept)) return reply.headers(page.headers).send(page.text())
     return rootDocument(request.protocol, hostOf(request))
   })
   app.get('/v1/', async (request) => versionDocument(request.protocol, hostOf(request)))
+  const guard = createTokenGuard(options)
+  const answers = createCommandAnswers()
   for (const prefix of ['/v1', '']) {
     app.get(`${prefix}/status`, () =>
-      timed('get_status', async () => ({
+      timed(options, 'get_status', async () => ({
         ...options.status(),
         started_at: options.startedAt,
         version: options.version,
       })),
     )
-    app.get(`${prefix}/commands/`, { onRequest: guard.get }, async (request, reply) => {
-      const isTrusted = guard.isTrusted(request)
-      const list = await timed('list_commands', async () => answers.list(runner.list(), isTrusted))
-      return send(reply, list, isTrusted)
-    })
-    app.get<{ Params: { id: string } }>(
-      `${prefix}/commands/:id`,
-      { onRequest: guard.get },
-      async (request, reply) => {
-        const { id } = request.params
-        const isTrusted = guard.isTrusted(request)
-        const gone = options.connections.gone(request.raw)
-        const result = await timed('get_command', async () =>
-          isWait(request) ? await runner.whenDone(id, gone) : runner.get(id),
-        ).catch((error: unknown) => {
-          if (!gone.aborted) throw error
-        })
-        // nobody is there to be answered
-        if (result === undefined) return reply.hijack()
-        return send(reply, answers.one(result, isTrusted), isTrusted)
-      },
-    )
-    // The token is checked before a byte of the body is read.
-    app.post(`${prefix}/commands/`, { onRequest: guard.post }, async (request, reply) => {
-      const asked = parseCommand(request.body)
-      const result = await timed('run_command', () => runCommand(runner, asked, isWait(request)))
-      return send(reply, answers.one(result, true), true)
-    })
+    addCommandRoutes(app, `${prefix}/commands/`, { ...options, guard, answers })
   }
+}
+
+interface CommandRouteOptions extends RouteOptions {
+  readonly guard: ReturnType<typeof createTokenGuard>
+  readonly answers: ReturnType<typeof createCommandAnswers>
+}
+
+function addCommandRoutes(app: FastifyInstance, path: string, options: CommandRouteOptions): void {
+  const { runner, guard, answers } = options
+  const send = (reply: FastifyReply, document: Buffer, isTrusted: boolean) =>
+    reply
+      .header('content-type', 'application/json; charset=utf-8')
+      .header('content-length', document.length)
+      .send(options.unread.body(reply.raw, document, isTrusted))
+
+  app.get(path, { onRequest: guard.get }, async (request, reply) => {
+    const isTrusted = guard.isTrusted(request)
+    const list = async () => answers.list(runner.list(), isTrusted)
+    return send(reply, await timed(options, 'list_commands', list), isTrusted)
+  })
+  app.get<{ Params: { id: string } }>(
+    `${path}:id`,
+    { onRequest: guard.get },
+    async (request, reply) => {
+      const { id } = request.params
+      const isTrusted = guard.isTrusted(request)
+      const gone = options.connections.gone(request.raw)
+      const result = await timed(options, 'get_command', async () =>
+        isWait(request) ? await runner.whenDone(id, gone) : runner.get(id),
+      ).catch((error: unknown) => {
+        if (!gone.aborted) throw error
+      })
+      // nobody is there to be answered
+      if (result === undefined) return reply.hijack()
+      return send(reply, answers.one(result, isTrusted), isTrusted)
+    },
+  )
+  // The token is checked before a byte of the body is read.
+  app.post(path, { onRequest: guard.post }, async (request, reply) => {
+    const asked = parseCommand(request.body)
+    const run = () => runCommand(runner, asked, isWait(request))
+    return send(reply, answers.one(await timed(options, 'run_command', run), true), true)
+  })
+}
+
+function timed<T>(
+  { metrics }: Pick<RouteOptions, 'metrics'>,
+  call: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  return metrics.time(`${TIMERS}.${call}`, work)
 }
 
 /**

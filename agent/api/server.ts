@@ -61,6 +61,39 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   }
   const app = createApp(options.tls, guards)
   app.server.on('connection', (socket: Socket) => guards.connections.admit(socket))
+  logRequests(app, log)
+  const watching = options.watching && addWatching(app, options.watching)
+  app.setNotFoundHandler((request, reply) => sendNoRoute(request, reply, watching?.paths))
+  addBodyParser(app, options.runner)
+  addRoutes(app, { metrics: NO_METRICS, ...options, ...guards, page: watching?.page })
+  return {
+    listen: async ({ host, port }) => {
+      if (host !== null) return await bind(app, host, port)
+      try {
+        return await bind(app, '::', port)
+      } catch (error) {
+        if (!['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(systemErrorCode(error) ?? '')) throw error
+        log.info({ reason: messageOf(error) }, 'no ipv6, listening on ipv4')
+        return await bind(app, '0.0.0.0', port)
+      }
+    },
+    drained: async (deadlineMs) => {
+      // an answer that has no end of its own
+      watching?.clients.endAll()
+      await guards.connections.drained(deadlineMs)
+    },
+    close: async () => {
+      const closed = app.close()
+      watching?.clients[Symbol.dispose]()
+      guards.connections.closeAll()
+      guards.unread[Symbol.dispose]()
+      await closed
+    },
+  }
+}
+
+/** Each request that was answered, and why one was not as it should be. */
+function logRequests(app: FastifyInstance, log: Logger): void {
   app.addHook('onResponse', async (request, reply) => {
     const fields = {
       peer: request.ip,
@@ -78,42 +111,13 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     }
     return sendFault(reply, fault)
   })
-  const watching = options.watching && addWatching(app, options.watching)
-  app.setNotFoundHandler((request, reply) => sendNoRoute(request, reply, watching?.paths))
-  addBodyParser(app, options.runner)
-  addRoutes(app, { metrics: NO_METRICS, ...options, ...guards, page: watching?.page })
+}
 
-  const bind = async (host: string, port: number) => {
-    await app.listen({ host, port })
-    const bound = app.server.address()
-    if (bound === null || typeof bound === 'string') return { host, port }
-    return { host: bound.address, port: bound.port }
-  }
-
-  return {
-    listen: async ({ host, port }) => {
-      if (host !== null) return bind(host, port)
-      try {
-        return await bind('::', port)
-      } catch (error) {
-        if (!['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(systemErrorCode(error) ?? '')) throw error
-        log.info({ reason: messageOf(error) }, 'no ipv6, listening on ipv4')
-        return bind('0.0.0.0', port)
-      }
-    },
-    drained: async (deadlineMs) => {
-      // an answer that has no end of its own
-      watching?.clients.endAll()
-      await guards.connections.drained(deadlineMs)
-    },
-    close: async () => {
-      const closed = app.close()
-      watching?.clients[Symbol.dispose]()
-      guards.connections.closeAll()
-      guards.unread[Symbol.dispose]()
-      await closed
-    },
-  }
+async function bind(app: FastifyInstance, host: string, port: number) {
+  await app.listen({ host, port })
+  const bound = app.server.address()
+  if (bound === null || typeof bound === 'string') return { host, port }
+  return { host: bound.address, port: bound.port }
 }
 
 /** Longest path in a log line, characters; ours have 50. */
