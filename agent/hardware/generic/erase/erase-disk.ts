@@ -36,25 +36,29 @@ export const eraseMetadata: EraseDisk = async (disk, options) => {
   return 'metadata erased'
 }
 
+/** One disk, and how it is to be erased. */
+export interface DiskJob {
+  readonly disk: Disk
+  readonly settings: EraseSettings
+  readonly options: DiskErasure
+  readonly progress: ErasureProgress
+}
+
 /**
  * Every byte, by the best way the disk has; what is read afterwards belongs to the answer. The metadata is erased after a
  * secure erase too: it is quick, and checked by reading it back.
  */
-export async function eraseWhole(
-  disk: Disk,
-  settings: EraseSettings,
-  options: DiskErasure,
-  progress: ErasureProgress,
-): Promise<string> {
-  const marking = createMarking(disk, settings, options)
-  const how = await eraseSecurely(disk, settings, options, progress, marking)
+export async function eraseWhole(job: DiskJob): Promise<string> {
+  const { disk, options } = job
+  const marking = createMarking(job)
+  const how = await eraseSecurely(job, marking)
   if (how !== undefined) return how
-  const { randomPasses, endsWithZeros } = settings
-  const onBytes = (bytes: number) => progress.add(bytes)
+  const { randomPasses, endsWithZeros } = job.settings
+  const onBytes = (bytes: number) => job.progress.add(bytes)
   const markers = await marking()
   await overwriteDisk(disk.name, { randomPasses, endsWithZeros }, { ...options, onBytes })
   const written = `overwritten: ${randomPasses} × random${endsWithZeros ? ', zeros' : ''}`
-  return await proved(written, disk, markers, endsWithZeros, options, onBytes)
+  return `${written}; ${await proofOf(job, markers, { isZeroExpected: endsWithZeros, onBytes })}`
 }
 
 /**
@@ -62,24 +66,21 @@ export async function eraseWhole(
  * @returns undefined if it has none, or if all failed and overwriting is allowed instead
  */
 export async function eraseSecurely(
-  disk: Disk,
-  settings: EraseSettings,
-  options: DiskErasure,
-  progress: ErasureProgress,
-  marking = createMarking(disk, settings, options),
+  job: DiskJob,
+  marking = createMarking(job),
 ): Promise<string | undefined> {
+  const { disk, settings, options } = job
   const isNvme = disk.name.startsWith('/dev/nvme')
   const isWanted = isNvme ? settings.usesNvmeSecureErase : settings.usesAtaSecureErase
   if (!isWanted) return undefined
   const erase = isNvme
     ? () => eraseNvmeSecurely(disk.name, { ...options, method: settings.nvmeMethod })
     : () => eraseAtaSecurely(disk.name, options)
-  const whole = () => progress.add(bytesToPass(disk, settings))
   try {
-    return await eraseProved(disk, { options, marking }, erase, whole)
+    return await eraseProved(job, marking, erase)
   } catch (error) {
     throwIfAborted(options.signal)
-    const discarded = await discardInstead(disk, settings, options, error, whole)
+    const discarded = await discardInstead(job, error)
     if (discarded !== undefined) return discarded
     if (!settings.goesOnAfterFailure) throw error
     const message = 'secure erase failed, going on without it'
@@ -89,24 +90,19 @@ export async function eraseSecurely(
 }
 
 /** Never throws but for the end of the agent: what failed before decides then. */
-async function discardInstead(
-  disk: Disk,
-  settings: EraseSettings,
-  options: DiskErasure,
-  failure: unknown,
-  onErased: () => void,
-): Promise<string | undefined> {
+async function discardInstead(job: DiskJob, failure: unknown): Promise<string | undefined> {
+  const { disk, settings, options } = job
   if (!settings.usesDiscard) return undefined
   // nothing but the markers says that a discard has erased anything
   const verification = settings.verification === 'off' ? 'sample' : settings.verification
-  const marking = createMarking(disk, { ...settings, verification }, options)
+  const marking = createMarking({ ...job, settings: { ...settings, verification } })
   try {
     if (typeof (await marking()) === 'string') return undefined
     const discard = async () => {
       const how = await discardDisk(disk.name, options)
       return how === undefined ? undefined : { how, promisesZeros: true }
     }
-    const how = await eraseProved(disk, { options, marking }, discard, onErased)
+    const how = await eraseProved(job, marking, discard)
     if (how === undefined) return undefined
     warn(options.events, 'secure erase failed, disk discarded', { device: disk.name }, failure)
     return how
@@ -117,45 +113,40 @@ async function discardInstead(
   }
 }
 
-interface Proof {
-  readonly options: DiskErasure
-  readonly marking: Marking
-}
-
 /** Markers, the erasure, the proof, zeros where they are promised, and then the metadata. */
 async function eraseProved(
-  disk: Disk,
-  { options, marking }: Proof,
+  job: DiskJob,
+  marking: Marking,
   erase: () => Promise<Erasure | undefined>,
-  onErased: () => void,
 ): Promise<string | undefined> {
+  const { disk, settings, options, progress } = job
   const markers = await marking()
   const erasure = await erase()
   if (erasure === undefined) return undefined
-  const { promisesZeros } = erasure
-  const how = promisesZeros ? erasure.how : `${erasure.how}; the drive promises no zeros`
-  const said = await proved(how, disk, markers, promisesZeros, options, () => undefined)
-  onErased()
+  const { promisesZeros: isZeroExpected } = erasure
+  const how = isZeroExpected ? erasure.how : `${erasure.how}; the drive promises no zeros`
+  const proof = await proofOf(job, markers, { isZeroExpected, onBytes: () => undefined })
+  progress.add(bytesToPass(disk, settings))
   await eraseMetadata(disk, options)
-  return said
+  return `${how}; ${proof}`
 }
 
 /** Writes the markers of a disk once, however often it is asked; a sentence where there are none. */
 type Marking = () => Promise<Markers | string>
 
-function createMarking(disk: Disk, settings: EraseSettings, options: DiskErasure): Marking {
+function createMarking(job: Omit<DiskJob, 'progress'>): Marking {
   let markers: ReturnType<Marking> | undefined
-  return () => (markers ??= mark(disk, settings, options))
+  return () => (markers ??= mark(job))
 }
 
 const NOT_VERIFIED = 'not verified'
 
 /** A disk that takes no markers, as a locked one, may erase itself all the same. */
-async function mark(
-  disk: Disk,
-  { verification }: EraseSettings,
-  options: DiskErasure,
-): Promise<Markers | string> {
+async function mark({
+  disk,
+  settings: { verification },
+  options,
+}: Omit<DiskJob, 'progress'>): Promise<Markers | string> {
   if (verification === 'off') return `${NOT_VERIFIED}: nobody asked for it`
   try {
     return await writeMarkers(disk.name, verification, options)
@@ -166,14 +157,17 @@ async function mark(
   }
 }
 
-async function proved(
-  how: string,
-  disk: Disk,
+interface ProofRequest {
+  readonly isZeroExpected: boolean
+  readonly onBytes: (bytes: number) => void
+}
+
+/** A sentence on what was found of the markers; why there are none, where that is so. */
+async function proofOf(
+  { disk, options }: DiskJob,
   markers: Markers | string,
-  isZeroExpected: boolean,
-  options: DiskErasure,
-  onBytes: (bytes: number) => void,
+  request: ProofRequest,
 ): Promise<string> {
-  if (typeof markers === 'string') return `${how}; ${markers}`
-  return `${how}; ${await checkMarkers(disk.name, markers, { ...options, isZeroExpected, onBytes })}`
+  if (typeof markers === 'string') return markers
+  return await checkMarkers(disk.name, markers, { ...options, ...request })
 }

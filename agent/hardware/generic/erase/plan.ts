@@ -81,7 +81,7 @@ export async function planErasure(
   const guarded: Disk[] = []
   for (const disk of candidates) {
     const rows = rowsOf.get(disk.name) ?? []
-    const why = await whyNotErased(deps, disk, rows, kept, signal)
+    const why = await whyNotErased(deps, disk, { rows, kept, signal })
     if (why !== null) {
       deps.log.info({ device: disk.name, reason: why.reason }, 'disk not erased')
       leftAlone.push({ name: disk.name, ...why })
@@ -104,12 +104,18 @@ function rowsByDisk(
   return new Map(disks.map(({ name }) => [name, rowsOfDisk(all, knames.get(name) ?? '')]))
 }
 
+interface Surroundings {
+  /** The disk's own and those of everything that lies on it. */
+  readonly rows: readonly LsblkDevice[]
+  /** See {@link keptDevices}. */
+  readonly kept: ReadonlyMap<string, string>
+  readonly signal: AbortSignal
+}
+
 async function whyNotErased(
   { config, exec, root }: ErasePlanDeps,
   disk: Disk,
-  rows: readonly LsblkDevice[],
-  kept: ReadonlyMap<string, string>,
-  signal: AbortSignal,
+  { rows, kept, signal }: Surroundings,
 ): Promise<LeftAlone | null> {
   if (disk.leftAlone?.isWanted) return disk.leftAlone
   const wanted = whyWanted(rows, kept)

@@ -42,7 +42,8 @@ export interface EraseDeps extends ErasePlanDeps {
 /** The steps erase_devices_metadata, erase_devices and erase_devices_express. */
 export function createEraseSteps(deps: EraseDeps): StepImplementation[] {
   const metadata = async (call: StepCall) => {
-    await eraseAll(deps, call, readEraseSettings(call.node, deps.config), eraseMetadata)
+    const settings = readEraseSettings(call.node, deps.config)
+    await eraseAll(deps, call, { settings, erase: eraseMetadata })
     return null
   }
   return [
@@ -96,18 +97,14 @@ async function eraseDevices(deps: EraseDeps, call: StepCall) {
       'erase',
       disks.reduce((sum, disk) => sum + bytesToPass(disk, settings), 0),
     )
-  const results = await eraseAll(
-    deps,
-    call,
-    settings,
-    async (disk, options) => {
-      const how = await eraseByAnother(deps, call, disk)
-      if (how === undefined) return await eraseWhole(disk, settings, options, meter)
-      meter.add(bytesToPass(disk, settings))
-      return how
-    },
-    { start, failsOnReadOnly: !settings.skipsReadOnly },
-  )
+  const erase: EraseDisk = async (disk, options) => {
+    const how = await eraseByAnother(deps, call, disk)
+    if (how === undefined) return await eraseWhole({ disk, settings, options, progress: meter })
+    meter.add(bytesToPass(disk, settings))
+    return how
+  }
+  const work = { settings, erase, start, failsOnReadOnly: !settings.skipsReadOnly }
+  const results = await eraseAll(deps, call, work)
   return Object.fromEntries(results)
 }
 
@@ -128,10 +125,11 @@ async function eraseExpress(deps: ErasePlanDeps, call: StepCall) {
   const goesOnAfterFailure = !('verify' in call.args || 'nvme_erase_method' in call.args)
   const onlyNvme = { ...settings, usesAtaSecureErase: false, goesOnAfterFailure }
   const nothing = { add: () => undefined }
-  const results = await eraseAll(deps, call, settings, async (disk, options) => {
-    const how = await eraseSecurely(disk, onlyNvme, options, nothing)
-    return how ?? (await eraseMetadata(disk, options))
-  })
+  const erase: EraseDisk = async (disk, options) => {
+    const job = { disk, settings: onlyNvme, options, progress: nothing }
+    return (await eraseSecurely(job)) ?? (await eraseMetadata(disk, options))
+  }
+  const results = await eraseAll(deps, call, { settings, erase })
   return Object.fromEntries(results)
 }
 
@@ -141,6 +139,14 @@ function warnOfLeftAlone(events: EventPublisher, { name, reason }: DiskLeftAlone
   warn(events, 'disk left alone', { device: name, reason }, error)
 }
 
+interface ErasureOfAll {
+  readonly settings: Pick<EraseSettings, 'concurrency'>
+  readonly erase: EraseDisk
+  /** Hears of the plan before anything is erased. */
+  readonly start?: (plan: ErasePlan) => void
+  readonly failsOnReadOnly?: boolean
+}
+
 /**
  * Erases what the plan allows, `disk_erasure_concurrency` disks at once. A disk that fails does not keep
  * the others from being erased. Throws BlockDeviceEraseError with every failure.
@@ -148,15 +154,7 @@ function warnOfLeftAlone(events: EventPublisher, { name, reason }: DiskLeftAlone
 async function eraseAll(
   deps: ErasePlanDeps,
   call: StepCall,
-  settings: EraseSettings,
-  erase: EraseDisk,
-  {
-    start,
-    failsOnReadOnly = false,
-  }: {
-    readonly start?: (plan: ErasePlan) => void
-    readonly failsOnReadOnly?: boolean
-  } = {},
+  { settings, erase, start, failsOnReadOnly = false }: ErasureOfAll,
 ): Promise<Map<string, string>> {
   const { signal, events } = call.context
   await call.context.releaseDisks()
@@ -172,24 +170,36 @@ async function eraseAll(
     if (failsOnReadOnly) failures.push(`${name} is read-only`)
     else results.set(name, 'skipped: read-only')
   }
-  const waiting = [...plan.disks].sort((a, b) => (a.name < b.name ? -1 : 1))
-  const worker = async () => {
-    for (let disk = waiting.shift(); disk && !signal.aborted; disk = waiting.shift()) {
-      try {
-        const how = await erase(disk, { ...deps, signal, events })
-        results.set(disk.name, how)
-        deps.log.info({ device: disk.name, how, bytes: disk.sizeBytes }, 'disk erased')
-      } catch (error) {
-        failures.push(`${disk.name}: ${messageOf(error)}`)
-      }
+  await eachAtOnce(plan.disks, settings.concurrency, signal, async (disk) => {
+    try {
+      const how = await erase(disk, { ...deps, signal, events })
+      results.set(disk.name, how)
+      deps.log.info({ device: disk.name, how, bytes: disk.sizeBytes }, 'disk erased')
+    } catch (error) {
+      failures.push(`${disk.name}: ${messageOf(error)}`)
     }
-  }
-  const count = Math.min(settings.concurrency, waiting.length)
-  await Promise.all(Array.from({ length: count }, worker))
+  })
   throwIfAborted(signal)
   if (failures.length === 0) return results
   throw new AgentError(
     'BlockDeviceEraseError',
     `${failures.length} of ${plan.disks.length + plan.readOnly.length} disks not erased: ${failures.join('; ')}`,
   )
+}
+
+/** In the order of their names, so many at once; those that have not begun when the signal aborts never do. */
+async function eachAtOnce(
+  disks: readonly Disk[],
+  concurrency: number,
+  signal: AbortSignal,
+  work: (disk: Disk) => Promise<void>,
+): Promise<void> {
+  const waiting = [...disks].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const worker = async () => {
+    for (let disk = waiting.shift(); disk && !signal.aborted; disk = waiting.shift()) {
+      await work(disk)
+    }
+  }
+  const count = Math.min(concurrency, waiting.length)
+  await Promise.all(Array.from({ length: count }, worker))
 }
