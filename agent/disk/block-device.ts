@@ -160,7 +160,8 @@ function createBlockDevice(
     try {
       await watch.run({ type: 'ImageWriteError', what: 'fsync' }, () => handle.sync())
     } catch (error) {
-      throw transferError('ImageWriteError', 'fsync', path, 0, sizeBytes, error)
+      const all = { path, offset: 0, length: sizeBytes }
+      throw transferError({ type: 'ImageWriteError', verb: 'fsync', ...all }, error)
     }
   }
   const io = isDirect ? new SectorIo(target, sizeBytes) : createCachedIo(target, sync)
@@ -298,7 +299,8 @@ async function readOrThrow(
   const got = await preadFully(target, offset, into)
   if (got >= neededBytes) return
   const cause = new Error(`the device ends after ${got} bytes`)
-  throw transferError('BlockDeviceError', 'read', target.path, offset, into.length, cause)
+  const part = { path: target.path, offset, length: into.length }
+  throw transferError({ type: 'BlockDeviceError', verb: 'read', ...part }, cause)
 }
 
 async function withBuffer(

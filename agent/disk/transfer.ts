@@ -39,14 +39,8 @@ export async function preadFully(
     }
     return done
   } catch (error) {
-    throw transferError(
-      'BlockDeviceError',
-      'read',
-      target.path,
-      offset + done,
-      into.length - done,
-      error,
-    )
+    const part = { path: target.path, offset: offset + done, length: into.length - done }
+    throw transferError({ type: 'BlockDeviceError', verb: 'read', ...part }, error)
   }
 }
 
@@ -70,24 +64,23 @@ export async function pwriteFully(
       done = next
     }
   } catch (error) {
-    throw transferError(
-      'ImageWriteError',
-      'write',
-      target.path,
-      offset + done,
-      data.length - done,
-      error,
-    )
+    const part = { path: target.path, offset: offset + done, length: data.length - done }
+    throw transferError({ type: 'ImageWriteError', verb: 'write', ...part }, error)
   }
+}
+
+/** What was to be transferred: bytes of the device at `path`. */
+export interface FailedTransfer {
+  readonly type: 'BlockDeviceError' | 'ImageWriteError'
+  readonly verb: 'read' | 'write' | 'fsync'
+  readonly path: string
+  readonly offset: number
+  readonly length: number
 }
 
 /** The error of a failed transfer, with device, place and errno; that of the watch as it is. */
 export function transferError(
-  type: 'BlockDeviceError' | 'ImageWriteError',
-  verb: string,
-  path: string,
-  offset: number,
-  length: number,
+  { type, verb, path, offset, length }: FailedTransfer,
   cause: unknown,
 ): AgentError {
   if (isAgentError(cause)) return cause

@@ -80,7 +80,7 @@ async function verify(
     )
   }
   const digest = (held: readonly GuessedRange[]) =>
-    hashDevice(device, hash.algo, sizeBytes, held, meter, line.signal)
+    hashDevice(device, { algo: hash.algo, sizeBytes, held, meter, signal: line.signal })
   const found = await digest([])
   if (found === hash.value) return { hash, sizeBytes, isFitted: false }
   const guess = await guessOriginalHead(device, sizeBytes)
@@ -164,22 +164,27 @@ async function askedFor(
   return { hash: facts.hash, sizeBytes }
 }
 
+interface HashRequest {
+  readonly algo: string
+  readonly sizeBytes: number
+  /** What the disk has otherwise than the image, as it would be in the image. */
+  readonly held: readonly GuessedRange[]
+  readonly meter: ProgressMeter
+  readonly signal: AbortSignal
+}
+
 async function hashDevice(
   device: BlockDevice,
-  algo: string,
-  totalBytes: number,
-  held: readonly GuessedRange[],
-  meter: ProgressMeter,
-  signal: AbortSignal,
+  { algo, sizeBytes, held, meter, signal }: HashRequest,
 ): Promise<string> {
-  meter.begin('read-back', totalBytes)
+  meter.begin('read-back', sizeBytes)
   await using readBack = createReadBack({
     device,
     algo,
-    layout: createRawLayout(totalBytes, { offset: 0, length: device.geometry.sizeBytes }),
+    layout: createRawLayout(sizeBytes, { offset: 0, length: device.geometry.sizeBytes }),
     onProgress: (bytes) => meter.add(bytes),
   })
-  return await readBack.finish(totalBytes, held, signal)
+  return await readBack.finish(sizeBytes, held, signal)
 }
 
 function report({ hash, sizeBytes, isFitted }: Verified, seconds: number): string {

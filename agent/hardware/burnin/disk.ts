@@ -55,7 +55,7 @@ export async function burnInDisks(
     warn(context.events, 'disk not burned in', { device: disk.name }, error)
   }
   if (disks.length === 0) return Object.fromEntries(sentences)
-  const end = await runWithProgress(deps, context, disks, loops, seconds, outputFile)
+  const end = await runWithProgress(deps, context, { disks, loops, seconds, outputFile })
   for (const job of judge(end, disks)) sentences.set(job.name, describe(job))
   if (testsThemselves) {
     const tested = await runSelfTests(
@@ -69,14 +69,20 @@ export async function burnInDisks(
   return Object.fromEntries(sentences)
 }
 
+interface DiskBurnin {
+  readonly disks: readonly Disk[]
+  readonly loops: number
+  /** 0: until the loops are done. */
+  readonly seconds: number
+  readonly outputFile: string | undefined
+}
+
 async function runWithProgress(
   deps: ErasePlanDeps,
   context: StepCall['context'],
-  disks: readonly Disk[],
-  loops: number,
-  seconds: number,
-  outputFile: string | undefined,
+  burnin: DiskBurnin,
 ): Promise<FioEnd> {
+  const { disks, loops, seconds, outputFile } = burnin
   const largest = Math.max(...disks.map(({ sizeBytes }) => sizeBytes))
   const slowestMs = (1000 * loops * PASSES_A_LOOP * largest) / SLOWEST_BYTES_PER_SECOND
   const loopsMs = Math.min(Math.max(slowestMs, LEAST_TIMEOUT_MS), LONGEST_TIMEOUT_MS)
@@ -85,7 +91,7 @@ async function runWithProgress(
   const run = () =>
     runFio(deps, context, {
       what: 'disks',
-      words: fioWords(disks, loops, seconds),
+      words: fioWords(burnin),
       seconds,
       timeoutMs,
       outputFile,
@@ -104,7 +110,7 @@ async function runWithProgress(
 }
 
 /** ironic-python-agent's, but for the dumps of what could not be verified, which would fill the ramdisk. */
-function fioWords(disks: readonly Disk[], loops: number, seconds: number): string[] {
+function fioWords({ disks, loops, seconds }: DiskBurnin): string[] {
   return [
     ...['--rw=readwrite', '--bs=4k', '--direct=1', '--ioengine=libaio', '--iodepth=32'],
     ...['--verify=crc32c', '--continue_on_error=verify', `--loops=${loops}`],

@@ -14,8 +14,9 @@ export async function burnInCpu(deps: BurninDeps, { node, context }: StepCall): 
   const fields = burninFields(node)
   const workers = fields.count('agent_burnin_cpu_cpu', 0)
   const seconds = fields.count('agent_burnin_cpu_timeout', DAY_S, 1)
-  const log = fields.path('agent_burnin_cpu_outputfile')
-  return await stress(deps, context, 'cpu', seconds, ['--cpu', String(workers)], log)
+  const logFile = fields.path('agent_burnin_cpu_outputfile')
+  const flags = ['--cpu', String(workers)]
+  return await stress(deps, context, { what: 'cpu', seconds, flags, logFile })
 }
 
 /** The same; without settings as many workers as processors, on 98 % of the memory. */
@@ -23,20 +24,24 @@ export async function burnInMemory(deps: BurninDeps, { node, context }: StepCall
   const fields = burninFields(node)
   const workers = fields.count('agent_burnin_vm_vm', 0)
   const seconds = fields.count('agent_burnin_vm_timeout', DAY_S, 1)
-  const log = fields.path('agent_burnin_vm_outputfile')
+  const logFile = fields.path('agent_burnin_vm_outputfile')
   const words = 'a size as stress-ng takes it: 98%, 4G'
   const bytes = fields.text('agent_burnin_vm_vm-bytes', '98%', /^\d+(\.\d+)?[%bkmgtpe]?$/i, words)
   const flags = ['--vm', String(workers), '--vm-bytes', bytes]
-  return await stress(deps, context, 'memory', seconds, flags, log)
+  return await stress(deps, context, { what: 'memory', seconds, flags, logFile })
+}
+
+interface Stress {
+  readonly what: 'cpu' | 'memory'
+  readonly seconds: number
+  readonly flags: readonly string[]
+  readonly logFile: string | undefined
 }
 
 async function stress(
   deps: BurninDeps,
   context: StepCall['context'],
-  what: string,
-  seconds: number,
-  flags: readonly string[],
-  logFile: string | undefined,
+  { what, seconds, flags, logFile }: Stress,
 ): Promise<string> {
   const run: BurninRun = {
     what,

@@ -90,7 +90,7 @@ async function injectFiles(deps: InjectDeps, call: StepCall): Promise<void> {
         maxBytes: MOST_FETCHED_BYTES,
       }),
     )
-    await injectOne(deps, disk, file, bytes, context.signal)
+    await injectOne(deps, disk, { file, bytes }, context.signal)
   }
 }
 
@@ -121,11 +121,16 @@ async function contentOf(
   throw failed(path, new Error(`its server answered ${status}`))
 }
 
+interface BroughtFile {
+  readonly file: InjectedFile
+  /** null: it is to be removed. */
+  readonly bytes: Uint8Array | null
+}
+
 async function injectOne(
   deps: InjectDeps,
   disk: DividedDisk,
-  file: InjectedFile,
-  bytes: Uint8Array | null,
+  { file, bytes }: BroughtFile,
   signal: AbortSignal,
 ): Promise<void> {
   for (const partition of await candidates(deps, disk, file)) {

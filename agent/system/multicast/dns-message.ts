@@ -86,18 +86,23 @@ function readResponse(message: Buffer): DnsResponse | undefined {
     at = from + length
     if (at > message.length) throw new RangeError('record beyond the end')
     if ((kind & ~TOP_BIT) !== CLASS_IN) continue
-    const record = readRecord(message, name, type, from, at)
+    const record = readRecord(message, { name, type, from, end: at })
     if (record !== undefined) records.push(record)
   }
   return { id: message.readUInt16BE(0), records }
 }
 
+interface RecordPlace {
+  readonly name: string
+  readonly type: number
+  /** Where what it says begins and ends in the message. */
+  readonly from: number
+  readonly end: number
+}
+
 function readRecord(
   message: Buffer,
-  name: string,
-  type: number,
-  from: number,
-  end: number,
+  { name, type, from, end }: RecordPlace,
 ): DnsRecord | undefined {
   const data = message.subarray(from, end)
   if (type === DNS_TYPES.A && data.length === 4) {

@@ -63,7 +63,7 @@ export async function updateFirmwareImages(
     }
     const done: Record<string, string> = {}
     for (const { nic, facts, image } of wanted) {
-      done[nic.card] = await burn(nic, facts, image, files.get(image) as string, deps)
+      done[nic.card] = await burn({ nic, facts }, image, files.get(image) as string, deps)
     }
     return done
   } finally {
@@ -97,7 +97,7 @@ function parseImages(value: unknown): FirmwareImage[] {
 
 /** Once a card, by its first function. */
 async function cardsOf({ exec, root }: FirmwareDeps) {
-  const cards: { readonly nic: NvidiaNic; readonly facts: FirmwareFacts }[] = []
+  const cards: Card[] = []
   for (const nic of await listNvidiaNics(root)) {
     if (cards.some((known) => known.nic.card === nic.card)) continue
     cards.push({ nic, facts: await queryFirmware(exec, ['-d', nic.address]) })
@@ -138,9 +138,14 @@ async function load(url: string, config: Config): Promise<Uint8Array> {
   throw new AgentError('ImageDownloadError', `${redactUrl(url)}: status ${status}`)
 }
 
+interface Card {
+  readonly nic: NvidiaNic
+  readonly facts: FirmwareFacts
+}
+
+/** Returns what came of it, in words. */
 async function burn(
-  { address }: NvidiaNic,
-  { version, runningVersion }: FirmwareFacts,
+  { nic: { address }, facts: { version, runningVersion } }: Card,
   image: FirmwareImage,
   path: string,
   { exec, log }: FirmwareDeps,
