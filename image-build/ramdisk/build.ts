@@ -88,11 +88,10 @@ async function buildRamdisk({
       debian: kernelPackages,
       npm: [],
     })
+    const used = usedPackages(root, folders)
     await writeOutput(`${variant.prefix}.initramfs`, initramfs, {
       version,
-      debian: debian
-        .filter(({ name }) => usedPackages(root, folders).has(name))
-        .concat(kernelPackages),
+      debian: debian.filter(({ name }) => used.has(name)).concat(kernelPackages),
       npm: [...npm, node.package],
     })
     const seconds = ((performance.now() - began) / 1000).toFixed(1)
