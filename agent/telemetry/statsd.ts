@@ -28,47 +28,9 @@ const MAX_WAITING = 100
 export const NO_METRICS: MetricLogger = { time: (_name, work) => work() }
 
 /** Sends until disposed of. */
-export function openStatsd({ host, port, prefix, log }: StatsdOptions): MetricLogger & Disposable {
-  const front = prefix.filter((part) => part !== '')
-  let opened: { readonly socket: Socket; readonly address: string } | undefined
-  let waiting: string[] = []
-  let isAsking = false
-  let nextTryAt = 0
-  let isClosed = false
-  const failed = (error: unknown) => {
-    log.warn({ host, port, reason: messageOf(error) }, 'metrics are not sent')
-  }
-  const transmit = (line: string) => {
-    // a server that is gone is noticed by nobody: that is UDP, and what StatsD chose it for
-    opened?.socket.send(line, port, opened.address, () => undefined)
-  }
-  const open = async () => {
-    const { address, family } = await lookup(host)
-    if (isClosed) return
-    const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
-    socket.on('error', failed)
-    socket.unref()
-    opened = { socket, address }
-    for (const line of waiting.splice(0)) transmit(line)
-  }
-  const send = (line: string) => {
-    if (opened || isClosed) return transmit(line)
-    if (isAsking) {
-      if (waiting.length < MAX_WAITING) waiting.push(line)
-      return
-    }
-    if (performance.now() < nextTryAt) return
-    isAsking = true
-    waiting = [line]
-    open()
-      .catch((error: unknown) => {
-        nextTryAt = performance.now() + RESOLVE_AGAIN_MS
-        failed(error)
-      })
-      .finally(() => {
-        isAsking = false
-      })
-  }
+export function openStatsd(options: StatsdOptions): MetricLogger & Disposable {
+  const front = options.prefix.filter((part) => part !== '')
+  const server = new StatsdServer(options)
   return {
     time: async (name, work) => {
       const startedAt = performance.now()
@@ -76,13 +38,69 @@ export function openStatsd({ host, port, prefix, log }: StatsdOptions): MetricLo
         return await work()
       } finally {
         const ms = (performance.now() - startedAt).toFixed(3)
-        send(`${[...front, name].join('.')}:${ms}|ms`)
+        server.send(`${[...front, name].join('.')}:${ms}|ms`)
       }
     },
-    [Symbol.dispose]: () => {
-      isClosed = true
-      opened?.socket.close()
-      opened = undefined
-    },
+    [Symbol.dispose]: () => server.close(),
+  }
+}
+
+/** Where the lines go, once its name has an address. */
+class StatsdServer {
+  readonly #options: Pick<StatsdOptions, 'host' | 'port' | 'log'>
+  #opened: { readonly socket: Socket; readonly address: string } | undefined
+  #waiting: string[] = []
+  #isAsking = false
+  #nextTryAt = 0
+  #isClosed = false
+
+  constructor(options: Pick<StatsdOptions, 'host' | 'port' | 'log'>) {
+    this.#options = options
+  }
+
+  send(line: string): void {
+    if (this.#isClosed) return
+    if (this.#opened) this.#transmit(line)
+    else if (this.#isAsking) {
+      if (this.#waiting.length < MAX_WAITING) this.#waiting.push(line)
+    } else if (performance.now() >= this.#nextTryAt) {
+      this.#waiting = [line]
+      void this.#open()
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#opened?.socket.close()
+    this.#opened = undefined
+  }
+
+  async #open(): Promise<void> {
+    this.#isAsking = true
+    try {
+      const { address, family } = await lookup(this.#options.host)
+      if (this.#isClosed) return
+      const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
+      socket.on('error', (error) => this.#failed(error))
+      socket.unref()
+      this.#opened = { socket, address }
+      for (const line of this.#waiting.splice(0)) this.#transmit(line)
+    } catch (error) {
+      this.#nextTryAt = performance.now() + RESOLVE_AGAIN_MS
+      this.#failed(error)
+    } finally {
+      this.#isAsking = false
+    }
+  }
+
+  #transmit(line: string): void {
+    // a server that is gone is noticed by nobody: that is UDP, and what StatsD chose it for
+    const { socket, address } = this.#opened ?? {}
+    socket?.send(line, this.#options.port, address, () => undefined)
+  }
+
+  #failed(error: unknown): void {
+    const { host, port, log } = this.#options
+    log.warn({ host, port, reason: messageOf(error) }, 'metrics are not sent')
   }
 }
