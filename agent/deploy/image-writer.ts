@@ -70,62 +70,77 @@ function sentenceOf({ imageId, device, rootUuid, partitions }: WrittenImage): st
 
 /** One for the whole agent: two would not see each other's writes. */
 export function createImageWriter(deps: ImageWriterDeps): ImageWriter {
-  let isWriting = false
+  return new Writer(deps)
+}
 
-  const installNow = async (
-    request: BootcRequest,
-    node: JsonObject | undefined,
-    { signal, events }: WriteContext,
-  ) => {
-    const devicePath = (await deps.hardware.dispatch('getOsInstallDevice', node)).name
-    await deps.seeding.release('next deploy')
-    deps.record.forget()
-    deps.record.set(await deps.installContainer({ request, devicePath, signal, events }))
-    return `Container image (${request.reference}) written to device ${devicePath}`
+class Writer implements ImageWriter {
+  readonly #deps: ImageWriterDeps
+  #isWriting = false
+
+  constructor(deps: ImageWriterDeps) {
+    this.#deps = deps
   }
 
-  const writeNow: ImageWriter['write'] = async (request, node, context) => {
-    if ('reference' in request) return await installNow(request, node, context)
-    const { imageInfo, configdrive } = withNode(request, node, deps.config)
-    const disk = await deps.hardware.dispatch('getOsInstallDevice', node)
-    // The disk is about to lose what is being served from it, and is held open by the seeding.
-    await deps.seeding.release('next deploy')
-    deps.record.forget()
-    const image = await deps.writeImage({
-      imageInfo,
-      configdrive,
-      devicePath: disk.name,
-      signal: context.signal,
-      events: context.events,
-    })
-    const { seeding, ...written } = image
-    deps.record.set(written)
-    if (seeding) await deps.seeding.hold(seeding)
+  parse(imageInfo: unknown, configdrive: unknown, node?: JsonObject): WriteRequest | BootcRequest {
+    if (isContainer(imageInfo)) {
+      return parseContainerInfo(imageInfo, configdrive, instanceInfoOf(node))
+    }
+    const request = parseWriteRequest(imageInfo, configdrive, this.#deps.config)
+    withNode(request, node, this.#deps.config)
+    return request
+  }
+
+  async write(
+    request: WriteRequest | BootcRequest,
+    node: JsonObject | undefined,
+    context: WriteContext,
+  ): Promise<string> {
+    if (this.#isWriting) throw new AgentError('AgentIsBusy', 'another image is being written')
+    this.#isWriting = true
+    try {
+      return 'reference' in request
+        ? await this.#install(request, node, context)
+        : await this.#write(request, node, context)
+    } finally {
+      this.#isWriting = false
+    }
+  }
+
+  lastWritten(): WrittenImage | undefined {
+    return this.#deps.record.current()
+  }
+
+  async release(reason: string): Promise<void> {
+    await this.#deps.seeding.release(reason)
+    this.#deps.record.forget()
+  }
+
+  async #write(
+    request: WriteRequest,
+    node: JsonObject | undefined,
+    { signal, events }: WriteContext,
+  ): Promise<string> {
+    const { hardware, record, config } = this.#deps
+    const { imageInfo, configdrive } = withNode(request, node, config)
+    const devicePath = (await hardware.dispatch('getOsInstallDevice', node)).name
+    // the disk is about to lose what is being served from it, and is held open by the seeding
+    await this.release('next deploy')
+    const write = { imageInfo, configdrive, devicePath, signal, events }
+    const { seeding, ...written } = await this.#deps.writeImage(write)
+    record.set(written)
+    if (seeding) await this.#deps.seeding.hold(seeding)
     return sentenceOf(written)
   }
 
-  return {
-    parse: (imageInfo, configdrive, node) => {
-      if (isContainer(imageInfo)) {
-        return parseContainerInfo(imageInfo, configdrive, instanceInfoOf(node))
-      }
-      const request = parseWriteRequest(imageInfo, configdrive, deps.config)
-      withNode(request, node, deps.config)
-      return request
-    },
-    write: async (...args) => {
-      if (isWriting) throw new AgentError('AgentIsBusy', 'another image is being written')
-      isWriting = true
-      try {
-        return await writeNow(...args)
-      } finally {
-        isWriting = false
-      }
-    },
-    release: async (reason) => {
-      await deps.seeding.release(reason)
-      deps.record.forget()
-    },
-    lastWritten: () => deps.record.current(),
+  async #install(
+    request: BootcRequest,
+    node: JsonObject | undefined,
+    { signal, events }: WriteContext,
+  ): Promise<string> {
+    const { hardware, record, installContainer } = this.#deps
+    const devicePath = (await hardware.dispatch('getOsInstallDevice', node)).name
+    await this.release('next deploy')
+    record.set(await installContainer({ request, devicePath, signal, events }))
+    return `Container image (${request.reference}) written to device ${devicePath}`
   }
 }
