@@ -47,51 +47,61 @@ const INTERRUPTED =
 export function openHistory(runDir: string): CommandHistory {
   const state = openRunState(runDir)
   const left = parseHistory(state.read(COMMANDS_FILE))
-  let results = left.map(asEnded)
-  const sizes = new Map<string, number>()
+  const results = new BoundedResults(left.map(asEnded))
+  return {
+    interrupted: left.filter(({ command_status }) => command_status === 'RUNNING'),
+    list: () => results.all,
+    get: (id) => results.all.find((result) => result.id === id),
+    last: () => results.all.at(-1),
+    put: (result) => {
+      const kept = keepable(result)
+      state.write(COMMANDS_FILE, JSON.stringify(redact(results.with(kept))))
+      results.put(kept)
+    },
+    putInMemory: (result) => results.put(keepable(result)),
+  }
+}
 
-  const withResult = (result: CommandResult): CommandResult[] => {
-    const isNew = !results.some(({ id }) => id === result.id)
+/** Results, oldest first: so many, and of so many bytes, whatever comes. */
+class BoundedResults {
+  #all: readonly CommandResult[]
+  /** Of each that has ended, as JSON. */
+  readonly #bytes = new WeakMap<CommandResult, number>()
+
+  constructor(all: readonly CommandResult[]) {
+    this.#all = all
+  }
+
+  get all(): readonly CommandResult[] {
+    return this.#all
+  }
+
+  /** What they would be with this one, or with it in place of the one with its id. */
+  with(result: CommandResult): CommandResult[] {
+    const isNew = !this.#all.some(({ id }) => id === result.id)
     const next = isNew
-      ? [...results, result]
-      : results.map((known) => (known.id === result.id ? result : known))
+      ? [...this.#all, result]
+      : this.#all.map((known) => (known.id === result.id ? result : known))
     return next.slice(-MAX_RESULTS)
   }
 
-  /** The newest result is never let go: the conductor compares its echo with what it sent. */
-  const bound = (list: CommandResult[]): CommandResult[] => {
-    let bytes = list.reduce((sum, { id }) => sum + (sizes.get(id) ?? 0), 0)
-    return list.map((result, i) => {
-      const size = sizes.get(result.id) ?? 0
-      if (bytes <= MAX_RESULT_BYTES || size < LARGE_BYTES || i === list.length - 1) return result
-      bytes -= size
-      sizes.delete(result.id)
-      return { ...result, command_result: { dropped: `${size} bytes, to bound memory` } }
-    })
-  }
-
-  const keep = (result: CommandResult, next: CommandResult[]) => {
+  put(result: CommandResult): void {
     if (result.command_status !== 'RUNNING') {
-      sizes.set(result.id, (JSON.stringify(result.command_result) ?? '').length)
+      this.#bytes.set(result, (JSON.stringify(result.command_result) ?? '').length)
     }
-    results = bound(next)
+    this.#all = this.#bounded(this.with(result))
   }
 
-  return {
-    interrupted: left.filter(({ command_status }) => command_status === 'RUNNING'),
-    list: () => results,
-    get: (id) => results.find((result) => result.id === id),
-    last: () => results.at(-1),
-    put: (result) => {
-      const kept = keepable(result)
-      const next = withResult(kept)
-      state.write(COMMANDS_FILE, JSON.stringify(redact(next)))
-      keep(kept, next)
-    },
-    putInMemory: (result) => {
-      const kept = keepable(result)
-      keep(kept, withResult(kept))
-    },
+  /** The newest result is never let go: the conductor compares its echo with what it sent. */
+  #bounded(list: readonly CommandResult[]): CommandResult[] {
+    const bytesOf = (result: CommandResult) => this.#bytes.get(result) ?? 0
+    let sum = list.reduce((bytes, result) => bytes + bytesOf(result), 0)
+    return list.map((result, i) => {
+      const bytes = bytesOf(result)
+      if (sum <= MAX_RESULT_BYTES || bytes < LARGE_BYTES || i === list.length - 1) return result
+      sum -= bytes
+      return { ...result, command_result: { dropped: `${bytes} bytes, to bound memory` } }
+    })
   }
 }
 
