@@ -52,7 +52,7 @@ export function noRoomError(request: KeptFileRequest): AgentError {
   return new AgentError(
     'InvalidImage',
     `image ${imageId} takes ${formatBytes(unpackedBytes)} (${unpackedBytes} bytes) or more when it is unpacked, ` +
-      `${what} ${bytes} bytes behind it, and ${spareBytes(request)} are left free; ${disk.path} has room for ` +
+      `${what} ${bytes} bytes behind it, both in whole MiB, and ${spareBytes(request)} are left free; ${disk.path} has room for ` +
       `${room.length}: choose a larger disk (for a node: by root device hints), or serve the image raw`,
   )
 }

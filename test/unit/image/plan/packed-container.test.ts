@@ -74,7 +74,7 @@ describe('a container that is packed in a file', () => {
   test('is refused where the disk has no room for both', () => {
     const facts = { leastBytes: QCOW2.virtualBytes, leastPackedBytes: 12 * MiB }
     expect(() => unpackingOf(facts, { sizeBytes: 20 * MiB })).toThrow(
-      /takes 10.0 MiB .*, the qcow2 that is packed in its file 12582912 bytes behind it/,
+      /takes 10.0 MiB .*, the qcow2 that is packed in its file 12582912 bytes behind it, both in whole MiB/,
     )
   })
 
