@@ -50,7 +50,7 @@ house: $(MODULES) ## files, circles, arrows against the layers, folder by folder
 	@node test/support/house/report.ts
 
 test: $(MODULES) ## all tests; those that need root or Debian packages say so where they are skipped
-	@$(PACKAGES) agent boot-loaders browser burn-in clock disk-signatures image-formats interop ironic lldp mdns metrics network-faults packaging pages registry
+	@$(PACKAGES) agent bench boot-loaders browser burn-in clock disk-signatures image-formats interop ironic lldp mdns metrics network-faults packaging pages registry
 	@vitest run
 
 fuzz-images: $(MODULES) ## a million damaged images of each format, for a night [FORMAT=qcow2] [COUNT=1000000] [SEED=1] [FROM=0]

@@ -40,6 +40,13 @@ export type Exec = (
   options?: ExecOptions,
 ) => Promise<ExecResult>
 
+/**
+ * Before the words of a program that would live on without this process, where that is killed: the kernel kills what comes
+ * behind it when its parent is gone (prctl(2)), also after execve(2). By its path: BusyBox has a setpriv that knows no
+ * such option, and its other programs take that before others.
+ */
+export const ENDS_WITH_PARENT = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const
+
 /** From SIGTERM to SIGKILL, ms. */
 const KILL_AFTER_MS = 2000
 /** From SIGKILL to the end of a process that does not sit in the kernel, ms. */

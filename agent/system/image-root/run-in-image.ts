@@ -9,7 +9,7 @@ import { throwIfAborted } from '../../core/deadline.ts'
 import { AgentError, isAgentError } from '../../core/errors.ts'
 import { redactBounded } from '../../core/redact.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { createTail, type Exec } from '../exec.ts'
+import { createTail, ENDS_WITH_PARENT, type Exec } from '../exec.ts'
 import { waitUntilFree } from './exclusive-access.ts'
 import { EXIT_NOT_SET_UP, EXIT_NOT_UNMOUNTED, SET_UP_SCRIPT } from './set-up-script.ts'
 
@@ -51,11 +51,7 @@ export interface ImageRunResult {
 
 /** Kept of what a program prints, bytes, less than a field of the log holds; the rest is read and thrown away. */
 const OUTPUT_BYTES = 4 * 1024
-/**
- * The kernel kills what comes behind it when its parent is gone (prctl(2)); unshare does so for what it starts. By its
- * path: BusyBox's timeout takes its own setpriv before others, which knows no such option.
- */
-const ENDS_WITH_PARENT = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const
+/** unshare ends what it starts with itself. */
 const NAMESPACES = [
   ...['unshare', '--mount', '--propagation=private', '--net', '--pid', '--ipc', '--uts'],
   ...['--fork', '--kill-child', '--', '/bin/sh', '-c', SET_UP_SCRIPT, 'image-root'],

@@ -3,14 +3,24 @@
 // begin, a third what came of it. Files work for programs in every language.
 import { existsSync, renameSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
 
 const LOOK_MS = 10
 
-/** Set by run.ts for every leecher. */
-function fileOf(variable: 'IW_READY' | 'IW_GATE' | 'IW_DONE'): string {
-  const path = process.env[variable]
-  if (path === undefined) throw new Error(`${variable} is not set`)
+type Variable = 'IW_READY' | 'IW_GATE' | 'IW_DONE'
+
+/** Set by run.ts for every leecher, and by it for its workers. */
+function fileOf(variable: Variable): string {
+  const path = process.env[variable] ?? getEnvironmentData(variable)
+  if (typeof path !== 'string') throw new Error(`${variable} is not set`)
   return path
+}
+
+/** Lets the workers that this process starts find the gate: the agent gives its own no environment. */
+export function tellWorkers(): void {
+  for (const variable of ['IW_READY', 'IW_GATE'] as const) {
+    setEnvironmentData(variable, fileOf(variable))
+  }
 }
 
 export function noteReady(): void {

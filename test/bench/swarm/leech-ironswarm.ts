@@ -32,7 +32,7 @@ import { createEventStream } from '../../../agent/telemetry/event-stream.ts'
 import { createLogger } from '../../../agent/telemetry/logger.ts'
 import { createProgressMeter } from '../../../agent/telemetry/progress-meter.ts'
 import { PLAIN_CLIENT } from '../../support/http-lab.ts'
-import { gateOpened, noteDone, noteReady } from './gate.ts'
+import { gateOpened, noteDone, noteReady, tellWorkers } from './gate.ts'
 
 const [mode, url, torrent, target, sha256, tracker] = process.argv.slice(2) as [
   'swarm' | 'http',
@@ -79,6 +79,7 @@ function createSource(): ImageSource {
       seedRatio: 0,
     },
   }
+  tellWorkers()
   swarm = createSwarmSource(task, {
     memory: createArenaBudget(OPTIONS.swarm_memory.default),
     startWorker: createWorkerStarter({

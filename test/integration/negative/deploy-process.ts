@@ -6,7 +6,9 @@ import { deployTo } from '../image/deploy-lab.ts'
 
 const [device, imageInfo] = process.argv.slice(2) as [string, string]
 let before = ''
-const deployed = await deployTo(device, JSON.parse(imageInfo), {
+const info = JSON.parse(imageInfo)
+const deployed = await deployTo(device, info, {
+  config: { permitted_image_formats: ['raw', 'gpt', info.disk_format] },
   onProgress: ({ step, percent }) => {
     const line = `${step} ${percent}`
     if (line !== before) process.stdout.write(`${line}\n`)

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../../agent/core/json.ts'
 import { bootableTraces, differencesFromImage } from '../../support/compare-disk.ts'
+import type { DiskImage } from '../../support/disk-image.ts'
 import { convertImage, packImage } from '../../support/formats/packed-image.ts'
 import { createHttpOrigin, type HttpOriginFaults } from '../../support/http-origin.ts'
 import { hasLoopDevices } from '../../support/loop-device.ts'
@@ -54,6 +55,15 @@ async function killAt(
   return lines
 }
 
+/** What disk_format says of it, and the file. */
+async function fileOf(format: string, image: DiskImage): Promise<[string, DiskImage]> {
+  if (format === 'zstd' || format === 'xz') return ['raw', await packImage(image.path, format)]
+  if (format === 'vdi') return ['vdi', await convertImage(image.path, 'vdi')]
+  const converted = await convertImage(image.path, 'qcow2', ['-c'])
+  const isPacked = format.endsWith('zstd')
+  return ['qcow2', isPacked ? await packImage(converted.path, 'zstd') : converted]
+}
+
 describe.runIf(canRun)('a deploy whose process is killed', () => {
   test.each([
     ['while the image comes in', /^fetch [1-9]/],
@@ -77,15 +87,17 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
     ['xz', /^fetch/],
     ['qcow2', /^unpack/],
     ['qcow2 as it comes', /^read-back/],
+    ['qcow2 in zstd', /^unpack/],
+    // by a program beside the agent
+    ['vdi', /^unpack/],
   ] as const)(
     'while it unpacks %s leaves no bootable disk and no process',
     async (format, moment) => {
-      await using lab = await createDeployLab({ imageBytes: (format === 'xz' ? 64 : 256) * MiB })
-      const { path } = lab.image
-      const packed =
-        format === 'zstd' || format === 'xz'
-          ? await packImage(path, format)
-          : await convertImage(path, 'qcow2', ['-c'])
+      await using lab = await createDeployLab({
+        imageBytes: (format === 'xz' ? 64 : 256) * MiB,
+        disk: { sizeBytes: 640 * MiB },
+      })
+      const [diskFormat, packed] = await fileOf(format, lab.image)
       // xz is unpacked as it comes; a qcow2 is kept where its tables cannot be asked for
       const ways: Record<string, HttpOriginFaults> = {
         xz: slowly(packed.sizeBytes),
@@ -96,16 +108,17 @@ describe.runIf(canRun)('a deploy whose process is killed', () => {
       const fields = {
         urls: [origin.url],
         os_hash_value: packed.sha256,
-        disk_format: format.startsWith('qcow2') ? 'qcow2' : 'raw',
+        disk_format: diskFormat,
       }
       const child = startDeploy(lab, fields)
+      const program = { xz: 'xz ', vdi: 'qemu-nbd ' }[format as string]
       const isUnpacking = async () =>
         origin.bytesSent >= packed.sizeBytes / 2 &&
-        (await processesMarkedBy(lab.folder)).some((line) => line.startsWith('xz '))
+        (await processesMarkedBy(lab.folder)).some((line) => line.startsWith(program as string))
       const lines = await killAt(
         child,
         (line) => moment.test(line),
-        format === 'xz' ? isUnpacking : undefined,
+        program === undefined ? undefined : isUnpacking,
       )
       expect(lines.at(-1)).toMatch(moment)
       expect(lines.some((line) => line.startsWith('commit'))).toBe(false)

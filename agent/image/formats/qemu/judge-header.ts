@@ -142,8 +142,13 @@ function safe(format: QemuFormat, what: string, value: bigint): number {
 }
 
 function requireVirtualBytes(format: QemuFormat, virtualBytes: number): number {
-  if (virtualBytes > 0 && virtualBytes <= MAX_VIRTUAL_BYTES) return virtualBytes
-  throw refused(format, `its disk has ${virtualBytes} bytes`, `1 to ${MAX_VIRTUAL_BYTES}`)
+  const isWhole = virtualBytes % SECTOR_BYTES === 0
+  if (virtualBytes > 0 && virtualBytes <= MAX_VIRTUAL_BYTES && isWhole) return virtualBytes
+  throw refused(
+    format,
+    `its disk has ${virtualBytes} bytes`,
+    `whole sectors of ${SECTOR_BYTES}, up to ${MAX_VIRTUAL_BYTES} bytes`,
+  )
 }
 
 function tooShort(format: QemuFormat, bytes: Buffer): AgentError {

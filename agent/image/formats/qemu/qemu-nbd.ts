@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sleep } from '../../../core/deadline.ts'
 import { AgentError, isAgentError, messageOf } from '../../../core/errors.ts'
-import type { Exec } from '../../../system/exec.ts'
+import { ENDS_WITH_PARENT, type Exec } from '../../../system/exec.ts'
 import type { KeptAt } from '../unpacker.ts'
 import { QEMU_DRIVERS, type QemuFormat } from './judge-header.ts'
 import { connectNbd, type NbdClient } from './nbd-client.ts'
@@ -46,6 +46,7 @@ export async function startQemuNbd(
   const socket = join(folder, 'socket')
   const end = new AbortController()
   const argv: readonly [string, ...string[]] = [
+    ...ENDS_WITH_PARENT,
     'prlimit',
     `--as=${ADDRESS_SPACE_BYTES}`,
     'qemu-nbd',

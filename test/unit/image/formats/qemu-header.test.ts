@@ -69,6 +69,7 @@ test.for([
 
 test.for([
   ['vmdk', 'a descriptor alone', Buffer.from(DESCRIPTOR), 'descriptor that names other files'],
+  ['vdi', 'a disk of a sector and a half', vdi(1, 768n), 'whole sectors of 512'],
   ['vmdk', 'no capacity, so that the descriptor decides', vmdk({ sectors: 0n }), '0 bytes'],
   ['vmdk', 'a capacity of 2^63', vmdk({ sectors: 1n << 63n }), 'its capacity is 92233'],
   [
