@@ -133,7 +133,7 @@ bench: $(MODULES) ## write a 2 GiB image by HTTP, against curl | dd
 	@$(PACKAGES) agent bench
 	@node test/bench/write-bench.ts
 
-bench-formats: $(MODULES) ## write packed images by HTTP, against what people do by hand [FORMATS=zstd,qcow2] [BENCH_MINUTES=13] (root)
+bench-formats: $(MODULES) ## write packed images by HTTP, against what people do by hand [FORMATS=zstd,qcow2] [BENCH_MIB=4096] [BENCH_MINUTES=13] (root)
 	@$(PACKAGES) agent bench image-formats
 	@node test/bench/formats-bench.ts
 

@@ -5,7 +5,7 @@
 // the ramdisk ships, started as its wrapper does; the loop device says that it has no heads, as its page cache has none.
 // Ends with whole rounds before BENCH_MINUTES are over.
 //
-//   BENCH_MIB=1024 BENCH_ROUNDS=3 BENCH_MINUTES=13 FORMATS=zstd,qcow2,qcow2-sample,qcow2-zlib,qcow2-zstd
+//   BENCH_MIB=4096 BENCH_ROUNDS=3 BENCH_MINUTES=13 FORMATS=zstd,qcow2,qcow2-sample,qcow2-zlib,qcow2-zstd
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -19,7 +19,7 @@ import { numberSetting, setting } from './settings.ts'
 const MiB = 1024 * 1024
 const GiB = 1024 * MiB
 const FOLDER = resolve('build/bench/formats')
-const SIZE_BYTES = numberSetting('BENCH_MIB', 1024) * MiB
+const SIZE_BYTES = numberSetting('BENCH_MIB', 4096) * MiB
 const ROUNDS = numberSetting('BENCH_ROUNDS', 3)
 const MINUTES = numberSetting('BENCH_MINUTES', 13)
 const RAW = join(FOLDER, 'image.raw')
