@@ -1,10 +1,16 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 
 /** What starts a process or a thread of the agent: these run on the bundle that the ramdisk ships as well. */
 const ON_THE_BUNDLE = [
   'test/integration/cli/{hardware-managers,run,swarm,virtual-media,write}.test.ts',
   'test/integration/swarm/{origin-faults,peer-faults,swarm,worker}.test.ts',
 ]
+
+/**
+ * Threads that crash or are ended in the middle of their work: of the sources each would strip types by WebAssembly
+ * meanwhile, at which V8 has ended the whole process twice (docs/design/270-v8-protection-keys.md).
+ */
+const ON_THE_BUNDLE_ONLY = ['test/integration/swarm/worker.test.ts']
 
 // One process per file: tests open real sockets and devices, and no file may see another's.
 export default defineConfig({
@@ -22,7 +28,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'sources', include: ['test/{unit,contract,integration}/**/*.test.ts'] },
+        test: {
+          name: 'sources',
+          include: ['test/{unit,contract,integration}/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...ON_THE_BUNDLE_ONLY],
+        },
       },
       {
         extends: true,

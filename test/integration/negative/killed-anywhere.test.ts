@@ -47,6 +47,10 @@ const WAYS: Readonly<Record<string, (lab: DeployLab) => Promise<Packed>>> = {
     diskFormat: 'qcow2',
     faults: { ignoreRange: true },
   }),
+  'a qcow2 that is packed in zstd': async ({ image }) => ({
+    ...(await packImage((await convertImage(image.path, 'qcow2')).path, 'zstd')),
+    diskFormat: 'qcow2',
+  }),
 }
 
 /** Whether blkid or sfdisk, which the agent does not look with, find anything that boots. */
