@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns the failures of containers that are packed in a file: what they are named, what is wrong in them, room for them,
 // and what befalls the disk on the two ways that they take.
-import { writeFile } from 'node:fs/promises'
-import { gzipSync } from 'node:zlib'
+import { readFile, writeFile } from 'node:fs/promises'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { skippableFrame } from '../../support/formats/packed-image.ts'
 import { MiB } from '../image/deploy-lab.ts'
 import type { FailureCase } from './failure-case.ts'
 import {
@@ -10,6 +11,7 @@ import {
   atReadBack,
   overwriteNow,
   packed,
+  serve,
   whenUnpacked,
 } from './packed-arrangements.ts'
 
@@ -112,6 +114,26 @@ export const CONTAINER_CASES: readonly FailureCase[] = [
     details: /no partition table/,
   },
   {
+    name: 'a server that has a raw disk in the file when that is fetched',
+    arrange: async (lab) => {
+      const path = `${lab.image.path}.qcow2`
+      await asPackedContainer(lab)
+      const container = zstdCompressSync(await readFile(path))
+      const raw = zstdCompressSync(await readFile(lab.image.path))
+      const bytes = Math.max(container.length, raw.length) + 8
+      const fields = serve(lab, padded(raw, bytes))
+      serve(lab, padded(container, bytes))
+      return {
+        fields: { ...fields, disk_format: null },
+        onProgress: ({ step }) => {
+          if (step === 'fetch') serve(lab, padded(raw, bytes))
+        },
+      }
+    },
+    error: 'InvalidImage',
+    details: /what is packed in the zstd file is a raw disk, .* it serves two files/,
+  },
+  {
     name: 'a disk that loses the qcow2 before it is unpacked',
     arrange: async (lab) => ({
       fields: await asPackedContainer(lab),
@@ -145,6 +167,11 @@ export const CONTAINER_CASES: readonly FailureCase[] = [
     details: /cancelled/,
   },
 ]
+
+/** The file, as long as this. */
+function padded(file: Buffer, bytes: number): Buffer {
+  return Buffer.concat([file, skippableFrame(bytes - file.length - 8)])
+}
 
 /** In the header: a name of 4 bytes at byte 512 (qcow2 specification). */
 function nameBackingFile(file: Buffer): void {

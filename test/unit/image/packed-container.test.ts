@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { requirePlannedContainer } from '../../../agent/image/unpack-container.ts'
+import { buildQcow2 } from '../../support/formats/qcow2-builder.ts'
 
 const PLANNED = {
   format: 'qcow2',
@@ -9,18 +10,10 @@ const PLANNED = {
 const PLAN = { namedFormat: { disk: null, packing: null }, content: 'whole disk' } as const
 const PERMITTED = ['raw', 'qcow2', 'vdi']
 
-/** Version 2, clusters of 64 KiB. */
-function qcow2(virtualBytes: number): Buffer {
-  const bytes = Buffer.alloc(65_536)
-  bytes.write('QFI\xfb', 'latin1')
-  bytes.writeUInt32BE(2, 4)
-  bytes.writeUInt32BE(16, 20)
-  bytes.writeBigUInt64BE(BigInt(virtualBytes), 24)
-  bytes.writeUInt32BE(1, 36)
-  bytes.writeBigUInt64BE(196_608n, 40)
-  bytes.writeBigUInt64BE(65_536n, 48)
-  bytes.writeUInt32BE(1, 56)
-  return bytes
+/** Its header, and an L1 table for that disk. */
+function qcow2(virtualBytes: number): Uint8Array {
+  const l1Size = Math.ceil(virtualBytes / (512 * 1_048_576))
+  return buildQcow2({ fields: { size: virtualBytes, l1Size } }).subarray(0, 65_536)
 }
 
 test('what comes out of a packed file must be what its server showed before', () => {

@@ -2,14 +2,15 @@
 // Owns the beginning of what is packed in a file, decoded from the beginning of the file: what it is has to be known
 // before a disk is touched. Bounded in what it makes and in time. Does not judge it, nor say what is broken.
 /// <reference lib="esnext.disposable" />
-import { createGunzip, createZstdDecompress, constants as zlib } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import { AgentError } from '../../../core/errors.ts'
 import { MiB } from '../../../core/units.ts'
 import { startFilter } from '../../../system/filter.ts'
 import type { InOrderFormat } from '../unpackers.ts'
 import { BZIP2_ARGV, XZ_ARGV } from './program.ts'
 import type { ZlibDecoder } from './stream-decoder.ts'
-import { MOST_WINDOW_BYTES, ZstdFrame } from './zstd-frame.ts'
+import { createFrameDecoder } from './zstd.ts'
+import { ZstdFrame } from './zstd-frame.ts'
 
 /** Of the file: more than the largest block of bzip2, 900 kB that cannot be packed, which is decoded as one. */
 export const MOST_PACKED_BYTES = MiB
@@ -69,10 +70,7 @@ async function decodeZstd(packed: Uint8Array, take: Take, signal: AbortSignal): 
     const end = endOfFrame(frame, packed, at)
     if (end === undefined) return
     if (frame.header?.isSkippable === false) {
-      const decoder = createZstdDecompress({
-        params: { [zlib.ZSTD_d_windowLogMax]: Math.log2(MOST_WINDOW_BYTES) },
-      })
-      if (!(await decodeBy(decoder, packed.subarray(at, end), take))) return
+      if (!(await decodeBy(createFrameDecoder(), packed.subarray(at, end), take))) return
     }
     at = end
   }

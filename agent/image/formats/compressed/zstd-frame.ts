@@ -21,7 +21,8 @@ export interface ZstdFrameHeader {
 export const MOST_WINDOW_BYTES = 64 * MiB
 
 const MAGIC = 0xfd2fb528
-const SKIPPABLE_MAGIC = 0x184d2a50
+/** Of a skippable frame; its lowest four bits are free (RFC 8878 §3.1.2). */
+export const SKIPPABLE_MAGIC = 0x184d2a50
 /** Magic, descriptor, window, dictionary id of 4, content size of 8 bytes. */
 const MOST_HEADER_BYTES = 18
 const BLOCK_HEADER_BYTES = 3

@@ -8,7 +8,7 @@ import { AgentError } from '../../../core/errors.ts'
 import { MiB } from '../../../core/units.ts'
 import type { UnpackInOrder } from '../unpacker.ts'
 import { createImageOutput, type ImageOutput } from './image-output.ts'
-import { runDecoder, type StreamDecoder } from './stream-decoder.ts'
+import { runDecoder, type StreamDecoder, type ZlibDecoder } from './stream-decoder.ts'
 import {
   createDecodeAhead,
   type DecodeAhead,
@@ -109,16 +109,20 @@ class OpenFrame implements Disposable {
   async #stream(header: ZstdFrameHeader, startOffset: number, read = header.bytes): Promise<void> {
     // those before it come first
     await this.#ahead.drain()
-    const zstd = createZstdDecompress({
-      chunkSize: MiB,
-      params: { [zlib.ZSTD_d_windowLogMax]: Math.log2(MOST_WINDOW_BYTES) },
-    })
-    const decoder: StreamDecoder = runDecoder(zstd, this.#output.push, (reason) =>
+    const decoder: StreamDecoder = runDecoder(createFrameDecoder(), this.#output.push, (reason) =>
       broken(startOffset + decoder.consumedBytes, reason),
     )
     this.#decoder = decoder
     await decoder.write(read)
   }
+}
+
+/** For one frame; ends without a word after it. Takes the memory of its window, 64 MiB at most, or errs. */
+export function createFrameDecoder(): ZlibDecoder {
+  return createZstdDecompress({
+    chunkSize: MiB,
+    params: { [zlib.ZSTD_d_windowLogMax]: Math.log2(MOST_WINDOW_BYTES) },
+  })
 }
 
 function broken(at: number, reason: string): AgentError {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Owns packing a run of bytes into one frame of zstd, on a thread of Node's pool. Does not know where it goes.
+
 import { promisify } from 'node:util'
 import { constants, zstdCompress } from 'node:zlib'
+import { SKIPPABLE_MAGIC } from '../compressed/zstd-frame.ts'
 import { SKIPPABLE_HEADER_BYTES } from './seek-table.ts'
 
 /** Packed once, unpacked by every node: docs/design/290-seekable-zstd.md has the figures. */
 const LEVEL = 9
 /** A frame that does not compress is longer than its bytes: three for each block of 128 KiB, header, checksum. */
 const MOST_OVERHEAD_BYTES = 512
-const SKIPPABLE_MAGIC = 0x184d2a50
 
 /** The bytes as one frame, which says its size and has a checksum. */
 export type PackFrame = (bytes: Uint8Array) => Promise<Uint8Array>

@@ -4,6 +4,7 @@ import {
   judgePacked,
   judgeUnpacked,
 } from '../../../../agent/image/formats/judge-file.ts'
+import { buildQcow2 } from '../../../support/formats/qcow2-builder.ts'
 
 const PERMITTED = ['raw', 'qcow2']
 const GZIP = Buffer.from('1f8b080000000000', 'hex')
@@ -91,16 +92,7 @@ function wholeDisk(): Buffer {
   return bytes
 }
 
-/** Version 2, clusters of 64 KiB, an image of 1 MiB. */
-function qcow2(): Buffer {
-  const bytes = Buffer.alloc(65_536)
-  bytes.write('QFI\xfb', 'latin1')
-  bytes.writeUInt32BE(2, 4)
-  bytes.writeUInt32BE(16, 20)
-  bytes.writeBigUInt64BE(1_048_576n, 24)
-  bytes.writeUInt32BE(1, 36)
-  bytes.writeBigUInt64BE(196_608n, 40)
-  bytes.writeBigUInt64BE(65_536n, 48)
-  bytes.writeUInt32BE(1, 56)
-  return bytes
+/** The beginning of one of 1 MiB. */
+function qcow2(): Uint8Array {
+  return buildQcow2({ fields: { size: 1_048_576 } }).subarray(0, 65_536)
 }

@@ -11,6 +11,7 @@ import {
   type UnpackingFacts,
 } from '../../../../agent/image/plan/unpacking.ts'
 import { parseImageInfo } from '../../../../agent/image/request/image-info.ts'
+import { buildQcow2 } from '../../../support/formats/qcow2-builder.ts'
 
 const HTTP: PlannedSource = { name: 'http', urls: ['http://origin/img'] }
 const SWARM = { name: 'swarm' } as PlannedSource
@@ -186,16 +187,8 @@ function planOf(packedBeginning: Uint8Array, permitted = ['raw', 'gpt', 'qcow2']
   )
 }
 
-/** Version 2, clusters of 64 KiB. */
-function qcow2Header(virtualBytes: number): Buffer {
-  const bytes = Buffer.alloc(65_536)
-  bytes.write('QFI\xfb', 'latin1')
-  bytes.writeUInt32BE(2, 4)
-  bytes.writeUInt32BE(16, 20)
-  bytes.writeBigUInt64BE(BigInt(virtualBytes), 24)
-  bytes.writeUInt32BE(Math.ceil(virtualBytes / (512 * MiB)), 36)
-  bytes.writeBigUInt64BE(196_608n, 40)
-  bytes.writeBigUInt64BE(65_536n, 48)
-  bytes.writeUInt32BE(1, 56)
-  return bytes
+/** Its header, and an L1 table for that disk. */
+function qcow2Header(virtualBytes: number): Uint8Array {
+  const l1Size = Math.ceil(virtualBytes / (512 * 1_048_576))
+  return buildQcow2({ fields: { size: virtualBytes, l1Size } }).subarray(0, 65_536)
 }
